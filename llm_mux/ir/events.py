@@ -1,0 +1,98 @@
+"""What comes back, as a stream: indexed start, delta and end events."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from msgspec import Raw, Struct
+
+from llm_mux.errors import MuxError
+from llm_mux.ir.answer import Finish, Usage
+from llm_mux.ir.content import Citation, Native, Part
+
+
+class Start(Struct, frozen=True):
+    """First event. `usage` holds what the upstream already knows (input tokens)."""
+
+    id: str
+    model: str
+    created: int = 0
+    usage: Usage | None = None
+    native: Native | None = None
+
+
+class PartStart(Struct, frozen=True):
+    """Opens part `index` (counted from 0 over the whole answer). `part` holds what is known: a tool call's id and name
+    with arguments "", an empty Text or Reasoning, or a complete Opaque, Image, Audio or Refusal("")."""
+
+    index: int
+    part: Part
+    choice: int = 0
+
+
+class TextDelta(Struct, frozen=True):
+    """More text of an open Text or Refusal. `logprobs`: OpenAI chat's content list for these tokens."""
+
+    index: int
+    text: str
+    logprobs: Raw | None = None
+
+
+class ReasoningDelta(Struct, frozen=True):
+    index: int
+    text: str
+
+
+class ArgumentsDelta(Struct, frozen=True):
+    """More of a tool call's argument text (or of a custom call's free text)."""
+
+    index: int
+    text: str
+
+
+class Seal(Struct, frozen=True):
+    """The opaque data of the open part (signature, encrypted content, thought signature), whole, once."""
+
+    index: int
+    native: Native
+
+
+class Cite(Struct, frozen=True):
+    index: int
+    citation: Citation
+
+
+class PartEnd(Struct, frozen=True):
+    index: int
+
+
+class UsageReport(Struct, frozen=True):
+    """The usage so far; a later one replaces an earlier one."""
+
+    usage: Usage
+
+
+class Failed(Struct, frozen=True):
+    """The stream broke. Last event; nothing of a clean end may follow."""
+
+    error: MuxError
+
+
+class Done(Struct, frozen=True):
+    """The upstream ended properly. Last event, after a Finish for every choice."""
+
+
+Event: TypeAlias = (
+    Start
+    | PartStart
+    | TextDelta
+    | ReasoningDelta
+    | ArgumentsDelta
+    | Seal
+    | Cite
+    | PartEnd
+    | UsageReport
+    | Finish
+    | Failed
+    | Done
+)
