@@ -1,0 +1,224 @@
+"""What a translator is: one record of pure functions between a wire format's bytes and the canonical form.
+
+Rules. Decoders of client bytes are tolerant and raise `MuxError` (BAD_REQUEST) with the field named; decoders of
+upstream bytes turn nonsense into `MuxError` or a `Failed` event, never into a made-up clean end. Encoders drop tuning
+knobs that the target lacks and name them in `Encoded.dropped`; content without a form is refused. No I/O, no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from llm_mux import ir
+from llm_mux.errors import Kind, MuxError
+from llm_mux.translators.tools import Names
+from llm_mux.wire import jsonx, sse
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What the route and headers say beside the body. Header names are lower case. `model` and `stream` win over it."""
+
+    model: str | None = None
+    stream: bool | None = None
+    operation: str = "generate"
+    framing: str = "sse"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What an encoder may know of where a request goes. `quirks` is the translator's own Quirks struct or None.
+
+    `max_output` and `context` are tokens, None when unknown. `capabilities` are words such as "thinking.adaptive",
+    "thinking.enabled", "vision", "tools", "structured" as the provider's model list gave them; empty: unknown.
+    """
+
+    model: str
+    provider: str = ""
+    quirks: object = None
+    max_output: int | None = None
+    context: int | None = None
+    capabilities: frozenset[str] = frozenset()
+
+    @property
+    def title(self) -> str:
+        return f"{self.provider}/{self.model}" if self.provider else self.model
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A request ready to send. `stops` must be cut by the daemon; `names` restores the client's tool names."""
+
+    body: bytes
+    dropped: tuple[str, ...] = ()
+    names: Names = field(default_factory=Names)
+    stops: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    json_tool: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Edits:
+    """Top-level changes under which the client's own bytes may go to the target (value None: remove the key).
+
+    `hide_usage`: the client did not ask for the usage chunk that the edit makes the upstream send.
+    """
+
+    top: Mapping[str, bytes | None] = field(default_factory=dict)
+    dropped: tuple[str, ...] = ()
+    hide_usage: bool = False
+
+
+class Summary(Struct, frozen=True):
+    """What the books need of a whole answer whose bytes go through untouched."""
+
+    usage: ir.Usage | None = None
+    finish: str | None = None
+    model: str | None = None
+    id: str | None = None
+
+
+class ModelInfo(Struct, frozen=True):
+    """One entry of a provider's model list; unknown facts are None."""
+
+    id: str
+    display_name: str | None = None
+    created: int | None = None
+    owned_by: str | None = None
+    context: int | None = None
+    max_output: int | None = None
+    capabilities: tuple[str, ...] = ()
+    description: str | None = None
+
+
+class StreamDecoder(Protocol):
+    """Upstream bytes to events. After `finish` the last event ever given is Done or Failed; later bytes are ignored."""
+
+    def feed(self, data: bytes) -> list[ir.Event]: ...
+
+    def finish(self) -> list[ir.Event]: ...
+
+
+class StreamEncoder(Protocol):
+    """Events to client bytes. Failed becomes the protocol's own mid-stream error, Done its end marks."""
+
+    def encode(self, events: Sequence[ir.Event]) -> bytes: ...
+
+    def keepalive(self) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Embedder:
+    """The embeddings side of a format."""
+
+    decode_request: Callable[[bytes, Hints], ir.EmbedRequest]
+    encode_request: Callable[[ir.EmbedRequest, Target], Encoded]
+    decode_response: Callable[[bytes, Target], ir.EmbedResponse]
+    encode_response: Callable[[ir.EmbedResponse, ir.EmbedRequest], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """The token-count side of a format: request to an upstream, its answer, and our answer to a client."""
+
+    encode_request: Callable[[ir.Request, Target], Encoded]
+    decode_response: Callable[[bytes], int]
+    encode_response: Callable[[int, ir.Request], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Translator:
+    """One wire format. `stream_type` is the media type of its streams (client side).
+
+    `adapt(body, target, stream)` says under which top-level edits the client's bytes may go through unchanged to a
+    target of the same format, or None when they must be translated. `summary` reads a whole answer for the books and
+    never raises. `hides(frame)` recognises the usage-only record that `Edits.hide_usage` speaks of.
+    """
+
+    name: str
+    stream_type: str
+    decode_request: Callable[[bytes, Hints], ir.Request]
+    encode_request: Callable[[ir.Request, Target], Encoded]
+    decode_response: Callable[[bytes, Target], ir.Response]
+    encode_response: Callable[[ir.Response, ir.Request], bytes]
+    stream_decoder: Callable[[Target], StreamDecoder]
+    stream_encoder: Callable[[ir.Request], StreamEncoder]
+    decode_error: Callable[[int, Mapping[str, str], bytes], MuxError]
+    encode_error: Callable[[MuxError, str], bytes]
+    error_status: Callable[[MuxError], int]
+    adapt: Callable[[bytes, Target, bool], Edits | None]
+    summary: Callable[[bytes], Summary]
+    decode_models: Callable[[bytes], list[ModelInfo]]
+    embedder: Embedder | None = None
+    counter: Counter | None = None
+    hides: Callable[[sse.Frame], bool] | None = None
+
+
+class FrameDecoder:
+    """The common shell of the SSE decoders: splitting, nonsense, and what happens at and after the end.
+
+    A subclass gives `frame` (events of one record) and `closed` (events when the upstream closed without an end mark).
+    """
+
+    def __init__(self) -> None:
+        self.splitter = sse.Splitter()
+        self.over = False
+
+    def frame(self, frame: sse.Frame) -> list[ir.Event]:
+        raise NotImplementedError
+
+    def closed(self) -> list[ir.Event]:
+        return [ir.Failed(cut_short())]
+
+    def feed(self, data: bytes) -> list[ir.Event]:
+        return self._events(self.splitter.feed(data))
+
+    def finish(self) -> list[ir.Event]:
+        events = self._events(self.splitter.finish())
+        if not self.over:
+            events.extend(self._guard(self.closed))
+            self.over = True
+        return events
+
+    def _events(self, frames: list[sse.Frame]) -> list[ir.Event]:
+        events: list[ir.Event] = []
+        for frame in frames:
+            if self.over:
+                break
+            events.extend(self._guard(lambda frame=frame: self.frame(frame)))  # type: ignore[misc]  # bound per turn
+            if events and isinstance(events[-1], ir.Done | ir.Failed):
+                self.over = True
+        return events
+
+    def _guard(self, step: Callable[[], list[ir.Event]]) -> list[ir.Event]:
+        try:
+            return step()
+        except jsonx.Malformed as error:
+            return [ir.Failed(nonsense(f"a stream record that cannot be read ({error})"))]
+        except MuxError as error:
+            return [ir.Failed(error)]
+
+
+def cut_short() -> MuxError:
+    """The upstream closed a stream with neither an end mark nor an error."""
+    return MuxError(Kind.UPSTREAM_CUT, "The provider's stream ended before the answer was complete.")
+
+
+def nonsense(what: str) -> MuxError:
+    """The upstream sent something that its format does not allow."""
+    return MuxError(Kind.UPSTREAM_NONSENSE, f"The provider sent {what}.")
+
+
+def present(value: Raw | UnsetType | None) -> bool:
+    """Whether an optional raw field was sent and is not null."""
+    return value is not None and value is not UNSET and bytes(value).strip() != b"null"
+
+
+def usable(native: ir.Native | None, owner: str, model: str) -> bool:
+    """Whether opaque data may go to `model` in the format `owner`: same format, and not another model family's."""
+    return native is not None and native.owner == owner and native.family in ("", ir.family(model))

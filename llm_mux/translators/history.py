@@ -1,0 +1,184 @@
+"""A conversation put in order before it is encoded: what several upstreams refuse is repaired here, once, for all.
+
+`tidy` gives every encoder the same invariants: no empty turns; consecutive turns of one role are one; every tool call
+of a turn is answered in the turn right after it, results first and in the order of the calls, once each; no orphan
+result; call ids unique in the conversation; results know their tool's name. Pure and deterministic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from llm_mux import ir
+from llm_mux.translators.ids import digest
+
+MISSING = "No result: the call was interrupted before it finished."
+
+
+def tidy(messages: Sequence[ir.Message], *, complete: bool = True) -> tuple[ir.Message, ...]:
+    """The conversation with the invariants above. `complete` False leaves calls of the last turn unanswered."""
+    cleaned = [m for m in (_without_blanks(message) for message in messages) if m.parts]
+    return _answered(_unique_ids(_merged(cleaned)), complete)
+
+
+def alternate(messages: Sequence[ir.Message]) -> tuple[ir.Message, ...]:
+    """Every run of turns of one role as one turn, whatever their names and phases (Anthropic, Gemini, Bedrock)."""
+    return tuple(_merged(messages, strictly=True))
+
+
+def system_slot(messages: Sequence[ir.Message]) -> tuple[tuple[ir.Part, ...], tuple[ir.Message, ...]]:
+    """The parts of the leading system and developer messages, and the conversation after them."""
+    for position, message in enumerate(messages):
+        if message.role not in ("system", "developer"):
+            return tuple(p for m in messages[:position] for p in m.parts), tuple(messages[position:])
+    return tuple(part for message in messages for part in message.parts), ()
+
+
+def fold_late_system(messages: Sequence[ir.Message]) -> tuple[ir.Message, ...]:
+    """Later system messages as tagged text in a user turn, after that turn's tool results; never hoisted to the top."""
+    return tuple(_merged([_as_user(m) if m.role in ("system", "developer") else m for m in messages]))
+
+
+def _as_user(message: ir.Message) -> ir.Message:
+    text = ir.joined(message.parts, "\n\n")
+    tagged = ir.Text(f"<system>\n{text}\n</system>")
+    others = tuple(part for part in message.parts if not isinstance(part, ir.Text))
+    return ir.Message("user", (tagged, *others))
+
+
+def _without_blanks(message: ir.Message) -> ir.Message:
+    parts = tuple(part for part in message.parts if not _blank(part))
+    return message if len(parts) == len(message.parts) else msgspec.structs.replace(message, parts=parts)
+
+
+def _blank(part: ir.Part) -> bool:
+    return isinstance(part, ir.Text) and not part.text.strip() and part.native is None
+
+
+def _merged(messages: Iterable[ir.Message], *, strictly: bool = False) -> list[ir.Message]:
+    merged: list[ir.Message] = []
+    for message in messages:
+        last = merged[-1] if merged else None
+        if last is not None and last.role == message.role and (strictly or _mergeable(last, message)):
+            parts = _results_first(last.parts + message.parts) if last.role == "user" else last.parts + message.parts
+            merged[-1] = msgspec.structs.replace(last, parts=parts)
+        else:
+            parts = _results_first(message.parts) if message.role == "user" else message.parts
+            merged.append(msgspec.structs.replace(message, parts=parts))
+    return merged
+
+
+def _mergeable(last: ir.Message, message: ir.Message) -> bool:
+    return message.role in ("user", "assistant") and (last.name, last.phase) == (message.name, message.phase)
+
+
+def _results_first(parts: Sequence[ir.Part]) -> tuple[ir.Part, ...]:
+    results = tuple(part for part in parts if isinstance(part, ir.ToolResult))
+    return results + tuple(part for part in parts if not isinstance(part, ir.ToolResult))
+
+
+def _unique_ids(messages: Sequence[ir.Message]) -> list[ir.Message]:
+    """Later calls that reuse an id get a new one, and the results that follow them too."""
+    seen: set[str] = set()
+    renamed: dict[str, str] = {}
+    out: list[ir.Message] = []
+    for message in messages:
+        if message.role == "assistant":
+            renamed = {}
+        parts = tuple(_with_unique_id(part, seen, renamed) for part in message.parts)
+        out.append(msgspec.structs.replace(message, parts=parts))
+    return out
+
+
+def _with_unique_id(part: ir.Part, seen: set[str], renamed: dict[str, str]) -> ir.Part:
+    if isinstance(part, ir.ToolCall):
+        if part.id in seen:
+            renamed[part.id] = "call_" + digest(f"{part.id}\x00{len(seen)}")
+            part = msgspec.structs.replace(part, id=renamed[part.id])
+        seen.add(part.id)
+    elif isinstance(part, ir.ToolResult) and part.call_id in renamed:
+        part = msgspec.structs.replace(part, call_id=renamed[part.call_id])
+    return part
+
+
+def _answered(messages: list[ir.Message], complete: bool) -> tuple[ir.Message, ...]:
+    out: list[ir.Message] = []
+    position = 0
+    while position < len(messages):
+        message = messages[position]
+        position += 1
+        if message.role != "assistant":
+            out.extend(_kept(_without_orphans(message)))
+            continue
+        calls = [part for part in message.parts if isinstance(part, ir.ToolCall)]
+        until = position
+        while until < len(messages) and messages[until].role != "assistant":
+            until += 1
+        following = messages[position:until]
+        position = until
+        out.append(message)
+        if calls and (following or complete or until < len(messages)):
+            following = _with_results(calls, following)
+        out.extend(kept for m in following for kept in _kept(_without_orphans(m, calls)))
+    return tuple(_merged(out))
+
+
+def _kept(message: ir.Message) -> list[ir.Message]:
+    return [message] if message.parts else []
+
+
+def _with_results(calls: list[ir.ToolCall], following: list[ir.Message]) -> list[ir.Message]:
+    """`following` with one user turn in front that answers every call, in order; the last of duplicates counts."""
+    wanted = {call.id: call for call in calls}
+    found: dict[str, ir.ToolResult] = {}
+    rest: list[ir.Message] = []
+    for message in following:
+        for part in message.parts:
+            if isinstance(part, ir.ToolResult) and part.call_id in wanted:
+                found[part.call_id] = part
+        left = tuple(p for p in message.parts if not (isinstance(p, ir.ToolResult) and p.call_id in wanted))
+        rest.append(msgspec.structs.replace(message, parts=left))
+    results = tuple(_result(call, found.get(call.id)) for call in wanted.values())
+    return [ir.Message("user", results), *(message for message in rest if message.parts)]
+
+
+def _result(call: ir.ToolCall, result: ir.ToolResult | None) -> ir.ToolResult:
+    if result is None:
+        return ir.ToolResult(call.id, (ir.Text(MISSING),), name=call.name, is_error=True, custom=call.custom)
+    return msgspec.structs.replace(result, name=call.name, custom=call.custom or result.custom)
+
+
+def _without_orphans(message: ir.Message, calls: Sequence[ir.ToolCall] = ()) -> ir.Message:
+    """Results that answer no call of the turn before become user text: the words stay, the pairing error goes."""
+    ids = {call.id for call in calls}
+    if not any(isinstance(part, ir.ToolResult) and part.call_id not in ids for part in message.parts):
+        return message
+    parts: list[ir.Part] = []
+    for part in message.parts:
+        if isinstance(part, ir.ToolResult) and part.call_id not in ids:
+            parts.extend(_as_text(part))
+        else:
+            parts.append(part)
+    return msgspec.structs.replace(message, parts=tuple(parts))
+
+
+def _as_text(result: ir.ToolResult) -> list[ir.Part]:
+    label = f"[Result of an earlier tool call{f' ({result.name})' if result.name else ''}]"
+    text = ir.joined(result.content, "\n")
+    rest = [part for part in result.content if not isinstance(part, ir.Text)]
+    return [ir.Text(f"{label}\n{text}".rstrip()), *rest]
+
+
+def result_text(result: ir.ToolResult, *, mark_errors: bool = True) -> str:
+    """A result as plain text for formats that hold only that; "Error: " in front when the flag would be lost."""
+    text = ir.joined(result.content, "\n")
+    if mark_errors and result.is_error and not text.lower().startswith("error"):
+        return f"Error: {text}" if text else "Error"
+    return text
+
+
+def result_media(result: ir.ToolResult) -> tuple[ir.Part, ...]:
+    """The images and files of a result, which such formats carry in a user message after all results of the turn."""
+    return tuple(part for part in result.content if isinstance(part, ir.Image | ir.Document | ir.Audio | ir.Video))

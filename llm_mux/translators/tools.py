@@ -1,0 +1,182 @@
+"""Tools for targets that know only functions: names made legal, free-text and namespaced tools wrapped, and back again.
+
+`lower` turns the client's tools into plain function tools and remembers in `Names` how to restore them; `Raiser` and
+`raise_parts` restore names, namespaces and free text in what the model answers. The map is a pure function of the
+tools and the history, so it is the same on every turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+from msgspec import Raw, Struct
+
+from llm_mux import ir
+from llm_mux.translators.ids import digest
+from llm_mux.wire import jsonstring
+
+_WORD = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+FREE_TEXT = Raw(b'{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}')
+
+
+@dataclass(frozen=True, slots=True)
+class NameRules:
+    """Which names a format takes. `marks` are the characters allowed beside letters and digits."""
+
+    limit: int = 64
+    marks: str = "_-"
+    letter_first: bool = False
+
+
+class Client(Struct, frozen=True):
+    """How the client knows a tool."""
+
+    name: str
+    namespace: str | None = None
+    free_text: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Wire name to the client's tool, and back."""
+
+    to_client: dict[str, Client] = field(default_factory=dict)
+    to_wire: dict[tuple[str | None, str], str] = field(default_factory=dict)
+
+    def wire(self, name: str, namespace: str | None = None) -> str:
+        """The wire name of a client's tool (also of one that only the history mentions)."""
+        return self.to_wire.get((namespace, name)) or self.to_wire.get((None, name), name)
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything has to be restored in an answer."""
+        return any(c.name != w or c.namespace or c.free_text for w, c in self.to_client.items())
+
+
+def legal_name(name: str, rules: NameRules) -> str:
+    """`name` with every character the format refuses replaced, cut with a hash when too long."""
+    allowed = frozenset(_WORD + rules.marks)
+    made = "".join(char if char in allowed else "_" for char in name) or "tool"
+    if rules.letter_first and not (made[0].isalpha() or made[0] == "_"):
+        made = "_" + made
+    return made if len(made) <= rules.limit else f"{made[: rules.limit - 9]}_{digest(name)[:8]}"
+
+
+def names_for(request: ir.Request, rules: NameRules) -> Names:
+    """The name map for every tool that the request declares or its history calls."""
+    names = Names()
+    for client in _clients(request):
+        key = (client.namespace, client.name)
+        if key in names.to_wire:
+            continue
+        full = f"{client.namespace}__{client.name}" if client.namespace else client.name
+        made = legal_name(full, rules)
+        if made in names.to_client:
+            made = f"{made[: rules.limit - 9]}_{digest(full)[:8]}"
+        names.to_client[made] = client
+        names.to_wire[key] = made
+    return names
+
+
+def _clients(request: ir.Request) -> Iterable[Client]:
+    declared = [tool for tool in request.tools if isinstance(tool, ir.Tool)]
+    for tool in declared:
+        yield Client(tool.name, tool.namespace, tool.free_text)
+    known = {(tool.namespace, tool.name) for tool in declared}
+    for message in request.messages:
+        for part in message.parts:
+            if isinstance(part, ir.ToolCall) and (part.namespace, part.name) not in known:
+                yield Client(part.name, part.namespace, part.custom)
+
+
+def lower(request: ir.Request, names: Names) -> tuple[ir.Tool, ...]:
+    """The client's own tools as plain function tools under their wire names (hosted tools are the encoder's matter)."""
+    return tuple(_plain(tool, names) for tool in request.tools if isinstance(tool, ir.Tool))
+
+
+def _plain(tool: ir.Tool, names: Names) -> ir.Tool:
+    wire = names.wire(tool.name, tool.namespace)
+    if not tool.free_text:
+        return msgspec.structs.replace(tool, name=wire, namespace=None)
+    return msgspec.structs.replace(
+        tool,
+        name=wire,
+        namespace=None,
+        free_text=False,
+        custom=None,
+        schema=FREE_TEXT,
+        strict=None,
+        description=_free_text_description(tool),
+    )
+
+
+def _free_text_description(tool: ir.Tool) -> str:
+    lines = [tool.description or "", "Put the whole free-form input, unescaped, into the string property `input`."]
+    if tool.custom is not None:
+        form = msgspec.json.decode(tool.custom)
+        grammar = form.get("grammar", form) if isinstance(form, dict) else {}
+        definition = grammar.get("definition") if isinstance(grammar, dict) else None
+        if definition:
+            lines.append(f"It must follow this {grammar.get('syntax', 'lark')} grammar:\n{definition}")
+    return "\n\n".join(line for line in lines if line)
+
+
+def lower_call(call: ir.ToolCall, names: Names) -> ir.ToolCall:
+    """A call of the history under its wire name, free text wrapped as a JSON object."""
+    arguments = msgspec.json.encode({"input": call.arguments}).decode() if call.custom else call.arguments
+    wire = names.wire(call.name, call.namespace)
+    return msgspec.structs.replace(call, name=wire, namespace=None, custom=False, arguments=arguments)
+
+
+def raise_call(call: ir.ToolCall, names: Names) -> ir.ToolCall:
+    """A whole answered call as the client knows it."""
+    client = names.to_client.get(call.name)
+    if client is None:
+        return call
+    arguments = _unwrapped(call.arguments) if client.free_text and not call.custom else call.arguments
+    return msgspec.structs.replace(
+        call, name=client.name, namespace=client.namespace, custom=call.custom or client.free_text, arguments=arguments
+    )
+
+
+def _unwrapped(arguments: str) -> str:
+    field_ = jsonstring.StringField("input")
+    text = field_.feed(arguments) + field_.finish()
+    return text or ("" if arguments.lstrip().startswith("{") else arguments)
+
+
+def raise_parts(parts: Sequence[ir.Part], names: Names) -> tuple[ir.Part, ...]:
+    """`raise_call` over the parts of a whole answer."""
+    return tuple(raise_call(part, names) if isinstance(part, ir.ToolCall) else part for part in parts)
+
+
+class Raiser:
+    """`raise_parts` for a stream: restores names at the start of a call and un-escapes free text as it arrives."""
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+        self._free: dict[int, jsonstring.StringField] = {}
+
+    def __call__(self, events: list[ir.Event]) -> list[ir.Event]:
+        return [self._one(event) for event in events] if self._names.to_client else events
+
+    def _one(self, event: ir.Event) -> ir.Event:
+        match event:
+            case ir.PartStart(part=ir.ToolCall() as call):
+                return self._start(event, call)
+            case ir.ArgumentsDelta(index=index, text=text) if index in self._free:
+                return ir.ArgumentsDelta(index, self._free[index].feed(text))
+            case ir.PartEnd(index=index):
+                self._free.pop(index, None)
+                return event
+            case _:
+                return event
+
+    def _start(self, event: ir.PartStart, call: ir.ToolCall) -> ir.PartStart:
+        client = self._names.to_client.get(call.name)
+        if client is not None and client.free_text and not call.custom:
+            self._free[event.index] = jsonstring.StringField("input")
+        first = msgspec.structs.replace(call, arguments="")
+        return ir.PartStart(event.index, raise_call(first, self._names), event.choice)
