@@ -1,0 +1,35 @@
+"""The numbered bugs, traps and needs that the suite has to hold, and those that are exempt, each with its reason.
+
+`FB-n` is a bug that programs of this kind have shipped and fixed, `FB-3B` one they still ship, `PF-n` a trap of the
+wire formats, `RC-n` something real clients need. A test names what it holds by `@pytest.mark.covers`. Bedrock's
+traps (PF-122 to PF-131) come with its translator and are not listed yet.
+"""
+
+CODEX = "only the Codex subscription backend refuses this; the Responses API itself does not"
+ANTIGRAVITY = "only the Antigravity and Code Assist backends, which need a Google login, do this"
+XAI = "only xAI's own searches, which come with its login backend, do this"
+
+EXEMPT = {
+    "FB-23": ANTIGRAVITY,
+    "FB-40": XAI,
+    "FB-136": CODEX,
+    "FB-137": CODEX,
+    "PF-114": ANTIGRAVITY,
+}
+
+
+def _range(prefix: str, first: int, last: int) -> set[str]:
+    return {f"{prefix}-{number}" for number in range(first, last + 1)}
+
+
+REQUIRED = frozenset(
+    (
+        _range("FB", 1, 144)
+        | {"FB-3B"}
+        | _range("PF", 1, 121)
+        | {"PF-121b", "PF-138b"}
+        | _range("PF", 132, 140)
+        | _range("RC", 1, 12)
+    )
+    - EXEMPT.keys()
+)
