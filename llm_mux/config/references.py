@@ -1,0 +1,38 @@
+"""How a secret is named without being written down: `env:NAME`, `keyring:NAME`, or `!PASSTHRU` for the client's own.
+
+Rule: the configuration keeps the reference; only whoever needs the secret resolves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+PASSTHRU = "!PASSTHRU"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """`name` is the variable's or the keyring entry's name; for `plain` it is the secret itself."""
+
+    kind: Literal["plain", "env", "keyring", "passthru"]
+    name: str
+
+
+def reference(value: str) -> Reference:
+    if value == PASSTHRU:
+        return Reference("passthru", "")
+    if value.startswith("env:"):
+        return Reference("env", value.removeprefix("env:").strip())
+    if value.startswith("keyring:"):
+        return Reference("keyring", value.removeprefix("keyring:").strip())
+    return Reference("plain", value)
+
+
+def from_env(value: str | None, env: Mapping[str, str]) -> str | None:
+    """The text that a setting such as `auth.jwt.secret` stands for, when it may name an environment variable."""
+    if value is None:
+        return None
+    found = reference(value)
+    return env.get(found.name) if found.kind == "env" else value

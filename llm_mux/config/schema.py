@@ -1,0 +1,271 @@
+"""Every setting of llm-mux, once: types, limits, defaults and help. The validator, config.example.yaml, the masking of
+secrets and docs/configuration.md are all made from these Structs.
+
+Rule: a key exists here or it does not exist. Values are frozen; sizes are bytes, durations are seconds.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct, field
+
+
+def doc(text: str, *, secret: bool = False, example: str | None = None, instead: bool = False) -> Meta:
+    """Help for one key. `secret` is masked wherever the configuration is shown; `example` is YAML for the example file.
+
+    `instead`: the key excludes one that stands before it.
+    """
+    return Meta(description=text, extra={"secret": secret, "example": example, "instead": instead})
+
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Size = Annotated[int, Meta(ge=1, extra={"unit": "size"})]
+Seconds = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=0)]
+Limit = Annotated[int, Meta(ge=1)]
+Name = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", extra={"form": "letters, digits, '.', '_' and '-'"})
+]
+Format = Literal["openai-chat", "openai-responses", "anthropic", "gemini", "ollama", "bedrock"]
+Strategy = Literal["sticky", "round-robin", "weighted", "fill-first", "least-busy", "fastest", "cheapest"]
+
+ProxyUrl = Annotated[
+    str | None,
+    doc("Proxy for upstream calls: http, https or socks5 URL; `direct` for none", example="socks5://127.0.0.1:1080"),
+]
+
+
+class Section(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):
+    """A mapping of the file whose keys are all known."""
+
+
+class Timeouts(Section, frozen=True, kw_only=True):
+    connect: Annotated[Seconds, doc("Seconds to reach a provider")] = 10
+    first_byte: Annotated[Seconds, doc("Seconds to wait for the first byte of an answer")] = 300
+    between_bytes: Annotated[Seconds, doc("Seconds of silence in the middle of an answer")] = 300
+
+
+class ProviderKey(Section, frozen=True, kw_only=True):
+    """One key of a provider; each is an account of its own. A plain string is short for `{key: ...}`."""
+
+    key: Annotated[str, doc("The key, `env:NAME` or `keyring:NAME`", secret=True)]
+    label: Annotated[Name | None, doc("Name of the account: `provider/label`", example="team")] = None
+    weight: Annotated[Limit, doc("Share of requests under the `weighted` strategy")] = 1
+    priority: Annotated[int, doc("Higher goes first")] = 0
+    proxy_url: ProxyUrl = None
+
+
+class ProviderModel(Section, frozen=True, kw_only=True):
+    """One model of a provider. A plain string is short for `{name: ...}`."""
+
+    name: Annotated[str, doc("The model id that the provider knows", example="claude-sonnet-4-5")]
+    alias: Annotated[str | None, doc("Another name that clients may use", example="sonnet")] = None
+
+
+class ProviderEntry(Section, frozen=True, kw_only=True):
+    type: Annotated[
+        Name,
+        doc(
+            "A registered provider, or openai-compatible, anthropic-compatible, gemini-compatible, oauth",
+            example="anthropic",
+        ),
+    ]
+    id: Annotated[Name, doc("The prefix in `work://model`; left out: the type", example="work")] = ""
+    base_url: Annotated[
+        str | None,
+        doc("Where the provider is; https unless loopback or allow-http", example="https://api.anthropic.com"),
+    ] = None
+    allow_http: Annotated[bool, doc("Accept an http base-url that is not loopback")] = False
+    format: Annotated[
+        Format | None, doc("Which format to speak when the provider speaks several", example="anthropic")
+    ] = None
+    api_key: Annotated[
+        str | None,
+        doc(
+            "The key, `env:NAME`, `keyring:NAME` or `!PASSTHRU` (the client's own key goes upstream)",
+            secret=True,
+            example="env:ANTHROPIC_API_KEY",
+        ),
+    ] = None
+    api_keys: Annotated[
+        tuple[Annotated[ProviderKey, Meta(extra={"shorthand": "key"})], ...],
+        doc("Several keys, each an account; instead of api-key", instead=True),
+    ] = ()
+    headers: Annotated[dict[str, str], doc("Headers added to every call", example='{x-team: "blue"}')] = {}
+    models: Annotated[
+        tuple[Annotated[ProviderModel, Meta(extra={"shorthand": "name"})], ...],
+        doc("The models offered; left out: asked from the provider and cached"),
+    ] = ()
+    excluded_models: Annotated[tuple[str, ...], doc("Models to hide, with wildcards", example='["*-preview"]')] = ()
+    proxy_url: ProxyUrl = None
+    priority: Annotated[int, doc("Higher goes first when several providers have a model")] = 0
+    weight: Annotated[Limit, doc("Share of requests under the `weighted` strategy")] = 1
+    timeout: Annotated[Seconds | None, doc("Replaces timeouts.first-byte for this provider", example="60")] = None
+    oauth: Annotated[
+        dict[str, Any],
+        doc("Replaces parts of the login: authorize-url, token-url, device-url, issuer, client-id, scopes..."),
+    ] = {}
+    options: Annotated[
+        dict[str, Any],
+        doc(
+            "What only this type needs: deployment, api-version, project, location, region",
+            example="{region: us-east-1}",
+        ),
+    ] = {}
+
+
+class Routing(Section, frozen=True, kw_only=True):
+    strategy: Annotated[Strategy, doc("How an account is picked among those that have the model")] = "sticky"
+
+
+class Usage(Section, frozen=True, kw_only=True):
+    database: Annotated[
+        str | None,
+        doc(
+            "Where the books are kept; null: SQLite in the data folder",
+            secret=True,
+            example="postgresql://localhost/llm_mux",
+        ),
+    ] = None
+    retention_days: Annotated[Limit, doc("Days to keep each exchange's row")] = 90
+
+
+class Limits(Section, frozen=True, kw_only=True):
+    requests_per_minute: Annotated[Limit | None, doc("Requests in any 60 seconds", example="60")] = None
+    requests_per_hour: Annotated[Limit | None, doc("Requests in any 60 minutes", example="1000")] = None
+    tokens_per_minute: Annotated[Limit | None, doc("Tokens in any 60 seconds", example="200000")] = None
+    concurrent: Annotated[Limit | None, doc("Requests at the same time", example="8")] = None
+
+
+class RateLimits(Limits, frozen=True, kw_only=True):
+    """The limits of each key or user, and under `global` those of all together. None set: not limited."""
+
+    global_: Annotated[Limits, doc("The same limits for all clients together")] = field(
+        default_factory=Limits, name="global"
+    )
+
+    @property
+    def enabled(self) -> bool:
+        return self != RateLimits()
+
+
+class Billing(Section, frozen=True, kw_only=True):
+    enabled: Annotated[bool, doc("Keep a balance per key or user and answer 402 when it is used up")] = False
+    initial_balance: Annotated[Decimal, doc("Balance of a new key or user, in US dollars")] = Decimal(0)
+
+
+class Jwt(Section, frozen=True, kw_only=True):
+    """Client tokens signed by someone else; `sub` is the user. One of secret and jwks-url switches it on."""
+
+    secret: Annotated[
+        str | None,
+        doc("Shared secret for HS256, HS384, HS512; `env:NAME` is taken", secret=True, example="env:JWT_SECRET"),
+    ] = None
+    jwks_url: Annotated[
+        str | None,
+        doc("Where the public keys are; instead of secret", example="https://sso.example.com/jwks.json", instead=True),
+    ] = None
+    algorithms: Annotated[
+        tuple[str, ...], doc("Accepted algorithms; empty: HS256 with secret, RS256 and ES256 with jwks-url")
+    ] = ()
+    issuer: Annotated[str | None, doc("Required `iss`", example="https://sso.example.com")] = None
+    audience: Annotated[str | None, doc("Required `aud`", example="llm-mux")] = None
+
+    @property
+    def enabled(self) -> bool:
+        return bool(self.secret or self.jwks_url)
+
+
+class Auth(Section, frozen=True, kw_only=True):
+    jwt: Annotated[Jwt, doc("JSON Web Tokens as client keys")] = field(default_factory=Jwt)
+
+
+class RemoteManagement(Section, frozen=True, kw_only=True):
+    allow_remote: Annotated[bool, doc("Let the management API be used from other machines (with its key)")] = False
+
+
+class Langfuse(Section, frozen=True, kw_only=True):
+    host: Annotated[str | None, doc("Langfuse server", example="https://cloud.langfuse.com")] = None
+    public_key: Annotated[str | None, doc("Public key", example="env:LANGFUSE_PUBLIC_KEY")] = None
+    secret_key: Annotated[str | None, doc("Secret key", secret=True, example="env:LANGFUSE_SECRET_KEY")] = None
+
+
+class Telemetry(Section, frozen=True, kw_only=True):
+    prometheus: Annotated[bool, doc("Serve GET /metrics")] = True
+    otlp_endpoint: Annotated[
+        str | None, doc("Send traces to this OTLP/HTTP endpoint", example="http://127.0.0.1:4318")
+    ] = None
+    sentry_dsn: Annotated[
+        str | None, doc("Report internal errors to Sentry", secret=True, example="env:SENTRY_DSN")
+    ] = None
+    langfuse: Annotated[Langfuse, doc("Send exchanges to Langfuse")] = field(default_factory=Langfuse)
+
+
+class Config(Section, frozen=True, kw_only=True):
+    host: Annotated[str, doc("Address to listen on; another than loopback needs client keys")] = "127.0.0.1"
+    port: Annotated[Port, doc("Port of all protocols; 0 takes a free one")] = 8317
+    ollama_port: Annotated[Port | None, doc("Also serve the Ollama protocol here", example="11434")] = None
+    allowed_hosts: Annotated[
+        tuple[str, ...], doc("Further values of the Host header to accept", example="[mux.lan]")
+    ] = ()
+    allowed_origins: Annotated[
+        tuple[str, ...], doc("Web pages that may call the daemon", example='["https://chat.example.com"]')
+    ] = ()
+    disable_auth: Annotated[
+        bool,
+        doc("Take any client key, or none (loopback only); not said: true until client keys are configured"),
+    ] = True
+    api_keys: Annotated[
+        tuple[str, ...],
+        doc(
+            "Fixed client keys; better: llm-mux keys create. $PROXY_API_KEY is added",
+            secret=True,
+            example="[env:TEAM_KEY]",
+        ),
+    ] = ()
+    discover: Annotated[
+        bool, doc("Use <PROVIDER>_API_KEY of the environment and a local Ollama without being told")
+    ] = True
+    default_provider: Annotated[
+        Name | None, doc("Who gets a model name that nobody is known to have", example="work")
+    ] = None
+    strict: Annotated[bool, doc("What a target cannot take is a 400 instead of dropped and reported")] = False
+    request_retry: Annotated[Count, doc("Further tries over the accounts after a failure")] = 3
+    max_retry_interval: Annotated[Seconds, doc("Longest wait for an account to recover, in seconds")] = 30
+    timeouts: Annotated[Timeouts, doc("Three named timeouts, in seconds; there is no total one")] = field(
+        default_factory=Timeouts
+    )
+    drain_timeout: Annotated[Seconds, doc("Seconds that running exchanges get to finish at stop")] = 30
+    max_request_size: Annotated[Size, doc("Largest request body after decompression (KiB, MiB, GiB, KB, MB, GB)")] = (
+        64 * 1024 * 1024
+    )
+    proxy_url: ProxyUrl = None
+    debug: Annotated[bool, doc("Log more; bodies are redacted")] = False
+    capture: Annotated[bool, doc("Keep what was sent and received for the inspector (in memory, bounded)")] = False
+    environment: Annotated[str, doc("Name of this installation in GET /health, logs and traces")] = "local"
+    store_responses: Annotated[
+        bool, doc("Keep stored Responses so that previous_response_id works on every target")
+    ] = True
+    providers: Annotated[
+        tuple[ProviderEntry, ...], doc("Accounts and servers beyond llm-mux login and the environment")
+    ] = ()
+    aliases: Annotated[
+        dict[str, str], doc("Other names for models; `*` is a wildcard", example='{fast: "gemini://gemini-2.5-flash"}')
+    ] = {}
+    fallbacks: Annotated[
+        dict[str, tuple[str, ...]],
+        doc("Models to try in this order when one fails", example="{claude-opus-4-5: [claude-sonnet-4-5, gpt-5]}"),
+    ] = {}
+    routing: Annotated[Routing, doc("Choice of the account")] = field(default_factory=Routing)
+    usage: Annotated[Usage, doc("The books")] = field(default_factory=Usage)
+    redis_url: Annotated[
+        str | None,
+        doc("Share limits and cooldowns between several daemons", secret=True, example="redis://127.0.0.1:6379/0"),
+    ] = None
+    rate_limits: Annotated[RateLimits, doc("Limits per key or user")] = field(default_factory=RateLimits)
+    billing: Annotated[Billing, doc("Prepaid balances")] = field(default_factory=Billing)
+    auth: Annotated[Auth, doc("Other kinds of client credentials")] = field(default_factory=Auth)
+    remote_management: Annotated[RemoteManagement, doc("The management API")] = field(default_factory=RemoteManagement)
+    telemetry: Annotated[Telemetry, doc("Where measurements go")] = field(default_factory=Telemetry)

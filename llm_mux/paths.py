@@ -1,0 +1,128 @@
+"""Where llm-mux keeps its files, and the one small file that says which daemon runs.
+
+Rule: nobody else decides on a folder. `$LLM_MUX_HOME` puts config, data, state, cache and logs under one folder (tests
+and containers use it); otherwise the platform's own folders are used. Functions only name places; `private_dir` and
+`write_private` create them, readable by their owner alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+APP = "llm-mux"
+
+
+def _place(kind: str, env: Mapping[str, str] | None) -> Path:
+    home = (os.environ if env is None else env).get("LLM_MUX_HOME")
+    if home:
+        return Path(home).expanduser().absolute() / kind
+    import platformdirs
+
+    folder = getattr(platformdirs, f"user_{kind}_path")(APP, appauthor=False)
+    assert isinstance(folder, Path)
+    return folder
+
+
+def config_file(env: Mapping[str, str] | None = None) -> Path:
+    """`$LLM_MUX_CONFIG`, else config.yaml under `$LLM_MUX_HOME`, else the one in the platform's config folder."""
+    values = os.environ if env is None else env
+    chosen = values.get("LLM_MUX_CONFIG")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    home = values.get("LLM_MUX_HOME")
+    if home:
+        return Path(home).expanduser().absolute() / "config.yaml"
+    return _place("config", env) / "config.yaml"
+
+
+def data_dir(env: Mapping[str, str] | None = None) -> Path:
+    """What must survive: the database and the encrypted secrets."""
+    return _place("data", env)
+
+
+def state_dir(env: Mapping[str, str] | None = None) -> Path:
+    """What describes the running daemon."""
+    return _place("state", env)
+
+
+def cache_dir(env: Mapping[str, str] | None = None) -> Path:
+    """What can be made again: model lists."""
+    return _place("cache", env)
+
+
+def log_dir(env: Mapping[str, str] | None = None) -> Path:
+    return _place("log", env)
+
+
+def daemon_file(env: Mapping[str, str] | None = None) -> Path:
+    return state_dir(env) / "daemon.json"
+
+
+def private_dir(folder: Path) -> Path:
+    """The folder, made with mode 0700 when it is missing."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replace a file in one step, mode 0600, on the disk before the old one goes: a crash leaves the old or the new."""
+    private_dir(path.parent)
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(fd, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    _sync_dir(path.parent)
+
+
+def _sync_dir(folder: Path) -> None:
+    if os.name == "nt":
+        return
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonRecord:
+    """The running daemon. `started` is the creation time of its process (epoch seconds), so a reused pid is noticed."""
+
+    pid: int
+    host: str
+    port: int
+    url: str
+    started: float
+    version: str
+    config: str
+
+
+def write_daemon(record: DaemonRecord, env: Mapping[str, str] | None = None) -> None:
+    write_private(daemon_file(env), json.dumps(asdict(record), indent=2).encode() + b"\n")
+
+
+def read_daemon(env: Mapping[str, str] | None = None) -> DaemonRecord | None:
+    """The record that the last daemon left, whether or not it still runs; None when there is none or it is damaged."""
+    try:
+        found = json.loads(daemon_file(env).read_bytes())
+        return DaemonRecord(**{name: found[name] for name in (f.name for f in fields(DaemonRecord))})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def remove_daemon(pid: int, env: Mapping[str, str] | None = None) -> None:
+    """Take the record away if it is still this process's own."""
+    record = read_daemon(env)
+    if record is not None and record.pid == pid:
+        daemon_file(env).unlink(missing_ok=True)
