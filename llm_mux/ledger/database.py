@@ -1,0 +1,199 @@
+"""The database behind the books: SQLite in the data folder, or PostgreSQL by DSN, behind the same two calls.
+
+Rule: making a `Database` costs nothing. The first `read` or `write` loads SQLAlchemy in a thread, connects and brings
+the tables up to date, so the listening socket waits for none of it. No message of this module holds a password or a
+value of a row. SQLite has one writer at a time: `write` takes its turn in here first, then its lock on the file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from llm_mux.paths import private_dir
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL, Connection
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+BUSY_S = 2.0
+"""How long SQLite waits for another process's lock before the caller hears of it."""
+
+_POSTGRES = ("postgresql", "postgres", "postgresql+asyncpg")
+
+
+class DatabaseSettingError(Exception):
+    """`usage.database` names no database this program can use."""
+
+
+class Database:
+    """`location` is a file for SQLite, or a DSN: postgresql://user:password@host/name, sqlite:///file."""
+
+    def __init__(self, location: Path | str, *, busy_s: float = BUSY_S) -> None:
+        self._dsn, self._file = _place(location)
+        self._busy_s = busy_s
+        self._engine: AsyncEngine | None = None
+        self._opening = asyncio.Lock()
+        self._turn = asyncio.Lock()
+        self._inode: tuple[int, int] | None = None
+
+    @property
+    def description(self) -> str:
+        """Where the books are, for a person; without user and password."""
+        if self._file is not None:
+            return f"SQLite at {self._file}"
+        parts = urlsplit(self._dsn or "")
+        return f"PostgreSQL at {parts.hostname or 'the local socket'}{parts.path}"
+
+    async def open(self) -> None:
+        """Connect and bring the tables up to date; nothing to do when that is done and the file is still there."""
+        if self._engine is not None and not self._vanished():
+            return
+        async with self._opening:
+            if self._engine is not None:
+                if not self._vanished():
+                    return
+                await self.close()
+            await self._connect()
+
+    async def close(self) -> None:
+        """Let go of the connections; the next call opens it again."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            await engine.dispose()
+
+    @contextlib.asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection inside a transaction that sees one state of the books."""
+        await self.open()
+        assert self._engine is not None
+        async with self._engine.begin() as connection:
+            yield connection
+
+    @contextlib.asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """A connection inside a transaction that may write; committed at the end, undone by an exception."""
+        await self.open()
+        assert self._engine is not None
+        engine = self._engine.execution_options(writes=True)
+        async with self._turn if self._file else contextlib.nullcontext(), engine.begin() as connection:
+            yield connection
+
+    async def _connect(self) -> None:
+        engine = await asyncio.to_thread(self._make_engine)
+        try:
+            async with engine.execution_options(writes=True).begin() as connection:
+                await connection.run_sync(_to_newest)
+        except BaseException:
+            await engine.dispose()
+            raise
+        self._inode = _inode(self._file) if self._file else None
+        self._engine = engine
+
+    def _vanished(self) -> bool:
+        """Whether the file was deleted or replaced: SQLite would go on writing into what nobody can open any more."""
+        return self._file is not None and self._inode != _inode(self._file)
+
+    def _make_engine(self) -> AsyncEngine:
+        from llm_mux.ledger import schema, upgrade
+
+        assert schema.metadata is not None and upgrade is not None  # loaded here, in the thread, for the calls to come
+        return _sqlite(self._file, self._busy_s) if self._file else _postgres(self._dsn or "")
+
+
+def _to_newest(connection: Connection) -> None:
+    from llm_mux.ledger import upgrade
+
+    upgrade.to_newest(connection)
+
+
+def _place(location: Path | str) -> tuple[str | None, Path | None]:
+    """(DSN, None) for PostgreSQL, (None, file) for SQLite."""
+    if isinstance(location, Path):
+        return None, location
+    scheme, separator, rest = location.partition("://")
+    if not separator and scheme:
+        return None, Path(location).expanduser()
+    if scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
+        return None, Path(rest[1:])
+    if scheme in _POSTGRES and rest:
+        return location, None
+    raise DatabaseSettingError(
+        f"usage.database: cannot use {scheme or 'an empty value'}; "
+        "give postgresql://user:password@host/name, a file, or null for SQLite in the data folder"
+    )
+
+
+def _inode(file: Path) -> tuple[int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _sqlite(file: Path, busy_s: float) -> AsyncEngine:
+    from sqlalchemy import URL
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    private_dir(file.parent)
+    os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+    engine = create_async_engine(
+        URL.create("sqlite+aiosqlite", database=str(file)),
+        hide_parameters=True,
+        pool_size=3,
+        max_overflow=0,
+        connect_args={"timeout": busy_s},
+    )
+    _set_up_sqlite(engine)
+    return engine
+
+
+def _set_up_sqlite(engine: AsyncEngine) -> None:
+    from sqlalchemy import event
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def connect(connection: Any, record: object) -> None:
+        # Python's sqlite3 starts transactions late and not around DDL; without it, `begin` below does it properly.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = NORMAL")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _postgres(dsn: str) -> AsyncEngine:
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    try:
+        return create_async_engine(_postgres_url(dsn), hide_parameters=True, pool_size=4, pool_pre_ping=True)
+    except ModuleNotFoundError as error:
+        raise DatabaseSettingError(
+            "usage.database: PostgreSQL needs asyncpg; install it with: pip install 'llm-mux[postgres]'"
+        ) from error
+
+
+def _postgres_url(dsn: str) -> URL:
+    """The DSN for asyncpg, which calls libpq's `sslmode` just `ssl`."""
+    from sqlalchemy import make_url
+
+    url = make_url(dsn).set(drivername="postgresql+asyncpg")
+    mode = url.query.get("sslmode")
+    return url if mode is None else url.difference_update_query(["sslmode"]).update_query_dict({"ssl": mode})
+
+
+def reason(error: BaseException) -> str:
+    """One line on what went wrong, without the statement and its values."""
+    cause = getattr(error, "orig", None) or error
+    lines = str(cause).strip().splitlines()
+    return (lines[0] if lines else type(cause).__name__)[:200]

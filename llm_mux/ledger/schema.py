@@ -1,0 +1,108 @@
+"""The tables of the books, once, for SQLite and PostgreSQL.
+
+Rule: a change here comes with a revision under `migrations/versions` and a new `REVISION`; tests compare a fresh
+database with an upgraded one. Importing this module loads SQLAlchemy; only code that talks to the database does.
+Money is whole picodollars in a 64-bit integer: sums are exact in both databases, up to 9.2 million USD.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+from llm_mux.ledger.rows import PICO, picodollars
+
+REVISION = "0001"
+"""The newest revision under `migrations/versions`."""
+
+
+class Usd(TypeDecorator[Decimal]):
+    """Decimal US dollars, kept as whole picodollars; finer digits are rounded half to even."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:
+        return None if value is None else picodollars(value)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> Decimal | None:
+        return None if value is None else Decimal(int(value)).scaleb(-PICO)
+
+
+metadata = MetaData()
+
+version = Table(
+    "llm_mux_version",
+    metadata,
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="llm_mux_version_pkc"),
+)
+
+exchanges = Table(
+    "exchanges",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("day", Integer, nullable=False),  # whole days since 1970 in UTC
+    Column("time", Double, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("client_key", Text),
+    Column("user", Text),
+    Column("protocol", Text, nullable=False),
+    Column("model_asked", Text, nullable=False),
+    Column("model_served", Text),
+    Column("provider", Text),
+    Column("account", Text),
+    Column("attempts", Integer, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("error_kind", Text),
+    Column("stop_reason", Text),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cache_read_tokens", BigInteger, nullable=False),
+    Column("cache_write_tokens", BigInteger, nullable=False),
+    Column("reasoning_tokens", BigInteger),
+    Column("usage_estimated", Boolean, nullable=False),
+    Column("ttft_ms", Double),
+    Column("duration_ms", Double, nullable=False),
+    Column("cost", Usd),
+    Column("price_source", Text),
+    Column("path", Text),
+    # A client may send one X-Request-ID twice, and both are real exchanges; the same row written again is not.
+    UniqueConstraint("request_id", "time", name="exchanges_once"),
+    Index("exchanges_day_model", "day", "model_served"),
+    Index("exchanges_day_account", "day", "account"),
+)
+
+responses = Table(
+    "responses",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("created", Double, nullable=False),
+    Column("expires", Double, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),  # of body and items as stored
+    Column("previous_id", Text),
+    Column("body", LargeBinary, nullable=False),  # the response object, JSON under zstd
+    Column("items", LargeBinary, nullable=False),  # the request's input items, JSON under zstd
+    Index("responses_created", "created", "size"),
+    Index("responses_expires", "expires"),
+)

@@ -1,0 +1,272 @@
+"""What `/metrics` tells: counters of exchanges kept as plain numbers, turned into Prometheus families when scraped.
+
+Rule: `observe` runs once per exchange on the event loop, so it only adds to numbers; prometheus-client is imported by
+the first `render`. Label sets are bounded: a model, provider or account beyond `MOST_NAMES` counts as "other", and a
+model name that only a client made up (nothing served it) as "none". Names are those of the specification, section E.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from llm_mux import __version__
+from llm_mux.errors import Kind
+from llm_mux.ledger.rows import Exchange, plain
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.core import Metric
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+MOST_NAMES: Final = 200
+OTHER: Final = "other"
+NONE: Final = "none"
+
+DURATION_BUCKETS_S: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+TTFT_BUCKETS_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0)
+OUTPUT_TOKEN_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0)
+
+TOKEN_KINDS: Final = ("input", "output", "cache_read", "cache_write", "reasoning")
+"""As in the ledger: `input` is the uncached prompt, `output` includes `reasoning`."""
+
+Labels = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Numbers that live elsewhere and are read at each scrape: `read` gives one number for each set of label values.
+
+    `kind` is "gauge" or "counter"; a counter's name is written without `_total`, which Prometheus adds.
+    """
+
+    name: str
+    help: str
+    read: Callable[[], Mapping[Labels, float]]
+    labels: Labels = ()
+    kind: str = "gauge"
+
+
+class Distribution:
+    """A histogram: a count for each bucket, not yet cumulative, and the sum."""
+
+    __slots__ = ("_bounds", "_counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def add(self, value: float) -> None:
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self.total += value
+
+    def cumulative(self) -> list[tuple[str, float]]:
+        """(upper bound, count up to it), the last bound +Inf."""
+        running = 0
+        buckets = []
+        for bound, count in zip((*self._bounds, float("inf")), self._counts, strict=True):
+            running += count
+            buckets.append(("+Inf" if bound == float("inf") else str(bound), float(running)))
+        return buckets
+
+
+class Names:
+    """Label values: only the first `most` stay apart, and each is text that a scraper can take."""
+
+    def __init__(self, most: int = MOST_NAMES) -> None:
+        self._most = most
+        self._known: dict[str, str] = {}
+
+    def __call__(self, name: str | None) -> str:
+        if not name:
+            return NONE
+        label = self._known.get(name)
+        if label is None:
+            if len(self._known) >= self._most:
+                return OTHER
+            label = self._known[name] = plain(name)
+        return label
+
+
+class ModelTally:
+    """What has been counted for one model."""
+
+    __slots__ = ("cost", "duration", "output_token", "statuses", "tokens", "ttft", "unpriced")
+
+    def __init__(self) -> None:
+        self.statuses = {"success": 0, "error": 0, "cancelled": 0}
+        self.tokens = [0] * len(TOKEN_KINDS)
+        self.cost = 0.0
+        self.unpriced = 0
+        self.duration = Distribution(DURATION_BUCKETS_S)
+        self.ttft = Distribution(TTFT_BUCKETS_S)
+        self.output_token = Distribution(OUTPUT_TOKEN_BUCKETS_S)
+
+    def add(self, row: Exchange) -> None:
+        self.statuses[_status(row)] += 1
+        self.duration.add(row.duration_ms / 1000)
+        if row.ttft_ms is not None:
+            self._add_pace(row.ttft_ms, row)
+        if row.input_tokens or row.output_tokens or row.cache_read_tokens or row.cache_write_tokens:
+            self._add_tokens(row)
+
+    def _add_pace(self, ttft_ms: float, row: Exchange) -> None:
+        self.ttft.add(ttft_ms / 1000)
+        if row.output_tokens > 1:
+            self.output_token.add((row.duration_ms - ttft_ms) / 1000 / (row.output_tokens - 1))
+
+    def _add_tokens(self, row: Exchange) -> None:
+        tokens = self.tokens
+        tokens[0] += row.input_tokens
+        tokens[1] += row.output_tokens
+        tokens[2] += row.cache_read_tokens
+        tokens[3] += row.cache_write_tokens
+        tokens[4] += row.reasoning_tokens or 0
+        if row.cost is None:
+            self.unpriced += 1
+        else:
+            self.cost += float(row.cost)
+
+
+class Metrics:
+    """`observe` every exchange; `active_requests` and `active_streams` are counted up and down by who serves them.
+
+    `readings` are asked at each scrape, for what others count: balances, accounts, breakers, the ledger's state.
+    """
+
+    def __init__(self, readings: Iterable[Reading] = ()) -> None:
+        self.active_requests = 0
+        self.active_streams = 0
+        self.readings = list(readings)
+        self._model_names = Names()
+        self._provider_names = Names()
+        self._models: dict[str, ModelTally] = {}
+        self._by_name: dict[str | None, ModelTally] = {}
+        self._errors: dict[str, int] = {}
+        self._retries: dict[str, int] = {}
+        self._rate_limited: dict[str, int] = {}
+        self._registry: CollectorRegistry | None = None
+
+    def observe(self, row: Exchange) -> None:
+        """Count one finished exchange, the same row that the ledger gets."""
+        tally = self._by_name.get(row.model_served)
+        if tally is None:
+            tally = self._new_model(row.model_served)
+        tally.add(row)
+        if row.error_kind is not None:
+            self._errors[row.error_kind] = self._errors.get(row.error_kind, 0) + 1
+        if row.attempts > 1:
+            provider = self._provider_names(row.provider)
+            self._retries[provider] = self._retries.get(provider, 0) + row.attempts - 1
+
+    def rate_limited(self, limit: str) -> None:
+        """Count a refused request; `limit` is user_limit, global_limit, token_limit or concurrent_limit."""
+        self._rate_limited[limit] = self._rate_limited.get(limit, 0) + 1
+
+    def render(self) -> bytes:
+        """The page for a scraper, of `CONTENT_TYPE`. May run in a thread while the event loop goes on counting."""
+        from prometheus_client import generate_latest
+
+        if self._registry is None:
+            self._registry = _registry(self)
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Called by prometheus-client for each scrape."""
+        models = sorted(self._models.items())
+        yield from _request_families(models)
+        yield from _token_families(models)
+        yield _counter("llm_errors", "Failed exchanges by kind of failure", ("kind",), _by_label(self._errors))
+        retries = _by_label(self._retries)
+        yield _counter("llm_retries", "Attempts beyond an exchange's first, by provider", ("provider",), retries)
+        refused = _by_label(self._rate_limited)
+        yield _counter("rate_limit_requests", "Requests refused by a rate limit", ("type",), refused)
+        yield _gauge("llm_active_requests", "Exchanges under way", (), {(): self.active_requests})
+        yield _gauge("llm_active_streams", "Streams under way", (), {(): self.active_streams})
+        yield _gauge("llm_mux_info", "The running version", ("version",), {(__version__,): 1})
+        for reading in self.readings:
+            family = _counter if reading.kind == "counter" else _gauge
+            yield family(reading.name, reading.help, reading.labels, reading.read())
+
+    def _new_model(self, name: str | None) -> ModelTally:
+        label = self._model_names(name)
+        tally = self._models.setdefault(label, ModelTally())
+        if label != OTHER:
+            self._by_name[name] = tally
+        return tally
+
+
+def _status(row: Exchange) -> str:
+    if row.error_kind is None:
+        return "success" if row.status < 400 else "error"
+    return "cancelled" if row.error_kind == _GONE else "error"
+
+
+_GONE: Final = Kind.CLIENT_GONE.value
+
+
+def _registry(metrics: Metrics) -> CollectorRegistry:
+    from prometheus_client import CollectorRegistry, ProcessCollector
+
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(metrics)
+    ProcessCollector(registry=registry)
+    return registry
+
+
+def _request_families(models: list[tuple[str, ModelTally]]) -> Iterator[Metric]:
+    counts: dict[Labels, float] = {
+        (model, status): n for model, tally in models for status, n in list(tally.statuses.items()) if n
+    }
+    yield _counter("llm_requests", "Finished exchanges", ("model", "status"), counts)
+    yield _histogram("llm_requests_duration_seconds", "From request to the end of the answer", models, "duration")
+    yield _histogram("llm_ttft_seconds", "From request to the first content", models, "ttft")
+    yield _histogram("llm_time_per_output_token_seconds", "Pace after the first token", models, "output_token")
+
+
+def _token_families(models: list[tuple[str, ModelTally]]) -> Iterator[Metric]:
+    tokens: dict[Labels, float] = {
+        (model, kind): n for model, tally in models for kind, n in zip(TOKEN_KINDS, tally.tokens, strict=True) if n
+    }
+    yield _counter("llm_tokens", "Tokens; input is uncached, output includes reasoning", ("model", "kind"), tokens)
+    cost: dict[Labels, float] = {(model,): tally.cost for model, tally in models if tally.cost}
+    yield _counter("llm_cost_usd", "Cost of exchanges whose price is known", ("model",), cost)
+    unpriced: dict[Labels, float] = {(model,): tally.unpriced for model, tally in models if tally.unpriced}
+    yield _counter("llm_unpriced_requests", "Exchanges with tokens but no known price", ("model",), unpriced)
+
+
+def _by_label(counts: Mapping[str, int]) -> dict[Labels, float]:
+    return {(label,): count for label, count in sorted(counts.items())}
+
+
+def _counter(name: str, text: str, labels: Labels, values: Mapping[Labels, float]) -> Metric:
+    from prometheus_client.core import CounterMetricFamily
+
+    family = CounterMetricFamily(name, text, labels=labels)
+    for label_values, value in values.items():
+        family.add_metric(label_values, value)
+    return family
+
+
+def _gauge(name: str, text: str, labels: Labels, values: Mapping[Labels, float]) -> Metric:
+    from prometheus_client.core import GaugeMetricFamily
+
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for label_values, value in values.items():
+        family.add_metric(label_values, value)
+    return family
+
+
+def _histogram(name: str, text: str, models: list[tuple[str, ModelTally]], which: str) -> Metric:
+    from prometheus_client.core import HistogramMetricFamily
+
+    family = HistogramMetricFamily(name, text, labels=("model",))
+    for model, tally in models:
+        distribution: Distribution = getattr(tally, which)
+        buckets = distribution.cumulative()
+        if buckets[-1][1]:
+            family.add_metric((model,), buckets, distribution.total)
+    return family
