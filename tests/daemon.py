@@ -1,0 +1,95 @@
+"""A running daemon for tests: as its own process (`process_daemon`), or inside the test's event loop (`daemon`)."""
+
+import contextlib
+import os
+import pathlib
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+ROOT = pathlib.Path(__file__).parents[1]
+READY = "listening on "
+START_TIMEOUT_S = 30
+STOP_TIMEOUT_S = 15
+KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "SYSTEMROOT", "HOME", "DBUS_SESSION_BUS_ADDRESS")
+
+
+def clean_environment(home: pathlib.Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of a daemon that finds no key, proxy or setting of the person who runs the tests."""
+    kept = {name: value for name, value in os.environ.items() if name in KEPT}
+    return {**kept, "LLM_MUX_HOME": str(home), "PYTHONUNBUFFERED": "1", **(extra or {})}
+
+
+@dataclass(slots=True)
+class ProcessDaemon:
+    """`llm-mux serve` in a process of its own; `output` is what it printed so far."""
+
+    process: "subprocess.Popen[str]"
+    home: pathlib.Path
+    url: str = ""
+    output: list[str] = field(default_factory=list)
+    _ready: threading.Event = field(default_factory=threading.Event)
+
+    def follow(self) -> None:
+        """Read what the process prints until it ends; notes the line that says where it listens."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.output.append(line)
+            if READY in line and not self.url:
+                self.url = line.split(READY, 1)[1].split()[0].rstrip("/")
+                self._ready.set()
+        self._ready.set()
+
+    def wait_until_ready(self) -> None:
+        """Return when it listens; raise with its output when it does not."""
+        self._ready.wait(START_TIMEOUT_S)
+        if not self.url:
+            raise RuntimeError(f"llm-mux serve did not start:\n{''.join(self.output[-40:])}")
+
+
+@contextlib.contextmanager
+def process_daemon(
+    home: pathlib.Path,
+    config: Mapping[str, Any],
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[ProcessDaemon]:
+    """Start `python -m llm_mux serve` on a free port with `config`; SIGTERM ends it and it has to exit with 0."""
+    home.mkdir(parents=True, exist_ok=True)
+    path = home / "config.yaml"
+    path.write_text(yaml.safe_dump({"host": "127.0.0.1", "port": 0, "discover": False, **config}))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "llm_mux", "--config", str(path), "serve", *arguments],
+        cwd=ROOT,
+        env=clean_environment(home, env),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    running = ProcessDaemon(process, home)
+    reader = threading.Thread(target=running.follow, daemon=True)
+    reader.start()
+    try:
+        running.wait_until_ready()
+        yield running
+    finally:
+        _stop(running, reader)
+    assert process.returncode == 0, "".join(running.output[-40:])
+
+
+def _stop(running: ProcessDaemon, reader: threading.Thread) -> None:
+    process = running.process
+    process.terminate()
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    reader.join(STOP_TIMEOUT_S)
+    assert process.stdout is not None
+    process.stdout.close()
