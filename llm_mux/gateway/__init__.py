@@ -1,0 +1,1 @@
+"""The gateway: one exchange from the client's request to the settled answer."""

@@ -1,0 +1,84 @@
+"""What a client asks of the gateway, and what the gateway hands back to the server. No HTTP library in sight."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from llm_mux.errors import MuxError
+from llm_mux.translators.base import Hints, Translator
+
+Write = Callable[[bytes], Awaitable[None]]
+_SESSION_HEADERS = (
+    "x-claude-code-session-id",
+    "session-id",
+    "session_id",
+    "x-session-id",
+    "x-session-affinity",
+    "x-gemini-session-id",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: the client key's public name, the tenant whose seals and responses it shares, a key to pass through."""
+
+    name: str | None = None
+    tenant: str = "local"
+    key: str = field(default="", repr=False)
+
+
+@dataclass(slots=True)
+class Ask:
+    """One client request as it arrived. `headers` have lower-case names. `model` and `stream` were peeked.
+
+    `started` is monotonic seconds, `time` unix seconds.
+    """
+
+    protocol: Translator
+    body: bytes
+    hints: Hints
+    model: str
+    stream: bool
+    request_id: str
+    headers: Mapping[str, str]
+    caller: Caller
+    time: float
+    started: float
+
+    @property
+    def conversation(self) -> str:
+        """What names the conversation for the sticky choice: a session header, else the start of the body."""
+        for name in _SESSION_HEADERS:
+            if value := self.headers.get(name):
+                return value
+        return f"{self.caller.tenant}\x00{self.body[:512]!r}"
+
+
+@dataclass(slots=True)
+class Whole:
+    """A whole answer for the client."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str]
+    content_type: str = "application/json"
+
+
+@dataclass(slots=True)
+class Streaming:
+    """A stream for the client: `pump` writes it to the end and settles the exchange, also when it is cancelled."""
+
+    headers: dict[str, str]
+    content_type: str
+    pump: Callable[[Write], Awaitable[None]]
+
+
+Answer = Whole | Streaming
+
+
+def error_answer(error: MuxError, protocol: Translator, request_id: str, headers: dict[str, str]) -> Whole:
+    """A failure in the client's own shape, with Retry-After where there is a hint."""
+    if error.retry_after is not None:
+        headers = {**headers, "Retry-After": str(max(1, round(error.retry_after + 0.499)))}
+    return Whole(protocol.error_status(error), protocol.encode_error(error, request_id), headers)

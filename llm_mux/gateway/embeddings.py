@@ -1,0 +1,92 @@
+"""Embeddings: every client format to every provider that embeds, with the same ladder over accounts."""
+
+from __future__ import annotations
+
+from llm_mux import ir
+from llm_mux.errors import Kind, MuxError
+from llm_mux.gateway.ask import Answer, Ask, Whole, error_answer
+from llm_mux.gateway.core import Gateway
+from llm_mux.gateway.exchange import Outcome
+from llm_mux.gateway.plan import headers_for, operation_endpoint, url_for
+from llm_mux.gateway.upstream import Call
+from llm_mux.routing.select import Candidate
+from llm_mux.translators import registry
+from llm_mux.translators.base import Embedder, Target, Translator
+
+
+async def serve(gateway: Gateway, ask: Ask) -> Answer:
+    """The vectors in the client's own shape."""
+    outcome = Outcome()
+    try:
+        embedder = _embedder(ask.protocol)
+        request = embedder.decode_request(ask.body, ask.hints)
+        response = await _ladder(gateway, ask, request, outcome)
+    except MuxError as error:
+        answer = error_answer(error, ask.protocol, ask.request_id, _headers(ask, outcome))
+        outcome.status, outcome.error = answer.status, error
+        gateway.settle(ask, outcome)
+        return answer
+    outcome.usage = ir.Usage(input=response.tokens)
+    gateway.settle(ask, outcome)
+    named = ir.EmbedResponse(ask.model, response.vectors, response.tokens)
+    return Whole(200, embedder.encode_response(named, request), _headers(ask, outcome))
+
+
+def _embedder(translator: Translator) -> Embedder:
+    if translator.embedder is None:
+        raise MuxError(Kind.NOT_FOUND, f"{translator.name} has no embeddings.")
+    return translator.embedder
+
+
+async def _ladder(gateway: Gateway, ask: Ask, request: ir.EmbedRequest, outcome: Outcome) -> ir.EmbedResponse:
+    last = MuxError(Kind.NO_TARGET, f"No provider of `{ask.model}` offers embeddings.")
+    for candidate in await gateway.candidates(ask):
+        outcome.attempts += 1
+        outcome.account, outcome.model = candidate.account, candidate.route.model
+        try:
+            response = await _once(gateway, ask, candidate, request)
+        except MuxError as error:
+            gateway.blame(candidate.account, candidate.route.model, error)
+            if not error.policy.try_next and error.kind is not Kind.NO_TARGET:
+                raise
+            last = error
+            continue
+        candidate.account.succeeded(candidate.route.model)
+        return response
+    raise last
+
+
+async def _once(gateway: Gateway, ask: Ask, candidate: Candidate, request: ir.EmbedRequest) -> ir.EmbedResponse:
+    account = candidate.account
+    endpoint = operation_endpoint(ask, candidate, "embed")
+    if endpoint is None:
+        raise MuxError(Kind.NO_TARGET, f"{account.provider.title} offers no embeddings for `{candidate.route.model}`.")
+    translator = registry.get(endpoint.translator)
+    embedder = _embedder(translator)
+    target = Target(candidate.route.model, account.provider.name, endpoint.quirks)
+    encoded = embedder.encode_request(request, target)
+    call = Call(
+        url=url_for(account, endpoint, target.model, stream=False),
+        headers=headers_for(ask, account, endpoint, encoded.headers),
+        body=encoded.body,
+        proxy=account.proxy_url,
+        place=account.name,
+        timeouts=gateway.timeouts_for(account),
+    )
+    reply = await gateway.upstream.send(call)
+    try:
+        body = await reply.read()
+    finally:
+        reply.close()
+    if reply.status >= 300:
+        raise translator.decode_error(reply.status, {k.lower(): v for k, v in reply.headers.items()}, body)
+    return embedder.decode_response(body, target)
+
+
+def _headers(ask: Ask, outcome: Outcome) -> dict[str, str]:
+    headers = {"X-Request-ID": ask.request_id, "x-llm-mux-attempts": str(outcome.attempts)}
+    if outcome.account is not None:
+        headers["x-llm-mux-provider"] = outcome.account.provider.name
+        headers["x-llm-mux-account"] = outcome.account.label
+        headers["x-llm-mux-model"] = outcome.model or ""
+    return headers

@@ -1,0 +1,460 @@
+"""One exchange: `serve -> attempt [plan -> send -> relay] -> settle`. The ladder reads top to bottom.
+
+Rules. Another target is tried only while the client has seen nothing of an answer. The first events of a stream are
+held back until real content or an error. A client that left costs no account anything. `settle` happens exactly once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from llm_mux import ir
+from llm_mux.errors import Kind, MuxError
+from llm_mux.gateway import fold, plan, relay
+from llm_mux.gateway.ask import Answer, Ask, Streaming, Whole, Write, error_answer
+from llm_mux.gateway.core import Gateway
+from llm_mux.gateway.enforce import cut_whole
+from llm_mux.gateway.seals import Watcher
+from llm_mux.gateway.upstream import Call, Reply
+from llm_mux.routing.accounts import Account
+from llm_mux.routing.select import Candidate
+from llm_mux.translators.base import nonsense
+from llm_mux.translators.ids import digest
+from llm_mux.translators.tools import raise_parts
+
+_MOST_HELD = 256 << 10
+_LEARNABLE = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter"})
+_STRIPPING = frozenset({"openai_chat", "ollama"})
+_ESSENTIAL = frozenset({"model", "messages", "input", "contents", "prompt", "tools", "stream"})
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What settle writes down; filled in along the way."""
+
+    attempts: int = 0
+    account: Account | None = None
+    model: str | None = None
+    spliced: bool | None = None
+    dropped: tuple[str, ...] = ()
+    status: int = 200
+    error: MuxError | None = None
+    usage: ir.Usage | None = None
+    finish: str | None = None
+    first_byte: float | None = None
+    settled: bool = field(default=False, repr=False)
+
+
+@dataclass(slots=True)
+class _Opened:
+    """A stream that has begun well: the way it goes and what was held back of it."""
+
+    reply: Reply
+    way: relay.Way
+    held: bytes
+
+
+class Exchange:
+    """One client request, all its attempts, its outcome."""
+
+    def __init__(self, gateway: Gateway, ask: Ask) -> None:
+        self._gateway = gateway
+        self._ask = ask
+        self._out = Outcome()
+        self._request: ir.Request | None = None
+
+    async def serve(self) -> Answer:
+        """The answer for the client; errors come back in its own shape, never as exceptions."""
+        try:
+            if self._ask.stream:
+                return await self._stream()
+            answer = await self._ladder(self._attempt_whole)
+        except MuxError as error:
+            return self._refuse(error)
+        except asyncio.CancelledError:
+            self._settle(499, MuxError(Kind.CLIENT_GONE, "The client left."))
+            raise
+        self._settle(200)
+        return answer
+
+    def _refuse(self, error: MuxError) -> Whole:
+        answer = error_answer(error, self._ask.protocol, self._ask.request_id, self._headers())
+        self._settle(answer.status, error)
+        return answer
+
+    async def _ladder(self, attempt: Callable[[plan.Plan], Awaitable[Any]]) -> Any:
+        """The first target's answer that is one. Raises the last target's MuxError, or at once the client's own."""
+        last: MuxError | None = None
+        for candidate in await self._gateway.candidates(self._ask):
+            try:
+                return await self._try(candidate, attempt)
+            except MuxError as error:
+                if not error.policy.try_next:
+                    raise
+                last = error
+        raise last or MuxError(Kind.NO_TARGET, "No account can be asked.")
+
+    async def _try(self, candidate: Candidate, attempt: Callable[[plan.Plan], Awaitable[Any]]) -> Any:
+        """One target, asked again at once when it only refused a parameter that can be left out."""
+        for _ in range(3):
+            chosen = self._plan(candidate)
+            self._out.attempts += 1
+            account = candidate.account
+            account.inflight += 1
+            try:
+                answer = await attempt(chosen)
+            except MuxError as error:
+                if self._learned(chosen, error):
+                    continue
+                self._gateway.blame(account, chosen.model, error)
+                raise
+            finally:
+                account.inflight -= 1
+            account.succeeded(chosen.model)
+            return answer
+        raise nonsense("the same refusal for every form of this request")
+
+    def _plan(self, candidate: Candidate) -> plan.Plan:
+        chosen = plan.choose(
+            self._ask, candidate, self._decoded, self._gateway.facts, strict=self._gateway.settings.strict
+        )
+        out = self._out
+        out.account, out.model, out.spliced, out.dropped = chosen.account, chosen.model, chosen.spliced, chosen.dropped
+        return chosen
+
+    def _decoded(self) -> ir.Request:
+        """The canonical form of what the client sent, with what it stripped put back."""
+        if self._request is None:
+            request = self._ask.protocol.decode_request(self._ask.body, self._ask.hints)
+            self._request = self._gateway.seals.restore(self._ask.caller.tenant, request, time.monotonic())
+        return self._request
+
+    def _learned(self, chosen: plan.Plan, error: MuxError) -> bool:
+        """Whether the refusal names a parameter that is left out from now on."""
+        name = error.param
+        if error.kind is not Kind.BAD_REQUEST or error.code not in _LEARNABLE or name is None or name in _ESSENTIAL:
+            return False
+        top = name.split(".", 1)[0]
+        if f'"{top}"'.encode() not in chosen.body or top in chosen.account.refuses.get(chosen.model, ()):
+            return False
+        chosen.account.learn(chosen.model, top)
+        return True
+
+    async def _send(self, chosen: plan.Plan) -> Reply:
+        """The head of a good answer. Raises MuxError for everything else."""
+        account = chosen.account
+        call = Call(
+            url=chosen.url,
+            headers=chosen.headers,
+            body=chosen.body,
+            proxy=account.proxy_url,
+            place=chosen.place,
+            timeouts=self._gateway.timeouts_for(account),
+        )
+        reply = await self._gateway.upstream.send(call)
+        if reply.status < 300:
+            return reply
+        body = await reply.read_error()
+        reply.close()
+        error = chosen.upstream.decode_error(reply.status, _lowered(reply), body)
+        if account.provider.classify is not None:
+            error = account.provider.classify(error, _lowered(reply))
+        raise error
+
+    async def _attempt_whole(self, chosen: plan.Plan) -> Whole:
+        reply = await self._send(chosen)
+        try:
+            if reply.content_type == "text/event-stream":
+                return self._whole_answer(chosen, await self._folded(chosen, reply))
+            body = await reply.read()
+        finally:
+            reply.close()
+        if chosen.spliced:
+            return self._spliced_whole(chosen, body)
+        return self._whole_answer(chosen, chosen.upstream.decode_response(body, chosen.target))
+
+    async def _folded(self, chosen: plan.Plan, reply: Reply) -> ir.Response:
+        """A whole answer from an upstream that only streams."""
+        decoder, folded = chosen.upstream.stream_decoder(chosen.target), fold.Fold()
+        while data := await reply.chunk():
+            folded.feed(decoder.feed(data))
+        folded.feed(decoder.finish())
+        return folded.response()
+
+    def _spliced_whole(self, chosen: plan.Plan, body: bytes) -> Whole:
+        summary = chosen.upstream.summary(body)
+        if summary.finish is None and summary.usage is None:
+            # Not an answer as far as the books can see: the strict reading says what is wrong with it.
+            chosen.upstream.decode_response(body, chosen.target)
+        self._note(summary.usage, summary.finish)
+        self._keep_seals(chosen, body)
+        served = summary.model
+        if served is not None and served != self._ask.model:
+            names = (msgspec.json.encode(served), msgspec.json.encode(self._ask.model))
+            body = relay.respelled(body, names)
+        return Whole(200, body, self._headers(summary.usage))
+
+    def _keep_seals(self, chosen: plan.Plan, body: bytes) -> None:
+        if self._ask.protocol.name in _STRIPPING and b'"tool_calls"' in body:
+            response = chosen.upstream.decode_response(body, chosen.target)
+            self._keep(response)
+
+    def _keep(self, response: ir.Response) -> None:
+        for choice in response.choices:
+            self._gateway.seals.keep(self._ask.caller.tenant, choice.parts, time.monotonic())
+
+    def _whole_answer(self, chosen: plan.Plan, response: ir.Response) -> Whole:
+        request = self._decoded()
+        choices = tuple(
+            msgspec.structs.replace(choice, parts=raise_parts(choice.parts, chosen.names))
+            for choice in response.choices
+        )
+        response = cut_whole(msgspec.structs.replace(response, choices=choices), chosen.stops)
+        self._keep(response)
+        response = msgspec.structs.replace(
+            response,
+            id=response.id or self._made_id(),
+            model=self._ask.model,
+            created=response.created or int(self._ask.time),
+        )
+        finish = response.choices[0].finish.reason if response.choices else None
+        self._note(response.usage, finish)
+        return Whole(200, self._ask.protocol.encode_response(response, request), self._headers(response.usage))
+
+    def _made_id(self) -> str:
+        return digest(self._ask.request_id)
+
+    def _note(self, usage: ir.Usage | None, finish: str | None) -> None:
+        self._out.usage, self._out.finish = usage, finish
+        self._out.first_byte = time.monotonic()
+
+    async def _stream(self) -> Answer:
+        """A stream that began well, or a whole error; a slow start becomes a stream of keep-alives."""
+        opening = asyncio.ensure_future(self._ladder(self._open))
+        try:
+            await asyncio.wait({opening}, timeout=self._gateway.settings.patience_s)
+        except asyncio.CancelledError:
+            await _dropped(opening)
+            raise
+        if opening.done():
+            opened: _Opened | None = opening.result()
+        else:
+            opened = None
+        headers, media = self._headers(), self._ask.protocol.stream_type
+        if self._ask.hints.framing == "array":
+            media = "application/json"
+
+        async def pump(write: Write) -> None:
+            await self._pump(opened, opening, write)
+
+        return Streaming(headers, media, pump)
+
+    async def _open(self, chosen: plan.Plan) -> _Opened:
+        """One attempt up to the first real content."""
+        reply = await self._send(chosen)
+        way = self._way(chosen)
+        held: list[bytes] = []
+        size = 0
+        try:
+            if reply.content_type == "application/json" and chosen.upstream.stream_type == "text/event-stream":
+                return _Opened(reply, way, await self._unfolded(chosen, reply, way))
+            while not (way.record.content or way.over):
+                piece = way.feed(await reply.chunk())
+                held.append(piece)
+                size += len(piece)
+                if size > _MOST_HELD:
+                    break
+        except BaseException:
+            reply.close()
+            raise
+        if way.record.error is not None and not way.record.content:
+            reply.close()
+            raise way.record.error
+        self._out.first_byte = time.monotonic()
+        return _Opened(reply, way, b"".join(held))
+
+    async def _unfolded(self, chosen: plan.Plan, reply: Reply, way: relay.Way) -> bytes:
+        """A whole JSON answer to a request for a stream, as the stream that was wanted."""
+        if self._ask.hints.framing == "array" or chosen.upstream.name == "gemini":
+            body = await reply.read()
+            if body.lstrip()[:1] == b"[":
+                return way.feed(body) + way.feed(b"")
+        else:
+            body = await reply.read()
+        response = chosen.upstream.decode_response(body, chosen.target)
+        translating = self._translating(chosen, way.record)
+        out = translating.pass_on(fold.unfold(response))
+        way.over = True
+        return out
+
+    def _way(self, chosen: plan.Plan) -> relay.Way:
+        protocol, caller = self._ask.protocol, self._ask.caller
+        watched = not chosen.spliced or protocol.name in _STRIPPING
+        watcher = Watcher(self._gateway.seals, caller.tenant) if watched else None
+        record = relay.Record(watcher)
+        if not chosen.spliced:
+            return self._translating(chosen, record)
+        bare = ir.Request(model=self._ask.model, messages=(), protocol=protocol.name, stream=True)
+        names = None
+        if chosen.model != self._ask.model:
+            names = (msgspec.json.encode(chosen.model), msgspec.json.encode(self._ask.model))
+        edit = None
+        if names is not None or chosen.hide_usage:
+            edit = relay.Edit(protocol, hide_usage=chosen.hide_usage, names=names)
+        decoder = chosen.upstream.stream_decoder(chosen.target)
+        return relay.Splice(protocol, decoder, protocol.stream_encoder(bare), record, edit)
+
+    def _translating(self, chosen: plan.Plan, record: relay.Record) -> relay.Translate:
+        return relay.Translate(
+            chosen.upstream.stream_decoder(chosen.target),
+            self._ask.protocol.stream_encoder(self._decoded()),
+            names=chosen.names,
+            stops=chosen.stops,
+            record=record,
+            stamp=self._stamped,
+        )
+
+    def _stamped(self, start: ir.Start) -> ir.Start:
+        return msgspec.structs.replace(
+            start,
+            id=start.id or self._made_id(),
+            model=self._ask.model,
+            created=start.created or int(self._ask.time),
+        )
+
+    async def _pump(self, opened: _Opened | None, opening: asyncio.Future[_Opened], write: Write) -> None:
+        """Writes the stream to its end. Cancelled (client gone) it closes the upstream and blames nobody."""
+        try:
+            if opened is None:
+                opened = await self._patient(opening, write)
+            if opened is None:
+                return
+            await self._flow(opened, write)
+            record = opened.way.record
+            self._settle(200, record.error)
+        except (asyncio.CancelledError, ConnectionError):
+            self._settle(499, MuxError(Kind.CLIENT_GONE, "The client left."))
+            raise
+        finally:
+            if opened is not None:
+                opened.reply.close()
+                self._remember(opened.way.record)
+            else:
+                await _dropped(opening)
+
+    async def _patient(self, opening: asyncio.Future[_Opened], write: Write) -> _Opened | None:
+        """Keep-alives until the stream begins; a failure becomes the protocol's error in the stream."""
+        encoder = self._ask.protocol.stream_encoder(self._decoded())
+        while not opening.done():
+            if beat := encoder.keepalive():
+                await write(beat)
+            await asyncio.wait({opening}, timeout=self._gateway.settings.keepalive_s)
+        try:
+            return opening.result()
+        except MuxError as error:
+            await write(encoder.encode([ir.Failed(error)]))
+            self._settle(200, error)
+            return None
+
+    async def _flow(self, opened: _Opened, write: Write) -> None:
+        reply, way = opened.reply, opened.way
+        if opened.held:
+            await write(opened.held)
+        beats = _Beats(self._gateway.settings.keepalive_s, way, write)
+        try:
+            while not way.over:
+                try:
+                    out = way.feed(await reply.chunk())
+                except MuxError as error:
+                    out = way.fail(error)
+                if out:
+                    await beats.write(out)
+        finally:
+            beats.stop()
+        if way.record.error is not None and self._out.account is not None:
+            self._gateway.blame(self._out.account, self._out.model or "", way.record.error)
+
+    def _remember(self, record: relay.Record) -> None:
+        if record.watcher is not None and record.done:
+            record.watcher.settle(time.monotonic())
+
+    def _headers(self, usage: ir.Usage | None = None) -> dict[str, str]:
+        out = self._out
+        headers = {"X-Request-ID": self._ask.request_id, "x-llm-mux-attempts": str(out.attempts)}
+        if out.account is not None:
+            headers["x-llm-mux-provider"] = out.account.provider.name
+            headers["x-llm-mux-account"] = out.account.label
+            headers["x-llm-mux-model"] = out.model or ""
+        if out.dropped:
+            headers["x-llm-mux-dropped"] = ",".join(out.dropped)
+        if usage is not None:
+            headers["X-Token-Usage-Input"] = str(usage.prompt)
+            headers["X-Token-Usage-Output"] = str(usage.output)
+        return headers
+
+    def _settle(self, status: int, error: MuxError | None = None) -> None:
+        """Writes the exchange into the books, once."""
+        if self._out.settled:
+            return
+        self._out.settled = True
+        self._out.status, self._out.error = status, error
+        self._gateway.settle(self._ask, self._out)
+
+
+class _Beats:
+    """Keep-alives in the gaps of a stream: one timer that only looks, and writes only when nothing else did."""
+
+    def __init__(self, every_s: float, way: relay.Way, write: Write) -> None:
+        self._every_s = every_s
+        self._way = way
+        self._write = write
+        self._loop = asyncio.get_running_loop()
+        self._last = self._loop.time()
+        self._task: asyncio.Task[None] | None = None
+        self._timer = self._loop.call_later(every_s, self._tick)
+
+    async def write(self, data: bytes) -> None:
+        if self._task is not None:
+            await self._task
+            self._task = None
+        await self._write(data)
+        self._last = self._loop.time()
+
+    def _tick(self) -> None:
+        quiet = self._loop.time() - self._last
+        if quiet >= self._every_s and (self._task is None or self._task.done()):
+            if beat := self._way.keepalive():
+                self._task = self._loop.create_task(self._beat(beat))
+            quiet = 0
+        self._timer = self._loop.call_later(max(0.01, self._every_s - quiet), self._tick)
+
+    async def _beat(self, beat: bytes) -> None:
+        try:
+            await self._write(beat)
+        except ConnectionError:
+            return
+
+    def stop(self) -> None:
+        self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+
+async def _dropped(task: asyncio.Future[_Opened]) -> None:
+    """Ends an opening that nobody waits for any more, and closes what it may have opened."""
+    task.cancel()
+    try:
+        opened = await task
+    except (asyncio.CancelledError, MuxError):
+        return
+    opened.reply.close()
+
+
+def _lowered(reply: Reply) -> dict[str, str]:
+    return {name.lower(): value for name, value in reply.headers.items()}

@@ -1,0 +1,156 @@
+"""What models the providers have: asked when somebody needs to know, cached on disk, stale rather than nothing.
+
+No network at start: the disk cache is read first, and a list is asked for when a client lists models or names one that
+nobody knows. Accounts of one provider share its list.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from llm_mux.errors import MuxError
+from llm_mux.gateway.upstream import Call, Timeouts, Upstream
+from llm_mux.providers.base import fill, join
+from llm_mux.routing.accounts import PASSTHROUGH, Account
+from llm_mux.routing.catalog import Offer
+from llm_mux.translators import registry
+from llm_mux.translators.base import ModelInfo
+from llm_mux.translators.ids import digest
+
+_FRESH_S = 3600.0
+_AGAIN_S = 30.0
+_TIMEOUTS = Timeouts(connect=5, first_byte=10, between_bytes=10)
+
+
+class _Saved(Struct, frozen=True):
+    """One provider's list on disk; `at` is unix seconds."""
+
+    at: float
+    models: list[ModelInfo]
+
+
+class ModelLists:
+    """The lists by provider id. `version` grows with every change."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._lists: dict[str, dict[str, ModelInfo]] = {}
+        self._at: dict[str, float] = {}
+        self._tried: dict[str, float] = {}
+        self._running: asyncio.Future[None] | None = None
+        self.errors: dict[str, str] = {}
+        self.version = 0
+
+    def known(self, accounts: Iterable[Account]) -> None:
+        """Takes what the providers' records and the disk already know."""
+        for account in accounts:
+            provider = account.provider
+            if provider.name in self._lists:
+                continue
+            self._put(provider.name, provider.models, 0.0) if provider.models else None
+            saved = self._load(account)
+            if saved is not None:
+                self._put(provider.name, saved.models, saved.at)
+
+    def get(self, provider: str, model: str) -> ModelInfo | None:
+        return self._lists.get(provider, {}).get(model)
+
+    def of(self, provider: str) -> list[ModelInfo]:
+        return list(self._lists.get(provider, {}).values())
+
+    def completed(self, offer: Offer) -> Offer:
+        """`offer` with the provider's list, unless the configuration fixed one."""
+        if offer.only_listed:
+            return offer
+        return msgspec.structs.replace(offer, listed=self._lists.get(offer.provider, {}) | offer.listed)
+
+    async def refresh(self, accounts: Sequence[Account], upstream: Upstream, *, force: bool = False) -> None:
+        """Asks every provider whose list is old, at most one round at a time; failures keep the old list."""
+        if self._running is not None and not self._running.done():
+            await asyncio.shield(self._running)
+            return
+        self._running = asyncio.ensure_future(self._round(accounts, upstream, force))
+        await asyncio.shield(self._running)
+
+    async def _round(self, accounts: Sequence[Account], upstream: Upstream, force: bool) -> None:
+        first: dict[str, Account] = {}
+        for account in accounts:
+            first.setdefault(account.provider.name, account)
+        due = [account for account in first.values() if force or self._due(account.provider.name)]
+        await asyncio.gather(*(self._ask(account, upstream) for account in due))
+
+    def _due(self, provider: str) -> bool:
+        now = time.time()
+        return now - self._at.get(provider, 0.0) > _FRESH_S and now - self._tried.get(provider, 0.0) > _AGAIN_S
+
+    async def _ask(self, account: Account, upstream: Upstream) -> None:
+        name = account.provider.name
+        self._tried[name] = time.time()
+        try:
+            models = await list_models(account, upstream)
+        except MuxError as error:
+            self.errors[name] = error.message
+            return
+        self.errors.pop(name, None)
+        if models:
+            self._put(name, models, time.time())
+            await asyncio.to_thread(self._save, account, models)
+
+    def _put(self, provider: str, models: Iterable[ModelInfo], at: float) -> None:
+        self._lists[provider] = {model.id: model for model in models}
+        self._at[provider] = at
+        self.version += 1
+
+    def _file(self, account: Account) -> Path | None:
+        if self._folder is None:
+            return None
+        provider = account.provider
+        return self._folder / f"{provider.name}-{digest(provider.base_url)[:8]}.json"
+
+    def _load(self, account: Account) -> _Saved | None:
+        file = self._file(account)
+        try:
+            return msgspec.json.decode(file.read_bytes(), type=_Saved) if file is not None else None
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def _save(self, account: Account, models: list[ModelInfo]) -> None:
+        file = self._file(account)
+        if file is None:
+            return
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            fresh = file.with_suffix(".new")
+            fresh.write_bytes(msgspec.json.encode(_Saved(time.time(), models)))
+            fresh.replace(file)
+        except OSError:
+            return
+
+
+async def list_models(account: Account, upstream: Upstream) -> list[ModelInfo]:
+    """Asks a provider for its models. Raises MuxError when it refuses or cannot be reached."""
+    provider = account.provider
+    if provider.models_path is None or account.key == PASSTHROUGH:
+        return list(provider.models)
+    translator = registry.get(provider.models_translator)
+    headers = {"accept": "application/json", "accept-encoding": "identity", **provider.headers}
+    headers.update(provider.auth(account.key))
+    headers.update(account.headers)
+    url = join(provider.base_url, fill(provider.models_path, "", account.options))
+    call = Call(url, headers, method="GET", proxy=account.proxy_url, place=account.name, timeouts=_TIMEOUTS)
+    reply = await upstream.send(call)
+    try:
+        body = await reply.read(16 << 20)
+    finally:
+        reply.close()
+    if reply.status >= 300:
+        lowered = {name.lower(): value for name, value in reply.headers.items()}
+        error = translator.decode_error(reply.status, lowered, body)
+        raise provider.classify(error, lowered) if provider.classify is not None else error
+    return translator.decode_models(body)

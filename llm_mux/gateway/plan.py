@@ -1,0 +1,201 @@
+"""The one chooser: whether a request's bytes go through (splice) or are translated, and what exactly is sent.
+
+Splice when client and endpoint speak the same format and the translator says under which top-level edits the bytes
+may go; otherwise decode and encode. Nothing untranslated ever goes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from llm_mux import ir
+from llm_mux.errors import Kind, MuxError, bad_request
+from llm_mux.gateway.ask import Ask
+from llm_mux.providers.base import Endpoint, Operation, Provider, fill, join
+from llm_mux.routing.accounts import PASSTHROUGH, Account
+from llm_mux.routing.select import Candidate
+from llm_mux.translators import registry
+from llm_mux.translators.base import Encoded, ModelInfo, Target, Translator
+from llm_mux.translators.tools import Names
+from llm_mux.wire import jsonx
+
+_NOTHING = Names()
+_BASE_HEADERS = {"content-type": "application/json", "accept-encoding": "identity"}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One attempt, ready to send. `request` is the canonical form when it was needed."""
+
+    account: Account
+    model: str
+    endpoint: Endpoint
+    upstream: Translator
+    target: Target
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+    spliced: bool
+    dropped: tuple[str, ...] = ()
+    names: Names = _NOTHING
+    stops: tuple[str, ...] = ()
+    hide_usage: bool = False
+    request: ir.Request | None = None
+
+    @property
+    def place(self) -> str:
+        return self.account.name
+
+
+Facts = Callable[[str, str], ModelInfo | None]
+
+
+def choose(ask: Ask, candidate: Candidate, decode: Callable[[], ir.Request], facts: Facts, *, strict: bool) -> Plan:
+    """How `ask` goes to `candidate`. `decode` gives the canonical form (once, when wanted).
+
+    Raises MuxError: content the target has no form for, an operation the provider lacks, or with `strict` a knob.
+    """
+    account, route = candidate.account, candidate.route
+    endpoint, upstream = _endpoint(ask, account.provider, route.model)
+    target = _target(account, endpoint, route.model, facts(account.provider.name, route.model))
+    plan = None
+    if upstream.name == ask.protocol.name and route.effort is None and route.budget is None:
+        plan = _splice(ask, account, endpoint, upstream, target)
+    if plan is None:
+        plan = _translate(ask, candidate, endpoint, upstream, target, decode())
+    plan = _without_refused(plan, account)
+    if strict and plan.dropped:
+        raise bad_request(
+            f"{target.title} cannot take: {', '.join(plan.dropped)} (strict is on).", param=plan.dropped[0]
+        )
+    return plan
+
+
+def _endpoint(ask: Ask, provider: Provider, model: str) -> tuple[Endpoint, Translator]:
+    endpoint = None
+    if ask.protocol.name == "openai_completions":
+        endpoint = provider.endpoint_for(model, ask.protocol.name, "complete")
+    endpoint = endpoint or provider.endpoint_for(model, ask.protocol.name, "generate")
+    if endpoint is None:
+        raise MuxError(Kind.NO_TARGET, f"{provider.title} offers no text generation for `{model}`.")
+    return endpoint, registry.get(endpoint.translator)
+
+
+def _target(account: Account, endpoint: Endpoint, model: str, info: ModelInfo | None) -> Target:
+    if info is None:
+        return Target(model, account.provider.name, endpoint.quirks)
+    return Target(
+        model, account.provider.name, endpoint.quirks, info.max_output, info.context, frozenset(info.capabilities)
+    )
+
+
+def _splice(ask: Ask, account: Account, endpoint: Endpoint, upstream: Translator, target: Target) -> Plan | None:
+    if ask.hints.framing == "array":
+        return None
+    edits = upstream.adapt(ask.body, target, ask.stream)
+    if edits is None:
+        return None
+    body = jsonx.splice(ask.body, edits.top) if edits.top else ask.body
+    return Plan(
+        account=account,
+        model=target.model,
+        endpoint=endpoint,
+        upstream=upstream,
+        target=target,
+        url=url_for(account, endpoint, target.model, stream=ask.stream),
+        headers=headers_for(ask, account, endpoint, {}),
+        body=body,
+        spliced=True,
+        dropped=edits.dropped,
+        hide_usage=edits.hide_usage,
+    )
+
+
+def _translate(
+    ask: Ask, candidate: Candidate, endpoint: Endpoint, upstream: Translator, target: Target, request: ir.Request
+) -> Plan:
+    account, route = candidate.account, candidate.route
+    if route.effort is not None or route.budget is not None:
+        wanted = msgspec.structs.replace(request.thinking, effort=route.effort, budget=route.budget)
+        request = msgspec.structs.replace(request, thinking=wanted)
+    encoded: Encoded = upstream.encode_request(request, target)
+    return Plan(
+        account=account,
+        model=target.model,
+        endpoint=endpoint,
+        upstream=upstream,
+        target=target,
+        url=url_for(account, endpoint, target.model, stream=ask.stream),
+        headers=headers_for(ask, account, endpoint, encoded.headers),
+        body=encoded.body,
+        spliced=False,
+        dropped=encoded.dropped,
+        names=encoded.names,
+        stops=encoded.stops,
+        request=request,
+    )
+
+
+def _without_refused(plan: Plan, account: Account) -> Plan:
+    """Leaves out the parameters that this model answered 400 to before."""
+    refused = account.refuses.get(plan.model)
+    if not refused:
+        return plan
+    present = refused & jsonx.top(plan.body).keys()
+    if not present:
+        return plan
+    body = jsonx.splice(plan.body, dict.fromkeys(sorted(present)))
+    return replace(plan, body=body, dropped=(*plan.dropped, *sorted(present)))
+
+
+def url_for(account: Account, endpoint: Endpoint, model: str, *, stream: bool) -> str:
+    """The full URL of one attempt."""
+    path = endpoint.stream_path if stream and endpoint.stream_path else endpoint.path
+    base = endpoint.base_url or account.provider.base_url
+    url = join(base, fill(path, model, account.options))
+    if account.provider.query:
+        pairs = "&".join(f"{name}={value}" for name, value in account.provider.query.items())
+        url = f"{url}{'&' if '?' in url else '?'}{fill(pairs, model, account.options)}"
+    return url
+
+
+def headers_for(ask: Ask, account: Account, endpoint: Endpoint, more: Mapping[str, str]) -> dict[str, str]:
+    """The headers of one attempt: the provider's, the credential's, the user's, and what the format carries."""
+    provider = account.provider
+    headers = dict(_BASE_HEADERS)
+    headers["accept"] = "text/event-stream" if ask.stream else "application/json"
+    headers.update(provider.headers)
+    headers.update(endpoint.headers)
+    for name in provider.forwards if endpoint.translator == ask.protocol.name else ():
+        if (value := ask.headers.get(name)) is not None:
+            headers[name] = value
+    for name, value in more.items():
+        both = name in headers and name == "anthropic-beta"
+        headers[name] = _union(headers[name], value) if both else value
+    headers.update((endpoint.auth or provider.auth)(credential(ask, account)))
+    headers.update(account.headers)
+    return headers
+
+
+def _union(first: str, second: str) -> str:
+    seen = dict.fromkeys(value.strip() for value in f"{first},{second}".split(",") if value.strip())
+    return ",".join(seen)
+
+
+def credential(ask: Ask, account: Account) -> str:
+    """The account's key, or the client's own where the user chose to pass it through."""
+    if account.key != PASSTHROUGH:
+        return account.key
+    if not ask.caller.key:
+        name = account.provider.name
+        message = f"Provider '{name}' requires API key passthrough, but no client API key was provided"
+        raise MuxError(Kind.CLIENT_AUTH, message)
+    return ask.caller.key
+
+
+def operation_endpoint(ask: Ask, candidate: Candidate, operation: Operation) -> Endpoint | None:
+    """The endpoint of a side operation (embeddings, counting) for the candidate's model."""
+    return candidate.account.provider.endpoint_for(candidate.route.model, ask.protocol.name, operation)

@@ -1,0 +1,222 @@
+"""The byte loop of one streamed attempt: upstream pieces in, client pieces out, and a record of what went by.
+
+Two ways with one face. `Translate` decodes, restores names, cuts stop strings and encodes. `Splice` passes the bytes
+and watches a copy: the watcher may go blind, the bytes may not stop. Neither makes up a clean end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from llm_mux import ir
+from llm_mux.errors import Kind, MuxError
+from llm_mux.gateway.enforce import Enforcer
+from llm_mux.gateway.seals import Watcher
+from llm_mux.translators.base import StreamDecoder, StreamEncoder, Translator
+from llm_mux.translators.tools import Names, Raiser
+from llm_mux.wire import sse
+
+_CONTENT = (ir.TextDelta, ir.ReasoningDelta, ir.ArgumentsDelta, ir.Finish, ir.Done, ir.Seal)
+
+
+class Record:
+    """What the books and the next turn need of a stream, noted as it goes by."""
+
+    def __init__(self, watcher: Watcher | None) -> None:
+        self.usage: ir.Usage | None = None
+        self.finish: ir.Finish | None = None
+        self.model: str | None = None
+        self.error: MuxError | None = None
+        self.done = False
+        self.content = False
+        self.watcher = watcher
+
+    def note(self, events: list[ir.Event]) -> None:
+        """Takes note of events in order. `content` turns true with the first that a user would see."""
+        for event in events:
+            if type(event) is ir.TextDelta:
+                self.content = True
+                continue
+            self._other(event)
+
+    def _other(self, event: ir.Event) -> None:
+        if isinstance(event, _CONTENT) or (isinstance(event, ir.PartStart) and _visible(event.part)):
+            self.content = True
+        match event:
+            case ir.UsageReport(usage=usage):
+                self.usage = usage
+            case ir.Start(model=model, usage=usage):
+                self.model = model
+                self.usage = usage or self.usage
+            case ir.Finish():
+                self.finish = event
+            case ir.Failed(error=error):
+                self.error = error
+            case ir.Done():
+                self.done = True
+            case _:
+                pass
+        if self.watcher is not None:
+            self.watcher.note(event)
+
+
+def _visible(part: ir.Part) -> bool:
+    return not isinstance(part, ir.Text | ir.Reasoning | ir.Refusal)
+
+
+class Way(Protocol):
+    """`feed(b"")` is the upstream's end. After `over` nothing more is wanted of the upstream."""
+
+    record: Record
+    over: bool
+
+    def feed(self, data: bytes) -> bytes: ...
+
+    def fail(self, error: MuxError) -> bytes: ...
+
+    def keepalive(self) -> bytes: ...
+
+
+class Translate:
+    """Another format upstream: events in between. `stamp` completes a Start: id, time, the model name asked for."""
+
+    def __init__(
+        self,
+        decoder: StreamDecoder,
+        encoder: StreamEncoder,
+        *,
+        names: Names,
+        stops: tuple[str, ...],
+        record: Record,
+        stamp: Callable[[ir.Start], ir.Start],
+    ) -> None:
+        self.record = record
+        self.over = False
+        self._stamp = stamp
+        self._decoder = decoder
+        self._encoder = encoder
+        self._raise = Raiser(names)
+        self._enforcer = Enforcer(stops) if stops else None
+
+    def feed(self, data: bytes) -> bytes:
+        return self.pass_on(self._decoder.feed(data) if data else self._decoder.finish())
+
+    def pass_on(self, events: list[ir.Event]) -> bytes:
+        """Client bytes for events of the upstream. A failure before any content is kept for the ladder to see."""
+        events = self._raise(events)
+        if events and isinstance(events[0], ir.Start):
+            events[0] = self._stamp(events[0])
+        if self._enforcer is not None:
+            events = self._enforcer(events)
+            self.over = self._enforcer.satisfied
+        self.record.note(events)
+        if self.record.error is not None:
+            self.over = True
+            if not self.record.content:
+                return b""
+        self.over = self.over or self.record.done
+        return self._encoder.encode(events) if events else b""
+
+    def fail(self, error: MuxError) -> bytes:
+        self.over = True
+        self.record.error = error
+        return self._encoder.encode([ir.Failed(error)])
+
+    def keepalive(self) -> bytes:
+        return self._encoder.keepalive()
+
+
+class Splice:
+    """The client's own format upstream. `edit` changes single records (None: bytes as they come)."""
+
+    def __init__(
+        self, protocol: Translator, decoder: StreamDecoder, encoder: StreamEncoder, record: Record, edit: Edit | None
+    ) -> None:
+        self.record = record
+        self.over = False
+        self._protocol = protocol
+        self._decoder = decoder
+        self._encoder = encoder
+        self._edit = edit
+        self._blind = False
+        self._tail = b""
+
+    def feed(self, data: bytes) -> bytes:
+        if not data:
+            return self._end()
+        self._watch(data)
+        out = self._edit.feed(data) if self._edit is not None else data
+        if out:
+            self._tail = out[-4:]
+        if self.record.error is not None and not self.record.content:
+            self.over = True
+            return b""
+        return out
+
+    def _watch(self, data: bytes) -> None:
+        if self._blind:
+            return
+        events = self._decoder.feed(data)
+        if events and isinstance(events[-1], ir.Failed) and events[-1].error.kind is Kind.UPSTREAM_NONSENSE:
+            self._blind = True
+            self.record.content = True
+            events.pop()
+        self.record.note(events)
+
+    def _end(self) -> bytes:
+        self.over = True
+        out = self._edit.finish() if self._edit is not None else b""
+        if self._blind:
+            return out
+        self.record.note(self._decoder.finish())
+        error = self.record.error
+        if error is None or not self.record.content or error.upstream is not None:
+            return out
+        return out + self._closing(error)
+
+    def fail(self, error: MuxError) -> bytes:
+        self.over = True
+        self.record.error = error
+        return self._closing(error)
+
+    def _closing(self, error: MuxError) -> bytes:
+        gap = b"" if not self._tail or self._tail.endswith((b"\n\n", b"\r\n\r\n", b"\n")) else b"\n"
+        gap += b"\n" if gap and self._protocol.stream_type == "text/event-stream" else b""
+        self._encoder.encode([ir.Start(id="cut", model=self.record.model or "")])
+        return gap + self._encoder.encode([ir.Failed(error)])
+
+    def keepalive(self) -> bytes:
+        at_border = not self._tail or self._tail.endswith((b"\n\n", b"\r\n\r\n"))
+        return self._encoder.keepalive() if at_border else b""
+
+
+class Edit:
+    """Small changes to a spliced stream, record by record: the model's name, and a usage record nobody asked for."""
+
+    def __init__(self, protocol: Translator, *, hide_usage: bool, names: tuple[bytes, bytes] | None) -> None:
+        self._hides = protocol.hides if hide_usage else None
+        self._names = names
+        self._splitter = sse.Splitter()
+
+    def feed(self, data: bytes) -> bytes:
+        return b"".join(self._one(frame) for frame in self._splitter.feed(data))
+
+    def finish(self) -> bytes:
+        return b"".join(self._one(frame) for frame in self._splitter.finish())
+
+    def _one(self, frame: sse.Frame) -> bytes:
+        if self._hides is not None and self._hides(frame):
+            return b""
+        return respelled(frame.raw, self._names) if self._names is not None else frame.raw
+
+
+def respelled(raw: bytes, names: tuple[bytes, bytes] | None) -> bytes:
+    """`raw` with the first `"model": <served>` made `"model": <asked>` (inside JSON strings the quotes are escaped)."""
+    if names is None:
+        return raw
+    served, asked = names
+    for key in (b'"model":', b'"model": '):
+        if (at := raw.find(key + served)) >= 0:
+            return raw[: at + len(key)] + asked + raw[at + len(key) + len(served) :]
+    return raw

@@ -1,0 +1,142 @@
+"""Reasoning and signatures that clients strip, kept for the turn that needs them back. Bounded, in memory, per tenant.
+
+What came before a tool call (reasoning with its seal, the call's own signature) is remembered under the call's id and
+under its name and arguments (Ollama's clients lose ids). When the call comes back without it, it is put in again.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import msgspec
+
+from llm_mux import ir
+from llm_mux.translators.ids import digest
+
+_MOST_ENTRIES = 4096
+_MOST_BYTES = 32 << 20
+_LIFE_S = 24 * 3600.0
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    reasoning: tuple[ir.Reasoning, ...]
+    native: ir.Native | None
+    until: float
+    size: int
+
+
+class Seals:
+    """The store. Oldest entries go first when it is full."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._bytes = 0
+
+    def keep(self, tenant: str, parts: Sequence[ir.Part], now: float) -> None:
+        """Remembers what an answer's tool calls need, if anything does."""
+        reasoning: list[ir.Reasoning] = []
+        for part in parts:
+            if isinstance(part, ir.Reasoning):
+                reasoning.append(part)
+            elif isinstance(part, ir.ToolCall):
+                if reasoning or part.native is not None:
+                    self._put(tenant, part, tuple(reasoning), now)
+                reasoning = []
+
+    def restore(self, tenant: str, request: ir.Request, now: float) -> ir.Request:
+        """`request` with what its client stripped from earlier tool calls."""
+        if not self._kept:
+            return request
+        messages = tuple(self._restored(tenant, m, now) if m.role == "assistant" else m for m in request.messages)
+        return msgspec.structs.replace(request, messages=messages)
+
+    def _restored(self, tenant: str, message: ir.Message, now: float) -> ir.Message:
+        parts: list[ir.Part] = []
+        had_reasoning = any(isinstance(part, ir.Reasoning) and part.native is not None for part in message.parts)
+        for part in message.parts:
+            kept = self._find(tenant, part, now) if isinstance(part, ir.ToolCall) else None
+            if kept is None or not isinstance(part, ir.ToolCall):
+                parts.append(part)
+                continue
+            if not had_reasoning:
+                parts = [p for p in parts if not (kept.reasoning and isinstance(p, ir.Reasoning))]
+                parts.extend(kept.reasoning)
+            parts.append(part if part.native is not None else msgspec.structs.replace(part, native=kept.native))
+        return msgspec.structs.replace(message, parts=tuple(parts))
+
+    def _find(self, tenant: str, call: ir.ToolCall, now: float) -> _Kept | None:
+        for key in _keys(tenant, call):
+            kept = self._kept.get(key)
+            if kept is not None and kept.until > now:
+                return kept
+        return None
+
+    def _put(self, tenant: str, call: ir.ToolCall, reasoning: tuple[ir.Reasoning, ...], now: float) -> None:
+        size = 200 + sum(len(r.text) + (len(bytes(r.native.data)) if r.native else 0) for r in reasoning)
+        kept = _Kept(tuple(_owned(r) for r in reasoning), _copied(call.native), now + _LIFE_S, size)
+        for key in _keys(tenant, call):
+            old = self._kept.pop(key, None)
+            self._bytes += size - (old.size if old else 0)
+            self._kept[key] = kept
+        while len(self._kept) > _MOST_ENTRIES or self._bytes > _MOST_BYTES:
+            _, gone = self._kept.popitem(last=False)
+            self._bytes -= gone.size
+
+
+def _keys(tenant: str, call: ir.ToolCall) -> tuple[str, str]:
+    return f"{tenant}\x00{call.id}", f"{tenant}\x00{digest(f'{call.name}{chr(0)}{_squeezed(call.arguments)}')}"
+
+
+def _squeezed(arguments: str) -> str:
+    """Arguments with insignificant differences (spaces, empty text) taken out."""
+    try:
+        return msgspec.json.encode(msgspec.json.decode(arguments or "{}"), order="sorted").decode()
+    except (msgspec.DecodeError, UnicodeError):
+        return arguments
+
+
+def _copied(native: ir.Native | None) -> ir.Native | None:
+    return None if native is None else msgspec.structs.replace(native, data=native.data.copy())
+
+
+def _owned(reasoning: ir.Reasoning) -> ir.Reasoning:
+    return msgspec.structs.replace(reasoning, native=_copied(reasoning.native))
+
+
+class Watcher:
+    """Follows a stream's events and keeps what its tool calls need, with next to no work when nothing is sealed."""
+
+    def __init__(self, seals: Seals, tenant: str) -> None:
+        self._seals = seals
+        self._tenant = tenant
+        self._parts: dict[int, ir.Part] = {}
+        self._text: dict[int, list[str]] = {}
+        self._wanted = False
+
+    def note(self, event: ir.Event) -> None:
+        """Takes note of one event other than a text delta."""
+        match event:
+            case ir.PartStart(index=index, part=ir.Reasoning() | ir.ToolCall() as part):
+                self._parts[index] = part
+                self._text[index] = []
+                self._wanted = self._wanted or isinstance(part, ir.Reasoning) or part.native is not None
+            case ir.ReasoningDelta(index=index, text=text) | ir.ArgumentsDelta(index=index, text=text):
+                if index in self._text:
+                    self._text[index].append(text)
+            case ir.Seal(index=index, native=native) if index in self._parts:
+                self._parts[index] = msgspec.structs.replace(self._parts[index], native=native)
+                self._wanted = True
+            case _:
+                pass
+
+    def settle(self, now: float) -> None:
+        """Hands over what was gathered, at the end of the stream."""
+        if self._wanted and any(isinstance(part, ir.ToolCall) for part in self._parts.values()):
+            self._seals.keep(self._tenant, [self._whole(index) for index in sorted(self._parts)], now)
+
+    def _whole(self, index: int) -> ir.Part:
+        part, more = self._parts[index], "".join(self._text[index])
+        if isinstance(part, ir.ToolCall):
+            return msgspec.structs.replace(part, arguments=part.arguments + more)
+        return msgspec.structs.replace(part, text=part.text + more) if isinstance(part, ir.Reasoning) else part

@@ -1,0 +1,224 @@
+"""The only HTTP client: timeouts, pools, proxies, and foreign exceptions turned into ours.
+
+Rule: everything above knows only `Call`, `Reply` and `Upstream`, so that a leaner client can stand in for this one.
+Redirects are never followed (a credential must not travel), cookies never kept, bodies never read by line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.request
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp import payload
+from yarl import URL
+
+from llm_mux import __version__
+from llm_mux.errors import Kind, MuxError
+
+USER_AGENT = f"llm-mux/{__version__}"
+_MOST_ERROR_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds: to connect, until the answer's head, and between two pieces of its body."""
+
+    connect: float = 10
+    first_byte: float = 300
+    between_bytes: float = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to a provider. `place` names it in messages ("anthropic/work")."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | None = None
+    method: str = "POST"
+    proxy: str | None = None
+    place: str = "the provider"
+    timeouts: Timeouts = field(default_factory=Timeouts)
+
+
+class _Body(payload.BytesPayload):
+    """Bytes of any size (aiohttp's own class warns above 1 MiB; agents send more every day)."""
+
+    def __init__(self, value: bytes) -> None:
+        payload.Payload.__init__(self, value, content_type="application/json")
+        self._size = len(value)
+
+
+class Reply:
+    """The head of an answer and its body in pieces. Close it, or read it to the end."""
+
+    def __init__(self, response: aiohttp.ClientResponse, call: Call) -> None:
+        self._response = response
+        self._call = call
+        self._unzip: Any = None
+        self._first = True
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+
+    @property
+    def content_type(self) -> str:
+        return self._response.headers.get("Content-Type", "").split(";", 1)[0].strip().lower()
+
+    async def chunk(self) -> bytes:
+        """What has arrived, b"" at the end. Raises MuxError IDLE_TIMEOUT or UPSTREAM_CUT."""
+        while data := await self._arrived():
+            if plain := self._plain(data):
+                return plain
+        return b""
+
+    async def _arrived(self) -> bytes:
+        with translated(self._call):
+            try:
+                async with asyncio.timeout(self._call.timeouts.between_bytes):
+                    return await self._response.content.readany()
+            except TimeoutError:
+                self.close()
+                waited = self._call.timeouts.between_bytes
+                message = f"{self._call.place} sent nothing for {waited:g} s in the middle of its answer."
+                raise MuxError(Kind.IDLE_TIMEOUT, message) from None
+
+    def _plain(self, data: bytes) -> bytes:
+        """Unpacks a body that is gzip although nothing said so."""
+        if self._first:
+            self._first = False
+            if data[:2] == b"\x1f\x8b":
+                self._unzip = zlib.decompressobj(wbits=31)
+        if self._unzip is None:
+            return data
+        try:
+            plain: bytes = self._unzip.decompress(data)
+        except zlib.error as error:
+            raise MuxError(Kind.UPSTREAM_NONSENSE, f"{self._call.place} sent a damaged gzip body.") from error
+        return plain
+
+    async def read(self, limit: int | None = None) -> bytes:
+        """The whole body, cut at `limit` bytes."""
+        pieces: list[bytes] = []
+        size = 0
+        while piece := await self.chunk():
+            pieces.append(piece)
+            size += len(piece)
+            if limit is not None and size >= limit:
+                self.close()
+                break
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def read_error(self) -> bytes:
+        """The body of an error answer as far as it is of use; b"" when it does not arrive."""
+        try:
+            return await self.read(_MOST_ERROR_BYTES)
+        except MuxError:
+            return b""
+
+    def close(self) -> None:
+        """Drops the connection unless the body was read to the end (then it goes back to the pool)."""
+        self._response.close()
+
+
+class Upstream:
+    """Sends calls. One session per process; proxies are per call."""
+
+    def __init__(self, *, environment_proxies: bool = True) -> None:
+        connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300, keepalive_timeout=75)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None),
+            skip_auto_headers=("User-Agent", "Accept", "Content-Type"),
+            max_line_size=65536,
+            max_field_size=65536,
+            read_bufsize=1 << 17,
+        )
+        self._proxies = urllib.request.getproxies() if environment_proxies else {}
+
+    async def send(self, call: Call) -> Reply:
+        """The answer's head. Raises MuxError UNREACHABLE, CONNECT_TIMEOUT, FIRST_BYTE_TIMEOUT or UPSTREAM_CUT."""
+        with translated(call):
+            try:
+                return await self._once(call)
+            except aiohttp.ServerDisconnectedError:
+                # A pooled connection that the server had already closed: no byte was answered, so ask once more.
+                return await self._once(call)
+
+    async def _once(self, call: Call) -> Reply:
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=call.timeouts.connect)
+        async with asyncio.timeout(call.timeouts.first_byte + call.timeouts.connect):
+            response = await self._session.request(
+                call.method,
+                _url(call.url),
+                data=None if call.body is None else _Body(call.body),
+                headers=call.headers,
+                proxy=self._proxy(call),
+                allow_redirects=False,
+                timeout=limits,
+            )
+        return Reply(response, call)
+
+    def _proxy(self, call: Call) -> str | None:
+        if call.proxy == "direct" or not (call.proxy or self._proxies):
+            return None
+        return call.proxy or _environment_proxy(call.url, tuple(sorted(self._proxies.items())))
+
+    async def close(self) -> None:
+        await self._session.close()
+
+
+@lru_cache(maxsize=512)
+def _url(url: str) -> URL:
+    return URL(url, encoded=True)
+
+
+@lru_cache(maxsize=512)
+def _environment_proxy(url: str, proxies: tuple[tuple[str, str], ...]) -> str | None:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if host in ("localhost", "127.0.0.1", "::1") or urllib.request.proxy_bypass(host):
+        return None
+    known = dict(proxies)
+    return known.get(parts.scheme) or known.get("all")
+
+
+_KINDS: tuple[tuple[type[BaseException], Kind, str], ...] = (
+    (aiohttp.ConnectionTimeoutError, Kind.CONNECT_TIMEOUT, "could not be connected to in time"),
+    (aiohttp.ServerTimeoutError, Kind.IDLE_TIMEOUT, "stopped answering"),
+    (aiohttp.ClientConnectorCertificateError, Kind.UNREACHABLE, "has a certificate that is not trusted"),
+    (aiohttp.ClientConnectorSSLError, Kind.UNREACHABLE, "refused the TLS handshake"),
+    (aiohttp.ClientProxyConnectionError, Kind.UNREACHABLE, "is not reachable through the proxy"),
+    (aiohttp.ClientHttpProxyError, Kind.UNREACHABLE, "is not reachable: the proxy refused"),
+    (aiohttp.ClientConnectorDNSError, Kind.UNREACHABLE, "has a host name that cannot be resolved"),
+    (aiohttp.ClientConnectorError, Kind.UNREACHABLE, "is not reachable"),
+    (aiohttp.ServerDisconnectedError, Kind.UPSTREAM_CUT, "closed the connection without an answer"),
+    (aiohttp.ClientPayloadError, Kind.UPSTREAM_CUT, "broke off in the middle of its answer"),
+    (aiohttp.ClientOSError, Kind.UPSTREAM_CUT, "reset the connection"),
+    (aiohttp.ClientConnectionError, Kind.UPSTREAM_CUT, "closed the connection"),
+    (aiohttp.ClientResponseError, Kind.UPSTREAM_NONSENSE, "sent an answer that is not HTTP"),
+    (aiohttp.InvalidURL, Kind.BAD_REQUEST, "has a base-url that is not a URL"),
+    (aiohttp.ClientError, Kind.UPSTREAM_ERROR, "could not be asked"),
+    (TimeoutError, Kind.FIRST_BYTE_TIMEOUT, "did not begin to answer in time"),
+    (OSError, Kind.UNREACHABLE, "is not reachable"),
+)
+
+
+@contextmanager
+def translated(call: Call) -> Iterator[None]:
+    """Turns the client library's exceptions into MuxError, the most specific first; nothing of them is shown."""
+    try:
+        yield
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        for type_, kind, what in _KINDS:
+            if isinstance(error, type_):
+                raise MuxError(kind, f"{call.place} {what}.") from error
+        raise

@@ -1,0 +1,1 @@
+"""Providers: who we can send to, one small file of facts each."""

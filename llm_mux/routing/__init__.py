@@ -1,0 +1,1 @@
+"""Routing: which account and model a request goes to."""

@@ -1,0 +1,75 @@
+"""Accounts: a user's credential at a provider, with live state.
+
+`Account` is one of the few mutable values; only `routing` changes it. Its secret never shows in a repr.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from llm_mux.errors import POLICY, Kind, MuxError
+from llm_mux.providers.base import Provider
+
+PASSTHROUGH = "!PASSTHRU"
+
+
+@dataclass(slots=True, eq=False)
+class Account:
+    """`provider` is already the configured one (its id, base URL and formats). `key` "" where none is needed.
+
+    `rests` maps a model id (or "" for all) to the time until which it is not asked; `failures` counts refusals in
+    a row. `refuses` remembers the top-level parameters that a model answered 400 to.
+    """
+
+    provider: Provider
+    label: str
+    key: str = field(default="", repr=False)
+    proxy_url: str | None = None
+    weight: float = 1.0
+    priority: int = 0
+    options: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    rests: dict[str, float] = field(default_factory=dict)
+    failures: dict[str, int] = field(default_factory=dict)
+    refuses: dict[str, frozenset[str]] = field(default_factory=dict)
+    last_error: str | None = None
+    inflight: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"{self.provider.name}/{self.label}"
+
+    def rest_until(self, model: str) -> float:
+        """When `model` may be asked again here; 0 when it may be now."""
+        return max(self.rests.get("", 0.0), self.rests.get(model, 0.0)) if self.rests else 0.0
+
+    def failed(self, model: str, error: MuxError, now: float) -> None:
+        """Takes note of a failure that was this account's: rests as the error table and the provider's hint say."""
+        policy = error.policy
+        self.last_error = f"{error.kind.value}: {error.message}"
+        if policy.cooldown_s == 0:
+            return
+        count = self.failures[model] = self.failures.get(model, 0) + 1
+        rest = policy.cooldown_s * 2 ** (count - 1) if policy.grows else policy.cooldown_s
+        rest = error.retry_after if error.retry_after is not None else min(rest, 1800)
+        scope = "" if error.kind in (Kind.UPSTREAM_AUTH, Kind.UPSTREAM_FORBIDDEN) else model
+        self.rests[scope] = now + rest
+
+    def succeeded(self, model: str) -> None:
+        """A good answer ends every rest of this account and model."""
+        if self.rests or self.failures:
+            self.rests.pop("", None)
+            self.rests.pop(model, None)
+            self.failures.pop(model, None)
+            self.last_error = None
+
+    def learn(self, model: str, parameter: str) -> None:
+        """`model` answered 400 to a top-level parameter: it is left out from now on."""
+        self.refuses[model] = self.refuses.get(model, frozenset()) | {parameter}
+
+
+def punishes(kind: Kind) -> bool:
+    """Whether a failure says something about the account at all."""
+    policy = POLICY[kind]
+    return policy.try_next or policy.trips

@@ -1,0 +1,182 @@
+"""Which provider serves a model name: catalogue, prefixes, accounts, aliases and thinking suffixes. Pure.
+
+Order: an exact match in the catalogue, an alias, the name without its thinking suffix, a provider prefix (`p://m`,
+`p:m`, `p/m`, `p@account://m`), the providers whose models begin like that, the default provider. A full model id that
+a provider really has is never rewritten.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+
+from msgspec import Struct
+
+from llm_mux.errors import Kind, MuxError
+from llm_mux.ir import EFFORTS
+from llm_mux.translators.base import ModelInfo
+
+_MOST_ALIASES = 10
+
+
+class Route(Struct, frozen=True):
+    """A provider (by id), the model id it knows, the account label if one was named, and a thinking suffix."""
+
+    provider: str
+    model: str
+    account: str | None = None
+    effort: str | None = None
+    budget: int | None = None
+
+
+class Offer(Struct, frozen=True):
+    """What one provider offers. `listed` is its model list (own ids); `renamed` maps a client's name to an own id.
+
+    `vendor` is the registered provider's name, `others` its short names; `owns` beginnings of surely own ids.
+    `excluded` are wildcards on own ids. `only_listed`: the configuration fixed the list. `tentative`: a server that
+    may not be running; it counts once it has listed a model.
+    """
+
+    provider: str
+    vendor: str = ""
+    others: tuple[str, ...] = ()
+    listed: dict[str, ModelInfo] = {}
+    renamed: dict[str, str] = {}
+    owns: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+    only_listed: bool = False
+    tentative: bool = False
+
+    @property
+    def there(self) -> bool:
+        return not self.tentative or bool(self.listed)
+
+    def excludes(self, model: str) -> bool:
+        return any(fnmatchcase(model, pattern) for pattern in self.excluded)
+
+    def has(self, model: str) -> str | None:
+        """The own id for a name that this provider surely has."""
+        own = self.renamed.get(model) or (model if model in self.listed else None)
+        return None if own is None or self.excludes(own) else own
+
+    def answers_to(self, prefix: str) -> bool:
+        return prefix in (self.provider, self.vendor) or prefix in self.others
+
+
+class Catalog(Struct, frozen=True):
+    """All offers in the order of the configuration."""
+
+    offers: tuple[Offer, ...] = ()
+    aliases: dict[str, str] = {}
+    default_provider: str | None = None
+
+    def resolve(self, name: str) -> tuple[Route, ...]:
+        """Every provider that `name` may go to, best first. Raises MuxError MODEL_NOT_FOUND or NO_TARGET."""
+        if not self.offers:
+            raise MuxError(Kind.NO_TARGET, _NO_PROVIDER)
+        routes = self._routes(name.removeprefix("models/"))
+        if routes:
+            return routes
+        raise self.unknown(name)
+
+    def knows(self, name: str) -> bool:
+        """Whether `name` resolves without asking any provider for its list."""
+        return bool(self._routes(name.removeprefix("models/"), guess=False))
+
+    def unknown(self, name: str) -> MuxError:
+        near = difflib.get_close_matches(name, self.names(), n=3, cutoff=0.5)
+        hint = f" Nearest: {', '.join(near)}." if near else " `llm-mux models` lists what there is."
+        message = f"The model `{name}` does not exist at any configured provider.{hint}"
+        return MuxError(Kind.MODEL_NOT_FOUND, message, param="model", code="model_not_found")
+
+    def names(self) -> list[str]:
+        """Every name a client may use without a prefix, in a stable order."""
+        found: dict[str, None] = dict.fromkeys(self.aliases)
+        for offer in self.offers:
+            found.update((name, None) for name in offer.renamed)
+            found.update((name, None) for name in offer.listed if not offer.excludes(name))
+        return list(found)
+
+    def _routes(self, name: str, *, guess: bool = True) -> tuple[Route, ...]:
+        if exact := self._exact(name, self.offers):
+            return exact
+        if (aliased := self._alias(name)) is not None:
+            return self._routes(aliased, guess=guess)
+        bare, effort, budget = thinking_suffix(name)
+        if bare != name:
+            inner = self._routes(bare, guess=guess)
+            return tuple(_with_thinking(route, effort, budget) for route in inner)
+        if prefixed := self._prefixed(name):
+            return prefixed
+        owners = tuple(
+            Route(o.provider, name) for o in self.offers if not o.only_listed and name.startswith(o.owns or ("\0",))
+        )
+        return owners or (self._guess(name) if guess else ())
+
+    def _exact(self, name: str, offers: Iterable[Offer]) -> tuple[Route, ...]:
+        return tuple(Route(offer.provider, own) for offer in offers if (own := offer.has(name)) is not None)
+
+    def _alias(self, name: str) -> str | None:
+        """What an alias finally stands for, None when `name` is none. A cycle was refused at load."""
+        target, steps = self.aliases.get(name), 0
+        while target is not None and target in self.aliases and steps < _MOST_ALIASES:
+            target, steps = self.aliases[target], steps + 1
+        return target if target != name else None
+
+    def _prefixed(self, name: str) -> tuple[Route, ...]:
+        for mark in ("://", ":", "/"):
+            head, found, rest = name.partition(mark)
+            if not found or not rest:
+                continue
+            provider, _, account = head.partition("@")
+            offers = [offer for offer in self.offers if offer.answers_to(provider)]
+            if offers:
+                return tuple(self._forced(offer, rest, account or None) for offer in offers)
+        return ()
+
+    def _forced(self, offer: Offer, model: str, account: str | None) -> Route:
+        bare, effort, budget = thinking_suffix(model)
+        own = offer.has(model)
+        if own is None and bare != model:
+            return Route(offer.provider, offer.has(bare) or bare, account, effort, budget)
+        return Route(offer.provider, own or model, account)
+
+    def _guess(self, name: str) -> tuple[Route, ...]:
+        able = [o for o in self.offers if not o.only_listed and not o.excludes(name)]
+        if self.default_provider is not None:
+            able = [offer for offer in able if offer.provider == self.default_provider]
+            return tuple(Route(offer.provider, name) for offer in able)
+        unlisted = [offer for offer in able if not offer.listed]
+        return (Route(unlisted[0].provider, name),) if len(self.offers) == 1 and unlisted else ()
+
+
+_NO_PROVIDER = (
+    "No provider is configured. Run `llm-mux login gemini --api-key` (or another provider), set a key such as "
+    "OPENAI_API_KEY before `llm-mux serve`, or try `llm-mux serve --demo`."
+)
+
+
+def thinking_suffix(name: str) -> tuple[str, str | None, int | None]:
+    """`model(8192)` and `model(high)` taken apart: name, effort word, budget. Anything else is left alone."""
+    if not name.endswith(")") or "(" not in name:
+        return name, None, None
+    bare, _, inner = name[:-1].rpartition("(")
+    if inner in EFFORTS:
+        return bare, inner, None
+    if inner == "auto":
+        return bare, None, -1
+    return (bare, None, int(inner)) if inner.isascii() and inner.isdigit() else (name, None, None)
+
+
+def _with_thinking(route: Route, effort: str | None, budget: int | None) -> Route:
+    return Route(route.provider, route.model, route.account, effort, budget)
+
+
+def merged_names(offers: Sequence[Offer]) -> Mapping[str, list[str]]:
+    """Model name to the providers that have it, in order."""
+    found: dict[str, list[str]] = {}
+    for offer in offers:
+        for name in (*offer.renamed, *(n for n in offer.listed if not offer.excludes(n))):
+            found.setdefault(name, []).append(offer.provider)
+    return found

@@ -1,0 +1,60 @@
+"""Which account is asked, and in which order the others follow. Pure: time and the conversation are parameters.
+
+Sticky by rendezvous hash: a conversation stays with one account while it can (the provider's prompt cache keeps
+hitting), and losing or adding an account moves only the conversations that it served.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from llm_mux.errors import Kind, MuxError
+from llm_mux.routing.accounts import Account
+from llm_mux.routing.catalog import Route
+
+
+class Candidate(Struct, frozen=True):
+    """One target: an account and the route that led to it."""
+
+    account: Account
+    route: Route
+
+
+def order(routes: Sequence[Route], accounts: Sequence[Account], conversation: str, now: float) -> list[Candidate]:
+    """Every target that may be asked now, best first. Raises MuxError when none may, saying when one will.
+
+    Routes keep their order (the configuration's); within a route higher priority goes first, then the rendezvous score.
+    """
+    able: list[Candidate] = []
+    resting: list[float] = []
+    for route in routes:
+        mine = [a for a in accounts if a.provider.name == route.provider and route.account in (None, a.label)]
+        ready = [a for a in mine if a.rest_until(route.model) <= now]
+        resting.extend(a.rest_until(route.model) - now for a in mine if a not in ready)
+        if len(ready) > 1:
+            ready.sort(key=lambda a: (-a.priority, -score(a, conversation)))
+        able.extend(Candidate(account, route) for account in ready)
+    if able:
+        return able
+    raise none_ready(routes, resting)
+
+
+def score(account: Account, conversation: str) -> float:
+    """The rendezvous score of an account for a conversation, weighted."""
+    draw = (zlib.crc32(f"{conversation}\x00{account.name}".encode()) + 1) / (2**32 + 1)
+    return -account.weight / math.log(draw) if account.weight > 0 else 0.0
+
+
+def none_ready(routes: Sequence[Route], resting: Sequence[float]) -> MuxError:
+    name = routes[0].model
+    if not resting:
+        wanted = routes[0]
+        who = f"{wanted.provider}/{wanted.account}" if wanted.account else wanted.provider
+        return MuxError(Kind.NO_TARGET, f"No account for `{name}` at {who}. Run `llm-mux login {wanted.provider}`.")
+    wait = max(1.0, min(resting))
+    message = f"Every account that has `{name}` is resting after a refusal; the first is back in {math.ceil(wait)} s."
+    return MuxError(Kind.RATE_LIMIT, message, retry_after=wait, code="rate_limit_exceeded")

@@ -1,0 +1,1 @@
+"""The server: HTTP routes, client protocols, and the composition of everything below."""

@@ -1,0 +1,63 @@
+"""Answers of the daemon's own endpoints: guarded, with a request id, and errors in one shape with both field sets."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import wraps
+
+from aiohttp import web
+
+from llm_mux import log
+from llm_mux.errors import Kind, MuxError
+from llm_mux.server.serving import DAEMON, cors, request_id
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_TYPES = {
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+    503: "service_error",
+}
+
+
+def error_body(error: MuxError, status: int) -> dict[str, object]:
+    """The shape of errors beside the model protocols: OpenAI's object and the flat fields in one."""
+    type_ = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
+    inner = {"message": error.message, "type": type_, "param": error.param, "code": error.code or error.kind.value}
+    return {"error": inner, "detail": error.message, "code": status, "error_type": type_}
+
+
+def answered(handler: Handler, *, open_: bool = False) -> Handler:
+    """A handler behind the guard. `open_`: no client key is asked for."""
+
+    @wraps(handler)
+    async def guarded(request: web.Request) -> web.StreamResponse:
+        daemon = request.app[DAEMON]
+        origin = None
+        try:
+            origin = daemon.guard.check(request.headers)
+            if not open_:
+                daemon.guard.caller(request.headers, request.query.get("key"))
+            response = await handler(request)
+        except MuxError as error:
+            response = web.json_response(error_body(error, error.http_status), status=error.http_status)
+        except web.HTTPException:
+            raise
+        except Exception:
+            log.logger.exception("request.broken", path=request.path)
+            broken = MuxError(Kind.INTERNAL, "llm-mux failed on this request; its log has the details.")
+            response = web.json_response(error_body(broken, 500), status=500)
+        if not response.prepared:
+            response.headers["X-Request-ID"] = request_id(request)
+            if origin is not None:
+                response.headers.update(cors(origin))
+        return response
+
+    return guarded
+
+
+def open_endpoint(handler: Handler) -> Handler:
+    """A handler that anyone past the Host and Origin check may call (health, version)."""
+    return answered(handler, open_=True)

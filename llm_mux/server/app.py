@@ -1,0 +1,283 @@
+"""The composition root: the whole configuration in, a running daemon out. One function builds the runner for all."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from llm_mux import __version__, log, paths
+from llm_mux.auth.keys import keys
+from llm_mux.auth.store import SecretStore, open_store
+from llm_mux.config import Config, ConfigError, Loaded, reference
+from llm_mux.errors import Kind, MuxError
+from llm_mux.gateway.ask import Ask, error_answer
+from llm_mux.gateway.core import Gateway, Settings
+from llm_mux.gateway.exchange import Outcome
+from llm_mux.gateway.models import ModelLists
+from llm_mux.gateway.upstream import Timeouts, Upstream
+from llm_mux.ledger.database import Database
+from llm_mux.ledger.responses import ResponseStore
+from llm_mux.ledger.rows import Exchange
+from llm_mux.ledger.writer import Writer
+from llm_mux.server import health
+from llm_mux.server.answers import error_body
+from llm_mux.server.compose import fleet
+from llm_mux.server.guard import Guard
+from llm_mux.server.metrics import Metrics
+from llm_mux.server.protocols import anthropic, gemini, ollama, openai, responses
+from llm_mux.server.serving import DAEMON, Daemon, cors, request_id, respond
+from llm_mux.translators import registry
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_PORT = 0, 1, 2, 3
+
+
+@dataclass(slots=True)
+class Parts:
+    """What lives as long as the daemon, beside the application."""
+
+    writer: Writer
+    store: ResponseStore
+    database: Database
+    metrics: Metrics = field(default_factory=Metrics)
+
+
+class Books:
+    """Settling: one row for the ledger, the metrics and the log."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def __call__(self, ask: Ask, out: Outcome) -> None:
+        now = time.monotonic()
+        usage = out.usage
+        row = Exchange(
+            time=ask.time,
+            request_id=ask.request_id,
+            client_key=ask.caller.name,
+            protocol=ask.protocol.name,
+            model_asked=ask.model,
+            model_served=out.model,
+            provider=out.account.provider.name if out.account is not None else None,
+            account=out.account.label if out.account is not None else None,
+            attempts=out.attempts,
+            status=out.status,
+            error_kind=out.error.kind.value if out.error is not None else None,
+            stop_reason=out.finish,
+            input_tokens=usage.input if usage is not None else 0,
+            output_tokens=usage.output if usage is not None else 0,
+            cache_read_tokens=usage.cache_read if usage is not None else 0,
+            cache_write_tokens=usage.cache_write if usage is not None else 0,
+            reasoning_tokens=usage.reasoning if usage is not None else None,
+            usage_estimated=usage.estimated if usage is not None else False,
+            ttft_ms=None if out.first_byte is None else (out.first_byte - ask.started) * 1000,
+            duration_ms=(now - ask.started) * 1000,
+            path=None if out.spliced is None else ("splice" if out.spliced else "translate"),
+        )
+        self._parts.writer.record(row)
+        self._parts.metrics.observe(row)
+        log.exchange(
+            request=row.request_id,
+            model=row.model_asked,
+            served=row.model_served,
+            provider=row.provider,
+            account=row.account,
+            protocol=row.protocol,
+            path=row.path,
+            status=row.status,
+            error=row.error_kind,
+            attempts=row.attempts,
+            dropped=list(out.dropped) or None,
+            ttft_ms=row.ttft_ms,
+            duration_ms=row.duration_ms,
+            input_tokens=row.input_tokens,
+            output_tokens=row.output_tokens,
+        )
+
+
+def secrets_of(store: SecretStore, env: Mapping[str, str], text: str) -> str:
+    """What a key of the configuration stands for. Raises ConfigError when it names nothing."""
+    found = reference(text)
+    if found.kind == "env":
+        if not (value := env.get(found.name, "").strip()):
+            raise ConfigError(f"env:{found.name} is used as a key, but {found.name} is not set")
+        return value
+    if found.kind == "keyring":
+        if not (stored := store.get(found.name)):
+            raise ConfigError(f"keyring:{found.name} is used as a key, but the keyring has no such entry")
+        return stored
+    return text
+
+
+def make_app(
+    config: Config, env: Mapping[str, str], secrets: SecretStore, demo_url: str | None = None
+) -> web.Application:
+    """The application with everything below it. Opens no socket and asks nobody."""
+    made = fleet(config, env, keys(secrets), secret=lambda text: secrets_of(secrets, env, text), demo_url=demo_url)
+    app = web.Application(client_max_size=config.max_request_size)
+    database = Database(config.usage.database or paths.data_dir(env) / "llm-mux.sqlite")
+    parts = Parts(Writer(database), ResponseStore(database), database)
+    lists = ModelLists(paths.cache_dir(env) / "models")
+    lists.known(made.accounts)
+    seconds = config.timeouts
+
+    async def life(app: web.Application) -> object:
+        async with AsyncExitStack() as stack:
+            upstream = Upstream()
+            stack.push_async_callback(upstream.close)
+            gateway = Gateway(
+                settings=Settings(
+                    strict=config.strict,
+                    timeouts=Timeouts(seconds.connect, seconds.first_byte, seconds.between_bytes),
+                    aliases=dict(config.aliases),
+                    default_provider=config.default_provider,
+                ),
+                offers=made.offers,
+                accounts=made.accounts,
+                upstream=upstream,
+                lists=lists,
+                settle=Books(parts),
+            )
+            app[DAEMON] = Daemon(gateway, Guard(config, config.api_keys), parts.metrics, config.max_request_size)
+            loops = [asyncio.create_task(parts.writer.run()), asyncio.create_task(parts.store.run())]
+            yield
+            await parts.writer.close()
+            await parts.store.close()
+            for loop in loops:
+                loop.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
+            await database.close()
+
+    app.cleanup_ctx.append(life)  # type: ignore[arg-type]  # an async generator function, as aiohttp wants it
+    app[health.ENVIRONMENT] = config.environment
+    app[responses.STORE] = parts.store if config.store_responses else None
+    for protocol in (openai, responses, anthropic, gemini, ollama, health):
+        protocol.add_routes(app)
+    app.router.add_route("*", "/{tail:.*}", unrouted)
+    return app
+
+
+async def unrouted(request: web.Request) -> web.StreamResponse:
+    """CORS preflights, and everything that has no route: the client's own 404."""
+    daemon = request.app[DAEMON]
+    name = request_id(request)
+    try:
+        origin = daemon.guard.check(request.headers)
+    except MuxError as error:
+        return web.json_response(error_body(error, error.http_status), status=error.http_status)
+    if request.method == "OPTIONS" and origin is not None:
+        asked = request.headers.get("Access-Control-Request-Headers", "*")
+        allowed = {"Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, OPTIONS", "Access-Control-Max-Age": "600"}
+        return web.Response(status=204, headers={**cors(origin), **allowed, "Access-Control-Allow-Headers": asked})
+    message = f"There is no {request.method} {request.path} here; GET / lists the endpoints."
+    error = MuxError(Kind.NOT_FOUND, message, code="unknown_url")
+    protocol = _protocol_of(request)
+    if protocol is None:
+        return web.json_response(error_body(error, 404), status=404, headers={"X-Request-ID": name})
+    return await respond(request, error_answer(error, registry.get(protocol), name, {"X-Request-ID": name}), origin)
+
+
+def _protocol_of(request: web.Request) -> str | None:
+    if "anthropic-version" in request.headers:
+        return "anthropic"
+    if "x-goog-api-key" in request.headers or request.path.startswith(("/v1beta", "/v1alpha")):
+        return "gemini"
+    if request.path.startswith("/api/"):
+        return "ollama"
+    return "openai_chat" if request.path.startswith("/v1") else None
+
+
+def make_runner(app: web.Application) -> web.AppRunner:
+    """The only place that decides how requests are run. A vanished client cancels its handler."""
+    return web.AppRunner(
+        app,
+        handler_cancellation=True,
+        access_log=None,
+        auto_decompress=True,
+        max_line_size=65536,
+        max_field_size=65536,
+        keepalive_timeout=75,
+        shutdown_timeout=5,
+    )
+
+
+async def start(app: web.Application, host: str, port: int, more: tuple[int, ...] = ()) -> tuple[web.AppRunner, int]:
+    """A listening daemon and its port. Raises OSError when an address is taken."""
+    runner = make_runner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, backlog=1024).start()
+        for extra in more:
+            await web.TCPSite(runner, host, extra, backlog=1024).start()
+    except BaseException:
+        await runner.cleanup()
+        raise
+    bound: int = runner.addresses[0][1]
+    return runner, bound
+
+
+def run(loaded: Loaded, *, host: str | None = None, port: int | None = None, demo: bool = False) -> int:
+    """`llm-mux serve`: until SIGTERM or SIGINT; the exit code."""
+    config = loaded.config
+    log.configure(debug=config.debug, file=paths.log_dir(os.environ) / "llm-mux.log")
+    listen = host or config.host, config.port if port is None else port
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(_serve(loaded, *listen, demo))
+    return uvloop.run(_serve(loaded, *listen, demo))
+
+
+async def _serve(loaded: Loaded, host: str, port: int, demo: bool) -> int:
+    config, env = loaded.config, os.environ
+    async with AsyncExitStack() as stack:
+        demo_url = None
+        if demo:
+            from llm_mux.server.demo import start_demo
+
+            demo_url = await stack.enter_async_context(start_demo())
+        try:
+            secrets = await asyncio.to_thread(open_store, env=env, data_dir=paths.data_dir(env))
+            app = await asyncio.to_thread(make_app, config, env, secrets, demo_url)
+            more = (config.ollama_port,) if config.ollama_port else ()
+            runner, bound = await start(app, host, port, more)
+        except ConfigError as error:
+            print(f"llm-mux: {error}", file=sys.stderr)
+            return EXIT_USAGE
+        except OSError as error:
+            print(f"llm-mux: cannot listen on {host}:{port}: {error.strerror or error}", file=sys.stderr)
+            return EXIT_PORT
+        stack.push_async_callback(runner.cleanup)
+        stack.callback(paths.remove_daemon, os.getpid(), env)
+        _announce(loaded, host, bound, demo)
+        await _until_stopped()
+    return EXIT_OK
+
+
+def _announce(loaded: Loaded, host: str, port: int, demo: bool) -> None:
+    import psutil
+
+    shown = f"[{host}]" if ":" in host else host
+    url = f"http://{shown}:{port}"
+    started = psutil.Process().create_time()
+    record = paths.DaemonRecord(os.getpid(), host, port, url, started, __version__, str(loaded.path or ""))
+    paths.write_daemon(record, os.environ)
+    print(f"listening on {url}", flush=True)
+    if demo:
+        from llm_mux.server.demo import curls
+
+        print(curls(url), flush=True)
+
+
+async def _until_stopped() -> None:
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    await stopped.wait()

@@ -1,0 +1,152 @@
+"""From the configuration, the environment and stored keys to providers, offers and accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import msgspec
+
+from llm_mux.auth.keys import StoredKey
+from llm_mux.config import Config, ConfigError, ProviderEntry
+from llm_mux.providers import registry
+from llm_mux.providers.base import Provider
+from llm_mux.routing.accounts import Account
+from llm_mux.routing.catalog import Offer
+from llm_mux.translators.base import ModelInfo
+
+
+@dataclass(slots=True)
+class Fleet:
+    """Everyone we can send to."""
+
+    offers: list[Offer] = field(default_factory=list)
+    accounts: list[Account] = field(default_factory=list)
+
+
+def fleet(
+    config: Config,
+    env: Mapping[str, str],
+    stored: Iterable[StoredKey],
+    *,
+    secret: Callable[[str], str],
+    demo_url: str | None = None,
+) -> Fleet:
+    """Providers of the configuration first, then stored keys, then the environment, then the demo.
+
+    `secret` resolves what a key of the configuration refers to (`env:NAME`, `keyring:NAME`).
+    """
+    made = Fleet()
+    stored = list(stored)
+    for entry in config.providers:
+        _configured(made, entry, config, stored, secret)
+    for key in stored:
+        if not any(offer.provider == key.provider for offer in made.offers):
+            _stored(made, key.provider, stored, config)
+    if config.discover:
+        _discovered(made, env, config)
+    if demo_url is not None:
+        demo = replace(registry.get("demo"), base_url=demo_url)
+        _add(made, demo, _offer(demo, None), [Account(demo, "demo", priority=-1)])
+    return made
+
+
+def _add(made: Fleet, provider: Provider, offer: Offer, accounts: Sequence[Account]) -> None:
+    made.offers.append(offer)
+    made.accounts.extend(accounts)
+
+
+def _configured(
+    made: Fleet, entry: ProviderEntry, config: Config, stored: Sequence[StoredKey], secret: Callable[[str], str]
+) -> None:
+    provider = configured(entry)
+    options = {name: str(value) for name, value in entry.options.items()}
+    options = {**{k: v for k, v in provider.options.items() if v is not None}, **options}
+    missing = [name for name, default in provider.options.items() if default is None and name not in options]
+    if missing:
+        raise ConfigError(f"provider `{entry.id or entry.type}` needs options.{missing[0]}")
+    proxy = entry.proxy_url or config.proxy_url
+
+    def account(label: str, key: str, **more: object) -> Account:
+        values = {"proxy_url": proxy, "weight": entry.weight, "priority": entry.priority, **more}
+        return Account(provider, label, key, options=options, headers=dict(entry.headers), **values)  # type: ignore[arg-type]  # checked by the schema
+
+    accounts = []
+    if entry.api_key:
+        accounts.append(account("config", secret(entry.api_key)))
+    for number, one in enumerate(entry.api_keys, 1):
+        label = one.label or f"key{number}"
+        more = {"weight": one.weight, "priority": one.priority, "proxy_url": one.proxy_url or proxy}
+        accounts.append(account(label, secret(one.key), **more))
+    accounts.extend(account(k.label, k.key) for k in stored if k.provider == provider.name)
+    if not accounts:
+        accounts.append(account("default", ""))
+    _add(made, provider, _offer(provider, entry), accounts)
+
+
+def configured(entry: ProviderEntry) -> Provider:
+    """The registered provider with what the entry changes: id, base URL, format."""
+    provider = registry.get(entry.type)
+    endpoints = provider.endpoints
+    if entry.format is not None:
+        wanted = entry.format.replace("-", "_")
+        endpoints = tuple(e for e in endpoints if e.translator == wanted or e.operation == "embed")
+        if not endpoints:
+            raise ConfigError(f"provider type `{entry.type}` does not speak {entry.format}")
+    if entry.base_url is not None:
+        endpoints = tuple(replace(endpoint, base_url=None) for endpoint in endpoints)
+    if not (entry.base_url or provider.base_url):
+        raise ConfigError(f"provider `{entry.id or entry.type}` needs a base-url")
+    return replace(
+        provider,
+        name=entry.id or entry.type,
+        vendor=provider.name,
+        base_url=entry.base_url or provider.base_url,
+        endpoints=endpoints,
+    )
+
+
+def _offer(provider: Provider, entry: ProviderEntry | None) -> Offer:
+    listed: dict[str, ModelInfo] = {}
+    renamed: dict[str, str] = {}
+    for model in entry.models if entry is not None else ():
+        listed[model.name] = ModelInfo(model.name)
+        if model.alias:
+            renamed[model.alias] = model.name
+    vendor = provider.vendor or provider.name
+    return Offer(
+        provider=provider.name,
+        vendor=vendor,
+        others=tuple(short for short, full in registry.ALIASES.items() if full == vendor),
+        listed=listed,
+        renamed=renamed,
+        owns=provider.owns,
+        excluded=entry.excluded_models if entry is not None else (),
+        only_listed=bool(listed),
+    )
+
+
+def _stored(made: Fleet, name: str, stored: Sequence[StoredKey], config: Config) -> None:
+    if name not in registry.load():
+        return
+    provider = registry.get(name)
+    accounts = [Account(provider, k.label, k.key, proxy_url=config.proxy_url) for k in stored if k.provider == name]
+    _add(made, provider, _offer(provider, None), accounts)
+
+
+def _discovered(made: Fleet, env: Mapping[str, str], config: Config) -> None:
+    """Providers whose key is in the environment, and a local Ollama, unless they are already there."""
+    there = {offer.vendor for offer in made.offers}
+    for provider in registry.load().values():
+        if provider.name in there:
+            continue
+        keys = next((env[name].split() for name in provider.env if env.get(name, "").strip()), [])
+        if keys and provider.base_url:
+            labels = ["env"] if len(keys) == 1 else [f"env{number}" for number in range(1, len(keys) + 1)]
+            accounts = [
+                Account(provider, lb, k, proxy_url=config.proxy_url) for lb, k in zip(labels, keys, strict=True)
+            ]
+            _add(made, provider, _offer(provider, None), accounts)
+        elif provider.name == "ollama":
+            offer = msgspec.structs.replace(_offer(provider, None), tentative=True)
+            _add(made, provider, offer, [Account(provider, "local")])

@@ -1,0 +1,109 @@
+"""Who may talk to the daemon at all: Host and Origin even on loopback (a web page must not spend the user's quota),
+and client keys. Answers are cached per value; everything here is a few dictionary look-ups a request."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from collections.abc import Iterable, Mapping
+from urllib.parse import urlsplit
+
+from llm_mux.config import Config, is_loopback
+from llm_mux.errors import Kind, MuxError
+from llm_mux.gateway.ask import Caller
+
+_HOSTS = ("localhost", "127.0.0.1", "::1", "host.docker.internal")
+_SCHEMES = ("app", "file", "tauri", "vscode-webview", "vscode-file")
+_MOST_CACHED = 1024
+_KEY_HEADERS = ("x-api-key", "x-goog-api-key", "api-key")
+
+
+class Guard:
+    """The rules of one configuration."""
+
+    def __init__(self, config: Config, keys: Iterable[str]) -> None:
+        self._hosts = {host.lower() for host in (*_HOSTS, config.host, *config.allowed_hosts)}
+        self._origins = {origin.lower().rstrip("/") for origin in config.allowed_origins}
+        self._keys = {_digest(key): number for number, key in enumerate(keys, 1)}
+        self.open = config.disable_auth
+        self._seen_hosts: dict[str, bool] = {}
+        self._seen_origins: dict[str, bool] = {}
+
+    def check(self, headers: Mapping[str, str]) -> str | None:
+        """Raises MuxError FORBIDDEN for a strange Host or Origin; gives the Origin to answer to, if there is one."""
+        host = headers.get("Host", "")
+        good = self._seen_hosts.get(host)
+        if good is None:
+            good = _remember(self._seen_hosts, host, _hostname(host) in self._hosts)
+        if not good:
+            message = "This Host is not one of the daemon's own. Add it to `allowed-hosts` to let it in."
+            raise MuxError(Kind.FORBIDDEN, message, code="host_not_allowed")
+        origin = headers.get("Origin")
+        if origin is None:
+            return None
+        if not self.origin_allowed(origin):
+            message = "This page may not use the daemon. Add its origin to `allowed-origins` to let it in."
+            raise MuxError(Kind.FORBIDDEN, message, code="origin_not_allowed")
+        return origin
+
+    def origin_allowed(self, origin: str) -> bool:
+        good = self._seen_origins.get(origin)
+        return _remember(self._seen_origins, origin, self._allows(origin)) if good is None else good
+
+    def _allows(self, origin: str) -> bool:
+        lowered = origin.lower().rstrip("/")
+        if lowered in self._origins:
+            return True
+        try:
+            parts = urlsplit(lowered)
+            return parts.scheme in _SCHEMES or (parts.scheme in ("http", "https") and is_loopback(parts.hostname or ""))
+        except ValueError:
+            return False
+
+    def caller(self, headers: Mapping[str, str], query_key: str | None) -> Caller:
+        """Who asks. Raises MuxError CLIENT_AUTH when keys are required and none, or a wrong one, came."""
+        key = client_key(headers, query_key)
+        number = self._keys.get(_digest(key)) if key and self._keys else None
+        if number is not None:
+            return Caller(name=f"config-{number}", tenant=f"config-{number}", key=key)
+        if self.open:
+            return Caller(key=key)
+        if not key:
+            message = "No API key was given. Send one as `Authorization: Bearer`, `x-api-key` or `x-goog-api-key`."
+            raise MuxError(Kind.CLIENT_AUTH, message, code="invalid_api_key")
+        message = "Incorrect API key provided. The daemon's keys are in `api-keys` of its configuration."
+        raise MuxError(Kind.CLIENT_AUTH, message, code="invalid_api_key")
+
+
+def client_key(headers: Mapping[str, str], query_key: str | None) -> str:
+    """The key a client sent, in whichever place its protocol puts it; "" when it sent none."""
+    bearer = headers.get("Authorization", "")
+    if bearer[:7].lower() == "bearer ":
+        return bearer[7:].strip()
+    for name in _KEY_HEADERS:
+        if value := headers.get(name):
+            return value
+    return query_key or ""
+
+
+def _digest(key: str) -> bytes:
+    # A table of keyed digests is looked up in constant time as far as the key's own bytes are concerned.
+    return hmac.digest(_SALT, key.encode("utf-8", "surrogateescape"), hashlib.sha256)
+
+
+_SALT = os.urandom(32)
+
+
+def _hostname(host: str) -> str:
+    name = host.lower()
+    if name.startswith("["):
+        return name[1:].split("]", 1)[0]
+    return name.rsplit(":", 1)[0] if name.count(":") == 1 else name
+
+
+def _remember(seen: dict[str, bool], value: str, good: bool) -> bool:
+    if len(seen) >= _MOST_CACHED:
+        seen.clear()
+    seen[value] = good
+    return good

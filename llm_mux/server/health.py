@@ -1,0 +1,101 @@
+"""What the daemon says of itself: `/`, `/health`, `/healthz`, `/ready` and `/metrics`. No upstream is asked."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from llm_mux import __version__
+from llm_mux.server.answers import open_endpoint
+from llm_mux.server.serving import DAEMON
+
+_ENDPOINTS = {
+    "chat_completions": "/v1/chat/completions",
+    "responses": "/v1/responses",
+    "messages": "/v1/messages",
+    "count_tokens": "/v1/messages/count_tokens",
+    "generate_content": "/v1beta/models/{model}:generateContent",
+    "ollama_chat": "/api/chat",
+    "embeddings": "/v1/embeddings",
+    "models": "/v1/models",
+    "health": "/health",
+    "metrics": "/metrics",
+}
+
+
+def add_routes(app: web.Application) -> None:
+    app.router.add_get("/", root)
+    app.router.add_get("/health", health)
+    app.router.add_get("/healthz", alive)
+    app.router.add_get("/ready", ready)
+    app.router.add_get("/metrics", metrics)
+
+
+@open_endpoint
+async def root(request: web.Request) -> web.StreamResponse:
+    """Who is here. Ollama's clients look for a 200 on HEAD; a browser gets a page to start from."""
+    daemon = request.app[DAEMON]
+    return web.json_response(
+        {
+            "message": f"llm-mux v{__version__}",
+            "version": __version__,
+            "status": "running",
+            "config": {
+                "providers": len(daemon.gateway.catalog.offers),
+                "accounts": len(daemon.gateway.accounts),
+                "client_api_key_validation": not daemon.guard.open,
+            },
+            "endpoints": _ENDPOINTS,
+        }
+    )
+
+
+@open_endpoint
+async def health(request: web.Request) -> web.StreamResponse:
+    """healthy; degraded when some account rests; unhealthy when there is nobody to ask."""
+    gateway = request.app[DAEMON].gateway
+    now = asyncio.get_running_loop().time()
+    resting = [a for a in gateway.accounts if any(until > now for until in a.rests.values())]
+    offers = gateway.catalog.offers
+    state = "unhealthy" if not offers else ("degraded" if resting else "healthy")
+    return web.json_response(
+        {
+            "status": state,
+            "version": __version__,
+            "timestamp": datetime.now(UTC).isoformat(),
+            "environment": request.app[ENVIRONMENT],
+            "components": {offer.provider: "healthy" for offer in offers},
+            "accounts": [
+                {"name": a.name, "state": "resting" if a in resting else "ready", "last_error": a.last_error}
+                for a in gateway.accounts
+                if any(offer.provider == a.provider.name for offer in offers)
+            ],
+        }
+    )
+
+
+ENVIRONMENT: web.AppKey[str] = web.AppKey("environment", str)
+
+
+@open_endpoint
+async def alive(request: web.Request) -> web.StreamResponse:
+    return web.json_response({"status": "ok"})
+
+
+@open_endpoint
+async def ready(request: web.Request) -> web.StreamResponse:
+    ready_ = bool(request.app[DAEMON].gateway.catalog.offers)
+    body = {
+        "ready": ready_,
+        "timestamp": datetime.now(UTC).isoformat(),
+        "checks": {"providers": ready_},
+    }
+    return web.json_response(body, status=200 if ready_ else 503)
+
+
+@open_endpoint
+async def metrics(request: web.Request) -> web.StreamResponse:
+    page = await asyncio.to_thread(request.app[DAEMON].metrics.render)
+    return web.Response(body=page, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})

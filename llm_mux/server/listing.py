@@ -1,0 +1,74 @@
+"""The models that clients may name, as one list that every protocol renders in its own shape."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from aiohttp import web
+from msgspec import Struct
+
+from llm_mux.errors import Kind, MuxError
+from llm_mux.gateway.core import Gateway
+from llm_mux.server.serving import DAEMON
+from llm_mux.translators.base import ModelInfo
+
+
+class Entry(Struct, frozen=True):
+    """A model under the name a client uses. `info` is the provider's own description, its id the provider's."""
+
+    name: str
+    provider: str
+    info: ModelInfo
+
+
+async def entries(gateway: Gateway, *, provider: str | None = None, refresh: bool = False) -> list[Entry]:
+    """Every model, aliases last, one entry a name; asks the providers whose lists are old (a failure keeps the old)."""
+    await gateway.lists.refresh(gateway.accounts, gateway.upstream, force=refresh)
+    catalog = gateway.catalog
+    found: dict[str, Entry] = {}
+    for offer in catalog.offers:
+        if provider is not None and not offer.answers_to(provider):
+            continue
+        for own, info in offer.listed.items():
+            if not offer.excludes(own):
+                found.setdefault(own, Entry(own, offer.provider, info))
+        for name, own in offer.renamed.items():
+            found.setdefault(name, Entry(name, offer.provider, offer.listed.get(own) or ModelInfo(own)))
+    for alias in catalog.aliases if provider is None else ():
+        if alias not in found and "*" not in alias:
+            route = _first(gateway, alias)
+            if route is not None:
+                found[alias] = Entry(alias, *route)
+    return list(found.values())
+
+
+def _first(gateway: Gateway, alias: str) -> tuple[str, ModelInfo] | None:
+    try:
+        route = gateway.catalog.resolve(alias)[0]
+    except MuxError:
+        return None
+    return route.provider, gateway.facts(route.provider, route.model) or ModelInfo(route.model)
+
+
+async def asked_for(request: web.Request) -> list[Entry]:
+    """The list with the request's own filters: header `provider` wins over the query; `refresh=true` asks anew."""
+    provider = request.headers.get("provider") or request.query.get("provider")
+    gateway = request.app[DAEMON].gateway
+    found = await entries(gateway, provider=provider, refresh=request.query.get("refresh") in ("true", "1"))
+    if provider and not found and not any(offer.answers_to(provider) for offer in gateway.catalog.offers):
+        raise MuxError(Kind.NOT_FOUND, f"No provider `{provider}` is configured.", param="provider")
+    pattern = request.query.get("q")
+    return [entry for entry in found if fnmatchcase(entry.name, f"*{pattern}*")] if pattern else found
+
+
+async def one(request: web.Request, name: str) -> Entry:
+    """The entry for one name, also a prefixed one. Raises MuxError MODEL_NOT_FOUND."""
+    gateway = request.app[DAEMON].gateway
+    known = {entry.name: entry for entry in await entries(gateway)}
+    if (entry := known.get(name)) is not None:
+        return entry
+    route = gateway.catalog.resolve(name)[0]
+    info = gateway.facts(route.provider, route.model)
+    if info is None and "://" not in name:
+        raise gateway.catalog.unknown(name)
+    return Entry(name, route.provider, info or ModelInfo(route.model))

@@ -1,0 +1,165 @@
+"""The Ollama protocol: chat, generate, embeddings, and the model list, details and versions that its clients ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from aiohttp import web
+from msgspec import Struct
+
+from llm_mux import __version__
+from llm_mux.errors import bad_request
+from llm_mux.gateway import embeddings
+from llm_mux.server import listing
+from llm_mux.server.answers import answered, open_endpoint
+from llm_mux.server.listing import Entry
+from llm_mux.server.serving import serve
+from llm_mux.translators import registry
+from llm_mux.translators.base import Hints
+from llm_mux.translators.ids import digest
+from llm_mux.wire import jsonx
+
+# Clients compare this with the version that brought a feature; it is the newest server whose API this one answers.
+_SPOKEN_VERSION = "0.13.0"
+_CONTEXT = 128000
+
+
+def add_routes(app: web.Application) -> None:
+    app.router.add_post("/api/chat", chat)
+    app.router.add_post("/api/generate", generate)
+    app.router.add_post("/api/embed", embed)
+    app.router.add_post("/api/embeddings", embeddings_old)
+    app.router.add_get("/api/tags", tags)
+    app.router.add_post("/api/show", show)
+    app.router.add_get("/api/ps", running)
+    app.router.add_get("/api/version", version)
+    app.router.add_post("/api/pull", pull)
+
+
+async def chat(request: web.Request) -> web.StreamResponse:
+    return await serve(request, registry.get("ollama"), Hints(operation="chat", framing="ndjson"), streams=True)
+
+
+async def generate(request: web.Request) -> web.StreamResponse:
+    return await serve(request, registry.get("ollama"), Hints(operation="generate", framing="ndjson"), streams=True)
+
+
+async def embed(request: web.Request) -> web.StreamResponse:
+    hints = Hints(operation="embed", stream=False)
+    return await serve(request, registry.get("ollama"), hints, run=embeddings.serve)
+
+
+async def embeddings_old(request: web.Request) -> web.StreamResponse:
+    hints = Hints(operation="embeddings", stream=False)
+    return await serve(request, registry.get("ollama"), hints, run=embeddings.serve)
+
+
+@answered
+async def tags(request: web.Request) -> web.StreamResponse:
+    return web.json_response(model_list(await listing.asked_for(request)))
+
+
+class _Show(Struct):
+    """Which model; old clients say `name`."""
+
+    model: str | None = None
+    name: str | None = None
+    verbose: bool | None = None
+
+
+async def _named(request: web.Request) -> str:
+    try:
+        asked = jsonx.decode(await request.read(), _Show)
+    except jsonx.Malformed as error:
+        raise bad_request(f"The request body is not a valid request: {error}") from None
+    if not (name := asked.model or asked.name):
+        raise bad_request("The field `model` is missing.", param="model")
+    return name.removesuffix(":latest")
+
+
+@answered
+async def show(request: web.Request) -> web.StreamResponse:
+    return web.json_response(details(await listing.one(request, await _named(request))))
+
+
+@answered
+async def pull(request: web.Request) -> web.StreamResponse:
+    """A model that exists needs no pulling: success, as one object or as the stream its clients wait for."""
+    await listing.one(request, await _named(request))
+    return web.Response(body=b'{"status":"success"}\n', content_type="application/x-ndjson")
+
+
+@answered
+async def running(request: web.Request) -> web.StreamResponse:
+    """Nothing is loaded here; what is at a provider is always ready."""
+    return web.json_response({"models": []})
+
+
+@open_endpoint
+async def version(request: web.Request) -> web.StreamResponse:
+    return web.json_response({"version": _SPOKEN_VERSION, "llm_mux": __version__})
+
+
+def model_list(entries: Sequence[Entry]) -> dict[str, object]:
+    return {"models": [model_item(entry) for entry in entries]}
+
+
+def model_item(entry: Entry) -> dict[str, object]:
+    info = entry.info
+    return {
+        "name": entry.name,
+        "model": entry.name,
+        "modified_at": _time(info.created),
+        "size": 0,
+        "digest": digest(f"{entry.provider}/{info.id}").ljust(64, "0"),
+        "details": _details(entry),
+        "capabilities": _capabilities(entry),
+    }
+
+
+def details(entry: Entry) -> dict[str, object]:
+    """The answer of `/api/show`."""
+    info = entry.info
+    architecture = entry.provider
+    return {
+        "license": "",
+        "modelfile": f"FROM {entry.name}",
+        "parameters": "",
+        "template": "{{ .Prompt }}",
+        "details": _details(entry),
+        "model_info": {
+            "general.architecture": architecture,
+            "general.basename": info.id,
+            f"{architecture}.context_length": info.context or _CONTEXT,
+        },
+        "capabilities": _capabilities(entry),
+        "modified_at": _time(info.created),
+    }
+
+
+def _details(entry: Entry) -> dict[str, object]:
+    family = entry.info.owned_by or entry.provider
+    return {
+        "parent_model": "",
+        "format": "api",
+        "family": family,
+        "families": [family],
+        "parameter_size": "",
+        "quantization_level": "",
+    }
+
+
+def _capabilities(entry: Entry) -> list[str]:
+    """Ollama's words for what the provider's list says; without a word from it, what current models can."""
+    if "embed" in entry.info.id:
+        return ["embedding"]
+    known = entry.info.capabilities
+    if not known:
+        return ["completion", "tools", "vision"]
+    thinks = any(word.startswith("thinking") for word in known)
+    return ["completion", *(word for word in ("tools", "vision") if word in known), *(["thinking"] if thinks else [])]
+
+
+def _time(created: int | None) -> str:
+    return datetime.fromtimestamp(created or 1735689600, UTC).strftime("%Y-%m-%dT%H:%M:%S.000000000Z")

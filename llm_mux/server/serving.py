@@ -1,0 +1,169 @@
+"""A model request over HTTP: read, admit, hand to the gateway, write the answer. The same for every protocol."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from aiohttp import web
+from msgspec import Struct
+from multidict import CIMultiDict
+
+from llm_mux import log
+from llm_mux.errors import Kind, MuxError, bad_request
+from llm_mux.gateway.ask import Answer, Ask, Streaming, Whole, error_answer
+from llm_mux.gateway.core import Gateway
+from llm_mux.gateway.exchange import Exchange
+from llm_mux.server.guard import Guard
+from llm_mux.server.metrics import Metrics
+from llm_mux.translators.base import Hints, Translator
+from llm_mux.wire import jsonx
+
+_PREFIX = "req_" + os.urandom(6).hex()
+_COUNT = itertools.count(1)
+_ENCODINGS = frozenset({"", "identity", "gzip", "deflate", "br", "zstd"})
+_STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+_EXPOSED = (
+    "X-Request-ID, Retry-After, x-llm-mux-provider, x-llm-mux-account, x-llm-mux-model, x-llm-mux-attempts, "
+    "x-llm-mux-dropped, x-llm-mux-count, X-Token-Usage-Input, X-Token-Usage-Output"
+)
+
+
+@dataclass(slots=True)
+class Daemon:
+    """What every handler needs. Replaced as a whole when the configuration is read again."""
+
+    gateway: Gateway
+    guard: Guard
+    metrics: Metrics
+    max_request_size: int
+
+
+DAEMON: web.AppKey[Daemon] = web.AppKey("daemon", Daemon)
+
+
+class Peek(Struct):
+    """The two fields that routing needs of a body."""
+
+    model: str | None = None
+    stream: bool | None = None
+
+
+Serve = Callable[[Gateway, Ask], Awaitable[Answer]]
+
+
+async def exchange(gateway: Gateway, ask: Ask) -> Answer:
+    return await Exchange(gateway, ask).serve()
+
+
+def request_id(request: web.Request) -> str:
+    """The client's own X-Request-ID when it is sane, else a new one."""
+    given = request.headers.get("X-Request-ID")
+    if given and len(given) <= 128 and given.isascii() and given.isprintable():
+        return given
+    return f"{_PREFIX}{next(_COUNT):x}"
+
+
+async def serve(
+    request: web.Request, protocol: Translator, hints: Hints, *, run: Serve = exchange, streams: bool = False
+) -> web.StreamResponse:
+    """One model request from the first header to the last byte. `streams`: the protocol's default without `stream`."""
+    started, now = time.monotonic(), time.time()
+    name = request_id(request)
+    daemon = request.app[DAEMON]
+    origin: str | None = None
+    try:
+        origin = daemon.guard.check(request.headers)
+        caller = daemon.guard.caller(
+            request.headers, request.rel_url.query.get("key") if request.query_string else None
+        )
+        body = await read_body(request, daemon.max_request_size)
+        model, stream = peek(body, hints, streams)
+        ask = Ask(
+            protocol=protocol,
+            body=body,
+            hints=replace(hints, headers=request.headers, stream=stream) if hints.stream is None else hints,
+            model=model,
+            stream=stream,
+            request_id=name,
+            headers=request.headers,
+            caller=caller,
+            time=now,
+            started=started,
+        )
+        answer = await run(daemon.gateway, ask)
+    except MuxError as error:
+        answer = error_answer(error, protocol, name, {"X-Request-ID": name})
+        log.logger.debug("request.refused", request=name, kind=error.kind.value, path=request.path)
+    except Exception:
+        log.logger.exception("request.broken", request=name)
+        error = MuxError(Kind.INTERNAL, f"llm-mux failed on this request; its log has the details under {name}.")
+        answer = error_answer(error, protocol, name, {"X-Request-ID": name})
+    return await respond(request, answer, origin)
+
+
+async def read_body(request: web.Request, most: int) -> bytes:
+    """The decoded body. Raises MuxError TOO_LARGE, UNSUPPORTED_MEDIA or BAD_REQUEST."""
+    encoding = request.headers.get("Content-Encoding", "")
+    if encoding and encoding.strip().lower() not in _ENCODINGS:
+        raise MuxError(
+            Kind.UNSUPPORTED_MEDIA, "This Content-Encoding is not known; use gzip, deflate, br, zstd or none."
+        )
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        message = f"The request body is larger than max-request-size ({most} bytes)."
+        raise MuxError(Kind.TOO_LARGE, message, code="request_too_large") from None
+    except web.RequestPayloadError:
+        raise bad_request("The request body could not be decoded; check its Content-Encoding.") from None
+
+
+def peek(body: bytes, hints: Hints, streams: bool) -> tuple[str, bool]:
+    """The model name and whether to stream, from the route where it says so, else from the body."""
+    if hints.model is not None and hints.stream is not None:
+        return hints.model, hints.stream
+    try:
+        found = jsonx.decode(body, Peek)
+    except jsonx.Malformed as error:
+        raise bad_request(f"The request body is not a valid request: {error}") from None
+    model = hints.model if hints.model is not None else found.model
+    if not model:
+        raise bad_request("The field `model` is missing.", param="model")
+    stream = hints.stream if hints.stream is not None else found.stream
+    return model, streams if stream is None else stream
+
+
+async def respond(request: web.Request, answer: Answer, origin: str | None) -> web.StreamResponse:
+    """Writes an answer; a client that left ends it quietly."""
+    headers: CIMultiDict[str] = CIMultiDict(answer.headers)
+    if origin is not None:
+        headers.update(cors(origin))
+    if isinstance(answer, Whole):
+        headers["Content-Type"] = answer.content_type
+        return web.Response(status=answer.status, body=answer.body, headers=headers)
+    return await _stream(request, answer, headers)
+
+
+async def _stream(request: web.Request, answer: Streaming, headers: CIMultiDict[str]) -> web.StreamResponse:
+    headers.update(_STREAM_HEADERS)
+    headers["Content-Type"] = answer.content_type
+    response = web.StreamResponse(status=200, headers=headers)
+    metrics = request.app[DAEMON].metrics
+    metrics.active_streams += 1
+    try:
+        await response.prepare(request)
+        await answer.pump(response.write)
+        await response.write_eof()
+    except ConnectionError:
+        pass
+    finally:
+        metrics.active_streams -= 1
+    return response
+
+
+def cors(origin: str) -> dict[str, str]:
+    """What an allowed page may see."""
+    return {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": _EXPOSED, "Vary": "Origin"}
