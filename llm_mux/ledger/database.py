@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -141,8 +142,7 @@ def _sqlite(file: Path, busy_s: float) -> AsyncEngine:
     from sqlalchemy import URL
     from sqlalchemy.ext.asyncio import create_async_engine
 
-    private_dir(file.parent)
-    os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+    _prepare_file(file, busy_s)
     engine = create_async_engine(
         URL.create("sqlite+aiosqlite", database=str(file)),
         hide_parameters=True,
@@ -154,6 +154,25 @@ def _sqlite(file: Path, busy_s: float) -> AsyncEngine:
     return engine
 
 
+def _prepare_file(file: Path, busy_s: float) -> None:
+    """Make the file, its owner's alone, and have it keep a write-ahead log, which it remembers. Blocks."""
+    import sqlite3
+
+    private_dir(file.parent)
+    os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+    deadline = time.monotonic() + busy_s
+    with contextlib.closing(sqlite3.connect(file, timeout=busy_s)) as connection:
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError:
+                # Two processes that switch a new file at once: SQLite refuses one at once, whatever its timeout.
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+
+
 def _set_up_sqlite(engine: AsyncEngine) -> None:
     from sqlalchemy import event
 
@@ -162,7 +181,6 @@ def _set_up_sqlite(engine: AsyncEngine) -> None:
         # Python's sqlite3 starts transactions late and not around DDL; without it, `begin` below does it properly.
         connection.isolation_level = None
         cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute("PRAGMA synchronous = NORMAL")
         cursor.close()
 

@@ -1,0 +1,71 @@
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from llm_mux.ledger.database import Database
+from llm_mux.ledger.report import GroupBy, Line, usage
+from llm_mux.ledger.writer import Writer
+from tests.ledger.samples import NOON, exchange
+
+DAY = date(2026, 9, 21)
+NEXT_DAY = date(2026, 9, 22)
+
+
+@pytest.fixture
+async def books(database: Database) -> Database:
+    writer = Writer(database)
+    for row in (
+        exchange("a", cost=Decimal("0.1")),
+        exchange("b", cost=Decimal("0.2"), reasoning_tokens=7, cache_read_tokens=5),
+        exchange("c", cost=None, account="home"),
+        exchange("d", model_served=None, account=None, status=404, error_kind="model_not_found", cost=None),
+        exchange("e", time=NOON + 86_400, cost=Decimal("0.000000000001")),
+    ):
+        writer.record(row)
+    await writer.close()
+    return database
+
+
+async def test_sums_are_exact_and_unknown_prices_are_counted(books: Database) -> None:
+    first, second = await usage(books, "day", DAY, NEXT_DAY)
+    assert first == Line(
+        name="2026-09-21",
+        requests=4,
+        failures=1,
+        input_tokens=40,
+        output_tokens=80,
+        cache_read_tokens=5,
+        cache_write_tokens=0,
+        reasoning_tokens=7,
+        unpriced=2,
+        cost=Decimal("0.3"),
+    )
+    assert (second.name, second.cost) == ("2026-09-22", Decimal("1E-12"))
+
+
+@pytest.mark.parametrize(
+    ("group_by", "names"),
+    [
+        ("model", {"", "claude-sonnet-4-5"}),
+        ("account", {"", "home", "work"}),
+        ("provider", {"anthropic"}),
+        ("client_key", {""}),
+        ("user", {""}),
+        ("protocol", {"anthropic"}),
+    ],
+)
+async def test_groups_are_named_after_what_they_share(books: Database, group_by: GroupBy, names: set[str]) -> None:
+    lines = await usage(books, group_by, DAY, NEXT_DAY)
+    assert {line.name for line in lines} == names
+    assert sum(line.requests for line in lines) == 5
+
+
+async def test_a_group_without_a_known_price_has_no_cost(books: Database) -> None:
+    costs = {line.name: line.cost for line in await usage(books, "account", DAY, DAY)}
+    assert costs == {"": None, "home": None, "work": Decimal("0.3")}
+
+
+async def test_days_outside_are_left_out(books: Database) -> None:
+    assert [line.requests for line in await usage(books, "day", NEXT_DAY, NEXT_DAY)] == [1]
+    assert await usage(books, "day", NEXT_DAY, DAY) == []

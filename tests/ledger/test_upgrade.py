@@ -1,0 +1,84 @@
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, inspect, text
+
+from llm_mux.ledger import schema, upgrade
+
+
+def _shape(connection: Connection) -> dict[str, Any]:
+    found = inspect(connection)
+    return {
+        table: (
+            [(c["name"], str(c["type"]), c["nullable"]) for c in found.get_columns(table)],
+            found.get_pk_constraint(table)["constrained_columns"],
+            sorted((i["name"] or "", tuple(i["column_names"])) for i in found.get_indexes(table)),
+            sorted((u["name"] or "", tuple(u["column_names"])) for u in found.get_unique_constraints(table)),
+        )
+        for table in sorted(found.get_table_names())
+    }
+
+
+def _made_by(make: Callable[[Connection], None], file: pathlib.Path) -> dict[str, Any]:
+    engine = create_engine(f"sqlite:///{file}")
+    with engine.begin() as connection:
+        make(connection)
+        shape = _shape(connection)
+        assert upgrade.current(connection) == schema.REVISION
+    engine.dispose()
+    return shape
+
+
+def test_a_new_database_and_an_upgraded_one_are_the_same(tmp_path: pathlib.Path) -> None:
+    created = _made_by(upgrade.create, tmp_path / "created.db")
+    migrated = _made_by(upgrade.migrate, tmp_path / "migrated.db")
+    assert created == migrated
+    assert set(created) == set(schema.metadata.tables)
+
+
+def test_alembic_finds_nothing_to_change_after_the_last_revision(tmp_path: pathlib.Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'ledger.db'}")
+    with engine.begin() as connection:
+        upgrade.migrate(connection)
+        context = MigrationContext.configure(connection, opts={"version_table": schema.version.name})
+        assert compare_metadata(context, schema.metadata) == []
+    engine.dispose()
+
+
+def test_the_newest_revision_is_the_one_the_schema_names() -> None:
+    assert ScriptDirectory.from_config(upgrade.alembic_config()).get_heads() == [schema.REVISION]
+
+
+def test_a_database_at_the_newest_revision_is_left_alone(tmp_path: pathlib.Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'ledger.db'}")
+    with engine.begin() as connection:
+        upgrade.to_newest(connection)
+        before = _shape(connection)
+        upgrade.to_newest(connection)
+        assert _shape(connection) == before
+        assert connection.execute(text("SELECT count(*) FROM llm_mux_version")).scalar() == 1
+    engine.dispose()
+
+
+def test_a_database_with_tables_of_others_gets_ours_beside_them(tmp_path: pathlib.Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'shared.db'}")
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE alembic_version (version_num TEXT)"))
+        upgrade.to_newest(connection)
+        assert set(inspect(connection).get_table_names()) == {"alembic_version", *schema.metadata.tables}
+    engine.dispose()
+
+
+def test_a_database_of_a_later_version_is_refused_with_advice(tmp_path: pathlib.Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'ledger.db'}")
+    with engine.begin() as connection:
+        schema.version.create(connection)
+        connection.execute(text("INSERT INTO llm_mux_version VALUES ('9999')"))
+        with pytest.raises(upgrade.NewerDatabase, match=r"9999.*update llm-mux"):
+            upgrade.to_newest(connection)
+    engine.dispose()
