@@ -100,6 +100,7 @@ class Abilities:
     """What a protocol can say at all."""
 
     force: bool = True
+    call_ids: bool = True
     result_images: bool = True
     result_errors: bool = True
     pdf: bool = True

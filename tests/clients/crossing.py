@@ -57,6 +57,11 @@ def config(mock: AiMock) -> Mapping[str, Any]:
         for mode in ("whole", "stream")
         for status in FAILURES
     ]
+    failing += [
+        _provider(upstream, mock, failing_alias(upstream, "raw", protocol, 429))
+        for upstream in UPSTREAMS
+        for protocol in DRIVERS
+    ]
     normal = [_provider(upstream, mock, alias(upstream)) for upstream in UPSTREAMS]
     return {"request-retry": 0, "providers": normal + failing}
 

@@ -14,7 +14,7 @@ class OllamaChat:
 
     protocol = "ollama"
     words = Words("stop", "stop", "length")
-    abilities = Abilities(force=False, result_errors=False, result_images=False, pdf=False, count=False)
+    abilities = Abilities(force=False, call_ids=False, result_errors=False, result_images=False, pdf=False, count=False)
 
     def __init__(self, url: str) -> None:
         self.client: Any = ollama.Client(host=url, timeout=30)

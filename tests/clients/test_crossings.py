@@ -51,6 +51,7 @@ def _inline(data: bytes) -> str:
     return base64.b64encode(data).decode().rstrip("=")
 
 
+@pytest.mark.covers("RC-3", "RC-5", "RC-10")
 def test_plain_text_arrives_with_its_stop_reason_and_usage(crossing: Crossing) -> None:
     answer = crossing.ask(Ask((User("Please say hello"),)))
     assert answer.text == "Hello from the other side."
@@ -100,6 +101,22 @@ def test_parallel_calls_keep_their_order_and_their_results(crossing: Crossing) -
     results = Results(tuple(Result(call, f"{call.arguments['city']} is fine") for call in first.calls))
     second = crossing.ask(Ask((question, first, results), tools=(WEATHER,)))
     assert second.text.index("Paris is fine") < second.text.index("Rome is fine")
+
+
+@pytest.mark.covers("RC-6")
+@drivers_with("call_ids")
+def test_call_ids_are_unique_in_a_conversation(crossing: Crossing) -> None:
+    """The same call in two turns: Claude Code loops for ever when both have one id."""
+    question = User("What is the weather in Paris?")
+    first = crossing.ask(Ask((question,), tools=(WEATHER,)))
+    again = (question, first, Results((Result(first.calls[0], "sunny"),)), question)
+    second = crossing.ask(Ask(again, tools=(WEATHER,)))
+    assert second.calls[0].arguments == first.calls[0].arguments
+    if crossing.driver.protocol == crossing.upstream.format == "gemini":
+        return  # passed on as it came: Gemini's own answers need no ids
+    assert first.calls[0].id
+    assert second.calls[0].id
+    assert second.calls[0].id != first.calls[0].id
 
 
 @drivers_with("force")
@@ -215,6 +232,7 @@ def test_a_failure_keeps_its_kind_and_its_words(crossing: Crossing, status: int)
     assert found == status or (status == 500 and found in (500, 502, 503, 529)), failure.value
 
 
+@pytest.mark.covers("RC-7", "FB-104")
 @streams_only
 @pytest.mark.skipif(DIRECT, reason="what the SDKs make of a bare cut is theirs")
 def test_a_broken_stream_is_never_a_clean_end(crossing: Crossing) -> None:
@@ -227,6 +245,7 @@ def test_a_broken_stream_is_never_a_clean_end(crossing: Crossing) -> None:
     assert not "".join(got).endswith("Line 199: the quick brown fox, naïve café, 東京.")
 
 
+@pytest.mark.covers("FB-120", "PF-134")
 @streams_only
 def test_leaving_closes_the_upstream(crossing: Crossing) -> None:
     with crossing.driver.pieces(crossing.model, Ask((User("answer slowly"),))) as pieces:

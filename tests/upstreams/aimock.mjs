@@ -18,7 +18,7 @@ const ERROR_TYPES = { 400: "invalid_request_error", 401: "authentication_error",
 
 const text = (content) =>
   typeof content === "string" ? content : (content ?? []).map((part) => part.text ?? "").join("");
-const results = (request) => request.messages.filter((message) => message.role === "tool");
+const results = (request) => request.messages.slice(decide(request).at + 1).filter((message) => message.role === "tool");
 const system = (request) =>
   request.messages.filter((message) => message.role === "system").map((message) => text(message.content)).join("\n");
 const has = (request, name) => (request.tools ?? []).some((tool) => tool.function.name === name);
@@ -81,14 +81,15 @@ function createFile(request, [, file, word]) {
 }
 
 function decide(request) {
-  const said = (request.messages ?? []).filter((message) => message.role === "user").map((message) => text(message.content));
-  for (const words of said.reverse()) {
+  const messages = request.messages ?? [];
+  for (let at = messages.length - 1; at >= 0; at--) {
+    if (messages[at].role !== "user") continue;
     for (const rule of RULES) {
-      const match = rule[0].exec(words);
-      if (match) return { rule, match };
+      const match = rule[0].exec(text(messages[at].content));
+      if (match) return { rule, match, at };
     }
   }
-  return { rule: null, match: null };
+  return { rule: null, match: null, at: -1 };
 }
 
 const mock = new LLMock({ port: 0, host: "127.0.0.1", logLevel: "silent" });

@@ -1,0 +1,83 @@
+"""What no SDK shows but real clients need: headers of failures, fields nobody knows, keys in any place."""
+
+import http.client
+import json
+import urllib.parse
+from typing import Any
+
+import pytest
+
+from tests.clients.crossing import DIRECT, alias, failing_alias
+from tests.upstreams.aimock import UPSTREAMS, Upstream
+
+pytestmark = [pytest.mark.node, pytest.mark.skipif(DIRECT, reason="it is the daemon that has to do this")]
+
+Body = dict[str, Any]
+
+
+def _post(mux: str, path: str, body: Body, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers in lower case, body."""
+    connection = http.client.HTTPConnection(urllib.parse.urlsplit(mux).netloc, timeout=30)
+    try:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json", **named})
+        response = connection.getresponse()
+        return response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
+    finally:
+        connection.close()
+
+
+def _says(words: str, protocol: str, model: str) -> tuple[str, Body]:
+    """Path and body of the smallest request of a protocol."""
+    turn = {"role": "user", "content": words}
+    match protocol:
+        case "openai-chat":
+            return "/v1/chat/completions", {"model": model, "messages": [turn]}
+        case "openai-responses":
+            return "/v1/responses", {"model": model, "input": words}
+        case "anthropic":
+            return "/v1/messages", {"model": model, "max_tokens": 100, "messages": [turn]}
+        case "gemini":
+            path = f"/v1beta/models/{model}:generateContent"
+            return path, {"contents": [{"role": "user", "parts": [{"text": words}]}]}
+        case _:
+            return "/api/chat", {"model": model, "messages": [turn], "stream": False}
+
+
+PROTOCOLS = [upstream.format for upstream in UPSTREAMS]
+
+
+@pytest.mark.covers("RC-8")
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_retry_after_is_passed_on(mux: str, upstream: Upstream, protocol: str) -> None:
+    path, body = _says("fail with 429", protocol, failing_alias(upstream, "raw", protocol, 429))
+    status, headers, _ = _post(mux, path, body)
+    assert status == 429
+    assert int(headers["retry-after"]) >= 1
+
+
+@pytest.mark.covers("RC-12")
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_what_nobody_knows_is_not_refused(mux: str, upstream: Upstream, protocol: str) -> None:
+    path, body = _says("say hello", protocol, alias(upstream))
+    unknown = {"x_unheard_of": {"deep": [1, None]}, "metadata": {"session": "one"}}
+    status, _, answer = _post(mux, path, body | unknown, anthropic_beta="unheard-of-2031-01-01")
+    assert (status, b"Hello from the other side." in answer) == (200, True), answer
+
+
+@pytest.mark.covers("RC-5")
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize(
+    "key",
+    [
+        pytest.param({}, id="none"),
+        pytest.param({"Authorization": "Bearer any"}, id="bearer"),
+        pytest.param({"x-api-key": "any"}, id="x-api-key"),
+        pytest.param({"x-goog-api-key": "any"}, id="x-goog-api-key"),
+        pytest.param({"Authorization": "Bearer any", "x-api-key": "other"}, id="two"),
+    ],
+)
+def test_a_key_may_come_in_any_header_or_not_at_all(mux: str, protocol: str, key: dict[str, str]) -> None:
+    path, body = _says("say hello", protocol, alias(UPSTREAMS[0]))
+    status, _, answer = _post(mux, path, body, **key)
+    assert status == 200, answer
