@@ -47,7 +47,8 @@ unit: $(VENV)/.test-ready ## pytest alone: make unit PYTEST_ARGS="tests/wire -x"
 	@$(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
 
 docs: $(VENV)/.test-ready ## write the generated pages again
-	@$(BIN)/python scripts/docs
+	@$(BIN)/python -m llm_mux.config example > config.example.yaml
+	@$(BIN)/python -m llm_mux.config markdown > docs/configuration.md
 
 bench: $(VENV)/.test-ready ## the figures of the README
 	@$(BIN)/python benchmarks/run

@@ -6,11 +6,17 @@ import pathlib
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
+from aiohttp import web
+
+from llm_mux import paths
+from llm_mux.auth.store import open_store
+from llm_mux.config import parse
+from llm_mux.server.app import make_app, start
 
 ROOT = pathlib.Path(__file__).parents[1]
 READY = "listening on "
@@ -22,7 +28,38 @@ KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "SYSTEMROOT", "HOME", "DBUS_SE
 def clean_environment(home: pathlib.Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a daemon that finds no key, proxy or setting of the person who runs the tests."""
     kept = {name: value for name, value in os.environ.items() if name in KEPT}
-    return {**kept, "LLM_MUX_HOME": str(home), "PYTHONUNBUFFERED": "1", **(extra or {})}
+    ours = {"LLM_MUX_HOME": str(home), "LLM_MUX_KEYRING": "file", "PYTHONUNBUFFERED": "1"}
+    return {**kept, **ours, **(extra or {})}
+
+
+def config_text(config: Mapping[str, Any]) -> str:
+    """A configuration file: `config` on a free port, with nothing discovered."""
+    return yaml.safe_dump({"host": "127.0.0.1", "port": 0, "discover": False, **config}, sort_keys=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """A daemon inside the test's own event loop."""
+
+    url: str
+    app: web.Application
+    home: pathlib.Path
+
+
+@contextlib.asynccontextmanager
+async def daemon(
+    home: pathlib.Path, config: Mapping[str, Any], env: Mapping[str, str] | None = None, *, demo_url: str | None = None
+) -> AsyncIterator[Daemon]:
+    """The real application, made and run as `llm-mux serve` does it, on a free port; `home` is its LLM_MUX_HOME."""
+    environment = clean_environment(home, env)
+    loaded = parse(config_text(config), None, environment)
+    store = open_store(env=environment, data_dir=paths.data_dir(environment))
+    app = make_app(loaded.config, environment, store, demo_url)
+    runner, port = await start(app, loaded.config.host, loaded.config.port)
+    try:
+        yield Daemon(f"http://127.0.0.1:{port}", app, home)
+    finally:
+        await runner.cleanup()
 
 
 @dataclass(slots=True)
@@ -62,7 +99,7 @@ def process_daemon(
     """Start `python -m llm_mux serve` on a free port with `config`; SIGTERM ends it and it has to exit with 0."""
     home.mkdir(parents=True, exist_ok=True)
     path = home / "config.yaml"
-    path.write_text(yaml.safe_dump({"host": "127.0.0.1", "port": 0, "discover": False, **config}))
+    path.write_text(config_text(config), encoding="utf-8")
     process = subprocess.Popen(
         [sys.executable, "-m", "llm_mux", "--config", str(path), "serve", *arguments],
         cwd=ROOT,
