@@ -142,8 +142,7 @@ async def test_rows_wait_while_another_process_has_the_lock(sqlite: Database) ->
     writer = Writer(sqlite, gather_s=0.01)
     async with running(writer):
         writer.record(exchange("first"))
-        await until(writer, lambda: writer.state.failures > 0)
-        assert not writer.state.healthy
+        await until(writer, lambda: not writer.state.healthy)
         assert writer.state.error == "database is locked"
         writer.record(exchange("second"))
         assert writer.state.waiting == 2
