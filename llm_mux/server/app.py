@@ -177,11 +177,11 @@ async def unrouted(request: web.Request) -> web.StreamResponse:
         allowed = {"Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, OPTIONS", "Access-Control-Max-Age": "600"}
         return web.Response(status=204, headers={**cors(origin), **allowed, "Access-Control-Allow-Headers": asked})
     message = f"There is no {request.method} {request.path} here; GET / lists the endpoints."
-    error = MuxError(Kind.NOT_FOUND, message, code="unknown_url")
+    missing = MuxError(Kind.NOT_FOUND, message, code="unknown_url")
     protocol = _protocol_of(request)
     if protocol is None:
-        return web.json_response(error_body(error, 404), status=404, headers={"X-Request-ID": name})
-    return await respond(request, error_answer(error, registry.get(protocol), name, {"X-Request-ID": name}), origin)
+        return web.json_response(error_body(missing, 404), status=404, headers={"X-Request-ID": name})
+    return await respond(request, error_answer(missing, registry.get(protocol), name, {"X-Request-ID": name}), origin)
 
 
 def _protocol_of(request: web.Request) -> str | None:

@@ -100,8 +100,8 @@ async def serve(
         log.logger.debug("request.refused", request=name, kind=error.kind.value, path=request.path)
     except Exception:
         log.logger.exception("request.broken", request=name)
-        error = MuxError(Kind.INTERNAL, f"llm-mux failed on this request; its log has the details under {name}.")
-        answer = error_answer(error, protocol, name, {"X-Request-ID": name})
+        broken = MuxError(Kind.INTERNAL, f"llm-mux failed on this request; its log has the details under {name}.")
+        answer = error_answer(broken, protocol, name, {"X-Request-ID": name})
     return await respond(request, answer, origin)
 
 

@@ -1,4 +1,4 @@
-"""The Ollama protocol: chat, generate, embeddings, and the model list, details and versions that its clients ask for."""
+"""The Ollama protocol: chat, generate, embeddings, and the model list, details and versions its clients ask for."""
 
 from __future__ import annotations
 

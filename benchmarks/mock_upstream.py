@@ -1,0 +1,166 @@
+"""A fast upstream for the benchmarks: raw HTTP/1.1 over an asyncio protocol, canned answers, no parsing beyond lengths.
+
+It speaks OpenAI chat and Anthropic messages (by path), whole and as a stream of 100 events (`"stream":true` in the
+body). `X-Pace: <ms>` in a request spaces the events out; without it they leave in one burst of ten writes.
+"""
+
+import asyncio
+import json
+import sys
+
+EVENTS = 100
+
+
+def _whole(kind: str) -> bytes:
+    if kind == "anthropic":
+        body = {
+            "id": "msg_bench",
+            "type": "message",
+            "role": "assistant",
+            "model": "bench",
+            "content": [{"type": "text", "text": "word " * 60}],
+            "stop_reason": "end_turn",
+            "stop_sequence": None,
+            "usage": {"input_tokens": 100, "output_tokens": 60},
+        }
+    else:
+        body = {
+            "id": "chatcmpl-bench",
+            "object": "chat.completion",
+            "created": 1700000000,
+            "model": "bench",
+            "choices": [
+                {"index": 0, "message": {"role": "assistant", "content": "word " * 60}, "finish_reason": "stop"}
+            ],
+            "usage": {"prompt_tokens": 100, "completion_tokens": 60, "total_tokens": 160},
+        }
+    data = json.dumps(body, separators=(",", ":")).encode()
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+    return head.encode() + data
+
+
+def _anthropic_events() -> list[bytes]:
+    start = {
+        "type": "message_start",
+        "message": {
+            "id": "msg_bench",
+            "type": "message",
+            "role": "assistant",
+            "model": "bench",
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": {"input_tokens": 100, "output_tokens": 1},
+        },
+    }
+    events = [start, {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}]
+    delta = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "a few words "}}
+    events += [delta] * (EVENTS - 5)
+    events.append({"type": "content_block_stop", "index": 0})
+    stop = {"stop_reason": "end_turn", "stop_sequence": None}
+    events.append({"type": "message_delta", "delta": stop, "usage": {"output_tokens": 95}})
+    events.append({"type": "message_stop"})
+    return [f"event: {e['type']}\ndata: {json.dumps(e, separators=(',', ':'))}\n\n".encode() for e in events]
+
+
+def _openai_events() -> list[bytes]:
+    base = {"id": "chatcmpl-bench", "object": "chat.completion.chunk", "created": 1700000000, "model": "bench"}
+
+    def chunk(delta: dict[str, object], finish: str | None = None) -> dict[str, object]:
+        return {**base, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+
+    events = [chunk({"role": "assistant", "content": ""})]
+    events += [chunk({"content": "a few words "})] * (EVENTS - 4)
+    events.append(chunk({}, "stop"))
+    usage = {"prompt_tokens": 100, "completion_tokens": 96, "total_tokens": 196}
+    events.append({**base, "choices": [], "usage": usage})
+    return [f"data: {json.dumps(e, separators=(',', ':'))}\n\n".encode() for e in events] + [b"data: [DONE]\n\n"]
+
+
+WHOLE = {kind: _whole(kind) for kind in ("openai", "anthropic")}
+STREAM = {"openai": _openai_events(), "anthropic": _anthropic_events()}
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def _chunked(data: bytes) -> bytes:
+    return f"{len(data):x}\r\n".encode() + data + b"\r\n"
+
+
+BURST = {
+    kind: [_chunked(b"".join(events[at : at + 10])) for at in range(0, len(events), 10)]
+    for kind, events in STREAM.items()
+}
+MODELS = json.dumps({"object": "list", "data": [{"id": "bench", "object": "model"}]}).encode()
+
+
+class Upstream(asyncio.Protocol):
+    """One connection; requests come one after another."""
+
+    def __init__(self) -> None:
+        self.buffer = bytearray()
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
+            head = bytes(self.buffer[:end]).lower()
+            length = _number(head, b"content-length:")
+            if len(self.buffer) < end + 4 + length:
+                return
+            body = bytes(self.buffer[end + 4 : end + 4 + length])
+            del self.buffer[: end + 4 + length]
+            self.answer(head, body)
+
+    def answer(self, head: bytes, body: bytes) -> None:
+        assert self.transport is not None
+        if head.startswith(b"get "):
+            length = str(len(MODELS)).encode()
+            reply = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: " + length
+            self.transport.write(reply + b"\r\n\r\n" + MODELS)
+            return
+        kind = "anthropic" if b"/messages" in head.split(b"\r\n", 1)[0] else "openai"
+        if b'"stream":true' not in body[:200] and b'"stream":true' not in body[-400:]:
+            self.transport.write(WHOLE[kind])
+            return
+        pace = _number(head, b"x-pace:")
+        if pace:
+            asyncio.get_running_loop().create_task(self.paced(kind, pace / 1000))
+            return
+        self.transport.write(STREAM_HEAD)
+        for burst in BURST[kind]:
+            self.transport.write(burst)
+        self.transport.write(b"0\r\n\r\n")
+
+    async def paced(self, kind: str, pause: float) -> None:
+        assert self.transport is not None
+        self.transport.write(STREAM_HEAD)
+        for event in STREAM[kind]:
+            self.transport.write(_chunked(event))
+            await asyncio.sleep(pause)
+        self.transport.write(b"0\r\n\r\n")
+
+
+def _number(head: bytes, name: bytes) -> int:
+    at = head.find(name)
+    if at < 0:
+        return 0
+    return int(head[at + len(name) :].split(b"\r\n", 1)[0].strip() or 0)
+
+
+async def main(port: int) -> None:
+    server = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", port)
+    print(f"mock on {port}", flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    try:
+        import uvloop
+
+        uvloop.run(main(int(sys.argv[1])))
+    except ImportError:
+        asyncio.run(main(int(sys.argv[1])))
