@@ -3,7 +3,7 @@
 `load` reads it, `schema` defines it. Rule: importing this is cheap; YAML is loaded only when a file is read.
 """
 
-from llm_mux.config.checks import is_loopback
+from llm_mux.config.checks import base_url_problem, is_loopback
 from llm_mux.config.documents import example, markdown, masked
 from llm_mux.config.load import Loaded, load, parse, reload
 from llm_mux.config.problems import ConfigError, Place, nearest
@@ -22,6 +22,7 @@ __all__ = [
     "ProviderModel",
     "RateLimits",
     "Reference",
+    "base_url_problem",
     "example",
     "from_env",
     "is_loopback",

@@ -196,6 +196,11 @@ def _web_url(path: tuple[Step, ...], value: str, *, plain_ok: bool) -> Findings:
         yield Finding(path, f'"{path[-1]}" would send secrets unencrypted; use https{hint}')
 
 
+def base_url_problem(value: str) -> str | None:
+    """What is wrong with a provider's URL that was given outside of the configuration."""
+    return next((found.message for found in _web_url(("base-url",), value, plain_ok=False)), None)
+
+
 def _split(value: str) -> SplitResult | None:
     if re.search(r"\s", value):
         return None

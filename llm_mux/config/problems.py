@@ -25,10 +25,10 @@ class Place:
 class ConfigError(Exception):
     """A configuration that cannot be used. `more` holds the further problems of the same reading."""
 
-    def __init__(self, message: str, place: Place, suggestion: str | None = None) -> None:
+    def __init__(self, message: str, place: Place | None = None, suggestion: str | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.place = place
+        self.place = place or Place("configuration")
         self.suggestion = suggestion
         self.more: tuple[ConfigError, ...] = ()
 

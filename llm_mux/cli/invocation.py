@@ -1,0 +1,64 @@
+"""What commands share: the configuration that was asked for, the secret store, the known providers.
+
+Rule: nothing is imported before a command asks for it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from llm_mux.cli.said import clean
+
+if TYPE_CHECKING:
+    from llm_mux.auth.store import SecretStore
+    from llm_mux.config import Loaded
+
+
+class Failure(click.ClickException):
+    """A command that could not do its work: one line that says what to do, exit code 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One call of `llm-mux`. `config_option` is what `--config` named."""
+
+    config_option: Path | None = None
+
+    def path(self) -> Path:
+        from llm_mux import paths
+
+        return self.config_option.expanduser().absolute() if self.config_option else paths.config_file()
+
+    def load(self, overrides: Mapping[str, object] | None = None) -> Loaded:
+        """The configuration in effect. A file that was named must exist."""
+        from llm_mux.config import load
+
+        named = self.config_option is not None or bool(os.environ.get("LLM_MUX_CONFIG"))
+        return load(self.path(), os.environ, overrides, known_types=known_types(), required=named)
+
+
+pass_invocation = click.make_pass_decorator(Invocation, ensure=True)
+
+
+def known_types() -> Collection[str]:
+    """The types that a provider of the configuration may have."""
+    from llm_mux.providers import registry
+
+    return registry.names()
+
+
+def open_secrets() -> SecretStore:
+    from llm_mux import paths
+    from llm_mux.auth.store import open_store
+
+    return open_store(env=os.environ, data_dir=paths.data_dir())
+
+
+def warn(text: str) -> None:
+    click.echo(f"llm-mux: warning: {clean(text)}", err=True)

@@ -1,0 +1,114 @@
+"""`llm-mux login`: store a provider's API key, tried once first.
+
+Rule: a key is never taken from the command line itself, where the shell's history and other users would see it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from llm_mux.cli.invocation import Failure, Invocation, known_types, open_secrets, pass_invocation
+from llm_mux.cli.said import clean
+
+if TYPE_CHECKING:
+    from llm_mux.config import Loaded
+
+
+@click.command()
+@click.argument("provider")
+@click.argument("source", required=False)
+@click.option("--api-key", "api_key", is_flag=True, help="With an API key: asked for without echo, or `-` reads stdin.")
+@click.option("--name", "label", metavar="LABEL", help="Name of the account: PROVIDER/LABEL.")
+@click.option("--base-url", metavar="URL", help="Where the provider is, when it is not at its usual place.")
+@click.option("--no-check", is_flag=True, help="Store the key without trying it.")
+@pass_invocation
+def login(
+    invocation: Invocation,
+    provider: str,
+    source: str | None,
+    api_key: bool,
+    label: str | None,
+    base_url: str | None,
+    no_check: bool,
+) -> None:
+    """Add an account of PROVIDER with an API key.
+
+    The key is tried once against the provider's model list and kept in the keyring. SOURCE may be `-`: the key is read
+    from standard input.
+    """
+    from llm_mux.auth.keys import add_key, free_label
+
+    del api_key  # the only way so far; the option says so
+    if source not in (None, "-"):
+        raise click.UsageError(
+            "a key on the command line ends up in the shell's history: leave it out, or pipe it to -"
+        )
+    loaded = invocation.load()
+    kind, usual_url = _known(provider, loaded)
+    _check(label, base_url)
+    store = open_secrets()
+    key = _key(provider, piped=source == "-")
+    if not no_check:
+        _try(kind, key, base_url or usual_url, loaded, piped=source == "-")
+    stored = add_key(store, provider, label or free_label(store, provider, key), key, base_url=base_url)
+    click.echo(f"Stored {stored.account} in the {store.description}.")
+
+
+def _known(provider: str, loaded: Loaded) -> tuple[str, str | None]:
+    """Type and configured URL of a provider: an id of the configuration, or a registered type."""
+    from llm_mux.config import nearest
+
+    for entry in loaded.config.providers:
+        if entry.id == provider:
+            return entry.type, entry.base_url
+    types = known_types()
+    if provider not in types:
+        near = nearest(provider, [*types, *(entry.id for entry in loaded.config.providers)])
+        hint = f'; did you mean "{near}"?' if near else ""
+        raise click.UsageError(f'there is no provider "{provider}"{hint}')
+    return provider, None
+
+
+def _check(label: str | None, base_url: str | None) -> None:
+    from llm_mux.config import base_url_problem
+
+    problem = base_url_problem(base_url) if base_url is not None else None
+    if problem is not None:
+        raise click.UsageError(f"--base-url: {problem}; a provider of the configuration may use http")
+    if label is not None and (not label.strip() or not label.isprintable() or "/" in label):
+        raise click.UsageError("--name must be printable and without a slash")
+
+
+def _key(provider: str, *, piped: bool) -> str:
+    if piped:
+        text = sys.stdin.read()
+    elif sys.stdin.isatty():
+        text = click.prompt(f"API key of {provider}", hide_input=True, default="", show_default=False)
+    else:
+        raise Failure(f"no terminal to ask on; pipe the key: llm-mux login {provider} --api-key -")
+    key = text.strip()
+    if not key:
+        raise Failure("no key was given")
+    if len(key.split()) > 1 or not key.isprintable() or not key.isascii():
+        raise Failure("that is not a key: it has spaces, line breaks or characters that no header can carry")
+    return key
+
+
+def _try(kind: str, key: str, base_url: str | None, loaded: Loaded, *, piped: bool) -> None:
+    """Ask the provider's model list with the key; a refused key is not stored."""
+    from llm_mux.gateway.probe import try_key
+
+    click.echo(f"Trying the key with {kind}...", err=True)
+    check = asyncio.run(try_key(kind, key, base_url=base_url, config=loaded.config))
+    if check.ok:
+        click.echo(f"{clean(check.message)} {check.models} models." if check.models else clean(check.message))
+        return
+    if check.reached:
+        raise Failure(f"the key was not stored: {clean(check.message)}")
+    click.echo(f"{kind} could not be reached: {clean(check.message)}", err=True)
+    if piped or not click.confirm("Store the key untried?", default=False):
+        raise Failure("the key was not stored; --no-check stores it untried")

@@ -1,0 +1,25 @@
+"""`llm-mux serve`: the daemon in the foreground."""
+
+from __future__ import annotations
+
+import click
+
+from llm_mux.cli.invocation import Invocation, pass_invocation, warn
+
+
+@click.command()
+@click.option("--host", metavar="ADDRESS", help="Listen on this address instead of the configured one.")
+@click.option("--port", metavar="PORT", type=int, help="Listen on this port; 0 takes a free one.")
+@click.option("--demo", is_flag=True, help="Add the demo provider: scripted models that need no key.")
+@pass_invocation
+def serve(invocation: Invocation, host: str | None, port: int | None, demo: bool) -> int:
+    """Serve all protocols until stopped.
+
+    Prints one line when it is ready. Ctrl-C or SIGTERM lets running exchanges finish.
+    """
+    loaded = invocation.load({"host": host, "port": port})
+    for warning in loaded.warnings:
+        warn(warning)
+    from llm_mux.server.app import run
+
+    return run(loaded, host=loaded.config.host, port=loaded.config.port, demo=demo)
