@@ -47,10 +47,19 @@ pass_invocation = click.make_pass_decorator(Invocation, ensure=True)
 
 
 def known_types() -> Collection[str]:
-    """The types that a provider of the configuration may have."""
+    """The types that a provider of the configuration may have, short names included."""
     from llm_mux.providers import registry
 
-    return registry.names()
+    return [*registry.names(), *registry.ALIASES]
+
+
+def full_name(provider: str, loaded: Loaded) -> str:
+    """The name that accounts of a provider are kept under: `anthropic` for `claude`; ids of the configuration stay."""
+    from llm_mux.providers import registry
+
+    if any(entry.id == provider for entry in loaded.config.providers):
+        return provider
+    return registry.ALIASES.get(provider, provider)
 
 
 def open_secrets() -> SecretStore:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from llm_mux.cli.invocation import Failure, Invocation, known_types, open_secrets, pass_invocation
+from llm_mux.cli.invocation import Failure, Invocation, full_name, known_types, open_secrets, pass_invocation
 from llm_mux.cli.said import clean
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def login(
             "a key on the command line ends up in the shell's history: leave it out, or pipe it to -"
         )
     loaded = invocation.load()
+    provider = full_name(provider, loaded)
     kind, usual_url = _known(provider, loaded)
     _check(label, base_url)
     store = open_secrets()

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import click
 
-from llm_mux.cli.invocation import Failure, open_secrets
+from llm_mux.cli.invocation import Failure, Invocation, full_name, open_secrets, pass_invocation
 
 
 @click.command()
 @click.argument("provider")
 @click.argument("label", required=False)
 @click.option("--all", "every", is_flag=True, help="Forget all accounts of the provider.")
-def logout(provider: str, label: str | None, every: bool) -> None:
+@pass_invocation
+def logout(invocation: Invocation, provider: str, label: str | None, every: bool) -> None:
     """Forget the stored account PROVIDER/LABEL; LABEL may be left out when there is only one."""
     from llm_mux.auth.keys import accounts, remove
 
     if "/" in provider and label is None:
         provider, _, label = provider.partition("/")
+    provider = full_name(provider, invocation.load())
     store = open_secrets()
     known = [each for _, each in accounts(store, provider)]
     if not known:

@@ -44,6 +44,12 @@ def test_a_provider_of_the_configuration_takes_a_key(run: Run, home: Path, store
     assert accounts(store) == [("work", "default")]
 
 
+def test_a_short_name_means_its_provider(run: Run, store: SecretStore) -> None:
+    assert "Stored anthropic/default" in run("login", "claude", "-", "--no-check", stdin="sk-1").out
+    assert accounts(store) == [("anthropic", "default")]
+    assert run("logout", "claude").out == "Forgot anthropic/default.\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "stdin", "code", "message"),
     [
