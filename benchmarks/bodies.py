@@ -1,0 +1,44 @@
+"""Request bodies for the benchmarks: small ones, and agent-shaped ones (many messages, 40 tools) of a given size."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+SIZES = {"2 KB": 2_000, "200 KB": 200_000, "1 MB": 1_000_000}
+
+
+def chat(size: int, *, stream: bool) -> bytes:
+    """An OpenAI chat request of about `size` bytes."""
+    body: dict[str, Any] = {"model": "bench", "stream": stream, "messages": [], "max_tokens": 1000}
+    if stream:
+        body["stream_options"] = {"include_usage": True}
+    if size > 20_000:
+        body["tools"] = [_tool(number) for number in range(40)]
+    body["messages"] = [{"role": "system", "content": "You are a coding agent. " * 20}]
+    turn = 0
+    while len(json.dumps(body)) < size * 0.9:
+        body["messages"].extend(_turns(turn, 20 if size > 20_000 else 1, size > 20_000))
+        turn += 20
+    body["messages"].append({"role": "user", "content": "Go on."})
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+def _turns(start: int, count: int, agent: bool) -> list[dict[str, Any]]:
+    made: list[dict[str, Any]] = []
+    for number in range(start, start + count):
+        made.append({"role": "user", "content": f"Step {number}: please look at the file. " + "words " * 40})
+        if agent:
+            arguments = json.dumps({"path": f"src/file{number}.py", "offset": number})
+            call = {"id": f"call_{number}", "type": "function", "function": {"name": "tool_1", "arguments": arguments}}
+            made.append({"role": "assistant", "content": "I will read it.", "tool_calls": [call]})
+            made.append({"role": "tool", "tool_call_id": f"call_{number}", "content": "line of code\n" * 60})
+        made.append({"role": "assistant", "content": "It says what it says. " * 10})
+    return made
+
+
+def _tool(number: int) -> dict[str, Any]:
+    properties = {f"argument_{i}": {"type": "string", "description": "What it is for. " * 4} for i in range(6)}
+    parameters = {"type": "object", "properties": properties, "required": ["argument_0"]}
+    function = {"name": f"tool_{number}", "description": "Does one thing well. " * 10, "parameters": parameters}
+    return {"type": "function", "function": function}
