@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 from urllib.parse import urlencode
 
@@ -34,8 +35,6 @@ def client_of(invocation: Invocation) -> Client:
     from llm_mux.config import from_env
 
     url = require().url
-    import os
-
     keys = invocation.load().config.api_keys
     key = from_env(keys[0], os.environ) if keys else None
     return Client(url, {"authorization": f"Bearer {key}"} if key else {})
