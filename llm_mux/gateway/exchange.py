@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 
@@ -28,6 +28,7 @@ from llm_mux.translators.base import nonsense
 from llm_mux.translators.ids import digest
 from llm_mux.translators.tools import raise_parts
 
+T = TypeVar("T")
 _MOST_HELD = 256 << 10
 _LEARNABLE = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter"})
 _STRIPPING = frozenset({"openai_chat", "ollama"})
@@ -88,7 +89,7 @@ class Exchange:
         self._settle(answer.status, error)
         return answer
 
-    async def _ladder(self, attempt: Callable[[plan.Plan], Awaitable[Any]]) -> Any:
+    async def _ladder(self, attempt: Callable[[plan.Plan], Awaitable[T]]) -> T:
         """The first target's answer that is one. Raises the last target's MuxError, or at once the client's own."""
         last: MuxError | None = None
         for candidate in await self._gateway.candidates(self._ask):
@@ -100,7 +101,7 @@ class Exchange:
                 last = error
         raise last or MuxError(Kind.NO_TARGET, "No account can be asked.")
 
-    async def _try(self, candidate: Candidate, attempt: Callable[[plan.Plan], Awaitable[Any]]) -> Any:
+    async def _try(self, candidate: Candidate, attempt: Callable[[plan.Plan], Awaitable[T]]) -> T:
         """One target, asked again at once when it only refused a parameter that can be left out."""
         for _ in range(3):
             chosen = self._plan(candidate)

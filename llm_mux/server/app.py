@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from llm_mux import __version__, log, paths
-from llm_mux.auth.keys import keys
+from llm_mux.auth.keys import keys, resolve
+from llm_mux.auth.sealed import StoreError
 from llm_mux.auth.store import SecretStore, open_store
-from llm_mux.config import Config, ConfigError, Loaded, reference
+from llm_mux.config import Config, ConfigError, Loaded
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.ask import Ask, error_answer
 from llm_mux.gateway.core import Gateway, Settings
@@ -33,7 +34,7 @@ from llm_mux.server.compose import fleet
 from llm_mux.server.guard import Guard
 from llm_mux.server.metrics import Metrics
 from llm_mux.server.protocols import anthropic, gemini, ollama, openai, responses
-from llm_mux.server.serving import DAEMON, Daemon, cors, request_id, respond
+from llm_mux.server.serving import DAEMON, STORE, Daemon, cors, request_id, respond
 from llm_mux.translators import registry
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_PORT = 0, 1, 2, 3
@@ -102,31 +103,18 @@ class Books:
         )
 
 
-def secrets_of(store: SecretStore, env: Mapping[str, str], text: str) -> str:
-    """What a key of the configuration stands for. Raises ConfigError when it names nothing."""
-    found = reference(text)
-    if found.kind == "env":
-        if not (value := env.get(found.name, "").strip()):
-            raise ConfigError(f"env:{found.name} is used as a key, but {found.name} is not set")
-        return value
-    if found.kind == "keyring":
-        if not (stored := store.get(found.name)):
-            raise ConfigError(f"keyring:{found.name} is used as a key, but the keyring has no such entry")
-        return stored
-    return text
-
-
 def make_app(
     config: Config, env: Mapping[str, str], secrets: SecretStore, demo_url: str | None = None
 ) -> web.Application:
     """The application with everything below it. Opens no socket and asks nobody."""
-    made = fleet(config, env, keys(secrets), secret=lambda text: secrets_of(secrets, env, text), demo_url=demo_url)
+    made = fleet(config, env, keys(secrets), secret=lambda text: resolve(text, env, secrets), demo_url=demo_url)
     app = web.Application(client_max_size=config.max_request_size)
     database = Database(config.usage.database or paths.data_dir(env) / "llm-mux.sqlite")
     parts = Parts(Writer(database), ResponseStore(database), database)
     lists = ModelLists(paths.cache_dir(env) / "models")
     lists.known(made.accounts)
     seconds = config.timeouts
+    client_keys = [key for setting in config.api_keys for key in resolve(setting, env, secrets)]
 
     async def life(app: web.Application) -> object:
         async with AsyncExitStack() as stack:
@@ -145,7 +133,7 @@ def make_app(
                 lists=lists,
                 settle=Books(parts),
             )
-            app[DAEMON] = Daemon(gateway, Guard(config, config.api_keys), parts.metrics, config.max_request_size)
+            app[DAEMON] = Daemon(gateway, Guard(config, client_keys), parts.metrics, config.max_request_size)
             loops = [asyncio.create_task(parts.writer.run()), asyncio.create_task(parts.store.run())]
             yield
             await parts.writer.close()
@@ -157,7 +145,7 @@ def make_app(
 
     app.cleanup_ctx.append(life)  # type: ignore[arg-type]  # an async generator function, as aiohttp wants it
     app[health.ENVIRONMENT] = config.environment
-    app[responses.STORE] = parts.store if config.store_responses else None
+    app[STORE] = parts.store if config.store_responses else None
     for protocol in (openai, responses, anthropic, gemini, ollama, health):
         protocol.add_routes(app)
     app.router.add_route("*", "/{tail:.*}", unrouted)
@@ -248,7 +236,7 @@ async def _serve(loaded: Loaded, host: str, port: int, demo: bool) -> int:
             app = await asyncio.to_thread(make_app, config, env, secrets, demo_url)
             more = (config.ollama_port,) if config.ollama_port else ()
             runner, bound = await start(app, host, port, more)
-        except ConfigError as error:
+        except (ConfigError, StoreError) as error:
             print(f"llm-mux: {error}", file=sys.stderr)
             return EXIT_USAGE
         except OSError as error:

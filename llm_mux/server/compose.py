@@ -11,7 +11,7 @@ from llm_mux.auth.keys import StoredKey
 from llm_mux.config import Config, ConfigError, ProviderEntry
 from llm_mux.providers import registry
 from llm_mux.providers.base import Provider
-from llm_mux.routing.accounts import Account
+from llm_mux.routing.accounts import PASSTHROUGH, Account
 from llm_mux.routing.catalog import Offer
 from llm_mux.translators.base import ModelInfo
 
@@ -29,12 +29,12 @@ def fleet(
     env: Mapping[str, str],
     stored: Iterable[StoredKey],
     *,
-    secret: Callable[[str], str],
+    secret: Callable[[str], list[str]],
     demo_url: str | None = None,
 ) -> Fleet:
     """Providers of the configuration first, then stored keys, then the environment, then the demo.
 
-    `secret` resolves what a key of the configuration refers to (`env:NAME`, `keyring:NAME`).
+    `secret` gives the keys that one of the configuration stands for (`env:NAME`, `keyring:NAME`); none: no account.
     """
     made = Fleet()
     stored = list(stored)
@@ -57,7 +57,7 @@ def _add(made: Fleet, provider: Provider, offer: Offer, accounts: Sequence[Accou
 
 
 def _configured(
-    made: Fleet, entry: ProviderEntry, config: Config, stored: Sequence[StoredKey], secret: Callable[[str], str]
+    made: Fleet, entry: ProviderEntry, config: Config, stored: Sequence[StoredKey], secret: Callable[[str], list[str]]
 ) -> None:
     provider = configured(entry)
     options = {name: str(value) for name, value in entry.options.items()}
@@ -72,16 +72,22 @@ def _configured(
         return Account(provider, label, key, options=options, headers=dict(entry.headers), **values)  # type: ignore[arg-type]  # checked by the schema
 
     accounts = []
-    if entry.api_key:
-        accounts.append(account("config", secret(entry.api_key)))
+    for number, key in enumerate(_keys_of(entry.api_key, secret), 1):
+        accounts.append(account("config" if number == 1 else f"config{number}", key))
     for number, one in enumerate(entry.api_keys, 1):
-        label = one.label or f"key{number}"
         more = {"weight": one.weight, "priority": one.priority, "proxy_url": one.proxy_url or proxy}
-        accounts.append(account(label, secret(one.key), **more))
+        for key in _keys_of(one.key, secret):
+            accounts.append(account(one.label or f"key{number}", key, **more))
     accounts.extend(account(k.label, k.key) for k in stored if k.provider == provider.name)
-    if not accounts:
+    if not accounts and provider.keyless:
         accounts.append(account("default", ""))
     _add(made, provider, _offer(provider, entry), accounts)
+
+
+def _keys_of(setting: str | None, secret: Callable[[str], list[str]]) -> list[str]:
+    if setting is None:
+        return []
+    return [PASSTHROUGH] if setting == PASSTHROUGH else secret(setting)
 
 
 def configured(entry: ProviderEntry) -> Provider:
@@ -130,7 +136,10 @@ def _stored(made: Fleet, name: str, stored: Sequence[StoredKey], config: Config)
     if name not in registry.load():
         return
     provider = registry.get(name)
-    accounts = [Account(provider, k.label, k.key, proxy_url=config.proxy_url) for k in stored if k.provider == name]
+    mine = [key for key in stored if key.provider == name]
+    if mine[0].base_url:
+        provider = replace(provider, base_url=mine[0].base_url)
+    accounts = [Account(provider, key.label, key.key, proxy_url=config.proxy_url) for key in mine]
     _add(made, provider, _offer(provider, None), accounts)
 
 

@@ -17,6 +17,7 @@ from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.gateway.ask import Answer, Ask, Streaming, Whole, error_answer
 from llm_mux.gateway.core import Gateway
 from llm_mux.gateway.exchange import Exchange
+from llm_mux.ledger.responses import ResponseStore
 from llm_mux.server.guard import Guard
 from llm_mux.server.metrics import Metrics
 from llm_mux.translators.base import Hints, Translator
@@ -43,6 +44,7 @@ class Daemon:
 
 
 DAEMON: web.AppKey[Daemon] = web.AppKey("daemon", Daemon)
+STORE: web.AppKey[ResponseStore | None] = web.AppKey("store", object)
 
 
 class Peek(Struct):

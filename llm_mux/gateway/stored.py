@@ -1,0 +1,205 @@
+"""Responses that the daemon keeps, so that `previous_response_id` works on every target.
+
+Before: the items of the chain are put in front of the request's own input. After: the finished response is kept, unless
+the client said `store: false`. A connection of the websocket mode has a memory of its own in front of the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from msgspec import Raw, Struct
+
+from llm_mux.errors import Kind, MuxError, bad_request
+from llm_mux.gateway.ask import Answer, Ask, Streaming, Whole, Write, error_answer
+from llm_mux.gateway.core import Gateway
+from llm_mux.gateway.exchange import Exchange
+from llm_mux.wire import jsonx, sse
+
+_ENDS = frozenset({"response.completed", "response.incomplete"})
+
+
+class Wishes(Struct):
+    """What a Responses request says about storing and continuing."""
+
+    model: str = ""
+    input: Raw = Raw(b"[]")
+    store: bool | None = None
+    previous_response_id: str | None = None
+    conversation: Raw = Raw(b"null")
+    background: bool | None = None
+
+
+class Named(Struct):
+    """What is read of a finished response."""
+
+    id: str = ""
+    output: Raw = Raw(b"[]")
+
+
+class _Event(Struct):
+    response: Raw
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One response of a chain: the JSON arrays of its request's own input items and of its output items."""
+
+    items: bytes
+    output: bytes
+
+
+class Store(Protocol):
+    """Where finished responses are kept."""
+
+    async def chain(self, tenant: str, id: str, now: float) -> Sequence[Kept]:
+        """The responses up to `id`, oldest first. Raises MuxError when one is missing."""
+        ...
+
+    def put(self, ask: Ask, finished: bytes, items: bytes, wishes: Wishes) -> None: ...
+
+
+class Memory:
+    """A websocket connection's own responses (`store: false` ones too), then the shared store's."""
+
+    def __init__(self, behind: Store | None) -> None:
+        self._behind = behind
+        self._kept: dict[str, tuple[str | None, Kept]] = {}
+
+    async def chain(self, tenant: str, id: str, now: float) -> Sequence[Kept]:
+        links: list[Kept] = []
+        at: str | None = id
+        while at is not None and at in self._kept:
+            at, kept = self._kept[at]
+            links.insert(0, kept)
+        if at is None:
+            return links
+        if self._behind is None:
+            raise not_found(at)
+        return [*await self._behind.chain(tenant, at, now), *links]
+
+    def put(self, ask: Ask, finished: bytes, items: bytes, wishes: Wishes) -> None:
+        found = jsonx.decode(finished, Named)
+        self.remember(found.id, Kept(items, bytes(found.output)), wishes.previous_response_id)
+        if self._behind is not None and wishes.store is not False:
+            self._behind.put(ask, finished, items, wishes)
+
+    def remember(self, id: str, kept: Kept, previous: str | None) -> None:
+        self._kept[id] = previous, kept
+
+
+def not_found(id: str) -> MuxError:
+    message = f"Previous response with id '{id}' not found."
+    return MuxError(Kind.BAD_REQUEST, message, param="previous_response_id", code="previous_response_not_found")
+
+
+def server(store: Store | None, *, keep_all: bool = False) -> Callable[[Gateway, Ask], Awaitable[Answer]]:
+    """How a Responses request is served with `store` behind it. `keep_all`: also those with `store: false`."""
+
+    async def serve(gateway: Gateway, ask: Ask) -> Answer:
+        try:
+            wishes = jsonx.decode(ask.body, Wishes)
+            _refuse_unbuilt(wishes)
+            items = own_items(wishes.input)
+            ask = await _continued(gateway, ask, wishes, items, store)
+        except jsonx.Malformed as error:
+            return _error(bad_request(f"The request body is not a valid request: {error}"), ask)
+        except MuxError as error:
+            return _error(error, ask)
+        answer = await Exchange(gateway, ask).serve()
+        if store is None or (wishes.store is False and not keep_all):
+            return answer
+        return _keeping(answer, ask, wishes, items, store)
+
+    return serve
+
+
+def _error(error: MuxError, ask: Ask) -> Whole:
+    return error_answer(error, ask.protocol, ask.request_id, {"X-Request-ID": ask.request_id})
+
+
+def _refuse_unbuilt(wishes: Wishes) -> None:
+    if wishes.background:
+        raise bad_request(
+            "Background responses are not kept running here; send the request without it.", param="background"
+        )
+    if bytes(wishes.conversation).strip() != b"null":
+        raise bad_request("Conversations live at OpenAI only; use `previous_response_id`.", param="conversation")
+
+
+def own_items(given: Raw) -> bytes:
+    """A request's own input as a JSON array of items; a string is one user message."""
+    text = bytes(given).strip()
+    if text.startswith(b'"'):
+        return b'[{"type":"message","role":"user","content":' + text + b"}]"
+    return text if text.startswith(b"[") else b"[]"
+
+
+async def _continued(gateway: Gateway, ask: Ask, wishes: Wishes, items: bytes, store: Store | None) -> Ask:
+    """`ask` with the items of the chain in front of its own."""
+    previous = wishes.previous_response_id
+    if previous is None:
+        return ask
+    try:
+        if store is None:
+            raise not_found(previous)
+        links = await store.chain(ask.caller.tenant, previous, ask.time)
+    except MuxError as error:
+        if error.code == "previous_response_not_found" and await _provider_keeps(gateway, ask):
+            return ask
+        raise
+    arrays = [part for link in links for part in (link.items, link.output)]
+    body = jsonx.splice(ask.body, {"input": joined([*arrays, items]), "previous_response_id": None})
+    return replace(ask, body=body)
+
+
+async def _provider_keeps(gateway: Gateway, ask: Ask) -> bool:
+    """Whether the request goes to a provider of the same format, which may know an id that we do not."""
+    first = (await gateway.candidates(ask))[0]
+    endpoint = first.account.provider.endpoint_for(first.route.model, ask.protocol.name, "generate")
+    return endpoint is not None and endpoint.translator == ask.protocol.name
+
+
+def joined(arrays: Sequence[bytes]) -> bytes:
+    """JSON arrays as one, their elements' bytes unchanged."""
+    inner = [array.strip()[1:-1].strip() for array in arrays]
+    return b"[" + b",".join(part for part in inner if part) + b"]"
+
+
+def _keeping(answer: Answer, ask: Ask, wishes: Wishes, items: bytes, store: Store) -> Answer:
+    if isinstance(answer, Whole):
+        if answer.status == 200:
+            store.put(ask, answer.body, items, wishes)
+        return answer
+    pump = answer.pump
+
+    async def watched(write: Write) -> None:
+        splitter = sse.Splitter()
+
+        async def noted(data: bytes) -> None:
+            for frame in splitter.feed(data):
+                if frame.event in _ENDS:
+                    _put_event(frame.data, ask, wishes, items, store)
+            await write(data)
+
+        await pump(noted)
+
+    return Streaming(answer.headers, answer.content_type, watched)
+
+
+def _put_event(data: bytes, ask: Ask, wishes: Wishes, items: bytes, store: Store) -> None:
+    try:
+        finished = jsonx.decode(data, _Event).response
+    except jsonx.Malformed:
+        return
+    store.put(ask, bytes(finished), items, wishes)
+
+
+def output_of(finished: bytes) -> bytes:
+    """The JSON array of a response's output items."""
+    try:
+        return bytes(jsonx.decode(finished, Named).output)
+    except jsonx.Malformed:
+        return b"[]"

@@ -1,0 +1,109 @@
+"""The OpenAI Responses protocol: create, retrieve, delete, input items, compact, input tokens."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+from aiohttp import web
+from msgspec import Raw
+
+from llm_mux.errors import Kind, MuxError, bad_request
+from llm_mux.gateway import compact, count, stored
+from llm_mux.ledger.response_table import Stored
+from llm_mux.server.answers import answered
+from llm_mux.server.kept import store_of
+from llm_mux.server.protocols import responses_ws
+from llm_mux.server.serving import DAEMON, STORE, serve
+from llm_mux.translators import registry
+from llm_mux.translators.base import Hints
+from llm_mux.translators.ids import digest
+from llm_mux.wire import jsonx
+
+_MOST_ITEMS = 100
+
+
+def add_routes(app: web.Application) -> None:
+    for prefix in ("/v1", ""):
+        app.router.add_post(f"{prefix}/responses", create)
+        app.router.add_get(f"{prefix}/responses", responses_ws.connect)
+    app.router.add_post("/v1/responses/compact", compacted)
+    app.router.add_post("/v1/responses/input_tokens", input_tokens)
+    app.router.add_get("/v1/responses/{id}", retrieve)
+    app.router.add_delete("/v1/responses/{id}", delete)
+    app.router.add_post("/v1/responses/{id}/cancel", cancel)
+    app.router.add_get("/v1/responses/{id}/input_items", input_items)
+
+
+async def create(request: web.Request) -> web.StreamResponse:
+    return await serve(request, registry.get("openai_responses"), Hints(), run=stored.server(store_of(request.app)))
+
+
+async def input_tokens(request: web.Request) -> web.StreamResponse:
+    hints = Hints(operation="count", stream=False)
+    return await serve(request, registry.get("openai_responses"), hints, run=count.serve)
+
+
+async def compacted(request: web.Request) -> web.StreamResponse:
+    hints = Hints(operation="compact", stream=False)
+    return await serve(request, registry.get("openai_responses"), hints, run=compact.serve)
+
+
+async def _found(request: web.Request) -> Stored:
+    table, name = request.app[STORE], request.match_info["id"]
+    caller = request.app[DAEMON].guard.caller(request.headers, request.query.get("key"))
+    kept = await table.get(caller.tenant, name, now=time.time()) if table is not None else None
+    if kept is None:
+        raise MuxError(Kind.NOT_FOUND, f"Response with id '{name}' not found.", param="id", code="response_not_found")
+    return kept
+
+
+@answered
+async def retrieve(request: web.Request) -> web.StreamResponse:
+    kept = await _found(request)
+    if request.query.get("stream") in ("true", "1"):
+        raise bad_request("A finished response is not streamed again; leave `stream` out.", param="stream")
+    return web.Response(body=kept.body, content_type="application/json")
+
+
+@answered
+async def delete(request: web.Request) -> web.StreamResponse:
+    kept = await _found(request)
+    table = request.app[STORE]
+    if table is not None:
+        await table.delete(kept.tenant, kept.id, now=time.time())
+    return web.json_response({"id": kept.id, "object": "response", "deleted": True})
+
+
+@answered
+async def cancel(request: web.Request) -> web.StreamResponse:
+    """Only background responses can be cancelled, and none runs here."""
+    await _found(request)
+    raise bad_request("Cannot cancel a synchronous response: only responses created with background=true can be.")
+
+
+@answered
+async def input_items(request: web.Request) -> web.StreamResponse:
+    """The request's own items, each with an id, newest first unless `order=asc`."""
+    kept = await _found(request)
+    items = [_with_id(item, f"{kept.id}{n}") for n, item in enumerate(jsonx.decode(kept.items, list[dict[str, Raw]]))]
+    if request.query.get("order", "desc") != "asc":
+        items.reverse()
+    ids = [msgspec.json.decode(item["id"]) for item in items]
+    start = ids.index(request.query["after"]) + 1 if request.query.get("after") in ids else 0
+    limit = int(request.query["limit"]) if request.query.get("limit", "").isdigit() else 20
+    page = items[start : start + max(1, min(limit, _MOST_ITEMS))]
+    shown = ids[start : start + len(page)]
+    body = {
+        "object": "list",
+        "data": page,
+        "first_id": shown[0] if shown else None,
+        "last_id": shown[-1] if shown else None,
+        "has_more": start + len(page) < len(items),
+    }
+    return web.Response(body=msgspec.json.encode(body), content_type="application/json")
+
+
+def _with_id(item: dict[str, Raw], seed: str) -> dict[str, Raw]:
+    made = Raw(msgspec.json.encode(f"item_{digest(seed)}"))
+    return item if "id" in item else {"id": made, **item}
