@@ -337,15 +337,17 @@ class Exchange:
             if opened is None:
                 return
             await self._flow(opened, write)
-            record = opened.way.record
-            self._settle(200, record.error)
+            self._settle_stream(opened.way.record, 200, opened.way.record.error)
         except (asyncio.CancelledError, ConnectionError):
-            self._settle(499, MuxError(Kind.CLIENT_GONE, "The client left."))
+            gone = MuxError(Kind.CLIENT_GONE, "The client left.")
+            if opened is None:
+                self._settle(499, gone)
+            else:
+                self._settle_stream(opened.way.record, 499, gone)
             raise
         finally:
             if opened is not None:
                 opened.reply.close()
-                self._remember(opened.way.record)
             else:
                 await _dropped(opening)
 
@@ -381,9 +383,12 @@ class Exchange:
         if way.record.error is not None and self._out.account is not None:
             self._gateway.blame(self._out.account, self._out.model or "", way.record.error)
 
-    def _remember(self, record: relay.Record) -> None:
+    def _settle_stream(self, record: relay.Record, status: int, error: MuxError | None) -> None:
         if record.watcher is not None and record.done:
             record.watcher.settle(time.monotonic())
+        self._out.usage = record.usage
+        self._out.finish = record.finish.reason if record.finish is not None else None
+        self._settle(status, error)
 
     def _headers(self, usage: ir.Usage | None = None) -> dict[str, str]:
         out = self._out

@@ -27,11 +27,16 @@ class Tool(Struct, frozen=True):
 
 
 class HostedTool(Struct, frozen=True):
-    """A tool the vendor runs. `kind` is ours for what maps across vendors ("web_search"), else the vendor's type."""
+    """A tool the vendor runs. `kind` is ours for what maps across vendors ("web_search"), else the vendor's type.
+
+    `optional`: the client offers it on every request whether it is needed or not (Codex), so a target without it drops
+    and reports it instead of refusing the request.
+    """
 
     kind: str
     native: Native
     name: str | None = None
+    optional: bool = False
 
 
 class ToolChoice(Struct, frozen=True):

@@ -145,7 +145,8 @@ def make_app(
 
     app.cleanup_ctx.append(life)  # type: ignore[arg-type]  # an async generator function, as aiohttp wants it
     app[health.ENVIRONMENT] = config.environment
-    app[STORE] = parts.store if config.store_responses else None
+    if config.store_responses:
+        app[STORE] = parts.store
     for protocol in (openai, responses, anthropic, gemini, ollama, health):
         protocol.add_routes(app)
     app.router.add_route("*", "/{tail:.*}", unrouted)

@@ -6,9 +6,11 @@ It is an upstream like any other, so that everything in front of it is the real 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import msgspec
 from aiohttp import web
 
 from llm_mux import ir
@@ -96,7 +98,7 @@ async def _generate(
         return web.Response(
             status=translator.error_status(error), body=content, headers=headers, content_type="application/json"
         )
-    answer = demo_script.answer(asked)
+    answer = msgspec.structs.replace(demo_script.answer(asked), created=int(time.time()))
     if not stream:
         return web.Response(body=translator.encode_response(answer, asked), content_type="application/json")
     return await _stream(request, translator, asked, answer)

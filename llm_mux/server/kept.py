@@ -40,5 +40,5 @@ class LedgerStore:
 
 def store_of(app: web.Application) -> stored.Store | None:
     """The store, None when `store-responses` is off."""
-    table = app[STORE]
+    table = app.get(STORE)
     return None if table is None else LedgerStore(table)

@@ -12,7 +12,7 @@ from aiohttp import web
 from msgspec import Struct
 from multidict import CIMultiDict
 
-from llm_mux import log
+from llm_mux import __version__, log
 from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.gateway.ask import Answer, Ask, Streaming, Whole, error_answer
 from llm_mux.gateway.core import Gateway
@@ -23,6 +23,7 @@ from llm_mux.server.metrics import Metrics
 from llm_mux.translators.base import Hints, Translator
 from llm_mux.wire import jsonx
 
+_SERVER = f"llm-mux/{__version__}"
 _PREFIX = "req_" + os.urandom(6).hex()
 _COUNT = itertools.count(1)
 _ENCODINGS = frozenset({"", "identity", "gzip", "deflate", "br", "zstd"})
@@ -44,7 +45,7 @@ class Daemon:
 
 
 DAEMON: web.AppKey[Daemon] = web.AppKey("daemon", Daemon)
-STORE: web.AppKey[ResponseStore | None] = web.AppKey("store", object)
+STORE: web.AppKey[ResponseStore] = web.AppKey("store", ResponseStore)
 
 
 class Peek(Struct):
@@ -141,6 +142,7 @@ def peek(body: bytes, hints: Hints, streams: bool) -> tuple[str, bool]:
 async def respond(request: web.Request, answer: Answer, origin: str | None) -> web.StreamResponse:
     """Writes an answer; a client that left ends it quietly."""
     headers: CIMultiDict[str] = CIMultiDict(answer.headers)
+    headers["Server"] = _SERVER
     if origin is not None:
         headers.update(cors(origin))
     if isinstance(answer, Whole):

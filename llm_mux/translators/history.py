@@ -43,9 +43,9 @@ def fold_late_system(messages: Sequence[ir.Message]) -> tuple[ir.Message, ...]:
 
 def _as_user(message: ir.Message) -> ir.Message:
     text = ir.joined(message.parts, "\n\n")
-    tagged = ir.Text(f"<system>\n{text}\n</system>")
+    tagged = (ir.Text(f"<system>\n{text}\n</system>"),) if text.strip() else ()
     others = tuple(part for part in message.parts if not isinstance(part, ir.Text))
-    return ir.Message("user", (tagged, *others))
+    return ir.Message("user", (*tagged, *others))
 
 
 def _without_blanks(message: ir.Message) -> ir.Message:

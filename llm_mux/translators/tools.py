@@ -131,9 +131,9 @@ def lower_call(call: ir.ToolCall, names: Names) -> ir.ToolCall:
 
 
 def raise_call(call: ir.ToolCall, names: Names) -> ir.ToolCall:
-    """A whole answered call as the client knows it."""
+    """A whole answered call as the client knows it. A call that names its namespace was never flattened."""
     client = names.to_client.get(call.name)
-    if client is None:
+    if client is None or call.namespace is not None:
         return call
     arguments = _unwrapped(call.arguments) if client.free_text and not call.custom else call.arguments
     return msgspec.structs.replace(
@@ -176,7 +176,7 @@ class Raiser:
 
     def _start(self, event: ir.PartStart, call: ir.ToolCall) -> ir.PartStart:
         client = self._names.to_client.get(call.name)
-        if client is not None and client.free_text and not call.custom:
+        if client is not None and client.free_text and not call.custom and call.namespace is None:
             self._free[event.index] = jsonstring.StringField("input")
         first = msgspec.structs.replace(call, arguments="")
         return ir.PartStart(event.index, raise_call(first, self._names), event.choice)

@@ -50,7 +50,7 @@ async def compacted(request: web.Request) -> web.StreamResponse:
 
 
 async def _found(request: web.Request) -> Stored:
-    table, name = request.app[STORE], request.match_info["id"]
+    table, name = request.app.get(STORE), request.match_info["id"]
     caller = request.app[DAEMON].guard.caller(request.headers, request.query.get("key"))
     kept = await table.get(caller.tenant, name, now=time.time()) if table is not None else None
     if kept is None:
@@ -69,7 +69,7 @@ async def retrieve(request: web.Request) -> web.StreamResponse:
 @answered
 async def delete(request: web.Request) -> web.StreamResponse:
     kept = await _found(request)
-    table = request.app[STORE]
+    table = request.app.get(STORE)
     if table is not None:
         await table.delete(kept.tenant, kept.id, now=time.time())
     return web.json_response({"id": kept.id, "object": "response", "deleted": True})

@@ -55,14 +55,14 @@ async def connect(request: web.Request) -> web.StreamResponse:
     socket = web.WebSocketResponse(max_msg_size=_LARGEST, heartbeat=_BEAT_S, compress=False)
     if not socket.can_prepare(request).ok:
         message = "Use POST /v1/responses, or open a websocket here."
-        error = MuxError(Kind.METHOD, message, code="upgrade_required")
-        return web.json_response(error_body(error, 426), status=426, headers={"Upgrade": "websocket"})
+        plain = MuxError(Kind.METHOD, message, code="upgrade_required")
+        return web.json_response(error_body(plain, 426), status=426, headers={"Upgrade": "websocket"})
     await socket.prepare(request)
     connection = _Connection(request, socket, caller)
-    async for message in socket:
-        if message.type == WSMsgType.TEXT:
-            await connection.take(message.data.encode("utf-8", "surrogatepass"))
-        elif message.type == WSMsgType.BINARY:
+    async for received in socket:
+        if received.type == WSMsgType.TEXT:
+            await connection.take(received.data.encode("utf-8", "surrogatepass"))
+        elif received.type == WSMsgType.BINARY:
             await connection.fail(bad_request("Send text frames with JSON events."), 400, None)
     return socket
 
