@@ -1,0 +1,132 @@
+"""Sources of an answer, both ways. Gemini's offsets count UTF-8 bytes, ours characters.
+
+Spec: https://ai.google.dev/api/generate-content#GroundingMetadata
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+from msgspec import UNSET, Raw
+
+from llm_mux import ir
+from llm_mux.translators.gemini import wire
+from llm_mux.wire import jsonx
+
+
+def cited(candidate: wire.Candidate, text: str) -> list[ir.Citation]:
+    """The citations of a candidate whose visible text is `text`."""
+    found: list[ir.Citation] = []
+    if isinstance(candidate.groundingMetadata, Raw):
+        found.extend(_grounded(_grounding(candidate.groundingMetadata), text))
+    if isinstance(candidate.citationMetadata, Raw):
+        metadata = jsonx.decode(bytes(candidate.citationMetadata), wire.CitationMetadata)
+        for source in [*(metadata.citations or ()), *(metadata.citationSources or ())]:
+            segment = wire.Segment(startIndex=source.startIndex, endIndex=source.endIndex)
+            found.append(_citation(source.uri, source.title, segment, text))
+    return found
+
+
+def searches(candidate: wire.Candidate) -> int:
+    """How many web searches the answer took."""
+    if not isinstance(candidate.groundingMetadata, Raw):
+        return 0
+    return len(_grounding(candidate.groundingMetadata).webSearchQueries or ())
+
+
+def _grounding(value: Raw) -> wire.Grounding:
+    return jsonx.decode(bytes(value), wire.Grounding)
+
+
+def _grounded(grounding: wire.Grounding, text: str) -> Iterator[ir.Citation]:
+    webs = [
+        chunk.web or chunk.retrievedContext or chunk.maps or wire.Web() for chunk in grounding.groundingChunks or ()
+    ]
+    if not grounding.groundingSupports:
+        yield from (ir.Citation(url=web.uri, title=web.title) for web in webs)
+        return
+    for support in grounding.groundingSupports:
+        for index in support.groundingChunkIndices or ():
+            if 0 <= index < len(webs):
+                yield _citation(webs[index].uri, webs[index].title, support.segment, text)
+
+
+def _citation(url: str | None, title: str | None, segment: wire.Segment | None, text: str) -> ir.Citation:
+    if segment is None or segment.endIndex is None:
+        return ir.Citation(url=url, title=title)
+    body = text.encode("utf-8", "replace")
+    start = len(body[: max(0, segment.startIndex or 0)].decode("utf-8", "ignore"))
+    end = len(body[: max(0, segment.endIndex)].decode("utf-8", "ignore"))
+    return ir.Citation(url=url, title=title, start=start, end=max(start, end))
+
+
+def within(found: Sequence[ir.Citation], start: int, length: int, *, first: bool) -> tuple[ir.Citation, ...]:
+    """The citations that begin in the text part at `start`, counted from its beginning; the `first` part takes those
+    of the whole answer."""
+    mine: list[ir.Citation] = []
+    for one in found:
+        if one.start is None or one.end is None:
+            mine.extend([one] if first else [])
+        elif start <= one.start < start + length:
+            mine.append(msgspec.structs.replace(one, start=one.start - start, end=min(one.end - start, length)))
+    return tuple(mine)
+
+
+class Sources:
+    """Citations of a candidate on their way to a client: text is counted as it passes, in bytes and characters."""
+
+    def __init__(self) -> None:
+        self._before = 0
+        self._text: list[str] = []
+        self._cited: list[tuple[ir.Citation, int, int]] = []
+
+    def say(self, text: str) -> None:
+        self._text.append(text)
+
+    def cite(self, citation: ir.Citation) -> None:
+        """A source of the text part that is open."""
+        text = "".join(self._text)
+        start = 0 if citation.start is None else citation.start
+        end = len(text) if citation.end is None else citation.end
+        self._cited.append((citation, self._before + _size(text[:start]), self._before + _size(text[:end])))
+
+    def close(self) -> None:
+        """The end of a text part."""
+        self._before += _size("".join(self._text))
+        self._text.clear()
+
+    def grounding(self) -> wire.RawField:
+        """`groundingMetadata` for everything cited, absent when nothing was."""
+        pages = [citation for citation, _, _ in self._cited if citation.url]
+        if not pages:
+            return UNSET
+        webs = list(dict.fromkeys((page.url, page.title) for page in pages))
+        made = wire.Grounding(
+            groundingChunks=[wire.GroundingChunk(web=wire.Web(url, title)) for url, title in webs],
+            groundingSupports=[
+                wire.GroundingSupport(
+                    segment=wire.Segment(startIndex=start, endIndex=end),
+                    groundingChunkIndices=[webs.index((citation.url, citation.title))],
+                )
+                for citation, start, end in self._cited
+                if citation.url
+            ],
+        )
+        return Raw(jsonx.encode(made))
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "replace"))
+
+
+def of_parts(parts: Sequence[ir.Part]) -> wire.RawField:
+    """`groundingMetadata` of a whole answer."""
+    sources = Sources()
+    for part in parts:
+        if isinstance(part, ir.Text):
+            sources.say(part.text)
+            for citation in part.citations:
+                sources.cite(citation)
+            sources.close()
+    return sources.grounding()

@@ -1,0 +1,116 @@
+"""Tools and the tool choice for a Gemini upstream: functions in one tool object, each of Google's own tools in another.
+
+Rules. Another vendor's web search becomes `googleSearch` when it is the only tool; beside functions it is left out and
+reported, since older models refuse the mix, unless the tool choice demands it. Other vendors' own tools are refused.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Raw, Struct
+
+from llm_mux import ir
+from llm_mux.errors import refused
+from llm_mux.translators import tools
+from llm_mux.translators.base import usable
+from llm_mux.translators.gemini.outlook import Outlook
+from llm_mux.translators.gemini.schemas import for_tool
+from llm_mux.translators.gemini.seals import OWNER
+from llm_mux.wire import jsonx
+
+NAME_RULES = tools.NameRules(limit=64, marks="_-", letter_first=True)
+OWN_NAME_RULES = tools.NameRules(limit=128, marks="_.:-", letter_first=True)
+
+
+class _Declaration(Struct, frozen=True, omit_defaults=True):
+    name: str
+    description: str | None = None
+    parameters: Raw | None = None
+    parametersJsonSchema: Raw | None = None
+
+
+def encoded_tools(look: Outlook) -> list[object]:
+    """The `tools` list, empty when nothing is left."""
+    functions = [tool for tool in tools.lower(look.request, look.names) if _offered(tool.name, look)]
+    made: list[object] = []
+    if functions:
+        made.append({"functionDeclarations": [_declaration(tool, look) for tool in functions]})
+    made.extend(
+        hosted
+        for tool in look.request.tools
+        if isinstance(tool, ir.HostedTool)
+        for hosted in _hosted(tool, look, alone=not functions)
+    )
+    return made
+
+
+def _offered(wire_name: str, look: Outlook) -> bool:
+    """A free choice among some tools has no form in older models: they get only those tools."""
+    choice = look.request.tool_choice
+    if choice is None or choice.mode != "auto" or not choice.names or look.facts.validated_mode:
+        return True
+    return wire_name in {_wire_name(name, look) for name in choice.names}
+
+
+def _declaration(tool: ir.Tool, look: Outlook) -> object:
+    if tool.native is not None and usable(tool.native, OWNER, look.target.model):
+        own = jsonx.decode(bytes(tool.native.data), dict[str, Raw])
+        readable = look.json_schema or "parametersJsonSchema" not in own
+        if readable and jsonx.decode(bytes(own["name"]), str) == tool.name:
+            return tool.native.data
+    schema = None if tool.schema is None else for_tool(tool.schema, json_schema=look.json_schema)
+    if look.json_schema:
+        return _Declaration(tool.name, tool.description, parametersJsonSchema=schema)
+    return _Declaration(tool.name, tool.description, parameters=schema)
+
+
+def _hosted(tool: ir.HostedTool, look: Outlook, *, alone: bool) -> list[object]:
+    if usable(tool.native, OWNER, look.target.model):
+        return [tool.native.data]
+    demanded = look.request.tool_choice is not None and (tool.name or tool.kind) in look.request.tool_choice.names
+    if tool.kind == "web_search" and look.quirks.web_search and alone:
+        return [{"googleSearch": {}}]
+    if tool.kind == "web_search" and not demanded:
+        look.drop("web_search")
+        return []
+    raise refused(f"The hosted tool {tool.kind}", look.target.title, param="tools")
+
+
+def encoded_choice(look: Outlook) -> dict[str, object] | Raw | None:
+    """The `toolConfig`, the client's own one where it spoke this format."""
+    own = look.request.extras.get("toolConfig") if look.same_format else None
+    if own is not None:
+        return own
+    functions = [tool for tool in look.request.tools if isinstance(tool, ir.Tool)]
+    if look.request.parallel_tool_calls is False and functions:
+        look.drop("parallel_tool_calls")
+    calling = _calling(look, functions)
+    return None if calling is None else {"functionCallingConfig": calling}
+
+
+def _calling(look: Outlook, functions: list[ir.Tool]) -> dict[str, object] | None:
+    if not functions:
+        return None
+    choice = look.request.tool_choice
+    strict = any(tool.strict for tool in functions)
+    if strict and not look.facts.validated_mode:
+        look.drop("strict")
+    mode: Literal["auto", "any", "tool", "none"] = "auto" if choice is None else choice.mode
+    names = [_wire_name(name, look) for name in choice.names] if choice is not None else []
+    if mode in ("any", "tool"):
+        return {"mode": "ANY", "allowedFunctionNames": names} if names else {"mode": "ANY"}
+    if mode == "none":
+        return {"mode": "NONE"}
+    if names and look.facts.validated_mode:
+        return {"mode": "VALIDATED", "allowedFunctionNames": names}
+    if strict and look.facts.validated_mode:
+        return {"mode": "VALIDATED"}
+    return None if choice is None else {"mode": "AUTO"}
+
+
+def _wire_name(name: str, look: Outlook) -> str:
+    for tool in look.request.tools:
+        if isinstance(tool, ir.Tool) and name in (tool.name, f"{tool.namespace}__{tool.name}"):
+            return look.names.wire(tool.name, tool.namespace)
+    return look.names.wire(name)

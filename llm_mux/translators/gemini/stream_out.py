@@ -1,0 +1,216 @@
+"""Events to a Gemini client's stream, as SSE records or as a growing JSON array.
+
+Rules. Clients of this format read nothing but `data: ` records and blank lines: no comments, no event names, no end
+mark. A call goes out whole. The finish reason and the usage are in the last record, which carries the last content
+too when both come together, and an empty text otherwise: SDKs take a record without content for a broken answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from msgspec import UNSET, Raw
+from msgspec.structs import replace
+
+from llm_mux import ir
+from llm_mux.translators.gemini import answer_parts, citations, errors, finish, seals, wire
+from llm_mux.translators.gemini.decode import FRAMING
+from llm_mux.translators.gemini.logprobs import encode_logprobs
+from llm_mux.translators.gemini.usage import encode_usage
+from llm_mux.wire import jsonx, sse
+
+
+@dataclass(slots=True)
+class _Open:
+    """A part that is being received; `held` until its end when it goes out whole."""
+
+    part: ir.Part
+    choice: int
+    held: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Record:
+    """The content of a record that waits to learn whether it is the last one."""
+
+    choice: int
+    parts: list[wire.Part | Raw]
+    logprobs: wire.RawField = UNSET
+
+
+class Encoder:
+    """The stream of one answer."""
+
+    def __init__(self, request: ir.Request) -> None:
+        framing = request.extras.get(FRAMING)
+        self._array = framing is not None and bytes(framing) == b'"array"'
+        self._shown = request.thinking.show is True
+        self._id = self._model = ""
+        self._usage: ir.Usage | None = None
+        self._parts: dict[int, _Open] = {}
+        self._sources: dict[int, citations.Sources] = {}
+        self._finishes: dict[int, ir.Finish] = {}
+        self._spoke: set[int] = set()
+        self._waiting: _Record | None = None
+        self._out: list[bytes] = []
+        self._begun = self._ended = False
+
+    def encode(self, events: Sequence[ir.Event]) -> bytes:
+        for event in events:
+            if not self._ended:
+                self._event(event)
+        self._flush()
+        data, self._out = b"".join(self._out), []
+        return data
+
+    def keepalive(self) -> bytes:
+        return b"" if self._ended else b"\n"
+
+    def _event(self, event: ir.Event) -> None:
+        match event:
+            case ir.TextDelta(index=index, text=text):
+                self._text(index, text, event.logprobs)
+            case ir.ReasoningDelta(index=index, text=text):
+                self._thought(index, text)
+            case ir.ArgumentsDelta(index=index, text=text):
+                self._parts[index].held.append(text)
+            case ir.PartStart(index=index, part=part, choice=choice):
+                self._parts[index] = _Open(part, choice)
+            case ir.Seal(index=index, native=native):
+                self._seal(index, native)
+            case ir.Cite(index=index, citation=citation):
+                self._source(self._parts[index].choice).cite(citation)
+            case ir.PartEnd(index=index):
+                self._end(self._parts.pop(index))
+            case _:
+                self._frame_event(event)
+
+    def _frame_event(self, event: ir.Event) -> None:
+        match event:
+            case ir.Start():
+                self._id, self._model, self._usage = event.id, event.model, event.usage
+            case ir.UsageReport(usage=usage):
+                self._usage = usage
+            case ir.Finish(choice=choice):
+                self._finishes[choice] = event
+            case ir.Failed(error=error):
+                self._flush()
+                self._write(errors.encode_failure(error))
+                self._finish_framing()
+            case ir.Done():
+                self._last()
+                self._finish_framing()
+            case _:
+                pass
+
+    def _text(self, index: int, text: str, tokens: Raw | None) -> None:
+        """A piece of text; a seal that was known from the start goes with the first piece."""
+        open_ = self._parts[index]
+        self._source(open_.choice).say(text)
+        native = open_.part.native if isinstance(open_.part, ir.Text) else None
+        if native is not None:
+            open_.part = ir.Text("")
+        open_.held.append("")
+        part = seals.beside(wire.Part(text=text), seals.for_client(native))
+        self._put(open_.choice, [part], encode_logprobs(tokens))
+
+    def _thought(self, index: int, text: str) -> None:
+        """A piece of reasoning; unless the client asked to see it, it waits for a seal that must come back with it."""
+        open_ = self._parts[index]
+        if self._shown and open_.part.native is None:  # type: ignore[union-attr]  # the grammar: it is Reasoning
+            open_.held.append("")
+            self._put(open_.choice, [wire.Part(text=text, thought=True)])
+        else:
+            open_.held.append(text)
+
+    def _seal(self, index: int, native: ir.Native) -> None:
+        open_ = self._parts[index]
+        if isinstance(open_.part, ir.Text | ir.Reasoning | ir.ToolCall | ir.Image):
+            open_.part = replace(open_.part, native=native)
+
+    def _end(self, open_: _Open) -> None:
+        """The end of a part: what waited for it goes out now."""
+        part = open_.part
+        match part:
+            case ir.Text():
+                self._source(open_.choice).close()
+                made = answer_parts.encode_part(part) if part.native is not None or not open_.held else None
+            case ir.Reasoning(native=native):
+                text = "".join(open_.held)
+                made = answer_parts.encode_part(ir.Reasoning(text, native)) if native is not None else None
+            case ir.ToolCall():
+                made = answer_parts.encode_part(replace(part, arguments="".join(open_.held) or part.arguments))
+            case ir.Refusal():
+                made = None
+            case _:
+                made = answer_parts.encode_part(part)
+        if made is not None:
+            self._put(open_.choice, [made])
+
+    def _source(self, choice: int) -> citations.Sources:
+        found = self._sources.get(choice)
+        if found is None:
+            found = self._sources[choice] = citations.Sources()
+        return found
+
+    def _put(self, choice: int, parts: list[wire.Part | Raw], logprobs: wire.RawField = UNSET) -> None:
+        self._flush()
+        self._spoke.add(choice)
+        self._waiting = _Record(choice, parts, logprobs)
+
+    def _flush(self) -> None:
+        if self._waiting is None:
+            return
+        record, self._waiting = self._waiting, None
+        content = wire.Turn(parts=record.parts, role="model")
+        candidate = wire.CandidateOut(content=content, index=record.choice, logprobsResult=record.logprobs)
+        self._answer(wire.AnswerOut([candidate], modelVersion=self._model, responseId=self._id))
+
+    def _last(self) -> None:
+        """The record with every finish, and the content that still waits if one of them is its candidate's."""
+        record = self._waiting if self._waiting is not None and self._waiting.choice in self._finishes else None
+        if record is not None:
+            self._waiting = None
+        self._flush()
+        endings = {choice: finish.ending(one) for choice, one in sorted(self._finishes.items())}
+        feedback = next((end.promptFeedback for end in endings.values() if end.promptFeedback is not None), None)
+        candidates = [self._ended_candidate(choice, end, record) for choice, end in endings.items()]
+        self._answer(
+            wire.AnswerOut(
+                candidates=None if feedback is not None else candidates,
+                promptFeedback=feedback,
+                usageMetadata=encode_usage(self._usage) if self._usage is not None else None,
+                modelVersion=self._model,
+                responseId=self._id,
+            )
+        )
+
+    def _ended_candidate(self, choice: int, end: finish.Ending, record: _Record | None) -> wire.CandidateOut:
+        parts: list[wire.Part | Raw] = [wire.Part(text="")] if choice in self._spoke else []
+        logprobs: wire.RawField = UNSET
+        if record is not None and record.choice == choice:
+            parts, logprobs = record.parts, record.logprobs
+        own = end.groundingMetadata
+        grounding = own if isinstance(own, Raw) else self._source(choice).grounding()
+        content = wire.Turn(parts=parts, role="model") if parts else None
+        return finish.candidate(end, content=content, index=choice, grounding=grounding, logprobs=logprobs)
+
+    def _answer(self, answer: wire.AnswerOut) -> None:
+        self._write(jsonx.encode(answer))
+
+    def _write(self, data: bytes) -> None:
+        if not self._array:
+            self._out.append(sse.frame(data))
+        else:
+            self._out.append((b",\n" if self._begun else b"[") + data)
+        self._begun = True
+
+    def _finish_framing(self) -> None:
+        self._ended = True
+        if self._array:
+            self._out.append(b"]")
+
+
+def stream_encoder(request: ir.Request) -> Encoder:
+    return Encoder(request)
