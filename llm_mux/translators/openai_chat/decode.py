@@ -1,0 +1,330 @@
+"""A client's request: chat completions bytes to the canonical form.
+
+Rules. Tolerant: numbers in strings, content in every form in use, both generations of tools. What is known is decoded
+by type and an error names the field; unknown top-level fields are kept raw in `extras`. Keys that begin with two
+underscores are notes to this format's own encoders and never leave the program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Raw
+
+from llm_mux import ir
+from llm_mux.errors import bad_request
+from llm_mux.translators.base import Hints, present
+from llm_mux.translators.ids import synthesised
+from llm_mux.translators.openai_chat import parts, reasoning, thinking, wire
+from llm_mux.wire import jsonx
+
+# The client declared `functions`, so its answers hold `function_call` instead of `tool_calls`.
+LEGACY_FUNCTIONS = "__functions"
+
+_KNOWN = frozenset(wire.Params.__struct_fields__) | {"messages", "tools"}
+# Kept for servers of this format beside what is understood of them.
+_KEPT = ("chat_template_kwargs", "stream_options")
+_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+
+
+def decode_request(body: bytes, hints: Hints) -> ir.Request:
+    """A `POST /v1/chat/completions` body. Raises BAD_REQUEST naming the field that cannot be understood."""
+    top = _top(body)
+    params = _params(top)
+    model = hints.model or params.model
+    if not model:
+        raise bad_request("model is missing: name the model to use.", param="model")
+    stream = params.stream if hints.stream is None else hints.stream
+    return ir.Request(
+        model=model,
+        messages=_messages(top.get("messages")),
+        protocol=wire.NAME,
+        stream=bool(stream),
+        tools=_tools(top.get("tools"), params),
+        tool_choice=_tool_choice(params),
+        parallel_tool_calls=params.parallel_tool_calls,
+        max_tokens=_limit(params),
+        stop=_stops(params.stop),
+        sampling=_sampling(params),
+        thinking=thinking.decode(params),
+        output=_output(params.response_format),
+        verbosity=params.verbosity,
+        user=params.user or params.safety_identifier,
+        cache_key=params.prompt_cache_key or None,
+        service_tier=params.service_tier,
+        metadata=_raw(params.metadata),
+        include_usage=bool(params.stream_options and params.stream_options.include_usage) or not stream,
+        modalities=tuple(params.modalities or ()),
+        extras=_extras(top, params),
+    )
+
+
+def _top(body: bytes) -> dict[str, Raw]:
+    try:
+        return jsonx.top(body)
+    except jsonx.Malformed as error:
+        raise bad_request(f"The request body is not a JSON object: {error}.") from error
+
+
+def _params(top: dict[str, Raw]) -> wire.Params:
+    small = {key: raw for key, raw in top.items() if key not in ("messages", "tools")}
+    try:
+        return msgspec.json.decode(msgspec.json.encode(small), type=wire.Params, strict=False)
+    except msgspec.ValidationError as error:
+        field = str(error).rpartition("$.")[2].rstrip("`") if "$." in str(error) else None
+        raise bad_request(f"{field or 'A field'} has a wrong type or value: {error}.", param=field) from error
+
+
+def _raw(value: Raw | msgspec.UnsetType) -> Raw | None:
+    return value if isinstance(value, Raw) and present(value) else None
+
+
+def _extras(top: dict[str, Raw], params: wire.Params) -> dict[str, Raw]:
+    extras = {key: raw for key, raw in top.items() if key not in _KNOWN or (key in _KEPT and present(raw))}
+    if params.extra_body is not None and params.extra_body.google is None:
+        extras["extra_body"] = top["extra_body"]
+    if params.safety_identifier is not None:
+        extras |= {key: top[key] for key in ("safety_identifier", "user") if key in top}
+    if params.functions is not None and "tools" not in top:
+        extras[LEGACY_FUNCTIONS] = Raw(b"true")
+    return extras
+
+
+def _limit(params: wire.Params) -> int | None:
+    """The token limit. Zero and negative numbers mean none, as several clients send -1."""
+    limit = params.max_tokens if params.max_completion_tokens is None else params.max_completion_tokens
+    return limit if limit is not None and limit > 0 else None
+
+
+def _stops(stop: str | list[str] | None) -> tuple[str, ...]:
+    stops = (stop,) if isinstance(stop, str) else tuple(stop or ())
+    return tuple(text for text in stops if text)
+
+
+def _sampling(params: wire.Params) -> ir.Sampling:
+    return ir.Sampling(
+        temperature=params.temperature,
+        top_p=params.top_p,
+        top_k=params.top_k,
+        min_p=params.min_p,
+        repetition_penalty=params.repetition_penalty,
+        presence_penalty=params.presence_penalty,
+        frequency_penalty=params.frequency_penalty,
+        seed=params.seed,
+        logit_bias=_raw(params.logit_bias),
+        logprobs=params.logprobs,
+        top_logprobs=params.top_logprobs,
+        n=params.n,
+    )
+
+
+def _output(asked: wire.ResponseFormat | None) -> ir.OutputFormat:
+    if asked is None or asked.type == "text":
+        return ir.OutputFormat()
+    if asked.type == "json_object":
+        # Fireworks and Together take a schema beside `json_object`.
+        schema = _raw(asked.schema)
+        return ir.OutputFormat("schema", schema=schema) if schema else ir.OutputFormat("json")
+    if asked.type == "json_schema" and asked.json_schema is not None:
+        found = asked.json_schema
+        return ir.OutputFormat("schema", found.name, _raw(found.schema), found.strict, found.description)
+    raise bad_request("response_format must be text, json_object or json_schema.", param="response_format")
+
+
+def _tools(raw: Raw | None, params: wire.Params) -> tuple[ir.Tool | ir.HostedTool, ...]:
+    tools: list[ir.Tool | ir.HostedTool] = []
+    if raw is not None and present(raw):
+        try:
+            items = msgspec.json.decode(raw, type=list[Raw])
+            tools = [_tool(item, f"tools[{n}]") for n, item in enumerate(items)]
+        except msgspec.ValidationError as error:
+            raise bad_request(f"tools cannot be read: {error}.", param="tools") from error
+    for function in params.functions or ():
+        tools.append(_function(function, None, "functions"))
+    options = _raw(params.web_search_options)
+    if options is not None:
+        native = ir.Native(wire.NAME, Raw(b'{"web_search_options":' + bytes(options) + b"}"))
+        tools.append(ir.HostedTool("web_search", native))
+    return tuple(tools)
+
+
+def _tool(raw: Raw, where: str) -> ir.Tool | ir.HostedTool:
+    tool = wire.tool.decode(raw)
+    if tool.function is not None and tool.type in ("function", None):
+        return _function(tool.function, parts.mark(tool.cache_control), where)
+    if tool.type == "custom" and tool.custom is not None:
+        custom = tool.custom
+        return ir.Tool(_named(custom.name, where), custom.description, custom=_raw(custom.format), free_text=True)
+    if tool.type and tool.type != "function":
+        return ir.HostedTool(tool.type, ir.Native(wire.NAME, raw), name=tool.type)
+    raise bad_request(f"{where} has no function.", param=where)
+
+
+def _function(function: wire.FunctionTool, cache: ir.Cache | None, where: str) -> ir.Tool:
+    name = _named(function.name, where)
+    return ir.Tool(name, function.description, _raw(function.parameters), function.strict, cache=cache)
+
+
+def _named(name: str, where: str) -> str:
+    if not name:
+        raise bad_request(f"{where} has no name.", param=where)
+    return name
+
+
+def _tool_choice(params: wire.Params) -> ir.ToolChoice | None:
+    found = params.tool_choice
+    if found is None and params.function_call is not None:
+        call = params.function_call
+        return _mode(call) if isinstance(call, str) else ir.ToolChoice("tool", (call.name,))
+    if found is None or isinstance(found, str):
+        return _mode(found) if found else None
+    allowed = found.allowed_tools or (wire.AllowedTools(found.mode, found.tools or []) if found.mode else None)
+    if allowed is not None:
+        names = tuple(name for name in (_choice_name(entry) for entry in allowed.tools) if name)
+        return ir.ToolChoice("any" if allowed.mode in ("required", "any") else "auto", names)
+    name = _choice_name(found)
+    if name:
+        return ir.ToolChoice("tool", (name,))
+    return _mode(found.type or "")
+
+
+def _choice_name(entry: wire.ChoiceIn) -> str:
+    named = entry.function or entry.custom
+    return named.name if named else entry.name or ""
+
+
+def _mode(word: str) -> ir.ToolChoice:
+    match word:
+        case "auto":
+            return ir.ToolChoice("auto")
+        case "required" | "any":
+            return ir.ToolChoice("any")
+        case "none":
+            return ir.ToolChoice("none")
+        case _:
+            raise bad_request("tool_choice must be none, auto, required or name a tool.", param="tool_choice")
+
+
+def _messages(raw: Raw | None) -> tuple[ir.Message, ...]:
+    if raw is None or not present(raw):
+        raise bad_request("messages is missing.", param="messages")
+    try:
+        found = wire.messages.decode(raw)
+    except msgspec.ValidationError as error:
+        where = str(error).rpartition("$")[2].rstrip("`")
+        raise bad_request(f"messages{where} cannot be read: {error}.", param=f"messages{where}") from error
+    if not found:
+        raise bad_request("messages is empty: send at least one message.", param="messages")
+    return _Conversation().read(found)
+
+
+class _Conversation:
+    """Reads messages in order; remembers calls without ids so that the old `function` messages find theirs."""
+
+    def __init__(self) -> None:
+        self._turn = 0
+        self._unanswered: list[tuple[str, str]] = []
+
+    def read(self, found: Sequence[wire.Message]) -> tuple[ir.Message, ...]:
+        return tuple(self._message(message, f"messages[{n}]") for n, message in enumerate(found))
+
+    def _message(self, message: wire.Message, where: str) -> ir.Message:
+        match message.role:
+            case "user":
+                return ir.Message("user", _content(message, where), name=message.name)
+            case "assistant":
+                return self._assistant(message, where)
+            case "system":
+                return ir.Message("system", _content(message, where), name=message.name)
+            case "developer":
+                return ir.Message("developer", _content(message, where), name=message.name)
+            case "tool":
+                return _result(message, message.tool_call_id or self._waiting(message.name), where)
+            case "function":
+                return _result(message, self._waiting(message.name), where)
+            case _:
+                raise bad_request(f"{where}.role must be one of {', '.join(_ROLES)}.", param=f"{where}.role")
+
+    def _waiting(self, name: str | None) -> str:
+        """The oldest unanswered call of that name, else the oldest."""
+        for position, (_, called) in enumerate(self._unanswered):
+            if name in (None, called):
+                return self._unanswered.pop(position)[0]
+        return self._unanswered.pop(0)[0] if self._unanswered else ""
+
+    def _assistant(self, message: wire.Message, where: str) -> ir.Message:
+        self._turn += 1
+        thoughts = reasoning.decode(message)
+        said = list(_content(message, where))
+        if message.refusal:
+            said.append(ir.Refusal(message.refusal))
+        if thoughts.text is not None:
+            said = _with_seal(said, thoughts.text)
+        calls = [self._call(call, n, thoughts, where) for n, call in enumerate(message.tool_calls or ())]
+        if message.function_call is not None:
+            calls.append(self._call(wire.Call(function=message.function_call), 0, thoughts, where))
+        self._unanswered = [(call.id, call.name) for call in calls]
+        return ir.Message("assistant", _woven(thoughts, said, calls), name=message.name, native=_continued(message))
+
+    def _call(self, call: wire.Call, position: int, thoughts: reasoning.Thoughts, where: str) -> ir.ToolCall:
+        if call.custom is not None:
+            name, text, custom = call.custom.name, call.custom.input or "", True
+        elif call.function is not None:
+            name, text, custom = call.function.name, arguments(call.function), False
+        else:
+            raise bad_request(f"{where}.tool_calls[{position}] has no function.", param=f"{where}.tool_calls")
+        if not name:
+            raise bad_request(f"{where}.tool_calls[{position}] has no name.", param=f"{where}.tool_calls")
+        id_ = call.id or synthesised("", self._turn, position, name, text)
+        native = reasoning.from_google(call) or thoughts.calls.get(id_)
+        return ir.ToolCall(id_, name, text, custom=custom, native=native)
+
+
+def arguments(function: wire.Function) -> str:
+    """Arguments as text; the object that some servers and clients send is written out."""
+    found = function.arguments
+    if isinstance(found, str) or found is None:
+        return found or ""
+    return msgspec.json.encode(found).decode()
+
+
+def _content(message: wire.Message, where: str) -> tuple[ir.Part, ...]:
+    found = parts.decode_content(message.content, f"{where}.content")
+    cache = parts.mark(message.cache_control, message.prompt_cache_breakpoint)
+    last = found[-1] if found else None
+    if cache is not None and isinstance(last, ir.Text) and last.cache is None:
+        return (*found[:-1], msgspec.structs.replace(last, cache=cache))
+    return found
+
+
+def _with_seal(said: list[ir.Part], native: ir.Native) -> list[ir.Part]:
+    for position in reversed(range(len(said))):
+        part = said[position]
+        if isinstance(part, ir.Text):
+            said[position] = msgspec.structs.replace(part, native=native)
+            return said
+    return [*said, ir.Text("", native=native)]
+
+
+def _woven(thoughts: reasoning.Thoughts, said: Sequence[ir.Part], calls: Sequence[ir.ToolCall]) -> tuple[ir.Part, ...]:
+    """Reasoning where it was thought: before the text, or between the calls it was placed at."""
+    woven: list[ir.Part] = [part for position, part in thoughts.placed if position == 0]
+    woven += said
+    for number, call in enumerate(calls):
+        woven += [part for position, part in thoughts.placed if position == number and number > 0]
+        woven.append(call)
+    woven += [part for position, part in thoughts.placed if position and position >= len(calls)]
+    return tuple(woven)
+
+
+def _continued(message: wire.Message) -> ir.Native | None:
+    """DeepSeek's and Kimi's wish that the answer goes on from this message."""
+    flags = {key: True for key, value in (("prefix", message.prefix), ("partial", message.partial)) if value}
+    return ir.Native(wire.NAME, Raw(msgspec.json.encode(flags))) if flags else None
+
+
+def _result(message: wire.Message, call_id: str, where: str) -> ir.Message:
+    content = parts.decode_content(message.content, f"{where}.content")
+    cache = parts.mark(message.cache_control, message.prompt_cache_breakpoint)
+    return ir.Message("user", (ir.ToolResult(call_id, content, name=message.name, cache=cache),))

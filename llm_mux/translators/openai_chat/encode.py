@@ -1,0 +1,185 @@
+"""A request for a server: the canonical form to chat completions bytes.
+
+Rules. Keys go out in a fixed order and nothing volatile is added, so prompt caches keep hitting. A tuning knob that
+the server lacks is left out and named in `Encoded.dropped`; `n` and `logprobs`, which change the answer's shape, are
+refused. Stop strings beyond the server's limit are the daemon's to cut.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from llm_mux import ir
+from llm_mux.errors import refused
+from llm_mux.translators.base import Encoded, Target
+from llm_mux.translators.ids import digest
+from llm_mux.translators.openai_chat import models, thinking, toolbox, turns, wire
+from llm_mux.translators.openai_chat import quirks as quirks_
+from llm_mux.translators.tools import NameRules, legal_name, names_for
+from llm_mux.wire import jsonx
+
+RULES = NameRules()
+_OPENAI_PROTOCOLS = ("openai_chat", "openai_responses", "openai_completions")
+_SAMPLED = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "logit_bias")
+
+
+def encode_request(request: ir.Request, target: Target) -> Encoded:
+    """The body of `POST /chat/completions` for `target`. Raises BAD_REQUEST for content the server cannot take."""
+    dropped: list[str] = []
+    names = names_for(request, RULES)
+    body: dict[str, object] = {"model": target.model, "messages": []}
+    messages = turns.encode(request, target, names, dropped)
+    body |= toolbox.encode(request, target, names, dropped)
+    output, instruction = _output(request, target, dropped)
+    body |= output
+    if instruction:
+        messages.insert(0, turns.MessageOut("system", instruction))
+    body["messages"] = messages
+    body |= _limits(request, target)
+    stops, later = _stops(request, target)
+    body |= stops
+    body |= _sampling(request, target, dropped)
+    body |= thinking.encode(request, target, dropped)
+    body |= _identity(request, target, dropped)
+    body |= _extras(request, target, dropped)
+    body |= _streaming(request, target)
+    return Encoded(jsonx.encode(body), tuple(dict.fromkeys(dropped)), names, later)
+
+
+def _limits(request: ir.Request, target: Target) -> dict[str, object]:
+    if request.max_tokens is None:
+        return {}
+    most = target.max_output
+    return {quirks_.of(target).max_tokens_field: min(request.max_tokens, most) if most else request.max_tokens}
+
+
+def stops_taken(target: Target) -> int:
+    """How many stop strings the target takes: OpenAI's reasoning models take none."""
+    quirks = quirks_.of(target)
+    if "stop" in quirks.unsupported or (quirks.openai_models and models.reasons(target.model)):
+        return 0
+    return quirks.stop_limit
+
+
+def _stops(request: ir.Request, target: Target) -> tuple[dict[str, object], tuple[str, ...]]:
+    taken = stops_taken(target)
+    sent = request.stop[:taken]
+    return ({"stop": sent} if sent else {}), request.stop[taken:]
+
+
+def lacking(target: Target, effort: str | None) -> frozenset[str]:
+    """The parameters the target does not take, given the effort it is asked for."""
+    quirks = quirks_.of(target)
+    if quirks.openai_models and not models.samples(target.model, effort):
+        return quirks.unsupported | {*_SAMPLED, "logprobs", "top_logprobs"}
+    return quirks.unsupported
+
+
+def _sampling(request: ir.Request, target: Target, dropped: list[str]) -> dict[str, object]:
+    asked = {name: getattr(request.sampling, name) for name in request.sampling.__struct_fields__}
+    lacks = lacking(target, request.thinking.effort)
+    fields: dict[str, object] = {}
+    for name, value in asked.items():
+        if value is None or (name == "n" and value == 1) or (name == "logprobs" and value is False):
+            continue
+        if name not in lacks:
+            fields[name] = value
+        elif name in ("n", "logprobs"):
+            raise refused(f"{name} = {msgspec.json.encode(value).decode()}", target.title, param=name)
+        elif not (name == "temperature" and value == 1):
+            dropped.append(name)
+    if "top_logprobs" in fields:
+        fields.setdefault("logprobs", True)
+    return fields
+
+
+def _output(request: ir.Request, target: Target, dropped: list[str]) -> tuple[dict[str, object], str | None]:
+    """`response_format`, and the instruction that stands in for what the server cannot be told otherwise."""
+    quirks, asked = quirks_.of(target), request.output
+    if asked.kind == "text":
+        return {}, None
+    if asked.kind == "schema" and asked.schema is not None and quirks.json_schema:
+        form: dict[str, object] = {"name": legal_name(asked.name or "response", RULES), "schema": asked.schema}
+        if asked.description:
+            form["description"] = asked.description
+        if asked.strict is not None and request.protocol in _OPENAI_PROTOCOLS:
+            form["strict"] = asked.strict
+        return {"response_format": {"type": "json_schema", "json_schema": form}}, None
+    field: dict[str, object] = {"response_format": {"type": "json_object"}} if quirks.json_object else {}
+    if asked.schema is not None:
+        dropped.append("response_format.json_schema")
+        return field, f"Answer with one JSON object that follows this JSON Schema:\n{bytes(asked.schema).decode()}"
+    if quirks.json_object and _mentions_json(request):
+        return field, None
+    return field, "Answer with one JSON object."
+
+
+def _mentions_json(request: ir.Request) -> bool:
+    """OpenAI refuses `json_object` unless the conversation says JSON."""
+    return any(
+        isinstance(part, ir.Text) and "json" in part.text.lower()
+        for message in request.messages
+        for part in message.parts
+    )
+
+
+def _identity(request: ir.Request, target: Target, dropped: list[str]) -> dict[str, object]:
+    """Who asks, at which tier, and the hints of a request that other formats also know."""
+    lacks = quirks_.of(target).unsupported
+    own = request.protocol in _OPENAI_PROTOCOLS
+    asked: dict[str, object] = {}
+    if request.user and "safety_identifier" not in request.extras:
+        asked["user"] = request.user if own or len(request.user) <= 64 else digest(request.user)
+    key = request.cache_key or _derived_key(request)
+    if key:
+        asked["prompt_cache_key"] = key
+    if request.service_tier and own:
+        asked["service_tier"] = request.service_tier
+    if request.metadata is not None and own:
+        asked["metadata"] = request.metadata
+    if request.verbosity:
+        asked["verbosity"] = request.verbosity
+    if request.modalities and own:
+        asked["modalities"] = request.modalities
+    silent = {"prompt_cache_key"} if request.cache_key is None else set()
+    dropped += [name for name in asked if name in lacks and name not in silent]
+    foreign = {"service_tier": request.service_tier, "metadata": request.metadata, "modalities": request.modalities}
+    dropped += [name for name, value in foreign.items() if value and not own]
+    return {name: value for name, value in asked.items() if name not in lacks}
+
+
+def _derived_key(request: ir.Request) -> str | None:
+    """A cache key for clients whose format has none: the same for every turn of a conversation."""
+    if request.protocol in _OPENAI_PROTOCOLS or not request.user:
+        return None
+    tools = "\x00".join(tool.name for tool in request.tools if isinstance(tool, ir.Tool))
+    return digest(f"{request.user}\x00{tools}")
+
+
+def _extras(request: ir.Request, target: Target, dropped: list[str]) -> dict[str, object]:
+    """The client's own unknown fields, when it speaks this format; what only another format knows is reported."""
+    lacks = quirks_.of(target).unsupported
+    fields: dict[str, object] = {}
+    for name, raw in request.extras.items():
+        if name.startswith("__") or name == "stream_options":
+            continue
+        templated = name == "chat_template_kwargs" and quirks_.of(target).thinking_style == "template"
+        if templated or (request.protocol == wire.NAME and name not in lacks):
+            fields[name] = raw
+        else:
+            dropped.append(name)
+    return fields
+
+
+def _streaming(request: ir.Request, target: Target) -> dict[str, object]:
+    if not request.stream:
+        return {}
+    if not quirks_.of(target).stream_usage:
+        return {"stream": True}
+    options: dict[str, object] = {"include_usage": True}
+    asked = request.extras.get("stream_options")
+    if asked is not None and request.protocol == wire.NAME:
+        found = msgspec.json.decode(asked, type=wire.StreamOptions, strict=False)
+        if found.include_obfuscation is not None:
+            options["include_obfuscation"] = found.include_obfuscation
+    return {"stream": True, "stream_options": options}

@@ -1,0 +1,214 @@
+"""Tools and tool choice as a server takes them.
+
+Rules. Names are the wire names of `translators.tools`. A schema stays raw bytes unless the server would refuse it.
+Tools that the vendor runs: this format's own go out as they came; foreign ones are refused, except those that a
+Responses client sends with every request (Codex), which are dropped and reported unless a call is demanded of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from llm_mux import ir
+from llm_mux.errors import refused
+from llm_mux.translators.base import Target
+from llm_mux.translators.openai_chat import models, wire
+from llm_mux.translators.openai_chat import quirks as quirks_
+from llm_mux.translators.tools import Names, lower
+from llm_mux.wire import jsonx, schema
+
+
+class FunctionOut(Struct, frozen=True, omit_defaults=True):
+    name: str
+    description: str | UnsetType = UNSET
+    parameters: Raw | UnsetType = UNSET
+    strict: bool | UnsetType = UNSET
+
+
+class CustomOut(Struct, frozen=True, omit_defaults=True):
+    name: str
+    description: str | UnsetType = UNSET
+    format: Raw | UnsetType = UNSET
+
+
+class ToolOut(Struct, frozen=True, omit_defaults=True):
+    type: str | UnsetType = UNSET
+    function: FunctionOut | UnsetType = UNSET
+    custom: CustomOut | UnsetType = UNSET
+    cache_control: dict[str, str] | UnsetType = UNSET
+
+
+def encode(request: ir.Request, target: Target, names: Names, dropped: list[str]) -> dict[str, object]:
+    """`tools`, `tool_choice`, `parallel_tool_calls` and `web_search_options`, as far as there is anything to say."""
+    quirks = quirks_.of(target)
+    tools, fields = _tools(request, target, names, dropped)
+    if not tools:
+        return fields
+    choice = request.tool_choice
+    if choice is not None and choice.names and choice.mode != "tool" and not quirks.allowed_tools:
+        wanted = {names.wire(name) for name in choice.names}
+        tools = [tool for tool in tools if _name(tool) in wanted] or tools
+    fields["tools"] = tools
+    if choice is not None:
+        fields |= _choice(choice, {_name(tool) for tool in tools}, target, names, dropped)
+    if request.parallel_tool_calls is not None:
+        if quirks.parallel_switch:
+            fields["parallel_tool_calls"] = request.parallel_tool_calls
+        else:
+            dropped.append("parallel_tool_calls")
+    return fields
+
+
+def _name(tool: ToolOut | Raw) -> str:
+    if isinstance(tool, Raw):
+        return ""
+    if tool.function is not UNSET:
+        return tool.function.name
+    return tool.custom.name if tool.custom is not UNSET else ""
+
+
+def _tools(
+    request: ir.Request, target: Target, names: Names, dropped: list[str]
+) -> tuple[list[ToolOut | Raw], dict[str, object]]:
+    quirks = quirks_.of(target)
+    out: list[ToolOut | Raw] = []
+    fields: dict[str, object] = {}
+    plain = iter(lower(request, names))
+    for tool in request.tools:
+        if isinstance(tool, ir.HostedTool):
+            kept = _hosted(tool, request, target, dropped)
+            if isinstance(kept, dict):
+                fields |= kept
+            elif kept is not None:
+                out.append(kept)
+            continue
+        lowered = next(plain)
+        if tool.free_text and quirks.custom_tools and not tool.namespace:
+            out.append(_custom(tool, lowered.name))
+        else:
+            out.append(_function(lowered, request.protocol, quirks, dropped))
+    return out, fields
+
+
+def _function(tool: ir.Tool, protocol: str, quirks: quirks_.Quirks, dropped: list[str]) -> ToolOut:
+    strict: bool | UnsetType = UNSET
+    if tool.strict is not None:
+        # Another vendor's strict subset is not OpenAI's: a schema that is fine there is a 400 here.
+        if quirks.strict_tools and protocol.startswith("openai"):
+            strict = tool.strict
+        elif tool.strict and "tools.strict" not in dropped:
+            dropped.append("tools.strict")
+    function = FunctionOut(tool.name, tool.description or UNSET, parameters(tool.schema), strict)
+    return ToolOut("function", function, cache_control=_cache(tool.cache, quirks))
+
+
+def _cache(cache: ir.Cache | None, quirks: quirks_.Quirks) -> dict[str, str] | UnsetType:
+    if cache is None or not quirks.cache_control_parts:
+        return UNSET
+    return {"type": "ephemeral", "ttl": cache.ttl} if cache.ttl in ("5m", "1h") else {"type": "ephemeral"}
+
+
+class _Shape(Struct):
+    """As much of a schema as says whether it is an object schema."""
+
+    type: Raw | UnsetType = UNSET
+    properties: dict[str, Raw] | UnsetType = UNSET
+    anyOf: Raw | UnsetType = UNSET
+    oneOf: Raw | UnsetType = UNSET
+    allOf: Raw | UnsetType = UNSET
+
+
+_shape: msgspec.json.Decoder[_Shape] = msgspec.json.Decoder(_Shape)
+
+
+def parameters(raw: Raw | None) -> Raw | UnsetType:
+    """A schema's own bytes if it is an object schema, else the schema made one; none at all means no arguments."""
+    if raw is None:
+        return UNSET
+    try:
+        shape = _shape.decode(raw)
+    except msgspec.ValidationError:
+        shape = _Shape()
+    plain = shape.anyOf is UNSET and shape.oneOf is UNSET and shape.allOf is UNSET
+    if plain and isinstance(shape.type, Raw) and bytes(shape.type) == b'"object"' and shape.properties is not UNSET:
+        return raw
+    return Raw(jsonx.encode(schema.ensure_object(msgspec.json.decode(raw))))
+
+
+def _custom(tool: ir.Tool, name: str) -> ToolOut:
+    form = UNSET if tool.custom is None else _nested(tool.custom)
+    return ToolOut("custom", custom=CustomOut(name, tool.description or UNSET, form))
+
+
+class _Grammar(Struct):
+    type: str = ""
+    syntax: str | None = None
+    definition: str | None = None
+
+
+def _nested(form: Raw) -> Raw:
+    """A free-text tool's format in chat's form: Responses has the grammar's fields one level higher."""
+    try:
+        flat = msgspec.json.decode(form, type=_Grammar)
+    except msgspec.ValidationError:
+        return form
+    if flat.type != "grammar" or flat.definition is None:
+        return form
+    grammar = {"syntax": flat.syntax or "lark", "definition": flat.definition}
+    return Raw(msgspec.json.encode({"type": "grammar", "grammar": grammar}))
+
+
+def _hosted(
+    tool: ir.HostedTool, request: ir.Request, target: Target, dropped: list[str]
+) -> Raw | dict[str, object] | None:
+    official = quirks_.of(target).openai_models
+    if tool.native.owner == wire.NAME:
+        top = jsonx.top(bytes(tool.native.data))
+        options = top.get("web_search_options")
+        if options is None:
+            return tool.native.data
+        if not official or models.searches(target.model):
+            return {"web_search_options": options}
+    elif tool.kind == "web_search" and official and models.searches(target.model):
+        return {"web_search_options": {}}
+    if not _may_go_missing(tool, request):
+        raise refused(f"The provider-run tool {tool.kind}", target.title, param="tools")
+    dropped.append(f"tools.{tool.kind}")
+    return None
+
+
+def _may_go_missing(tool: ir.HostedTool, request: ir.Request) -> bool:
+    choice = request.tool_choice
+    named = choice is not None and choice.mode == "tool" and {tool.kind, tool.name} & set(choice.names)
+    others = any(isinstance(other, ir.Tool) for other in request.tools)
+    return request.protocol == "openai_responses" and others and not named
+
+
+def _choice(
+    choice: ir.ToolChoice, known: Collection[str], target: Target, names: Names, dropped: list[str]
+) -> dict[str, object]:
+    quirks = quirks_.of(target)
+    wanted = [name for name in (names.wire(name) for name in choice.names) if name in known]
+    if not quirks.forced_tools and choice.mode in ("any", "tool"):
+        dropped.append("tool_choice")
+        return {"tool_choice": "auto"}
+    if choice.mode == "tool" and wanted:
+        return {"tool_choice": _entry(wanted[0], names, quirks)}
+    word = {"any": "required", "tool": "required", "auto": "auto", "none": "none"}[choice.mode]
+    if wanted and choice.mode in ("auto", "any") and quirks.allowed_tools:
+        entries = [_entry(name, names, quirks) for name in wanted]
+        return {"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": word, "tools": entries}}}
+    return {"tool_choice": word}
+
+
+def _entry(name: str, names: Names, quirks: quirks_.Quirks) -> dict[str, object]:
+    client = names.to_client.get(name)
+    kind = (
+        "custom"
+        if client is not None and client.free_text and quirks.custom_tools and not client.namespace
+        else "function"
+    )
+    return {"type": kind, kind: {"name": name}}

@@ -1,0 +1,242 @@
+"""A conversation as chat messages for a server.
+
+Rules. The history is tidied first, so results follow their calls directly and in order. A tool message holds text
+only: images and files of results follow in a user message after all tool messages of the turn. Assistant turns hold
+text, calls and, where the server wants it back, its own reasoning; nobody else's reasoning is ever written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from llm_mux import ir
+from llm_mux.errors import refused
+from llm_mux.translators import history
+from llm_mux.translators.base import Target, usable
+from llm_mux.translators.ids import digest, legal
+from llm_mux.translators.openai_chat import models, reasoning, wire
+from llm_mux.translators.openai_chat import parts as parts_
+from llm_mux.translators.openai_chat import quirks as quirks_
+from llm_mux.translators.openai_chat.parts import PartOut, RefusalOut, TextOut
+from llm_mux.translators.tools import Names, lower_call
+from llm_mux.wire import jsonx
+
+# What Gemini's layer takes in place of a signature that was lost.
+SKIP_SIGNATURE = {"google": {"thought_signature": "skip_thought_signature_validator"}}
+
+
+class CallOut(Struct, frozen=True, omit_defaults=True):
+    id: str
+    type: str | UnsetType = UNSET
+    function: dict[str, str] | UnsetType = UNSET
+    custom: dict[str, str] | UnsetType = UNSET
+    extra_content: dict[str, dict[str, str]] | UnsetType = UNSET
+
+
+class MessageOut(Struct, frozen=True, omit_defaults=True):
+    role: str
+    content: str | Sequence[PartOut] | UnsetType | None = UNSET
+    name: str | UnsetType = UNSET
+    reasoning_content: str | UnsetType = UNSET
+    reasoning: str | UnsetType = UNSET
+    reasoning_details: Raw | UnsetType = UNSET
+    tool_calls: Sequence[CallOut] | UnsetType = UNSET
+    tool_call_id: str | UnsetType = UNSET
+    prefix: bool | UnsetType = UNSET
+    partial: bool | UnsetType = UNSET
+
+
+def encode(request: ir.Request, target: Target, names: Names, dropped: list[str]) -> list[MessageOut]:
+    """The messages of `request`."""
+    quirks = quirks_.of(target)
+    messages = history.tidy(request.messages)
+    if quirks.single_system:
+        messages = _one_system(messages)
+    return list(_Writer(messages, target, names, dropped).write())
+
+
+def _one_system(messages: Sequence[ir.Message]) -> tuple[ir.Message, ...]:
+    system, rest = history.system_slot(messages)
+    late = history.fold_late_system(rest)
+    return (ir.Message("system", system), *late) if system else tuple(late)
+
+
+class _Writer:
+    def __init__(self, messages: Sequence[ir.Message], target: Target, names: Names, dropped: list[str]) -> None:
+        self._messages = messages
+        self._target = target
+        self._quirks = quirks_.of(target)
+        self._names = names
+        self._dropped = dropped
+        breakpoints = self._quirks.cache_breakpoints and models.takes_breakpoints(target.model)
+        # Three, since the automatic one counts as the fourth.
+        self._marks = parts_.Marks(target, messages, 3 if breakpoints else 0)
+        self._reasoning = reasoning.History(target)
+
+    def write(self) -> Iterator[MessageOut]:
+        for message in self._messages:
+            if message.role == "assistant":
+                yield self._assistant(message)
+            elif message.role == "user":
+                yield from self._user(message)
+            else:
+                yield from self._system(message)
+
+    def _name(self, message: ir.Message) -> str | UnsetType:
+        if not message.name:
+            return UNSET
+        if "name" in self._quirks.unsupported:
+            self._drop("messages.name")
+            return UNSET
+        return message.name
+
+    def _drop(self, what: str) -> None:
+        if what not in self._dropped:
+            self._dropped.append(what)
+
+    def _system(self, message: ir.Message) -> Iterator[MessageOut]:
+        role = message.role if self._quirks.developer_role else "system"
+        content = self._content(message.parts, separator="\n\n")
+        if content:
+            yield MessageOut(role, content, self._name(message))
+
+    def _user(self, message: ir.Message) -> Iterator[MessageOut]:
+        results = [part for part in message.parts if isinstance(part, ir.ToolResult)]
+        media: list[ir.Part] = []
+        for result in results:
+            found = history.result_media(result)
+            yield self._result(result, found)
+            if found:
+                media += [ir.Text(f"Attached to the result of tool call {self._id(result.call_id)}:"), *found]
+        rest = [part for part in message.parts if not isinstance(part, ir.ToolResult)]
+        content = self._content([*media, *rest], separator="\n\n")
+        if content:
+            yield MessageOut("user", content, self._name(message))
+
+    def _result(self, result: ir.ToolResult, media: Sequence[ir.Part]) -> MessageOut:
+        text = history.result_text(result)
+        for part in result.content:
+            if isinstance(part, ir.Opaque) and not part.hint:
+                if not part.text:
+                    raise refused(f"A tool result part of type {part.label}", self._target.title, param="messages")
+                text = f"{text}\n{part.text}" if text else part.text
+        if media:
+            kind = "image" if all(isinstance(part, ir.Image) for part in media) else "file"
+            note = f"(The {kind} of this result follows in the next user message.)"
+            text = f"{text}\n{note}" if text else note
+        return MessageOut("tool", text, tool_call_id=self._id(result.call_id))
+
+    def _id(self, call_id: str) -> str:
+        limit = self._quirks.tool_id_limit
+        if limit >= 29:
+            return legal(call_id, limit)
+        fits = len(call_id) == limit and call_id.isalnum() and call_id.isascii()
+        return call_id if fits else digest(call_id)[:limit]
+
+    def _content(self, parts: Sequence[ir.Part], separator: str) -> str | list[PartOut]:
+        """A string when that says it all, else a list; "" when there is nothing."""
+        out = parts_.encode_parts(parts, self._target, self._marks)
+        texts = [part for part in out if type(part) is TextOut]
+        plain = len(texts) == len(out)
+        if plain and self._quirks.flatten_content:
+            return separator.join(part.text for part in texts)
+        if plain and len(texts) <= 1:
+            marked = any(part.prompt_cache_breakpoint or part.cache_control for part in texts)
+            return out if marked else "".join(part.text for part in texts)
+        return out
+
+    def _assistant(self, message: ir.Message) -> MessageOut:
+        back = self._reasoning.next(message.parts)
+        calls = self._calls([part for part in message.parts if isinstance(part, ir.ToolCall)])
+        content = self._said(message.parts)
+        if not content:
+            bare = bool(calls) and self._quirks.content_null_ok and back.text is None
+            content = None if bare else ""
+        text: str | UnsetType = UNSET if back.text is None else back.text
+        old_name = self._quirks.reasoning_field == "reasoning_content"
+        flags = self._continued(message)
+        return MessageOut(
+            "assistant",
+            content,
+            self._name(message),
+            reasoning_content=text if old_name else UNSET,
+            reasoning=UNSET if old_name else text,
+            reasoning_details=back.details or UNSET,
+            tool_calls=calls or UNSET,
+            prefix=flags.get("prefix", UNSET),
+            partial=flags.get("partial", UNSET),
+        )
+
+    def _continued(self, message: ir.Message) -> dict[str, bool]:
+        if message.native is None or not usable(message.native, wire.NAME, self._target.model):
+            return {}
+        return msgspec.json.decode(message.native.data, type=dict[str, bool])
+
+    def _said(self, parts: Sequence[ir.Part]) -> str | list[PartOut] | None:
+        """The assistant's own words: text as one string, a refusal in its own part where the server has one."""
+        text = "".join(self._words(parts))
+        refusal = "".join(part.text for part in parts if isinstance(part, ir.Refusal))
+        own = [
+            p.native.data for p in parts if isinstance(p, ir.Opaque) and usable(p.native, wire.NAME, self._target.model)
+        ]
+        if own:
+            return [*own, TextOut(text)] if text else list(own)
+        if refusal and self._quirks.refusals:
+            spoken: list[PartOut] = [TextOut(text)] if text else []
+            return [*spoken, RefusalOut(refusal)]
+        return text + refusal
+
+    def _words(self, parts: Sequence[ir.Part]) -> Iterator[str]:
+        for part in parts:
+            match part:
+                case ir.Text(text=text):
+                    yield text
+                case ir.Image():
+                    yield parts_.OMITTED
+                case ir.Document() | ir.Audio() | ir.Video():
+                    yield "[file omitted]"
+                case ir.Opaque(native=native, text=text, hint=False) if not usable(
+                    native, wire.NAME, self._target.model
+                ):
+                    yield text
+                case _:
+                    pass
+
+    def _calls(self, calls: Sequence[ir.ToolCall]) -> list[CallOut]:
+        out = [self._call(call) for call in calls]
+        unsigned = self._quirks.extra_content_signatures and out and out[0].extra_content is UNSET
+        if unsigned and ir.family(self._target.model) == "gemini":
+            out[0] = msgspec.structs.replace(out[0], extra_content=SKIP_SIGNATURE)
+        return out
+
+    def _call(self, call: ir.ToolCall) -> CallOut:
+        if call.custom and self._quirks.custom_tools and not call.namespace:
+            custom = {"name": self._names.wire(call.name), "input": call.arguments}
+            return CallOut(self._id(call.id), "custom", custom=custom)
+        low = lower_call(call, self._names)
+        function = {"name": low.name, "arguments": _arguments(low.arguments)}
+        return CallOut(self._id(call.id), "function", function, extra_content=self._signature(call))
+
+    def _signature(self, call: ir.ToolCall) -> dict[str, dict[str, str]] | UnsetType:
+        if not self._quirks.extra_content_signatures or call.native is None:
+            return UNSET
+        if not usable(call.native, reasoning.GEMINI, self._target.model):
+            return UNSET
+        return reasoning.google(call.native) or UNSET
+
+
+_valid: msgspec.json.Decoder[Raw] = msgspec.json.Decoder(Raw)
+
+
+def _arguments(text: str) -> str:
+    """Arguments as servers that parse them expect: nothing is `{}`, and what is not JSON is wrapped, never lost."""
+    if not text.strip():
+        return "{}"
+    try:
+        _valid.decode(text)
+    except msgspec.DecodeError:
+        return bytes(jsonx.object_arguments(text)).decode()
+    return text
