@@ -22,7 +22,7 @@ def make(upstream: str) -> web.Application:
             await response.write_eof()
             return response
 
-    async def life(app: web.Application):  # noqa: ANN202
+    async def life(app: web.Application):
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
             app[SESSION] = session
             yield

@@ -1,0 +1,112 @@
+"""The processes of a benchmark run: the mock and the load share one core, each server under test has the other."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+
+import psutil
+import yaml
+
+HERE = pathlib.Path(__file__).resolve().parent
+TESTED, OTHERS = ([1], [0]) if (os.cpu_count() or 1) > 1 else ([0], [0])
+
+
+class Running:
+    """A started process."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self._handle = psutil.Process(process.pid)
+
+    def rss(self) -> float:
+        return self._handle.memory_info().rss / 1e6
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def _start(arguments: list[str], cores: list[int], env: dict[str, str], ready: str) -> Running:
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env)
+    psutil.Process(process.pid).cpu_affinity(cores)
+    assert process.stdout is not None
+    while ready not in (line := process.stdout.readline()):
+        if not line:
+            raise RuntimeError(f"{arguments} ended before it was ready")
+    return Running(process)
+
+
+def _environment(home: pathlib.Path) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "HOME") if name in os.environ}
+    return {**kept, "LLM_MUX_HOME": str(home), "LLM_MUX_KEYRING": "file", "PYTHONUNBUFFERED": "1"}
+
+
+def _config(home: pathlib.Path, mock: int, key: str) -> pathlib.Path:
+    home.mkdir(parents=True, exist_ok=True)
+    base = f"http://127.0.0.1:{mock}"
+    providers = [
+        {"id": "same", "type": "openai-compatible", "base-url": f"{base}/v1", "models": ["bench"]},
+        {"id": "other", "type": "anthropic-compatible", "base-url": base, "models": ["bench-other"], "api-key": "k"},
+    ]
+    path = home / "config.yaml"
+    path.write_text(yaml.safe_dump({"port": 0, "discover": False, "api-keys": [key], "providers": providers}))
+    return path
+
+
+@contextlib.contextmanager
+def everything(folder: pathlib.Path, key: str) -> Iterator[tuple[dict[str, int], Running]]:
+    """All processes of a run: the port of each way, and the daemon for a look at its memory."""
+    os.sched_setaffinity(0, OTHERS)
+    env, started = _environment(folder / "home"), []
+    mock, floor, mux = free_port(), free_port(), free_port()
+    try:
+        started.append(_start([sys.executable, str(HERE / "mock_upstream.py"), str(mock)], OTHERS, env, "mock on"))
+        relay = [sys.executable, str(HERE / "floor.py"), str(floor), f"http://127.0.0.1:{mock}"]
+        started.append(_start(relay, TESTED, env, "floor ready"))
+        config = _config(folder / "home", mock, key)
+        serve = [sys.executable, "-m", "llm_mux", "--config", str(config), "serve", "--port", str(mux)]
+        daemon = _start(serve, TESTED, env, "listening on")
+        started.append(daemon)
+        yield {"direct": mock, "floor": floor, "splice": mux, "translate": mux}, daemon
+    finally:
+        for running in reversed(started):
+            running.process.terminate()
+            running.process.wait()
+            assert running.process.stdout is not None
+            running.process.stdout.close()
+
+
+def start_times(folder: pathlib.Path) -> dict[str, float]:
+    """Seconds: process start to the first 200, and `llm-mux --version`; the best of five."""
+    firsts, versions = [], []
+    env = _environment(folder / "start")
+    for _ in range(5):
+        port, began = free_port(), time.perf_counter()
+        serve = [sys.executable, "-m", "llm_mux", "serve", "--port", str(port)]
+        with subprocess.Popen(serve, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env) as process:
+            while not _alive(port):
+                time.sleep(0.005)
+            firsts.append(time.perf_counter() - began)
+            process.terminate()
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "llm_mux", "--version"], env=env, check=True, capture_output=True)
+        versions.append(time.perf_counter() - began)
+    return {"start to the first 200": min(firsts), "llm-mux --version": min(versions)}
+
+
+def _alive(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
