@@ -39,10 +39,10 @@ class Upstream:
 
 
 UPSTREAMS = (
-    Upstream("openai-chat", "openai-compatible", "gpt-5-mini", "/v1"),
-    Upstream("openai-responses", "openai-compatible", "gpt-5", "/v1"),
-    Upstream("anthropic", "anthropic-compatible", "claude-haiku-4-5"),
-    Upstream("gemini", "gemini-compatible", "gemini-2.5-flash"),
+    Upstream("openai-chat", "openai", "gpt-5-mini", "/v1"),
+    Upstream("openai-responses", "openai", "gpt-5", "/v1"),
+    Upstream("anthropic", "anthropic", "claude-haiku-4-5"),
+    Upstream("gemini", "gemini", "gemini-2.5-flash"),
     Upstream(
         "ollama",
         "ollama",
