@@ -46,7 +46,8 @@ async def _ladder(gateway: Gateway, ask: Ask, request: ir.EmbedRequest, outcome:
         try:
             response = await _once(gateway, ask, candidate, request)
         except MuxError as error:
-            gateway.blame(candidate.account, candidate.route.model, error)
+            if error.kind is not Kind.UPSTREAM_MODEL:
+                gateway.blame(candidate.account, candidate.route.model, error)
             if not error.policy.try_next and error.kind is not Kind.NO_TARGET:
                 raise
             last = error

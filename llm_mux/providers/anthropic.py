@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from llm_mux.errors import Kind
 from llm_mux.providers.base import Endpoint, Provider, x_api_key
+from llm_mux.providers.faults import Fault, table
 
 PROVIDER = Provider(
     name="anthropic",
@@ -21,4 +23,9 @@ PROVIDER = Provider(
     key_url="https://console.anthropic.com/settings/keys",
     allows="API keys may be used with any client. Subscription tokens are reserved for Anthropic's own clients.",
     forwards=("anthropic-version", "anthropic-beta", "anthropic-workspace-id", "anthropic-user-profile-id"),
+    # Both are 400 there, although nothing is wrong with the request.
+    classify=table(
+        Fault(400, "credit balance is too low", Kind.QUOTA),
+        Fault(400, "reached your specified api usage limits", Kind.QUOTA),
+    ),
 )

@@ -1,15 +1,17 @@
 """What a provider is: a frozen record of facts, with plain functions only where a fact will not do.
 
 Rule: a provider knows nothing of who is calling and imports no other provider. `base_url` follows the vendor's SDK:
-OpenAI-like ones end in their version segment, Anthropic, Gemini and Ollama ones carry none; `join` forgives both.
+OpenAI-like ones end in their version segment, Anthropic, Gemini and Ollama ones carry none; `placement` and `join`
+forgive both.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from llm_mux.errors import MuxError
 from llm_mux.translators.base import ModelInfo
@@ -36,48 +38,7 @@ class Endpoint:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Provider:
-    """Facts about one vendor or server.
-
-    `env`: environment variables that may hold the key. `models_path` is asked with the translator `models_translator`;
-    `models` is what is known without asking. `owns`: beginnings of model ids that are surely this provider's.
-    `options`: names that the config entry's `options` must or may give, with defaults (None: required).
-    `forwards`: headers of a client of the same format that go on. `vendor`: the registered name, when `name` is an id.
-    `picks(model, endpoints)` narrows the generate endpoints for a model; `classify(error, headers)` refines an error.
-    """
-
-    name: str
-    title: str
-    base_url: str
-    endpoints: tuple[Endpoint, ...]
-    env: tuple[str, ...] = ()
-    auth: Auth = field(default=lambda key: {"authorization": f"Bearer {key}"})
-    headers: Mapping[str, str] = field(default_factory=dict)
-    query: Mapping[str, str] = field(default_factory=dict)
-    models_path: str | None = "/models"
-    models_translator: str = "openai_chat"
-    models: tuple[ModelInfo, ...] = ()
-    owns: tuple[str, ...] = ()
-    options: Mapping[str, str | None] = field(default_factory=dict)
-    keyless: bool = False
-    key_url: str = ""
-    allows: str = ""
-    forwards: tuple[str, ...] = ()
-    vendor: str = ""
-    picks: Callable[[str, tuple[Endpoint, ...]], tuple[Endpoint, ...]] | None = None
-    classify: Callable[[MuxError, Mapping[str, str]], MuxError] | None = None
-
-    def endpoint_for(self, model: str, protocol: str, operation: Operation) -> Endpoint | None:
-        """The endpoint for an operation on a model: the client's own format if the provider speaks it, else its first.
-
-        None when the provider has no such operation.
-        """
-        able = tuple(e for e in self.endpoints if e.operation == operation)
-        if self.picks is not None and operation == "generate":
-            able = self.picks(model, able)
-        same = [e for e in able if e.translator == protocol]
-        return same[0] if same else (able[0] if able else None)
+Endpoints = tuple[Endpoint, ...]
 
 
 def bearer(key: str) -> Mapping[str, str]:
@@ -97,25 +58,82 @@ def api_key_header(key: str) -> Mapping[str, str]:
     return {"api-key": key}
 
 
-def no_auth(key: str) -> Mapping[str, str]:
-    """Servers that take no key still get one as a bearer when the user gave one."""
-    return bearer(key) if key else {}
+def if_given(auth: Auth) -> Auth:
+    """For servers that need no key: `auth` when the user gave one, else nothing."""
+    return lambda key: auth(key) if key else {}
 
 
-_VERSIONS = ("/v1", "/v1beta", "/v1beta1", "/v1alpha", "/v2", "/v3", "/v4")
+no_auth = if_given(bearer)
 
 
-def join(base_url: str, path: str, *, version: str | None = None) -> str:
-    """`base_url` and `path` as one URL. `version` ("/v1") is put between when the base is a bare host; a doubled
-    version segment counts once, and a full endpoint path that was pasted as the base is cut back."""
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Facts about one vendor or server.
+
+    `root`: the path that a bare host is completed with, where `base_url` cannot say it. `env`: environment variables
+    that may hold the key, `env_url` the base URL; the first that is set counts. `models_path` is asked with the
+    translator `models_translator`; `models` is what is known without asking. `check_path` is asked when a key is
+    tried, where the list is open to everybody or not of use. `owns`: beginnings of model ids that are surely this
+    provider's. `options`: names that the config entry's `options` must or may give, with defaults (None: required).
+    `keyless`: works without a key. `forwards`: headers of a client of the same format that go on. `vendor`: the
+    registered name, when `name` is an id. `picks(model, endpoints, body)` narrows the generate endpoints for a model
+    and the client's body (b"" when unknown), best first; `classify(error, headers)` refines an error;
+    `adjust(provider, options)` is the record as the config entry's options change it.
+    """
+
+    name: str
+    title: str
+    base_url: str
+    endpoints: Endpoints
+    root: str = ""
+    env: tuple[str, ...] = ()
+    env_url: tuple[str, ...] = ()
+    auth: Auth = bearer
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    models_path: str | None = "/models"
+    models_translator: str = "openai_chat"
+    models: tuple[ModelInfo, ...] = ()
+    check_path: str | None = None
+    owns: tuple[str, ...] = ()
+    options: Mapping[str, str | None] = field(default_factory=dict)
+    keyless: bool = False
+    key_url: str = ""
+    allows: str = ""
+    forwards: tuple[str, ...] = ()
+    vendor: str = ""
+    picks: Callable[[str, Endpoints, bytes], Endpoints] | None = None
+    classify: Callable[[MuxError, Mapping[str, str]], MuxError] | None = None
+    adjust: Callable[[Provider, Mapping[str, str]], Provider] | None = None
+
+    def endpoint_for(self, model: str, protocol: str, operation: Operation, body: bytes = b"") -> Endpoint | None:
+        """The endpoint for an operation on a model: the client's own format if the provider speaks it, else its first.
+
+        None when the provider has no such operation. `body` is the client's, for what depends on it.
+        """
+        able = tuple(e for e in self.endpoints if e.operation == operation)
+        if self.picks is not None and operation == "generate":
+            able = self.picks(model, able, body)
+        return next((e for e in able if e.translator == protocol), able[0] if able else None)
+
+    def refined(self, error: MuxError, headers: Mapping[str, str]) -> MuxError:
+        """What this vendor means by an error that the translator has read. `headers` are lower case."""
+        return self.classify(error, headers) if self.classify is not None else error
+
+
+VERSION = re.compile(r"v\d+(?:alpha|beta)?\d*")
+
+
+def join(base_url: str, path: str) -> str:
+    """`base_url` and `path` as one URL. A version that both carry counts once, and the base's is the user's wish; a
+    full endpoint path that was pasted as the base is not repeated."""
     base = base_url.rstrip("/")
-    if base.endswith(path.split("{", 1)[0].rstrip("/")) and "{" not in path:
-        return base
-    if version and not urlsplit(base).path:
-        base += version
-    for segment in _VERSIONS:
-        if base.endswith(segment) and path.startswith(segment + "/"):
-            return base + path[len(segment) :]
+    bare = path.partition("?")[0]
+    if bare and base.endswith(bare):
+        return base + path[len(bare) :]
+    first = path[1:].partition("/")[0]
+    if VERSION.fullmatch(first) and VERSION.fullmatch(base.rpartition("/")[2]):
+        return base + path[1 + len(first) :]
     return base + path
 
 

@@ -19,7 +19,7 @@ class Account:
     """`provider` is already the configured one (its id, base URL and formats). `key` "" where none is needed.
 
     `rests` maps a model id (or "" for all) to the time until which it is not asked; `failures` counts refusals in
-    a row. `refuses` remembers the top-level parameters that a model answered 400 to.
+    a row; `reasons` says why it rests. `refuses` remembers the top-level parameters that a model answered 400 to.
     """
 
     provider: Provider
@@ -31,6 +31,7 @@ class Account:
     options: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     rests: dict[str, float] = field(default_factory=dict)
+    reasons: dict[str, Kind] = field(default_factory=dict)
     failures: dict[str, int] = field(default_factory=dict)
     refuses: dict[str, frozenset[str]] = field(default_factory=dict)
     last_error: str | None = None
@@ -44,6 +45,10 @@ class Account:
         """When `model` may be asked again here; 0 when it may be now."""
         return max(self.rests.get("", 0.0), self.rests.get(model, 0.0)) if self.rests else 0.0
 
+    def lacks(self, model: str) -> bool:
+        """Whether it rests only because the provider said that it has no such model."""
+        return self.reasons.get(model) is Kind.UPSTREAM_MODEL and "" not in self.rests
+
     def failed(self, model: str, error: MuxError, now: float) -> None:
         """Takes note of a failure that was this account's: rests as the error table and the provider's hint say."""
         policy = error.policy
@@ -55,6 +60,7 @@ class Account:
         rest = error.retry_after if error.retry_after is not None else min(rest, 1800)
         scope = "" if error.kind in (Kind.UPSTREAM_AUTH, Kind.UPSTREAM_FORBIDDEN) else model
         self.rests[scope] = now + rest
+        self.reasons[scope] = error.kind
 
     def succeeded(self, model: str) -> None:
         """A good answer ends every rest of this account and model."""

@@ -30,16 +30,21 @@ def order(routes: Sequence[Route], accounts: Sequence[Account], conversation: st
     Routes keep their order (the configuration's); within a route higher priority goes first, then the rendezvous score.
     """
     able: list[Candidate] = []
+    lacking: list[Candidate] = []
     resting: list[float] = []
     for route in routes:
         mine = [a for a in accounts if a.provider.name == route.provider and route.account in (None, a.label)]
         ready = [a for a in mine if a.rest_until(route.model) <= now]
-        resting.extend(a.rest_until(route.model) - now for a in mine if a not in ready)
+        for account in mine:
+            if account not in ready:
+                resting.append(account.rest_until(route.model) - now)
+                lacking.extend([Candidate(account, route)] if account.lacks(route.model) else [])
         if len(ready) > 1:
             ready.sort(key=lambda a: (-a.priority, -score(a, conversation)))
         able.extend(Candidate(account, route) for account in ready)
-    if able:
-        return able
+    if able or lacking:
+        # Those that said "no such model" are better asked again than waited for: their own words reach the client.
+        return able or lacking
     raise none_ready(routes, resting)
 
 

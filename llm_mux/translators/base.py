@@ -181,7 +181,10 @@ class FrameDecoder:
     def finish(self) -> list[ir.Event]:
         events = self._events(self.splitter.finish())
         if not self.over:
-            events.extend(self._guard(self.closed))
+            try:
+                events += self.closed()
+            except (jsonx.Malformed, MuxError) as error:
+                events.append(_failed(error))
             self.over = True
         return events
 
@@ -190,18 +193,19 @@ class FrameDecoder:
         for frame in frames:
             if self.over:
                 break
-            events.extend(self._guard(lambda frame=frame: self.frame(frame)))  # type: ignore[misc]  # bound per turn
+            try:
+                events += self.frame(frame)
+            except (jsonx.Malformed, MuxError) as error:
+                events.append(_failed(error))
             if events and isinstance(events[-1], ir.Done | ir.Failed):
                 self.over = True
         return events
 
-    def _guard(self, step: Callable[[], list[ir.Event]]) -> list[ir.Event]:
-        try:
-            return step()
-        except jsonx.Malformed as error:
-            return [ir.Failed(nonsense(f"a stream record that cannot be read ({error})"))]
-        except MuxError as error:
-            return [ir.Failed(error)]
+
+def _failed(error: jsonx.Malformed | MuxError) -> ir.Failed:
+    if isinstance(error, MuxError):
+        return ir.Failed(error)
+    return ir.Failed(nonsense(f"a stream record that cannot be read ({error})"))
 
 
 def cut_short() -> MuxError:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import msgspec
+from msgspec import Raw
 
 from llm_mux import ir
 from llm_mux.translators.ids import digest
@@ -28,12 +29,28 @@ def alternate(messages: Sequence[ir.Message]) -> tuple[ir.Message, ...]:
     return tuple(_merged(messages, strictly=True))
 
 
-def system_slot(messages: Sequence[ir.Message]) -> tuple[tuple[ir.Part, ...], tuple[ir.Message, ...]]:
-    """The parts of the leading system and developer messages, and the conversation after them."""
-    for position, message in enumerate(messages):
-        if message.role not in ("system", "developer"):
-            return tuple(p for m in messages[:position] for p in m.parts), tuple(messages[position:])
-    return tuple(part for message in messages for part in message.parts), ()
+def system_slot(
+    messages: Sequence[ir.Message], *, keep_attribution: bool = False
+) -> tuple[tuple[ir.Part, ...], tuple[ir.Message, ...]]:
+    """The parts of the leading system and developer messages, and the conversation after them.
+
+    `keep_attribution` False leaves out the line by which Claude Code marks its requests to Claude: it means nothing
+    elsewhere and would break the prompt caches of others.
+    """
+    leading = 0
+    while leading < len(messages) and messages[leading].role in ("system", "developer"):
+        leading += 1
+    parts = (part for message in messages[:leading] for part in message.parts)
+    return tuple(p for p in parts if keep_attribution or not is_attribution(p)), tuple(messages[leading:])
+
+
+ATTRIBUTION = ir.Native("anthropic", Raw(b'{"attribution":true}'))
+"""What the decoder of Anthropic's format puts on that line."""
+
+
+def is_attribution(part: ir.Part) -> bool:
+    """Whether `part` is Claude Code's attribution line."""
+    return isinstance(part, ir.Text) and part.native is not None and part.native == ATTRIBUTION
 
 
 def fold_late_system(messages: Sequence[ir.Message]) -> tuple[ir.Message, ...]:
@@ -49,8 +66,12 @@ def _as_user(message: ir.Message) -> ir.Message:
 
 
 def _without_blanks(message: ir.Message) -> ir.Message:
-    parts = tuple(part for part in message.parts if not _blank(part))
-    return message if len(parts) == len(message.parts) else msgspec.structs.replace(message, parts=parts)
+    for part in message.parts:
+        if type(part) is ir.Text and _blank(part):
+            break
+    else:
+        return message
+    return msgspec.structs.replace(message, parts=tuple(part for part in message.parts if not _blank(part)))
 
 
 def _blank(part: ir.Part) -> bool:
@@ -66,7 +87,7 @@ def _merged(messages: Iterable[ir.Message], *, strictly: bool = False) -> list[i
             merged[-1] = msgspec.structs.replace(last, parts=parts)
         else:
             parts = _results_first(message.parts) if message.role == "user" else message.parts
-            merged.append(msgspec.structs.replace(message, parts=parts))
+            merged.append(message if parts is message.parts else msgspec.structs.replace(message, parts=parts))
     return merged
 
 
@@ -74,13 +95,18 @@ def _mergeable(last: ir.Message, message: ir.Message) -> bool:
     return message.role in ("user", "assistant") and (last.name, last.phase) == (message.name, message.phase)
 
 
-def _results_first(parts: Sequence[ir.Part]) -> tuple[ir.Part, ...]:
-    results = tuple(part for part in parts if isinstance(part, ir.ToolResult))
+def _results_first(parts: tuple[ir.Part, ...]) -> tuple[ir.Part, ...]:
+    results = tuple([part for part in parts if isinstance(part, ir.ToolResult)])
+    if not results or parts[: len(results)] == results:
+        return parts
     return results + tuple(part for part in parts if not isinstance(part, ir.ToolResult))
 
 
 def _unique_ids(messages: Sequence[ir.Message]) -> list[ir.Message]:
     """Later calls that reuse an id get a new one, and the results that follow them too."""
+    ids = [part.id for message in messages for part in message.parts if type(part) is ir.ToolCall]
+    if len(set(ids)) == len(ids):
+        return list(messages)
     seen: set[str] = set()
     renamed: dict[str, str] = {}
     out: list[ir.Message] = []
@@ -112,13 +138,16 @@ def _answered(messages: list[ir.Message], complete: bool) -> tuple[ir.Message, .
         if message.role != "assistant":
             out.extend(_kept(_without_orphans(message)))
             continue
-        calls = [part for part in message.parts if isinstance(part, ir.ToolCall)]
+        calls = [part for part in message.parts if type(part) is ir.ToolCall]
         until = position
         while until < len(messages) and messages[until].role != "assistant":
             until += 1
         following = messages[position:until]
         position = until
         out.append(message)
+        if calls and len(following) == 1 and (answered := _in_order(calls, following[0])) is not None:
+            out.append(answered)
+            continue
         if calls and (following or complete or until < len(messages)):
             following = _with_results(calls, following)
         out.extend(kept for m in following for kept in _kept(_without_orphans(m, calls)))
@@ -127,6 +156,19 @@ def _answered(messages: list[ir.Message], complete: bool) -> tuple[ir.Message, .
 
 def _kept(message: ir.Message) -> list[ir.Message]:
     return [message] if message.parts else []
+
+
+def _in_order(calls: Sequence[ir.ToolCall], turn: ir.Message) -> ir.Message | None:
+    """`turn` with names on its results when it answers just these calls in their order; None for anything else."""
+    results: list[ir.Part] = []
+    for part, call in zip(turn.parts, calls, strict=False):
+        if type(part) is not ir.ToolResult or part.call_id != call.id:
+            return None
+        results.append(_result(call, part))
+    rest = turn.parts[len(calls) :]
+    if turn.role != "user" or len(results) < len(calls) or any(type(part) is ir.ToolResult for part in rest):
+        return None
+    return msgspec.structs.replace(turn, parts=(*results, *rest))
 
 
 def _with_results(calls: list[ir.ToolCall], following: list[ir.Message]) -> list[ir.Message]:

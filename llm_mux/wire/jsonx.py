@@ -253,7 +253,8 @@ def object_arguments(text: str) -> Raw:
 
 def _valid(body: bytes) -> bytes | None:
     """`body` if it is JSON, its repaired form if that is, else None."""
-    for candidate in (body, repair(body)):
+    for mended in (bytes, repair):
+        candidate = mended(body)
         try:
             msgspec.json.decode(candidate, type=Raw)
         except (ValueError, RecursionError):

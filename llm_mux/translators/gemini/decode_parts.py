@@ -21,6 +21,14 @@ from llm_mux.translators.base import present
 from llm_mux.translators.gemini import fields, seals, spelling, wire
 from llm_mux.wire import jsonx, media
 
+
+class _PlainOutput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What most tools say: a text and nothing else."""
+
+    output: str
+
+
+_plain_output = msgspec.json.Decoder(_PlainOutput)
 _contents = msgspec.json.Decoder(list[wire.ClientContent], strict=False)
 _ROLES: dict[str, ir.Role] = {
     "user": "user",
@@ -212,6 +220,11 @@ def _output(path: str, response: wire.FunctionResponse) -> tuple[tuple[ir.Part, 
     """What the tool said, whether that is an error, and whether `output` or `error` text says all of it."""
     if not isinstance(response.response, Raw) or not present(response.response):
         return (), None, True
+    try:
+        text = _plain_output.decode(response.response).output
+        return ((ir.Text(text),) if text else ()), None, True
+    except msgspec.ValidationError:
+        pass
     members = fields.decoded(f"{path}.parts.functionResponse.response", response.response, dict[str, Raw])
     key = next((name for name in ("output", "error") if name in members), None)
     said = response.response if key is None else members[key]

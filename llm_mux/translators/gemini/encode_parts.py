@@ -9,6 +9,7 @@ Spec: https://ai.google.dev/gemini-api/docs/thought-signatures
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import msgspec
 from msgspec import Raw
@@ -32,13 +33,13 @@ WirePart = wire.Part | Raw
 def system_and_turns(look: Outlook) -> tuple[list[WirePart], list[wire.Turn]]:
     """The parts of the system instruction, and the contents."""
     lead, rest = history.system_slot(look.request.messages)
-    messages = history.fold_late_system(_lowered(rest, look))
-    tidied = history.alternate(history.tidy(messages))
+    messages = rest if not look.names.changed else [_with_wire_names(message, look) for message in rest]
+    if any(message.role in ("system", "developer") for message in messages):
+        messages = history.fold_late_system(messages)
+    tidied = history.tidy(messages)
+    if any(message.role == following.role for message, following in pairwise(tidied)):
+        tidied = history.alternate(tidied)
     return [part for one in lead for part in _system_part(one, look)], _framed(_turns(tidied, look), look)
-
-
-def _lowered(messages: Sequence[ir.Message], look: Outlook) -> list[ir.Message]:
-    return [_with_wire_names(message, look) if message.role == "assistant" else message for message in messages]
 
 
 def _with_wire_names(message: ir.Message, look: Outlook) -> ir.Message:

@@ -1,7 +1,8 @@
 """Tools and the tool choice for a Gemini upstream: functions in one tool object, each of Google's own tools in another.
 
 Rules. Another vendor's web search becomes `googleSearch` when it is the only tool; beside functions it is left out and
-reported, since older models refuse the mix, unless the tool choice demands it. Other vendors' own tools are refused.
+reported, since older models refuse the mix, unless the tool choice demands it. So are tools that a client offers
+always; other vendors' own tools are refused.
 """
 
 from __future__ import annotations
@@ -71,8 +72,8 @@ def _hosted(tool: ir.HostedTool, look: Outlook, *, alone: bool) -> list[object]:
     demanded = look.request.tool_choice is not None and (tool.name or tool.kind) in look.request.tool_choice.names
     if tool.kind == "web_search" and look.quirks.web_search and alone:
         return [{"googleSearch": {}}]
-    if tool.kind == "web_search" and not demanded:
-        look.drop("web_search")
+    if (tool.kind == "web_search" or tool.optional) and not demanded:
+        look.drop(tool.kind)
         return []
     raise refused(f"The hosted tool {tool.kind}", look.target.title, param="tools")
 

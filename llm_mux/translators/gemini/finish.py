@@ -6,6 +6,8 @@ clients of this format. Spec: https://ai.google.dev/api/generate-content#FinishR
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from msgspec import UNSET, Raw, Struct
 
 from llm_mux import ir
@@ -45,6 +47,10 @@ _WORDS: dict[ir.FinishReason, str] = {
     "refusal": "SAFETY",
     "broken": "MALFORMED_FUNCTION_CALL",
 }
+
+
+_beside = attrgetter(*wire.FINISH_FIELDS)
+_NOTHING = (UNSET,) * len(wire.FINISH_FIELDS)
 
 
 class Ending(Struct, frozen=True, omit_defaults=True):
@@ -89,10 +95,9 @@ def keep(candidate: wire.Candidate, kept: dict[str, object]) -> None:
         kept["finishReason"] = candidate.finishReason
     if candidate.finishMessage is not None:
         kept["finishMessage"] = candidate.finishMessage
-    for name in wire.FINISH_FIELDS:
-        value = getattr(candidate, name)
-        if value is not UNSET:
-            kept[name] = value.copy()
+    beside = _beside(candidate)
+    if beside != _NOTHING:
+        kept.update((name, v.copy()) for name, v in zip(wire.FINISH_FIELDS, beside, strict=True) if v is not UNSET)
 
 
 def ending(finish: ir.Finish) -> Ending:

@@ -7,6 +7,8 @@ sees one. Signatures are never moved to another part. Spec: https://ai.google.de
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import msgspec
 from msgspec import UNSET, Raw
 
@@ -25,25 +27,27 @@ class _Signature(msgspec.Struct, frozen=True):
     thoughtSignature: str | None = None
 
 
+class _OnlySignature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    thoughtSignature: str
+
+
 _signature = msgspec.json.Decoder(_Signature)
-
-
-def signed(signature: str, family: str = "") -> ir.Native:
-    """The native of a part that carries nothing beside this signature."""
-    return ir.Native(OWNER, Raw(jsonx.encode({"thoughtSignature": signature})), family)
+_only_signature = msgspec.json.Decoder(_OnlySignature)
+_metadata = attrgetter(*wire.METADATA)
+_NO_METADATA = (UNSET,) * len(wire.METADATA)
 
 
 def of_part(part: wire.Part, family: str = "") -> ir.Native | None:
     """What stands beside the data of `part`, an envelope opened; a damaged envelope is dropped."""
     signature = part.thoughtSignature
+    metadata = _metadata(part)
+    if signature is None and metadata == _NO_METADATA:
+        return None
     if signature is not None and signature.startswith(ENVELOPE_START.decode()):
         return envelope.unseal_base64(signature)
     beside: dict[str, object] = {} if signature is None else {"thoughtSignature": signature}
-    for name in wire.METADATA:
-        value = getattr(part, name)
-        if value is not UNSET:
-            beside[name] = value
-    return ir.Native(OWNER, Raw(jsonx.encode(beside)), family) if beside else None
+    beside |= {name: value for name, value in zip(wire.METADATA, metadata, strict=True) if value is not UNSET}
+    return ir.Native(OWNER, Raw(jsonx.encode(beside)), family)
 
 
 def signature(native: ir.Native | None) -> str | None:
@@ -60,11 +64,12 @@ def for_client(native: ir.Native | None) -> Raw | None:
     return Raw(jsonx.encode({"thoughtSignature": envelope.seal_base64(native)}))
 
 
-def beside(part: wire.Part, fields: Raw | None) -> wire.Part | Raw:
-    """`part` with `fields` beside its data."""
-    if fields is None:
+def beside(part: wire.Part | Raw, fields: Raw | None) -> wire.Part | Raw:
+    """`part` with `fields` beside its data; one that is JSON text already has them."""
+    if fields is None or isinstance(part, Raw):
         return part
-    members = jsonx.decode(bytes(fields), dict[str, Raw])
-    if members.keys() == {"thoughtSignature"}:
-        return msgspec.structs.replace(part, thoughtSignature=jsonx.decode(bytes(members["thoughtSignature"]), str))
+    try:
+        return msgspec.structs.replace(part, thoughtSignature=_only_signature.decode(fields).thoughtSignature)
+    except msgspec.ValidationError:
+        members = jsonx.decode(bytes(fields), dict[str, Raw])
     return Raw(jsonx.splice(jsonx.encode(part), {name: bytes(value) for name, value in members.items()}))

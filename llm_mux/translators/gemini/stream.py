@@ -7,7 +7,7 @@ consecutive unsigned parts are one part; a signed part stands alone. Spec: https
 
 from __future__ import annotations
 
-from msgspec import Raw
+from msgspec import UNSET, Raw
 from msgspec.structs import replace
 
 from llm_mux import ir
@@ -226,6 +226,8 @@ class Decoder(FrameDecoder):
 
     def _cite(self, one: _Candidate, record: wire.Candidate, events: list[ir.Event]) -> None:
         """Sources for the open text; each once, though records repeat them."""
+        if record.groundingMetadata is UNSET and record.citationMetadata is UNSET:
+            return
         self._searches = max(self._searches, citations.searches(record))
         if one.open is None or one.kind is not ir.Text:
             return

@@ -32,10 +32,11 @@ class _Open:
 
 @dataclass(slots=True)
 class _Record:
-    """The content of a record that waits to learn whether it is the last one."""
+    """The content of a record that waits to learn whether it is the last one. `index`: the part it is a piece of."""
 
     choice: int
     parts: list[wire.Part | Raw]
+    index: int | None = None
     logprobs: wire.RawField = UNSET
 
 
@@ -113,20 +114,24 @@ class Encoder:
             open_.part = ir.Text("")
         open_.held.append("")
         part = seals.beside(wire.Part(text=text), seals.for_client(native))
-        self._put(open_.choice, [part], encode_logprobs(tokens))
+        self._put(open_.choice, part, index, encode_logprobs(tokens))
 
     def _thought(self, index: int, text: str) -> None:
         """A piece of reasoning; unless the client asked to see it, it waits for a seal that must come back with it."""
         open_ = self._parts[index]
         if self._shown and open_.part.native is None:  # type: ignore[union-attr]  # the grammar: it is Reasoning
             open_.held.append("")
-            self._put(open_.choice, [wire.Part(text=text, thought=True)])
+            self._put(open_.choice, wire.Part(text=text, thought=True), index)
         else:
             open_.held.append(text)
 
     def _seal(self, index: int, native: ir.Native) -> None:
+        """A seal that came after its part; text that is still here as a whole takes it along."""
         open_ = self._parts[index]
-        if isinstance(open_.part, ir.Text | ir.Reasoning | ir.ToolCall | ir.Image):
+        waiting = self._waiting
+        if waiting is not None and waiting.index == index and len(open_.held) == 1:
+            waiting.parts = [seals.beside(part, seals.for_client(native)) for part in waiting.parts]
+        elif isinstance(open_.part, ir.Text | ir.Reasoning | ir.ToolCall | ir.Image):
             open_.part = replace(open_.part, native=native)
 
     def _end(self, open_: _Open) -> None:
@@ -146,7 +151,7 @@ class Encoder:
             case _:
                 made = answer_parts.encode_part(part)
         if made is not None:
-            self._put(open_.choice, [made])
+            self._put(open_.choice, made)
 
     def _source(self, choice: int) -> citations.Sources:
         found = self._sources.get(choice)
@@ -154,10 +159,12 @@ class Encoder:
             found = self._sources[choice] = citations.Sources()
         return found
 
-    def _put(self, choice: int, parts: list[wire.Part | Raw], logprobs: wire.RawField = UNSET) -> None:
+    def _put(
+        self, choice: int, part: wire.Part | Raw, index: int | None = None, logprobs: wire.RawField = UNSET
+    ) -> None:
         self._flush()
         self._spoke.add(choice)
-        self._waiting = _Record(choice, parts, logprobs)
+        self._waiting = _Record(choice, [part], index, logprobs)
 
     def _flush(self) -> None:
         if self._waiting is None:

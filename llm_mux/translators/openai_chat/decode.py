@@ -309,6 +309,8 @@ def _with_seal(said: list[ir.Part], native: ir.Native) -> list[ir.Part]:
 
 def _woven(thoughts: reasoning.Thoughts, said: Sequence[ir.Part], calls: Sequence[ir.ToolCall]) -> tuple[ir.Part, ...]:
     """Reasoning where it was thought: before the text, or between the calls it was placed at."""
+    if not thoughts.placed:
+        return (*said, *calls)
     woven: list[ir.Part] = [part for position, part in thoughts.placed if position == 0]
     woven += said
     for number, call in enumerate(calls):

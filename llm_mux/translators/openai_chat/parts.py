@@ -69,7 +69,10 @@ def _unknown(raw: Raw, part: wire.Part) -> ir.Opaque:
 
 def mark(*marks: wire.CacheMark | None) -> ir.Cache | None:
     """The cache mark that any of the two spellings gives."""
-    return next((ir.Cache(m.ttl) for m in marks if m is not None), None)
+    for found in marks:
+        if found is not None:
+            return ir.Cache(found.ttl)
+    return None
 
 
 def media_url(found: str | wire.MediaUrl) -> wire.MediaUrl:
@@ -172,14 +175,17 @@ class Marks:
     def __init__(self, target: Target, messages: Sequence[ir.Message], most: int) -> None:
         quirks = quirks_.of(target)
         self._style = "cache_control" if quirks.cache_control_parts else "breakpoint" if most else ""
-        self._skip = sum(1 for m in messages for p in m.parts if _marked(p)) - (
-            4 if quirks.cache_control_parts else most
-        )
+        self._skip = 0
+        if self._style:
+            marked = sum(1 for m in messages for p in m.parts if _marked(p))
+            self._skip = marked - (4 if quirks.cache_control_parts else most)
 
     def next(self, part: ir.Part) -> dict[str, dict[str, str]]:
         """The fields that mark `part`, to be asked once per part in order."""
+        if not self._style:
+            return {}
         cache = part.cache if isinstance(part, ir.Text | ir.Image | ir.Document) else None
-        if cache is None or not self._style:
+        if cache is None:
             return {}
         self._skip -= 1
         if self._skip >= 0:

@@ -49,6 +49,8 @@ def decode(message: wire.Message) -> Thoughts:
     """The reasoning of an assistant message in a client's history, in whatever spelling."""
     text = _plain(message)
     thoughts = Thoughts()
+    if not text and not message.reasoning_details:
+        return thoughts
     foreign: list[Raw] = []
     ours: list[tuple[wire.Detail, ir.Native]] = []
     for raw in message.reasoning_details or ():
@@ -191,6 +193,9 @@ class SentBack(msgspec.Struct, frozen=True):
     details: Raw | None = None
 
 
+_NOTHING = SentBack()
+
+
 class History:
     """Decides, turn by turn, what reasoning a server gets back."""
 
@@ -202,17 +207,19 @@ class History:
     def next(self, parts: Sequence[ir.Part]) -> SentBack:
         """For the next assistant turn of the conversation."""
         quirks = self._quirks
+        if quirks.send_back_reasoning == "never" and not quirks.reasoning_details:
+            return _NOTHING
         mine = [p for p in parts if isinstance(p, ir.Reasoning) and self._may_go(p)]
         details = [item for p in mine if p.native is not None for item in items(p.native)]
         if quirks.reasoning_details and details:
             return SentBack(details=array(details))
         calls = any(isinstance(p, ir.ToolCall) for p in parts)
         if quirks.send_back_reasoning == "never" or (quirks.send_back_reasoning == "tool_loops" and not calls):
-            return SentBack()
+            return _NOTHING
         text = "".join(p.text for p in mine)
         self._last = text or self._last
         if not text and not calls:
-            return SentBack()
+            return _NOTHING
         return SentBack(text=self._last if quirks.repeat_reasoning else text)
 
     def _may_go(self, part: ir.Reasoning) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
 from llm_mux import ir
 from llm_mux.translators.base import FrameDecoder, Target, cut_short, present
@@ -20,8 +20,6 @@ from llm_mux.translators.openai_chat.calls import Call, Calls
 from llm_mux.translators.openai_chat.errors import decode_failure
 from llm_mux.translators.openai_chat.tags import ThinkTags
 from llm_mux.wire import jsonx, sse
-
-_PROSE = (ir.Text, ir.Reasoning, ir.Refusal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +52,13 @@ class Decoder(FrameDecoder):
         if not data.strip():
             return []
         chunk = jsonx.decode(data, wire.Answer, strict=False, halves=True)
-        if present(chunk.error) or chunk.object == "error" or frame.event == "error" or _bare_error(chunk, data):
+        if (chunk.choices is None or chunk.error is not UNSET or frame.event) and _is_error(chunk, frame):
             return [ir.Failed(decode_failure(data))]
         events: list[ir.Event] = []
-        self._head(chunk, events)
+        if not self._started or chunk.usage is not None or not chunk.choices:
+            self._head(chunk, events)
+        if chunk.citations is not UNSET:
+            self._sources = response.sources(chunk.citations)
         for choice in chunk.choices or ():
             self._choice(choice).take(choice, events)
         return events
@@ -83,8 +84,6 @@ class Decoder(FrameDecoder):
         if found is not None and found != self._usage:
             self._usage = found
             events.append(ir.UsageReport(found))
-        if present(chunk.citations):
-            self._sources = response.sources(chunk.citations)
 
     def _choice(self, choice: wire.Choice) -> _Choice:
         number = choice.index or 0
@@ -105,11 +104,13 @@ class Decoder(FrameDecoder):
         return events
 
 
-def _bare_error(chunk: wire.Answer, data: bytes) -> bool:
-    """A record that is an error without saying so: a message where the choices should be."""
+def _is_error(chunk: wire.Answer, frame: sse.Frame) -> bool:
+    """Whether a record is an error, also one that does not say so: a message where the choices should be."""
+    if present(chunk.error) or chunk.object == "error" or frame.event == "error":
+        return True
     if chunk.choices is not None or chunk.usage is not None or chunk.id is not None:
         return False
-    top = jsonx.top(data)
+    top = jsonx.top(frame.data)
     return "message" in top or "detail" in top
 
 
@@ -153,22 +154,25 @@ class _Choice:
             self.word = choice.finish_reason
 
     def _delta(self, delta: wire.Delta, logprobs: wire.Logprobs | None, events: list[ir.Event]) -> None:
-        thought = response.reasoning_text(delta)
-        content: str | list[wire.Part] | None = delta.content
-        if delta.reasoning_details:
-            self._keep(delta.reasoning_details)
-            thought = thought or reasoning.details_text(delta.reasoning_details)
-        if isinstance(content, list):
-            thought = thought or response.thought_text(content)
+        content = delta.content
+        if delta.reasoning_content or delta.reasoning or delta.reasoning_details or isinstance(content, list):
+            self._think(delta, events)
             content = response.content_text(content)
-        if thought:
-            self._say(Prose(ir.Reasoning, thought), events)
-        if content or (logprobs is not None and content is not None):
+        if content:
             self._content(content, _tokens(logprobs, refusal=False), events)
         if delta.refusal:
             self._refusal += delta.refusal
-            self._say(Prose(ir.Refusal, delta.refusal, _tokens(logprobs, refusal=True)), events)
-        self._rest(delta, events)
+            self._say(ir.Refusal, delta.refusal, _tokens(logprobs, refusal=True), events)
+        if delta.tool_calls or delta.function_call or delta.annotations or delta.images or delta.audio:
+            self._rest(delta, events)
+
+    def _think(self, delta: wire.Delta, events: list[ir.Event]) -> None:
+        thought = response.reasoning_text(delta) or response.thought_text(delta.content)
+        if delta.reasoning_details:
+            self._keep(delta.reasoning_details)
+            thought = thought or reasoning.details_text(delta.reasoning_details)
+        if thought:
+            self._say(ir.Reasoning, thought, None, events)
 
     def _rest(self, delta: wire.Delta, events: list[ir.Event]) -> None:
         for piece in delta.tool_calls or ():
@@ -186,26 +190,27 @@ class _Choice:
 
     def _content(self, text: str, logprobs: Raw | None, events: list[ir.Event]) -> None:
         if self._tags is None:
-            if text or logprobs is not None:
-                self._say(Prose(ir.Text, text, logprobs), events)
+            if text:
+                self._say(ir.Text, text, logprobs, events)
             return
         for inside, piece in self._tags.feed(text):
-            self._say(Prose(ir.Reasoning if inside else ir.Text, piece, None if inside else logprobs), events)
+            self._say(ir.Reasoning if inside else ir.Text, piece, None if inside else logprobs, events)
 
-    def _say(self, prose: Prose, events: list[ir.Event]) -> None:
-        if self._kind is not prose.kind:
+    def _say(self, kind: type, text: str, logprobs: Raw | None, events: list[ir.Event]) -> None:
+        """Prose: into the open part of its kind, else into a new one, unless an unfinished call makes it wait."""
+        if self._kind is not kind:
             if self._call is not None:
-                if not prose.text.strip():
+                if not text.strip():
                     return
                 if self._held or not self._call.complete:
-                    self._held.append(prose)
+                    self._held.append(Prose(kind, text, logprobs))
                     return
-            self._open(prose.kind, events)
-        text = self._halves.feed(prose.text)
-        if prose.kind is ir.Reasoning:
+            self._open(kind, events)
+        text = self._halves.feed(text)
+        if kind is ir.Reasoning:
             events.append(ir.ReasoningDelta(self._index, text))
         else:
-            events.append(ir.TextDelta(self._index, text, prose.logprobs))
+            events.append(ir.TextDelta(self._index, text, logprobs))
 
     def _open(self, kind: type, events: list[ir.Event]) -> None:
         self._close(events)
@@ -269,7 +274,7 @@ class _Choice:
             else:
                 self._held.pop(0)
                 self._close(events)
-                self._say(first, events)
+                self._say(first.kind, first.text, first.logprobs, events)
 
     def _start(self, call: Call, events: list[ir.Event]) -> None:
         self._close(events)
@@ -323,7 +328,7 @@ class _Choice:
         """Ends the choice: what is open or waits, then the reason."""
         if self._tags is not None:
             for inside, piece in self._tags.flush():
-                self._say(Prose(ir.Reasoning if inside else ir.Text, piece), events)
+                self._say(ir.Reasoning if inside else ir.Text, piece, None, events)
         self._drain(events, final=True)
         self._cites = self._cites or (list(sources) if self._kind is ir.Text else [])
         self._close(events)

@@ -64,6 +64,9 @@ def _one_system(messages: Sequence[ir.Message]) -> tuple[ir.Message, ...]:
     return (ir.Message("system", system), *late) if system else tuple(late)
 
 
+_NO_FLAGS: dict[str, bool] = {}
+
+
 class _Writer:
     def __init__(self, messages: Sequence[ir.Message], target: Target, names: Names, dropped: list[str]) -> None:
         self._messages = messages
@@ -79,7 +82,7 @@ class _Writer:
     def write(self) -> Iterator[MessageOut]:
         for message in self._messages:
             if message.role == "assistant":
-                yield self._assistant(message)
+                yield from self._assistant(message)
             elif message.role == "user":
                 yield from self._user(message)
             else:
@@ -99,25 +102,29 @@ class _Writer:
 
     def _system(self, message: ir.Message) -> Iterator[MessageOut]:
         role = message.role if self._quirks.developer_role else "system"
-        content = self._content(message.parts, separator="\n\n")
+        content = self._content([part for part in message.parts if not history.is_attribution(part)])
         if content:
             yield MessageOut(role, content, self._name(message))
 
     def _user(self, message: ir.Message) -> Iterator[MessageOut]:
-        results = [part for part in message.parts if isinstance(part, ir.ToolResult)]
         media: list[ir.Part] = []
-        for result in results:
-            found = history.result_media(result)
-            yield self._result(result, found)
+        rest: list[ir.Part] = []
+        for part in message.parts:
+            if type(part) is not ir.ToolResult:
+                rest.append(part)
+                continue
+            found = history.result_media(part)
+            yield self._result(part, found)
             if found:
-                media += [ir.Text(f"Attached to the result of tool call {self._id(result.call_id)}:"), *found]
-        rest = [part for part in message.parts if not isinstance(part, ir.ToolResult)]
-        content = self._content([*media, *rest], separator="\n\n")
+                media += [ir.Text(f"Attached to the result of tool call {self._id(part.call_id)}:"), *found]
+        content = self._content([*media, *rest] if media else rest)
         if content:
             yield MessageOut("user", content, self._name(message))
 
     def _result(self, result: ir.ToolResult, media: Sequence[ir.Part]) -> MessageOut:
         text = history.result_text(result)
+        if len(result.content) == 1 and type(result.content[0]) is ir.Text:
+            return MessageOut("tool", text, tool_call_id=self._id(result.call_id))
         for part in result.content:
             if isinstance(part, ir.Opaque) and not part.hint:
                 if not part.text:
@@ -136,29 +143,36 @@ class _Writer:
         fits = len(call_id) == limit and call_id.isalnum() and call_id.isascii()
         return call_id if fits else digest(call_id)[:limit]
 
-    def _content(self, parts: Sequence[ir.Part], separator: str) -> str | list[PartOut]:
+    def _content(self, parts: Sequence[ir.Part]) -> str | list[PartOut]:
         """A string when that says it all, else a list; "" when there is nothing."""
+        if not parts:
+            return ""
+        only = parts[0]
+        if len(parts) == 1 and type(only) is ir.Text and only.cache is None:
+            return only.text
         out = parts_.encode_parts(parts, self._target, self._marks)
         texts = [part for part in out if type(part) is TextOut]
         plain = len(texts) == len(out)
         if plain and self._quirks.flatten_content:
-            return separator.join(part.text for part in texts)
+            return "\n\n".join(part.text for part in texts)
         if plain and len(texts) <= 1:
             marked = any(part.prompt_cache_breakpoint or part.cache_control for part in texts)
             return out if marked else "".join(part.text for part in texts)
         return out
 
-    def _assistant(self, message: ir.Message) -> MessageOut:
+    def _assistant(self, message: ir.Message) -> Iterator[MessageOut]:
         back = self._reasoning.next(message.parts)
-        calls = self._calls([part for part in message.parts if isinstance(part, ir.ToolCall)])
+        calls = self._calls([part for part in message.parts if type(part) is ir.ToolCall])
         content = self._said(message.parts)
         if not content:
+            if not calls and not back.text and back.details is None:
+                return
             bare = bool(calls) and self._quirks.content_null_ok and back.text is None
             content = None if bare else ""
         text: str | UnsetType = UNSET if back.text is None else back.text
         old_name = self._quirks.reasoning_field == "reasoning_content"
         flags = self._continued(message)
-        return MessageOut(
+        yield MessageOut(
             "assistant",
             content,
             self._name(message),
@@ -172,11 +186,13 @@ class _Writer:
 
     def _continued(self, message: ir.Message) -> dict[str, bool]:
         if message.native is None or not usable(message.native, wire.NAME, self._target.model):
-            return {}
+            return _NO_FLAGS
         return msgspec.json.decode(message.native.data, type=dict[str, bool])
 
     def _said(self, parts: Sequence[ir.Part]) -> str | list[PartOut] | None:
         """The assistant's own words: text as one string, a refusal in its own part where the server has one."""
+        if len(parts) == 1 and type(parts[0]) is ir.Text:
+            return parts[0].text
         text = "".join(self._words(parts))
         refusal = "".join(part.text for part in parts if isinstance(part, ir.Refusal))
         own = [
@@ -192,6 +208,8 @@ class _Writer:
     def _words(self, parts: Sequence[ir.Part]) -> Iterator[str]:
         for part in parts:
             match part:
+                case ir.ToolCall() | ir.Reasoning() | ir.Refusal():
+                    pass
                 case ir.Text(text=text):
                     yield text
                 case ir.Image():
