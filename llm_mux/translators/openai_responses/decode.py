@@ -1,0 +1,226 @@
+"""A client's request to the canonical form.
+
+Rule: nothing is refused for being unknown. Fields without a canonical meaning stay raw in `extras` under their wire
+names, for this format's own encoder; the keys that begin with two underscores are ours and never sent.
+What refers to a server's memory (`conversation`, `prompt`, `previous_response_id` that the gateway did not resolve)
+also leaves an opaque part in the conversation, so that other formats refuse the request instead of answering without
+it. Spec: the Responses API page, section 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from msgspec import Raw
+
+from llm_mux import ir
+from llm_mux.errors import bad_request
+from llm_mux.translators.base import Hints
+from llm_mux.translators.openai_responses import items, parts, tools, wire
+from llm_mux.translators.openai_responses.reading import (
+    CODEX,
+    COMPACT,
+    ECHO,
+    OWNER,
+    TOOL_CHOICE,
+    first_byte,
+    optional,
+    present,
+    read,
+)
+from llm_mux.wire import jsonx
+
+RESOLVED: Final = "__previous_response_id"
+"""Top-level key that `store.prepend_items` leaves in place of a `previous_response_id` it has resolved."""
+
+TRUE: Final = Raw(b"true")
+LOGPROBS: Final = "message.output_text.logprobs"
+_SERVER_STATE: Final = ("previous_response_id", "conversation", "prompt")
+
+# Fields that have a canonical meaning; all others go to `extras`.
+_MAPPED: Final = frozenset(
+    {"model", "input", "instructions", "stream", "max_output_tokens", "temperature", "top_p", "reasoning", "text"}
+    | {"tools", "tool_choice", "parallel_tool_calls", "metadata", "service_tier", "prompt_cache_key", "top_logprobs"}
+)
+
+# What the response object repeats of the request, as far as the client said it.
+_ECHOED: Final = (
+    *("instructions", "tools", "tool_choice", "temperature", "top_p", "text", "reasoning", "metadata", "store"),
+    *("parallel_tool_calls", "previous_response_id", "truncation", "max_output_tokens", "max_tool_calls"),
+    *("top_logprobs", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "service_tier"),
+    *("background", "conversation", "prompt"),
+)
+
+
+def decode_request(body: bytes, hints: Hints) -> ir.Request:
+    """The request in canonical form. `Hints.model` and `Hints.stream` win over the body."""
+    return _request(_fields(body), hints)
+
+
+def compact_request(body: bytes, hints: Hints) -> ir.Request:
+    """A request of the compact endpoint as one that asks the model for a summary and is answered by compaction."""
+    fields = _fields(body)
+    listed = input_items(fields.get("input"))
+    fields["input"] = Raw(msgspec.json.encode([*listed, Raw(b'{"type":"compaction_trigger"}')]))
+    return _request(fields, hints)
+
+
+def _fields(body: bytes) -> dict[str, Raw]:
+    try:
+        return jsonx.top(body)
+    except jsonx.Malformed as error:
+        raise bad_request(f"The request body cannot be read: {error}.", code="invalid_json") from None
+
+
+def _request(fields: dict[str, Raw], hints: Hints) -> ir.Request:
+    codex = _is_codex(hints.headers)
+    conversation = _conversation(fields, codex=codex)
+    choice = tools.decode_choice(fields.get("tool_choice"))
+    offered = tools.decode_tools(optional(fields, "tools", list[Raw]) or [], "tools", codex=codex)
+    text = optional(fields, "text", wire.TextOptions) or wire.TextOptions()
+    thinking, output = thinking_of(fields.get("reasoning")), _output(text.format)
+    sampling = _sampling(fields)
+    for update in conversation.updates:
+        thinking, output = _updated(update, thinking, output)
+    return ir.Request(
+        model=hints.model or _model(fields),
+        messages=conversation.finished(),
+        protocol=OWNER,
+        stream=bool(hints.stream if hints.stream is not None else optional(fields, "stream", bool)),
+        tools=tools.demanded((*offered, *conversation.tools), choice),
+        tool_choice=choice,
+        parallel_tool_calls=optional(fields, "parallel_tool_calls", bool),
+        max_tokens=optional(fields, "max_output_tokens", int),
+        sampling=sampling,
+        thinking=thinking,
+        output=output,
+        verbosity=text.verbosity,
+        user=optional(fields, "safety_identifier", str) or optional(fields, "user", str),
+        cache_key=optional(fields, "prompt_cache_key", str) or None,
+        service_tier=optional(fields, "service_tier", str),
+        metadata=fields["metadata"] if present(fields.get("metadata")) else None,
+        extras=_extras(fields, conversation, sampling, codex=codex),
+    )
+
+
+def _is_codex(headers: Mapping[str, str]) -> bool:
+    return any(headers.get(name, "").lower().startswith("codex") for name in ("originator", "user-agent"))
+
+
+def _model(fields: Mapping[str, Raw]) -> str:
+    model = optional(fields, "model", str)
+    if not model:
+        raise bad_request("`model` is missing.", param="model", code="missing_required_parameter")
+    return model
+
+
+def _conversation(fields: Mapping[str, Raw], *, codex: bool) -> items.Conversation:
+    into = items.Conversation(codex=codex)
+    instructions = parts.content(fields.get("instructions", msgspec.UNSET), "instructions")
+    if instructions:
+        into.add("system", instructions)
+    stateful = [name for name in _SERVER_STATE if present(fields.get(name))]
+    for name in stateful:
+        into.aside(ir.Opaque(ir.Native(OWNER, STATE), label=name))
+    listed = input_items(fields.get("input"))
+    if not listed and not stateful:
+        raise bad_request("`input` is missing or empty.", param="input", code="missing_required_parameter")
+    for index, raw in enumerate(listed):
+        items.add_item(into, raw, f"input[{index}]")
+    return into
+
+
+STATE: Final = Raw(b'{"type":"server_state"}')
+"""Data of the opaque parts that stand for server state; the state itself is in `extras`."""
+
+
+def input_items(raw: Raw | None) -> list[Raw]:
+    """The items of `input`; a text is one item, and so is a single object."""
+    if raw is None or not present(raw):
+        return []
+    first = first_byte(raw)
+    if first == b"[":
+        return read(raw, list[Raw], "input")
+    if first == b'"' and raw == Raw(b'""'):
+        return []
+    if first in (b'"', b"{"):
+        return [raw]
+    raise bad_request("`input` must be a text or a list of items.", param="input", code="invalid_type")
+
+
+def _sampling(fields: Mapping[str, Raw]) -> ir.Sampling:
+    asked = present(fields.get("include")) and LOGPROBS in (optional(fields, "include", list[str]) or ())
+    return ir.Sampling(
+        temperature=optional(fields, "temperature", float),
+        top_p=optional(fields, "top_p", float),
+        logprobs=True if asked else None,
+        top_logprobs=optional(fields, "top_logprobs", int) if asked else None,
+    )
+
+
+def thinking_of(raw: Raw | None) -> ir.Thinking:
+    """What a `reasoning` object asks for; it rides along for this format's own encoder."""
+    if not present(raw):
+        return ir.Thinking()
+    options = read(raw, wire.ReasoningOptions, "reasoning")
+    shown = options.summary or options.generate_summary
+    thinking = ir.Thinking(show=shown != "none" if shown else None, native=ir.Native(OWNER, raw))
+    return _with_effort(thinking, options.effort)
+
+
+def _with_effort(thinking: ir.Thinking, effort: str | float | None) -> ir.Thinking:
+    """`thinking` at an effort; clients also send words of their own, and numbers."""
+    if isinstance(effort, int | float):
+        return msgspec.structs.replace(thinking, effort=None, budget=max(0, int(effort)))
+    if effort is None:
+        return thinking
+    word = effort.lower()
+    word = word if word in ir.EFFORTS else _OTHER_WORDS.get(word, "")
+    return msgspec.structs.replace(thinking, effort=word or None, budget=None, adaptive=not word)
+
+
+_OTHER_WORDS: Final = {"ultra": "max", "persistent": "max", "off": "none", "disabled": "none", "x-high": "xhigh"}
+
+
+def _output(form: wire.TextFormat | None) -> ir.OutputFormat:
+    match form.type if form is not None else "text":
+        case "json_object":
+            return ir.OutputFormat("json")
+        case "json_schema" if form is not None:
+            schema = form.schema if present(form.schema) else None
+            return ir.OutputFormat("schema", form.name, schema, form.strict, form.description)
+        case _:
+            return ir.OutputFormat()
+
+
+def _updated(update: wire.Item, thinking: ir.Thinking, output: ir.OutputFormat) -> tuple[ir.Thinking, ir.OutputFormat]:
+    """The settings after a `configuration_update` item."""
+    if present(update.reasoning):
+        options = read(update.reasoning, wire.ReasoningOptions, "input.reasoning")
+        thinking = _with_effort(thinking, options.effort)
+    if present(update.text):
+        output = _output(read(update.text, wire.TextOptions, "input.text").format)
+    return thinking, output
+
+
+def _extras(
+    fields: Mapping[str, Raw], conversation: items.Conversation, sampling: ir.Sampling, *, codex: bool
+) -> dict[str, Raw]:
+    extras = {
+        name: raw for name, raw in fields.items() if name not in _MAPPED and not name.startswith("__") and present(raw)
+    }
+    if sampling.top_logprobs is None and present(fields.get("top_logprobs")):
+        extras["top_logprobs"] = fields["top_logprobs"]
+    echo = {name: fields[name] for name in _ECHOED if present(fields.get(name))}
+    if present(fields.get(RESOLVED)):
+        echo["previous_response_id"] = fields[RESOLVED]
+    extras[ECHO] = Raw(msgspec.json.encode(echo))
+    if present(fields.get("tool_choice")):
+        extras[TOOL_CHOICE] = fields["tool_choice"]
+    if codex:
+        extras[CODEX] = TRUE
+    if conversation.compacts:
+        extras[COMPACT] = TRUE
+    return extras

@@ -1,0 +1,409 @@
+"""Events to this format's stream, for clients over SSE and over a websocket.
+
+Rules (the SDK's accumulator and the coding tools check them). `response.created` first; one response id; sequence
+numbers from 0 without gaps; contiguous output indexes; an item's content only between its `added` and its `done`, with
+the same id in both; texts and arguments are told done exactly once; the terminal event holds all output and usage.
+An item stays open after its part until the next event says whether it was cut. A failure is `response.failed`, after
+`response.created` where nothing was sent yet. Spec: the Responses API page, section 7; pitfalls 80 to 91.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from llm_mux import ir
+from llm_mux.translators import ids
+from llm_mux.translators.openai_responses import answer, errors, reasoning, turns, wire
+from llm_mux.wire import jsonx, sse
+
+
+class TextDeltaOut(Struct):
+    type: str
+    sequence_number: int
+    item_id: str
+    output_index: int
+    content_index: int
+    delta: str
+    logprobs: Raw
+
+
+class PartDeltaOut(Struct):
+    type: str
+    sequence_number: int
+    item_id: str
+    output_index: int
+    content_index: int
+    delta: str
+
+
+class SummaryDeltaOut(Struct):
+    type: str
+    sequence_number: int
+    item_id: str
+    output_index: int
+    summary_index: int
+    delta: str
+
+
+class InputDeltaOut(Struct):
+    type: str
+    sequence_number: int
+    item_id: str
+    output_index: int
+    delta: str
+
+
+class _Message:
+    """An open message item; it may hold several content parts, of which the last may be open."""
+
+    def __init__(self, id_: str, index: int, phase: str | None) -> None:
+        self.id, self.index, self.phase = id_, index, phase
+        self.content: list[wire.OutputTextOut | wire.RefusalOut] = []
+        self.refusal = False
+        self.pieces: list[str] = []
+        self.notes: list[Raw] = []
+        self.logprobs: list[Raw] = []
+
+
+class _Thought:
+    """An open reasoning item."""
+
+    def __init__(self, id_: str, index: int, part: ir.Reasoning) -> None:
+        self.id, self.index, self.raw, self.native = id_, index, part.raw, part.native
+        self.pieces: list[str] = []
+
+
+class _Call:
+    """An open call item."""
+
+    def __init__(self, id_: str, index: int, call: ir.ToolCall, kind: str) -> None:
+        self.id, self.index, self.call, self.kind = id_, index, call, kind
+        self.pieces: list[str] = []
+
+
+class _Note:
+    """The text of a compaction item, which is sealed when it is whole."""
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+
+
+Open = _Message | _Thought | _Call | _Note
+
+
+class ResponsesStreamEncoder:
+    """`encode` for SSE, `events` for a websocket; use one of them."""
+
+    def __init__(self, request: ir.Request) -> None:
+        self._request = request
+        self._client = answer.client_of(request)
+        self._object: answer.Object | None = None
+        self._id = ""
+        self._next = 0
+        self._records: list[tuple[str, bytes]] = []
+        self._output: list[Struct | Raw] = []
+        self._open: Open | None = None
+        self._part = -1
+        self._usage: ir.Usage | None = None
+        self._finish = ir.Finish("stop")
+        self._spoken = self._refused = False
+        self._steps: dict[type, Callable[..., None]] = {
+            ir.TextDelta: self._text,
+            ir.ReasoningDelta: self._thought,
+            ir.ArgumentsDelta: self._arguments,
+            ir.Start: self._start,
+            ir.PartStart: self._part_start,
+            ir.PartEnd: self._part_end,
+            ir.Seal: self._seal,
+            ir.Cite: self._cite,
+            ir.UsageReport: self._used,
+            ir.Finish: self._finished,
+            ir.Done: self._done,
+            ir.Failed: self._failed,
+        }
+
+    def encode(self, events: Sequence[ir.Event]) -> bytes:
+        """The records of `events` as server-sent events."""
+        return b"".join([sse.frame(data, name) for name, data in self._take(events)])
+
+    def events(self, events: Sequence[ir.Event]) -> list[bytes]:
+        """The same records as JSON objects, one per websocket frame."""
+        return [data for _, data in self._take(events)]
+
+    def keepalive(self) -> bytes:
+        """A record that says nothing new: some clients ignore comments. Nothing before the stream has begun."""
+        if self._object is None:
+            return b""
+        self._lifecycle("response.in_progress", "in_progress")
+        return b"".join([sse.frame(data, name) for name, data in self._take(())])
+
+    def _take(self, events: Sequence[ir.Event]) -> list[tuple[str, bytes]]:
+        for event in events:
+            self._steps[type(event)](event)
+        records, self._records = self._records, []
+        return [(name, jsonx.compact(data) if b"\n" in data or b"\r" in data else data) for name, data in records]
+
+    def _add(self, type_: str, **fields: object) -> None:
+        record = {"type": type_, "sequence_number": self._next, **fields}
+        self._next += 1
+        self._records.append((type_, jsonx.encode(record)))
+
+    def _delta(self, made: TextDeltaOut | PartDeltaOut | SummaryDeltaOut | InputDeltaOut) -> None:
+        self._next += 1
+        self._records.append((made.type, jsonx.encode(made)))
+
+    def _lifecycle(self, type_: str, status: str, **changes: object) -> None:
+        assert self._object is not None
+        self._add(type_, response=self._object.at(status, **changes))
+
+    def _start(self, event: ir.Start) -> None:
+        self._id = answer.response_id(event.id or ids.digest(event.model))
+        self._object = answer.Object(self._request, self._id, event.model or self._request.model, event.created)
+        self._usage = event.usage
+        self._lifecycle("response.created", "in_progress")
+        self._lifecycle("response.in_progress", "in_progress")
+
+    def _part_start(self, event: ir.PartStart) -> None:
+        if event.choice != 0:
+            return
+        self._part = event.index
+        part = event.part
+        match part:
+            case ir.Text() | ir.Refusal():
+                self._open_text(part)
+            case ir.Reasoning():
+                self._close("completed")
+                self._open_thought(part)
+            case ir.ToolCall():
+                self._close("completed")
+                self._open_call(part)
+            case ir.Opaque() | ir.Image():
+                self._close("completed")
+                made = answer.opaque_out(part, self._id, len(self._output))
+                if made is not None:
+                    self._item_added(made)
+                    self._item_done(made)
+            case _:
+                self._close("completed")
+
+    def _item_added(self, item: Struct | Raw) -> None:
+        self._add("response.output_item.added", output_index=len(self._output), item=item)
+
+    def _item_done(self, item: Struct | Raw) -> None:
+        self._add("response.output_item.done", output_index=len(self._output), item=item)
+        self._output.append(item)
+
+    def _open_text(self, part: ir.Text | ir.Refusal) -> None:
+        if self._client.compacts:
+            self._close("completed")
+            self._open = _Note()
+            return
+        phase = turns.phase_of(part)
+        message = self._open
+        if not isinstance(message, _Message) or message.phase != phase:
+            self._close("completed")
+            index = len(self._output)
+            message = _Message(answer.item_id("msg", self._id, index), index, phase)
+            self._open = message
+            self._item_added(answer.message_out(message.id, (), phase, "in_progress"))
+        message.refusal = isinstance(part, ir.Refusal) and not self._client.codex
+        message.pieces, message.notes, message.logprobs = [], [], []
+        empty = wire.RefusalOut("") if message.refusal else wire.OutputTextOut("")
+        self._content("response.content_part.added", message, part=empty)
+        self._refused = self._refused or isinstance(part, ir.Refusal)
+        if part.text:
+            self._text(ir.TextDelta(self._part, part.text))
+
+    def _content(self, type_: str, message: _Message, **fields: object) -> None:
+        place = {"item_id": message.id, "output_index": message.index, "content_index": len(message.content)}
+        self._add(type_, **place, **fields)
+
+    def _text(self, event: ir.TextDelta) -> None:
+        item = self._open
+        if event.index != self._part or not isinstance(item, _Message | _Note):
+            return
+        item.pieces.append(event.text)
+        if isinstance(item, _Note):
+            return
+        self._spoken = True
+        index = len(item.content)
+        if item.refusal:
+            name = "response.refusal.delta"
+            self._delta(PartDeltaOut(name, self._next, item.id, item.index, index, event.text))
+            return
+        logprobs = wire.EMPTY_LIST
+        if event.logprobs is not None:
+            logprobs = event.logprobs
+            item.logprobs.append(logprobs)
+        name = "response.output_text.delta"
+        self._delta(TextDeltaOut(name, self._next, item.id, item.index, index, event.text, logprobs))
+
+    def _cite(self, event: ir.Cite) -> None:
+        item = self._open
+        if event.index != self._part or not isinstance(item, _Message) or item.refusal:
+            return
+        note = answer.annotation_out(event.citation, sum(map(len, item.pieces)))
+        if note is not None:
+            name = "response.output_text.annotation.added"
+            self._content(name, item, annotation_index=len(item.notes), annotation=note)
+            item.notes.append(note)
+
+    def _open_thought(self, part: ir.Reasoning) -> None:
+        index = len(self._output)
+        item = _Thought(answer.item_id("rs", self._id, index), index, part)
+        self._open = item
+        self._item_added(wire.ReasoningOut([], id=item.id, status="in_progress"))
+        if part.text:
+            self._thought(ir.ReasoningDelta(self._part, part.text))
+
+    def _thought(self, event: ir.ReasoningDelta) -> None:
+        item = self._open
+        if event.index != self._part or not isinstance(item, _Thought):
+            return
+        if not item.pieces:
+            self._thought_part("added", item, "")
+        item.pieces.append(event.text)
+        made = PartDeltaOut if item.raw else SummaryDeltaOut
+        name = "response.reasoning_text.delta" if item.raw else "response.reasoning_summary_text.delta"
+        self._delta(made(name, self._next, item.id, item.index, 0, event.text))
+
+    def _thought_part(self, step: str, item: _Thought, text: str) -> None:
+        place = {"item_id": item.id, "output_index": item.index}
+        if item.raw:
+            self._add(f"response.content_part.{step}", **place, content_index=0, part=wire.ReasoningTextOut(text))
+        else:
+            part = wire.SummaryOut(text)
+            self._add(f"response.reasoning_summary_part.{step}", **place, summary_index=0, part=part)
+
+    def _seal(self, event: ir.Seal) -> None:
+        if event.index == self._part and isinstance(self._open, _Thought):
+            self._open.native = event.native
+
+    def _open_call(self, call: ir.ToolCall) -> None:
+        index = len(self._output)
+        kind = answer.call_kind(call, self._client)
+        item = _Call(answer.item_id(answer.PREFIXES[kind], self._id, index), index, call, kind)
+        self._open = item
+        self._item_added(answer.call_out(msgspec.structs.replace(call, arguments=""), kind, item.id, "in_progress"))
+        if call.arguments:
+            self._arguments(ir.ArgumentsDelta(self._part, call.arguments))
+
+    def _arguments(self, event: ir.ArgumentsDelta) -> None:
+        item = self._open
+        if event.index != self._part or not isinstance(item, _Call) or not event.text:
+            return
+        item.pieces.append(event.text)
+        name = _INPUT_DELTAS.get(item.kind)
+        if name is not None:
+            self._delta(InputDeltaOut(name, self._next, item.id, item.index, event.text))
+
+    def _part_end(self, event: ir.PartEnd) -> None:
+        if event.index != self._part:
+            return
+        self._part = -1
+        if isinstance(self._open, _Message):
+            self._close_text(self._open)
+        elif not isinstance(self._open, _Call):
+            self._close("completed")
+
+    def _close(self, status: str) -> None:
+        """Ends the open item, if there is one."""
+        item, self._open = self._open, None
+        match item:
+            case _Message():
+                self._item_done(answer.message_out(item.id, item.content, item.phase, status))
+            case _Thought():
+                self._close_thought(item)
+            case _Call():
+                self._close_call(item, status)
+            case _Note():
+                made = answer.compaction_out("".join(item.pieces), self._id, len(self._output))
+                self._item_added(made)
+                self._item_done(made)
+            case None:
+                pass
+
+    def _close_text(self, item: _Message) -> None:
+        text = "".join(item.pieces)
+        content: wire.OutputTextOut | wire.RefusalOut
+        if item.refusal:
+            content = wire.RefusalOut(text)
+            self._content("response.refusal.done", item, refusal=text)
+        else:
+            content = wire.OutputTextOut(text, item.notes, _one_list(item.logprobs))
+            self._content("response.output_text.done", item, text=text, logprobs=content.logprobs)
+        self._content("response.content_part.done", item, part=content)
+        item.content.append(content)
+
+    def _close_thought(self, item: _Thought) -> None:
+        text = "".join(item.pieces)
+        if item.pieces:
+            place = {"item_id": item.id, "output_index": item.index}
+            if item.raw:
+                self._add("response.reasoning_text.done", **place, content_index=0, text=text)
+            else:
+                self._add("response.reasoning_summary_text.done", **place, summary_index=0, text=text)
+            self._thought_part("done", item, text)
+        part = ir.Reasoning(text, native=item.native, raw=item.raw)
+        self._item_done(reasoning.to_client(part, item.id, "completed"))
+
+    def _close_call(self, item: _Call, status: str) -> None:
+        call = msgspec.structs.replace(item.call, arguments="".join(item.pieces))
+        status = status if status == "completed" or answer.is_cut(call) else "completed"
+        if status == "completed":
+            place = {"item_id": item.id, "output_index": item.index}
+            if item.kind == "function_call":
+                arguments = answer.arguments_out(call.arguments, status)
+                self._add("response.function_call_arguments.done", **place, name=call.name, arguments=arguments)
+            elif item.kind == "custom_tool_call":
+                self._add("response.custom_tool_call_input.done", **place, input=call.arguments)
+        self._item_done(answer.call_out(call, item.kind, item.id, status))
+
+    def _used(self, event: ir.UsageReport) -> None:
+        self._usage = event.usage
+
+    def _finished(self, event: ir.Finish) -> None:
+        if event.choice != 0:
+            return
+        self._finish = event
+        words = answer.last_words(event, self._client, spoken=self._spoken, refused=self._refused)
+        if words is not None:
+            self._open_text(words)
+            if isinstance(self._open, _Message):
+                self._close_text(self._open)
+        self._close(answer.ending(event, self._client).item)
+
+    def _done(self, event: ir.Done) -> None:
+        end = answer.ending(self._finish, self._client)
+        self._lifecycle(
+            f"response.{end.status}",
+            end.status,
+            output=self._output,
+            usage=answer.usage_out(self._usage),
+            incomplete_details={"reason": end.reason} if end.reason else None,
+            error=end.error,
+        )
+
+    def _failed(self, event: ir.Failed) -> None:
+        if self._object is None:
+            self._id = answer.response_id(ids.digest(event.error.message))
+            self._object = answer.Object(self._request, self._id, self._request.model, 0)
+            self._lifecycle("response.created", "in_progress")
+        usage = answer.usage_out(self._usage) if self._usage is not None else None
+        self._lifecycle("response.failed", "failed", output=self._output, usage=usage, error=errors.failed(event.error))
+
+
+_INPUT_DELTAS: Final = {
+    "function_call": "response.function_call_arguments.delta",
+    "custom_tool_call": "response.custom_tool_call_input.delta",
+}
+
+
+def _one_list(lists: list[Raw]) -> Raw:
+    """Several JSON lists as one."""
+    inner = [bytes(one).strip()[1:-1] for one in lists]
+    return Raw(b"[%b]" % b",".join([one for one in inner if one.strip()])) if inner else wire.EMPTY_LIST
