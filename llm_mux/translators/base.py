@@ -220,7 +220,7 @@ def nonsense(what: str) -> MuxError:
 
 def present(value: Raw | UnsetType | None) -> bool:
     """Whether an optional raw field was sent and is not null."""
-    return value is not None and value is not UNSET and bytes(value).strip() != b"null"
+    return value is not None and value is not UNSET and bytes(memoryview(value)[:5]).strip() != b"null"
 
 
 def usable(native: ir.Native | None, owner: str, model: str) -> bool:

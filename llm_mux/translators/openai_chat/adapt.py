@@ -1,7 +1,7 @@
 """When a client's own bytes may go to a server of the same format, and under which top-level edits.
 
-Rule: a cheap look at the top-level keys and for a few byte patterns, erring on the side of translating. Whatever this
-module lets through must mean the same to the server as what `encode_request` would send.
+Rule: a cheap look at the top-level keys and at the outlines of messages and tools, erring on the side of translating.
+Whatever this module lets through must mean the same to the server as what `encode_request` would send.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from llm_mux.translators.base import Edits, Target, present
 from llm_mux.translators.openai_chat import models, thinking, wire
@@ -19,9 +19,6 @@ from llm_mux.translators.openai_chat.quirks import Quirks
 from llm_mux.translators.tools import legal_name
 from llm_mux.wire import jsonx, sse
 
-_BARE_IMAGE = re.compile(rb'"image_url"\s*:\s*"')
-_NULL_CONTENT = re.compile(rb'"content"\s*:\s*null')
-_LIST_CONTENT = re.compile(rb'"content"\s*:\s*\[')
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 _OLD = ("functions", "function_call")
 
@@ -31,47 +28,128 @@ def adapt(body: bytes, target: Target, stream: bool) -> Edits | None:
     try:
         top = jsonx.top(body)
         quirks = quirks_.of(target)
-        if not _plain(body, quirks, target) or not _takes_tools(top, quirks) or not _takes_output(top, quirks):
+        if not _takes_tools(top, quirks) or not _takes_output(top, quirks):
             return None
         edits = _thinking_edits(top, target)
-        if edits is None or not _takes_shape(top, target):
+        if edits is None or not _takes_shape(top, target) or not _Look(target).plain(top.get("messages")):
             return None
         return _edits(top, target, stream, edits)
     except (jsonx.Malformed, msgspec.DecodeError):
         return None
 
 
-def _plain(body: bytes, quirks: Quirks, target: Target) -> bool:
-    """Whether nothing inside the messages needs another form for this server."""
-    marks = quirks.cache_breakpoints and models.takes_breakpoints(target.model)
-    unwelcome = (
-        (b"gw1.", False),
-        (b'"function_call"', False),
-        (b'"developer"', quirks.developer_role),
-        (
-            b'"reasoning_content"',
-            quirks.send_back_reasoning != "never" and quirks.reasoning_field == "reasoning_content",
-        ),
-        (b'"reasoning_details"', quirks.reasoning_details),
-        (b'"cache_control"', quirks.cache_control_parts),
-        (b'"prompt_cache_breakpoint"', marks),
-        (b'"extra_content"', quirks.extra_content_signatures),
-        (b'"image_url"', quirks.images and quirks.image_urls),
-        (b'"input_audio"', quirks.audio),
-        (b'"file_data"', quirks.files),
-        (b'"video_url"', quirks.video),
-        (b'"refusal"', quirks.refusals),
-    )
-    if any(not welcome and pattern in body for pattern, welcome in unwelcome):
-        return False
-    if _BARE_IMAGE.search(body) or (not quirks.content_null_ok and _NULL_CONTENT.search(body)):
-        return False
-    strict = quirks.single_system or quirks.send_back_reasoning == "tool_loops" or quirks.tool_id_limit < 29
-    if strict and b'"tool_calls"' in body:
-        return False
-    if quirks.single_system and body.count(b'"system"') > 1:
-        return False
-    return not (quirks.flatten_content and _LIST_CONTENT.search(body))
+class _Call(Struct):
+    id: str | None = None
+    extra_content: Raw | UnsetType = UNSET
+
+
+class _Message(Struct):
+    """As much of a message as says whether it can go as it is; nothing long is copied."""
+
+    role: str = ""
+    content: Raw | UnsetType = UNSET
+    tool_calls: list[_Call] | None = None
+    tool_call_id: str | None = None
+    name: Raw | UnsetType = UNSET
+    refusal: Raw | UnsetType = UNSET
+    function_call: Raw | UnsetType = UNSET
+    reasoning_content: Raw | UnsetType = UNSET
+    reasoning: Raw | UnsetType = UNSET
+    reasoning_details: Raw | UnsetType = UNSET
+    cache_control: Raw | UnsetType = UNSET
+    prompt_cache_breakpoint: Raw | UnsetType = UNSET
+
+
+class _Part(Struct):
+    type: str | None = None
+    image_url: Raw | UnsetType = UNSET
+    cache_control: Raw | UnsetType = UNSET
+    prompt_cache_breakpoint: Raw | UnsetType = UNSET
+
+
+_messages: msgspec.json.Decoder[list[_Message]] = msgspec.json.Decoder(list[_Message])
+_parts: msgspec.json.Decoder[list[_Part]] = msgspec.json.Decoder(list[_Part])
+
+
+class _Look:
+    """Looks at messages for what this server needs in another form."""
+
+    def __init__(self, target: Target) -> None:
+        self._quirks = quirks_.of(target)
+        quirks = self._quirks
+        self._marks = quirks.cache_breakpoints and models.takes_breakpoints(target.model)
+        self._types = {"text"}
+        self._types |= {"refusal"} if quirks.refusals else set()
+        self._types |= {"image_url"} if quirks.images and quirks.image_urls else set()
+        self._types |= {"input_audio"} if quirks.audio else set()
+        self._types |= {"file"} if quirks.files else set()
+        self._types |= {"video_url"} if quirks.video else set()
+
+    def plain(self, raw: Raw | None) -> bool:
+        """Whether all messages can go as they are."""
+        if raw is None:
+            return False
+        found = _messages.decode(raw)
+        systems = sum(1 for message in found if message.role in ("system", "developer"))
+        if self._quirks.single_system and systems > 1:
+            return False
+        return all(self._message(message) for message in found)
+
+    def _message(self, message: _Message) -> bool:
+        quirks = self._quirks
+        if message.role == "developer" and not quirks.developer_role:
+            return False
+        if message.role == "function" or message.function_call is not UNSET:
+            return False
+        if message.name is not UNSET and "name" in quirks.unsupported:
+            return False
+        if message.role == "tool" and not self._id(message.tool_call_id):
+            return False
+        return self._content(message) and (message.role != "assistant" or self._assistant(message))
+
+    def _assistant(self, message: _Message) -> bool:
+        quirks = self._quirks
+        if message.refusal is not UNSET and present(message.refusal) and not quirks.refusals:
+            return False
+        spelled = {"reasoning_content": message.reasoning_content, "reasoning": message.reasoning}
+        for name, raw in spelled.items():
+            if raw is not UNSET and (quirks.send_back_reasoning == "never" or name != quirks.reasoning_field):
+                return False
+        details = message.reasoning_details
+        if isinstance(details, Raw) and (not quirks.reasoning_details or b"gw1." in bytes(details)):
+            return False
+        if not message.tool_calls:
+            return True
+        if quirks.send_back_reasoning == "tool_loops" and spelled[quirks.reasoning_field] is UNSET:
+            return False
+        signed = any(call.extra_content is not UNSET for call in message.tool_calls)
+        if signed != quirks.extra_content_signatures:
+            return False
+        return all(self._id(call.id) for call in message.tool_calls)
+
+    def _id(self, call_id: str | None) -> bool:
+        limit = self._quirks.tool_id_limit
+        return call_id is not None and (len(call_id) == limit or (limit >= 29 and len(call_id) < limit))
+
+    def _content(self, message: _Message) -> bool:
+        if message.cache_control is not UNSET or message.prompt_cache_breakpoint is not UNSET:
+            return False
+        content = message.content
+        if not isinstance(content, Raw) or not present(content):
+            return self._quirks.content_null_ok or not message.tool_calls
+        head = memoryview(content)[0]
+        if head != ord("["):
+            return head == ord('"')
+        return not self._quirks.flatten_content and all(self._part(part) for part in _parts.decode(content))
+
+    def _part(self, part: _Part) -> bool:
+        if part.type not in self._types:
+            return False
+        if part.cache_control is not UNSET and not self._quirks.cache_control_parts:
+            return False
+        if part.prompt_cache_breakpoint is not UNSET and not self._marks:
+            return False
+        return not (isinstance(part.image_url, Raw) and memoryview(part.image_url)[0] == ord('"'))
 
 
 class _Named(Struct):
