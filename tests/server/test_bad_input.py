@@ -1,0 +1,195 @@
+"""Bad requests: always a clear error in the client's own shape, never a word of theirs in the log, the daemon unharmed."""
+
+import gzip
+import json
+from typing import Any
+
+import aiohttp
+import pytest
+
+from llm_mux import log
+from tests.server.conftest import Run
+
+SECRET = "my-private-words"
+CHAT = {"model": "demo", "messages": [{"role": "user", "content": SECRET}]}
+ROUTES = {
+    "openai chat": "/v1/chat/completions",
+    "responses": "/v1/responses",
+    "anthropic": "/v1/messages",
+    "gemini": "/v1beta/models/demo:generateContent",
+    "ollama": "/api/chat",
+    "legacy": "/v1/completions",
+    "embeddings": "/v1/embeddings",
+}
+
+
+def check_shape(protocol: str, body: Any) -> str:
+    """The protocol's own error object; its message."""
+    match protocol:
+        case "anthropic":
+            assert body["type"] == "error"
+            assert set(body["error"]) >= {"type", "message"}
+            assert body["request_id"]
+            return str(body["error"]["message"])
+        case "gemini":
+            assert set(body["error"]) >= {"code", "message", "status"}
+            return str(body["error"]["message"])
+        case "ollama":
+            assert isinstance(body["error"], str)
+            return str(body["error"])
+        case _:
+            assert set(body["error"]) >= {"message", "type", "param", "code"}
+            return str(body["error"]["message"])
+
+
+DEEP = b'{"model":"demo","messages":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+BROKEN = [
+    pytest.param(b"", id="empty"),
+    pytest.param(b"{", id="cut"),
+    pytest.param(b'{"model": "demo", "messages": [,]}', id="invalid"),
+    pytest.param(b"not json " + SECRET.encode(), id="words"),
+    pytest.param(b"[1, 2, 3]", id="array"),
+    pytest.param(b'"demo"', id="string"),
+    pytest.param(b"null", id="null"),
+    pytest.param(DEEP, id="deeply nested"),
+    pytest.param(b'{"model": ["demo"], "messages": 5, "input": 5.5, "contents": "x", "prompt": {}}', id="wrong types"),
+    pytest.param(b"\xff\xfe\x00", id="not utf-8"),
+]
+
+
+@pytest.mark.covers("PF-138")
+@pytest.mark.parametrize("body", BROKEN)
+@pytest.mark.parametrize("protocol", list(ROUTES))
+async def test_a_broken_body_is_a_400_in_the_clients_own_shape(demo: Run, protocol: str, body: bytes) -> None:
+    log.ring.clear()
+    async with demo() as mux, aiohttp.ClientSession() as client:
+        async with client.post(mux.url + ROUTES[protocol], data=body) as answer:
+            text = await answer.text()
+            assert answer.status == 400, text
+            check_shape(protocol, json.loads(text))
+            assert answer.headers["X-Request-ID"]
+        async with client.post(mux.url + "/v1/chat/completions", json=CHAT) as answer:
+            assert answer.status == 200
+    assert SECRET not in json.dumps(log.ring.after(0, limit=1000))
+
+
+REFUSED = [
+    pytest.param("openai chat", {"messages": [{"role": "user", "content": "x"}]}, "model", id="no model"),
+    pytest.param("anthropic", {"max_tokens": 5, "messages": []}, "model", id="no model anthropic"),
+    pytest.param("ollama", {"messages": []}, "model", id="no model ollama"),
+    pytest.param("embeddings", {"model": "demo-embed"}, "input", id="no input"),
+    pytest.param("embeddings", {"model": "demo-embed", "input": [[1, 2]]}, "token", id="token ids"),
+    pytest.param("legacy", {"model": "demo", "prompt": [1, 2, 3]}, "token", id="legacy token ids"),
+]
+
+
+@pytest.mark.parametrize(("protocol", "body", "names"), REFUSED)
+async def test_what_is_missing_or_wrong_is_named(demo: Run, protocol: str, body: dict[str, Any], names: str) -> None:
+    async with demo() as mux, aiohttp.ClientSession() as client:
+        async with client.post(mux.url + ROUTES[protocol], json=body) as answer:
+            assert answer.status == 400
+            assert names in check_shape(protocol, await answer.json())
+
+
+@pytest.mark.parametrize("protocol", ["openai chat", "anthropic", "gemini", "ollama", "responses"])
+async def test_an_unknown_model_is_a_404_with_the_nearest_names(demo: Run, protocol: str) -> None:
+    body = {**CHAT, "model": "demo-slwo", "max_tokens": 5, "input": "x", "contents": [{"parts": [{"text": "x"}]}]}
+    path = ROUTES[protocol].replace("models/demo", "models/demo-slwo")
+    config = {"providers": [{"type": "openai-compatible", "id": "x", "base-url": "http://127.0.0.1:9/v1"}]}
+    async with demo(config) as mux, aiohttp.ClientSession() as client:
+        async with client.post(
+            mux.url + path.replace("demo-slwo", "dmeo-slow"), json={**body, "model": "dmeo-slow"}
+        ) as a:
+            assert a.status == 404, await a.text()
+            assert "demo-slow" in check_shape(protocol, await a.json())
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "protocol"),
+    [
+        pytest.param("/v1/nothing", {}, "openai chat", id="openai"),
+        pytest.param("/v1/nothing", {"anthropic-version": "2023-06-01"}, "anthropic", id="anthropic"),
+        pytest.param("/v1beta/nothing", {}, "gemini", id="gemini"),
+        pytest.param("/v1beta/models/demo:rewrite", {}, "gemini", id="gemini method"),
+        pytest.param("/api/nothing", {}, "ollama", id="ollama"),
+    ],
+)
+async def test_an_unknown_route_is_a_404_in_the_clients_own_shape(
+    demo: Run, path: str, headers: dict[str, str], protocol: str
+) -> None:
+    async with demo() as mux, aiohttp.ClientSession() as client:
+        async with client.post(mux.url + path, json=CHAT, headers=headers) as answer:
+            assert answer.status == 404
+            check_shape(protocol, await answer.json())
+
+
+async def test_a_body_over_the_limit_is_a_413_and_one_under_it_passes(demo: Run) -> None:
+    async with demo({"max-request-size": "64KiB"}) as mux, aiohttp.ClientSession() as client:
+        big = {**CHAT, "messages": [{"role": "user", "content": "x" * 70_000}]}
+        async with client.post(mux.url + "/v1/messages", json={**big, "max_tokens": 1}) as answer:
+            assert answer.status == 413
+            assert check_shape("anthropic", await answer.json())
+        async with client.post(mux.url + "/v1/chat/completions", json=CHAT) as answer:
+            assert answer.status == 200
+
+
+def _compressed(encoding: str, data: bytes) -> bytes:
+    match encoding:
+        case "gzip":
+            return gzip.compress(data)
+        case "deflate":
+            import zlib
+
+            return zlib.compress(data)
+        case "br":
+            import brotli
+
+            return bytes(brotli.compress(data))
+        case _:
+            from backports import zstd
+
+            return zstd.compress(data)
+
+
+@pytest.mark.covers("PF-16")
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
+async def test_compressed_bodies_are_taken_and_bombs_are_not(demo: Run, encoding: str) -> None:
+    async with demo({"max-request-size": "1MiB"}) as mux, aiohttp.ClientSession() as client:
+        headers = {"Content-Encoding": encoding, "Content-Type": "application/json"}
+        data = _compressed(encoding, json.dumps(CHAT).encode())
+        async with client.post(mux.url + "/v1/chat/completions", data=data, headers=headers) as answer:
+            assert answer.status == 200, await answer.text()
+            assert SECRET in await answer.text()
+        bomb = _compressed(encoding, b" " * (64 << 20))
+        async with client.post(mux.url + "/v1/chat/completions", data=bomb, headers=headers) as answer:
+            assert answer.status == 413, await answer.text()
+        async with client.post(mux.url + "/v1/chat/completions", data=b"garbage!", headers=headers) as answer:
+            assert answer.status == 400, await answer.text()
+            check_shape("openai chat", await answer.json())
+
+
+@pytest.mark.covers("PF-16")
+async def test_an_unknown_content_encoding_is_a_415(demo: Run) -> None:
+    async with demo() as mux, aiohttp.ClientSession() as client:
+        headers = {"Content-Encoding": "rot13"}
+        async with client.post(mux.url + "/v1/chat/completions", data=b"x", headers=headers) as answer:
+            assert answer.status == 415
+
+
+@pytest.mark.covers("PF-22")
+@pytest.mark.parametrize("protocol", ["openai chat", "anthropic", "ollama"])
+async def test_half_an_emoji_is_taken(demo: Run, protocol: str) -> None:
+    body = b'{"model":"demo","max_tokens":50,"stream":false,"messages":[{"role":"user","content":"half \\ud83d here"}]}'
+    async with demo() as mux, aiohttp.ClientSession() as client:
+        async with client.post(mux.url + ROUTES[protocol], data=body) as answer:
+            assert answer.status == 200, await answer.text()
+            assert "half" in await answer.text()
+
+
+async def test_any_anthropic_version_is_taken(demo: Run) -> None:
+    async with demo() as mux, aiohttp.ClientSession() as client:
+        for version in ("2023-06-01", "2026-10-21", "1999-01-01", "nonsense"):
+            headers = {"anthropic-version": version}
+            body = {**CHAT, "max_tokens": 50}
+            async with client.post(mux.url + "/v1/messages", json=body, headers=headers) as answer:
+                assert answer.status == 200, await answer.text()
