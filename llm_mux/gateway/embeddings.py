@@ -80,7 +80,8 @@ async def _once(gateway: Gateway, ask: Ask, candidate: Candidate, request: ir.Em
     finally:
         reply.close()
     if reply.status >= 300:
-        raise translator.decode_error(reply.status, {k.lower(): v for k, v in reply.headers.items()}, body)
+        headers = {name.lower(): value for name, value in reply.headers.items()}
+        raise account.provider.refined(translator.decode_error(reply.status, headers, body), headers)
     return embedder.decode_response(body, target)
 
 

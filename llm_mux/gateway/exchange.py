@@ -164,9 +164,7 @@ class Exchange:
         body = await reply.read_error()
         reply.close()
         error = chosen.upstream.decode_error(reply.status, _lowered(reply), body)
-        if account.provider.classify is not None:
-            error = account.provider.classify(error, _lowered(reply))
-        raise error
+        raise account.provider.refined(error, _lowered(reply))
 
     async def _attempt_whole(self, chosen: plan.Plan) -> Whole:
         reply = await self._send(chosen)

@@ -152,5 +152,5 @@ async def list_models(account: Account, upstream: Upstream) -> list[ModelInfo]:
     if reply.status >= 300:
         lowered = {name.lower(): value for name, value in reply.headers.items()}
         error = translator.decode_error(reply.status, lowered, body)
-        raise provider.classify(error, lowered) if provider.classify is not None else error
+        raise provider.refined(error, lowered)
     return translator.decode_models(body)

@@ -78,7 +78,7 @@ def _endpoint(ask: Ask, provider: Provider, model: str) -> tuple[Endpoint, Trans
     endpoint = None
     if ask.protocol.name == "openai_completions":
         endpoint = provider.endpoint_for(model, ask.protocol.name, "complete")
-    endpoint = endpoint or provider.endpoint_for(model, ask.protocol.name, "generate")
+    endpoint = endpoint or provider.endpoint_for(model, ask.protocol.name, "generate", ask.body)
     if endpoint is None:
         raise MuxError(Kind.NO_TARGET, f"{provider.title} offers no text generation for `{model}`.")
     return endpoint, registry.get(endpoint.translator)

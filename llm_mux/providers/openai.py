@@ -20,7 +20,8 @@ PROVIDER = Provider(
         Endpoint("openai_responses", "/responses/input_tokens", operation="count"),
     ),
     env=("OPENAI_API_KEY",),
-    owns=("gpt-3", "gpt-4", "gpt-5", "gpt-6", "o1", "o3", "o4", "chatgpt-", "codex-", "text-embedding-"),
+    # Not `gpt-` alone: gpt-oss is served by others.
+    owns=(*(f"gpt-{n}" for n in range(3, 10)), "ft:gpt-", "o1", "o3", "o4", "chatgpt-", "codex-", "text-embedding-"),
     key_url="https://platform.openai.com/api-keys",
     allows="API keys may be used with any client under OpenAI's terms; use is billed per token.",
     forwards=("openai-beta", "openai-organization", "openai-project"),

@@ -18,6 +18,7 @@ from llm_mux.ir import EFFORTS
 from llm_mux.translators.base import ModelInfo
 
 _MOST_ALIASES = 10
+_MARKS = frozenset(":/")
 
 
 class Route(Struct, frozen=True):
@@ -110,7 +111,7 @@ class Catalog(Struct, frozen=True):
         if prefixed := self._prefixed(name):
             return prefixed
         owners = tuple(
-            Route(o.provider, name) for o in self.offers if not o.only_listed and name.startswith(o.owns or ("\0",))
+            Route(offer.provider, name) for offer in self.offers if not offer.only_listed and _owns(offer, name)
         )
         return owners or (self._guess(name) if guess else ())
 
@@ -149,6 +150,13 @@ class Catalog(Struct, frozen=True):
             return tuple(Route(offer.provider, name) for offer in able)
         unlisted = [offer for offer in able if not offer.listed]
         return (Route(unlisted[0].provider, name),) if len(self.offers) == 1 and unlisted else ()
+
+
+def _owns(offer: Offer, name: str) -> bool:
+    """Whether `name` begins like the offer's own ids. One with `:` or `/` is some other host's copy of a model
+    (`qwen3-coder:30b`, `deepseek-ai/DeepSeek-V3`) unless the beginning has such a mark too."""
+    plain = not _MARKS.intersection(name)
+    return any(name.startswith(own) and (plain or _MARKS.intersection(own)) for own in offer.owns)
 
 
 _NO_PROVIDER = (

@@ -11,6 +11,7 @@ from llm_mux.auth.keys import StoredKey
 from llm_mux.config import Config, ConfigError, ProviderEntry
 from llm_mux.providers import registry
 from llm_mux.providers.base import Provider
+from llm_mux.providers.placement import from_environment, placed
 from llm_mux.routing.accounts import PASSTHROUGH, Account
 from llm_mux.routing.catalog import Offer
 from llm_mux.translators.base import ModelInfo
@@ -93,23 +94,17 @@ def _keys_of(setting: str | None, secret: Callable[[str], list[str]]) -> list[st
 def configured(entry: ProviderEntry) -> Provider:
     """The registered provider with what the entry changes: id, base URL, format."""
     provider = registry.get(entry.type)
-    endpoints = provider.endpoints
-    if entry.format is not None:
-        wanted = entry.format.replace("-", "_")
-        endpoints = tuple(e for e in endpoints if e.translator == wanted or e.operation == "embed")
-        if not endpoints:
-            raise ConfigError(f"provider type `{entry.type}` does not speak {entry.format}")
-    if entry.base_url is not None:
-        endpoints = tuple(replace(endpoint, base_url=None) for endpoint in endpoints)
-    if not (entry.base_url or provider.base_url):
-        raise ConfigError(f"provider `{entry.id or entry.type}` needs a base-url")
-    return replace(
-        provider,
-        name=entry.id or entry.type,
-        vendor=provider.name,
-        base_url=entry.base_url or provider.base_url,
-        endpoints=endpoints,
-    )
+    name = entry.id or provider.name
+    try:
+        moved = placed(
+            provider,
+            base_url=entry.base_url,
+            translator=entry.format.replace("-", "_") if entry.format is not None else None,
+            options={option: str(value) for option, value in entry.options.items()},
+        )
+    except ValueError as error:
+        raise ConfigError(f"provider `{name}` {error}") from error
+    return replace(moved, name=name, vendor=provider.name)
 
 
 def _offer(provider: Provider, entry: ProviderEntry | None) -> Offer:
@@ -138,7 +133,9 @@ def _stored(made: Fleet, name: str, stored: Sequence[StoredKey], config: Config)
     provider = registry.get(name)
     mine = [key for key in stored if key.provider == name]
     if mine[0].base_url:
-        provider = replace(provider, base_url=mine[0].base_url)
+        provider = placed(provider, base_url=mine[0].base_url)
+    if not provider.base_url:
+        return
     accounts = [Account(provider, key.label, key.key, proxy_url=config.proxy_url) for key in mine]
     _add(made, provider, _offer(provider, None), accounts)
 
@@ -146,9 +143,10 @@ def _stored(made: Fleet, name: str, stored: Sequence[StoredKey], config: Config)
 def _discovered(made: Fleet, env: Mapping[str, str], config: Config) -> None:
     """Providers whose key is in the environment, and a local Ollama, unless they are already there."""
     there = {offer.vendor for offer in made.offers}
-    for provider in registry.load().values():
-        if provider.name in there:
+    for registered in registry.load().values():
+        if registered.name in there:
             continue
+        provider = from_environment(registered, env)
         keys = next((env[name].split() for name in provider.env if env.get(name, "").strip()), [])
         if keys and provider.base_url:
             labels = ["env"] if len(keys) == 1 else [f"env{number}" for number in range(1, len(keys) + 1)]

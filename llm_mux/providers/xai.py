@@ -1,0 +1,69 @@
+"""xAI's Grok models: Responses first, chat as the legacy form.
+
+Facts: https://docs.x.ai (the comparison of both forms): chat shows no reasoning and is deprecated, so clients of other
+formats get Responses. Its imitation of Messages is deprecated and left out. Reasoning models refuse `stop` and both
+penalties; some refuse `reasoning_effort`. A bad key is a 400 or 403, not a 401.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from llm_mux.errors import Kind
+from llm_mux.providers.base import Endpoint, Endpoints, Provider
+from llm_mux.providers.compatible import RESPONSES
+from llm_mux.providers.faults import Fault, table
+from llm_mux.translators.openai_chat.quirks import COMPATIBLE, EXTENSIONS, OFFICIAL_ONLY
+
+ANSWERS = replace(
+    RESPONSES,
+    stateless=False,
+    hosted_tools=frozenset({"web_search", "x_search", "code_interpreter", "file_search", "mcp"}),
+)
+ANSWERS_PLAIN = replace(ANSWERS, unsupported=ANSWERS.unsupported | {"reasoning"})
+CHAT = replace(
+    COMPATIBLE,
+    max_tokens_field="max_completion_tokens",
+    developer_role=True,
+    unsupported=OFFICIAL_ONLY | EXTENSIONS | {"presence_penalty", "frequency_penalty", "stop", "logit_bias"},
+    effort_words=frozenset({"low", "medium", "high"}),
+    content_null_ok=True,
+    strict_tools=True,
+)
+CHAT_PLAIN = replace(CHAT, thinking_style="none")
+
+# These answer 400 to any effort (seen in the release notes of the AI SDK's xai package, 4.0.8).
+_FIXED_EFFORT = ("grok-4.20", "grok-4-", "grok-4.1", "grok-build", "grok-code", "grok-3-latest", "grok-3-fast")
+_PLAIN = (ANSWERS_PLAIN, CHAT_PLAIN)
+
+
+def picks(model: str, endpoints: Endpoints, body: bytes) -> Endpoints:
+    """The paths are the same; whether an effort may be named depends on the model."""
+    fixed = model in ("grok-4", "grok-3") or model.startswith(_FIXED_EFFORT)
+    return tuple(e for e in endpoints if (e.quirks in _PLAIN) == fixed) or endpoints
+
+
+PROVIDER = Provider(
+    name="xai",
+    title="xAI",
+    base_url="https://api.x.ai/v1",
+    endpoints=(
+        Endpoint("openai_responses", "/responses", quirks=ANSWERS),
+        Endpoint("openai_responses", "/responses", quirks=ANSWERS_PLAIN),
+        Endpoint("openai_chat", "/chat/completions", quirks=CHAT),
+        Endpoint("openai_chat", "/chat/completions", quirks=CHAT_PLAIN),
+    ),
+    env=("XAI_API_KEY",),
+    owns=("grok-",),
+    key_url="https://console.x.ai",
+    allows="API keys may be used with any client; use is billed per token.",
+    forwards=("x-grok-conv-id",),
+    picks=picks,
+    classify=table(
+        Fault(400, "incorrect api key", Kind.UPSTREAM_AUTH),
+        Fault(403, "bad-credentials", Kind.UPSTREAM_AUTH),
+        Fault(403, "bad credentials", Kind.UPSTREAM_AUTH),
+        Fault(403, "credits", Kind.QUOTA),
+        Fault(429, "free usage exhausted", Kind.QUOTA),
+    ),
+)
