@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from llm_mux.errors import MuxError
 from llm_mux.gateway.upstream import Call, Timeouts, Upstream
-from llm_mux.providers.base import fill, join
+from llm_mux.providers.base import url_of
 from llm_mux.routing.accounts import PASSTHROUGH, Account
 from llm_mux.routing.catalog import Offer
 from llm_mux.translators import registry
@@ -138,11 +138,16 @@ async def list_models(account: Account, upstream: Upstream) -> list[ModelInfo]:
     provider = account.provider
     if provider.models_path is None or account.key == PASSTHROUGH:
         return list(provider.models)
-    translator = registry.get(provider.models_translator)
+    return registry.get(provider.models_translator).decode_models(await fetch(account, upstream, provider.models_path))
+
+
+async def fetch(account: Account, upstream: Upstream, path: str) -> bytes:
+    """What the provider answers to a GET with the account's key. Raises MuxError when it refuses or is not reached."""
+    provider = account.provider
     headers = {"accept": "application/json", "accept-encoding": "identity", **provider.headers}
     headers.update(provider.auth(account.key))
     headers.update(account.headers)
-    url = join(provider.base_url, fill(provider.models_path, "", account.options))
+    url = url_of(provider, path, "", account.options)
     call = Call(url, headers, method="GET", proxy=account.proxy_url, place=account.name, timeouts=_TIMEOUTS)
     reply = await upstream.send(call)
     try:
@@ -151,6 +156,6 @@ async def list_models(account: Account, upstream: Upstream) -> list[ModelInfo]:
         reply.close()
     if reply.status >= 300:
         lowered = {name.lower(): value for name, value in reply.headers.items()}
-        error = translator.decode_error(reply.status, lowered, body)
+        error = registry.get(provider.models_translator).decode_error(reply.status, lowered, body)
         raise provider.refined(error, lowered)
-    return translator.decode_models(body)
+    return body

@@ -14,7 +14,7 @@ import msgspec
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.gateway.ask import Ask
-from llm_mux.providers.base import Endpoint, Operation, Provider, fill, join
+from llm_mux.providers.base import Endpoint, Operation, Provider, url_of
 from llm_mux.routing.accounts import PASSTHROUGH, Account
 from llm_mux.routing.select import Candidate
 from llm_mux.translators import registry
@@ -154,12 +154,7 @@ def _without_refused(plan: Plan, account: Account) -> Plan:
 def url_for(account: Account, endpoint: Endpoint, model: str, *, stream: bool) -> str:
     """The full URL of one attempt."""
     path = endpoint.stream_path if stream and endpoint.stream_path else endpoint.path
-    base = endpoint.base_url or account.provider.base_url
-    url = join(base, fill(path, model, account.options))
-    if account.provider.query:
-        pairs = "&".join(f"{name}={value}" for name, value in account.provider.query.items())
-        url = f"{url}{'&' if '?' in url else '?'}{fill(pairs, model, account.options)}"
-    return url
+    return url_of(account.provider, path, model, account.options, endpoint.base_url)
 
 
 def headers_for(ask: Ask, account: Account, endpoint: Endpoint, more: Mapping[str, str]) -> dict[str, str]:

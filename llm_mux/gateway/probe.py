@@ -1,14 +1,15 @@
-"""A key tried once before it is stored: the provider's model list is asked with it."""
+"""A key tried once before it is stored: the provider is asked for its model list, or for what its record names."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from llm_mux.errors import Kind, MuxError
-from llm_mux.gateway.models import list_models
+from llm_mux.gateway.models import fetch, list_models
 from llm_mux.gateway.upstream import Upstream
 from llm_mux.providers import registry
+from llm_mux.providers.placement import placed
 from llm_mux.routing.accounts import Account
 
 
@@ -23,18 +24,28 @@ class KeyCheck:
 
 
 async def try_key(provider_type: str, key: str, *, base_url: str | None = None, config: Any = None) -> KeyCheck:
-    """Asks `provider_type` (at `base_url`) for its models with `key`."""
-    provider = registry.get(provider_type)
-    if base_url:
-        provider = replace(provider, base_url=base_url)
+    """Asks `provider_type` (at `base_url`) with `key` for what only a good key is told."""
+    try:
+        provider = placed(registry.get(provider_type), base_url=base_url)
+    except ValueError as error:
+        return KeyCheck(False, f"{provider_type} {error}: say where it is with --base-url")
+    account = Account(provider, "new", key, proxy_url=getattr(config, "proxy_url", None))
     upstream = Upstream()
     try:
-        models = await list_models(
-            Account(provider, "new", key, proxy_url=getattr(config, "proxy_url", None)), upstream
-        )
+        return await _tried(account, upstream)
     except MuxError as error:
         refused = error.kind in (Kind.UPSTREAM_AUTH, Kind.UPSTREAM_FORBIDDEN, Kind.BAD_REQUEST)
         return KeyCheck(False, error.message, reached=refused or error.status is not None)
     finally:
         await upstream.close()
+
+
+async def _tried(account: Account, upstream: Upstream) -> KeyCheck:
+    provider = account.provider
+    path = provider.models_path if provider.check_path is None else provider.check_path
+    if not path:
+        return KeyCheck(True, f"{provider.title} has nothing to try a key with: the first request will tell.")
+    if provider.check_path:
+        await fetch(account, upstream, provider.check_path)
+    models = await list_models(account, upstream)
     return KeyCheck(True, f"{provider.title} took the key.", models=len(models))

@@ -52,6 +52,7 @@ def adjust(provider: Provider, options: Mapping[str, str]) -> Provider:
 
 PROVIDER = Provider(
     name="azure",
+    keeps_responses=True,
     title="Azure OpenAI",
     base_url="",
     root=_V1,

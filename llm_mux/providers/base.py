@@ -73,10 +73,10 @@ class Provider:
     `root`: the path that a bare host is completed with, where `base_url` cannot say it. `env`: environment variables
     that may hold the key, `env_url` the base URL; the first that is set counts. `models_path` is asked with the
     translator `models_translator`; `models` is what is known without asking. `check_path` is asked when a key is
-    tried, where the list is open to everybody or not of use. `owns`: beginnings of model ids that are surely this
-    provider's. `options`: names that the config entry's `options` must or may give, with defaults (None: required).
-    `keyless`: works without a key. `forwards`: headers of a client of the same format that go on. `vendor`: the
-    registered name, when `name` is an id. `picks(model, endpoints, body)` narrows the generate endpoints for a model
+    tried, where the list will not do ("": nothing will, it is open to everybody). `owns`: beginnings of model ids that
+    are surely this provider's. `options`: names that the config entry's `options` must or may give, with defaults
+    (None: required). `keyless`: works without a key. `forwards`: headers of a client of the same format that go on.
+    `vendor`: the registered name, when `name` is an id. `picks(model, endpoints, body)` narrows the generate endpoints for a model
     and the client's body (b"" when unknown), best first; `classify(error, headers)` refines an error;
     `adjust(provider, options)` is the record as the config entry's options change it.
     """
@@ -102,6 +102,7 @@ class Provider:
     allows: str = ""
     forwards: tuple[str, ...] = ()
     vendor: str = ""
+    keeps_responses: bool = False
     picks: Callable[[str, Endpoints, bytes], Endpoints] | None = None
     classify: Callable[[MuxError, Mapping[str, str]], MuxError] | None = None
     adjust: Callable[[Provider, Mapping[str, str]], Provider] | None = None
@@ -135,6 +136,15 @@ def join(base_url: str, path: str) -> str:
     if VERSION.fullmatch(first) and VERSION.fullmatch(base.rpartition("/")[2]):
         return base + path[1 + len(first) :]
     return base + path
+
+
+def url_of(provider: Provider, path: str, model: str, options: Mapping[str, str], base_url: str | None = None) -> str:
+    """The whole URL of `path` at a provider (or at its other root `base_url`), with what its query always holds."""
+    url = join(base_url or provider.base_url, fill(path, model, options))
+    if not provider.query:
+        return url
+    pairs = "&".join(f"{name}={quote(value, safe='')}" for name, value in provider.query.items())
+    return f"{url}{'&' if '?' in url else '?'}{pairs}"
 
 
 def fill(path: str, model: str, options: Mapping[str, str]) -> str:

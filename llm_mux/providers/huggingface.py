@@ -25,6 +25,7 @@ PROVIDER = Provider(
         Endpoint("openai_responses", "/responses", quirks=RESPONSES),
     ),
     env=("HF_TOKEN", "HUGGINGFACE_API_KEY"),
+    check_path="",
     key_url="https://huggingface.co/settings/tokens",
     allows="Tokens that may call inference providers may be used with any client; a little is free each month.",
     classify=table(Fault(402, "", Kind.QUOTA), Fault(403, "sufficient permissions", Kind.UPSTREAM_AUTH)),

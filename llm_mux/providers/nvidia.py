@@ -30,6 +30,7 @@ PROVIDER = Provider(
         Endpoint("openai_chat", "/embeddings", operation="embed", quirks=CHAT),
     ),
     env=("NVIDIA_API_KEY", "NGC_API_KEY"),
+    check_path="",
     key_url="https://build.nvidia.com/settings/api-keys",
     allows="API keys may be used with any client; free credits are for trying, not for production.",
     classify=table(Fault(402, "", Kind.QUOTA)),

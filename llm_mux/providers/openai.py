@@ -10,6 +10,7 @@ from llm_mux.providers.choosing import responses_for_new_gpt
 
 PROVIDER = Provider(
     name="openai",
+    keeps_responses=True,
     title="OpenAI",
     base_url="https://api.openai.com/v1",
     endpoints=(
