@@ -10,6 +10,7 @@ import asyncio
 import statistics
 import time
 from dataclasses import dataclass, field
+from typing import cast
 
 
 @dataclass
@@ -43,8 +44,7 @@ class Connection(asyncio.Protocol):
         self.good = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
 
     def ask(self, request: bytes) -> asyncio.Future[bool]:
         assert self.transport is not None

@@ -7,6 +7,7 @@ body). `X-Pace: <ms>` in a request spaces the events out; without it they leave 
 import asyncio
 import json
 import sys
+from typing import cast
 
 EVENTS = 100
 
@@ -101,8 +102,7 @@ class Upstream(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data

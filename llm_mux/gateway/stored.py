@@ -10,12 +10,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import msgspec
 from msgspec import Raw, Struct
 
 from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.gateway.ask import Answer, Ask, Streaming, Whole, Write, error_answer
 from llm_mux.gateway.core import Gateway
 from llm_mux.gateway.exchange import Exchange
+from llm_mux.translators.openai_responses import store as store_format
 from llm_mux.wire import jsonx, sse
 
 _ENDS = frozenset({"response.completed", "response.incomplete"})
@@ -103,7 +105,7 @@ def server(store: Store | None, *, keep_all: bool = False) -> Callable[[Gateway,
             wishes = jsonx.decode(ask.body, Wishes)
             _refuse_unbuilt(wishes)
             items = own_items(wishes.input)
-            ask = await _continued(gateway, ask, wishes, items, store)
+            ask = await _continued(gateway, ask, wishes, store)
         except jsonx.Malformed as error:
             return _error(bad_request(f"The request body is not a valid request: {error}"), ask)
         except MuxError as error:
@@ -131,13 +133,10 @@ def _refuse_unbuilt(wishes: Wishes) -> None:
 
 def own_items(given: Raw) -> bytes:
     """A request's own input as a JSON array of items; a string is one user message."""
-    text = bytes(given).strip()
-    if text.startswith(b'"'):
-        return b'[{"type":"message","role":"user","content":' + text + b"}]"
-    return text if text.startswith(b"[") else b"[]"
+    return msgspec.json.encode(store_format.input_messages(given))
 
 
-async def _continued(gateway: Gateway, ask: Ask, wishes: Wishes, items: bytes, store: Store | None) -> Ask:
+async def _continued(gateway: Gateway, ask: Ask, wishes: Wishes, store: Store | None) -> Ask:
     """`ask` with the items of the chain in front of its own."""
     previous = wishes.previous_response_id
     if previous is None:
@@ -151,15 +150,15 @@ async def _continued(gateway: Gateway, ask: Ask, wishes: Wishes, items: bytes, s
             return ask
         raise
     arrays = [part for link in links for part in (link.items, link.output)]
-    body = jsonx.splice(ask.body, {"input": joined([*arrays, items]), "previous_response_id": None})
-    return replace(ask, body=body)
+    return replace(ask, body=store_format.prepend_items(ask.body, joined(arrays)))
 
 
 async def _provider_keeps(gateway: Gateway, ask: Ask) -> bool:
     """Whether the request goes to a provider of the same format, which may know an id that we do not."""
     first = (await gateway.candidates(ask))[0]
     endpoint = first.account.provider.endpoint_for(first.route.model, ask.protocol.name, "generate")
-    return endpoint is not None and endpoint.translator == ask.protocol.name
+    same = endpoint is not None and endpoint.translator == ask.protocol.name
+    return same and first.account.provider.keeps_responses
 
 
 def joined(arrays: Sequence[bytes]) -> bytes:

@@ -195,7 +195,7 @@ async def test_a_stored_response_is_continued_shown_and_deleted(demo: Run) -> No
             assert (await answer.json())["id"] == last["id"]
         async with client.get(f"{url}/{first['id']}/input_items") as answer:
             items = await answer.json()
-            assert items["data"][0]["content"] == "my name is Ada"
+            assert items["data"][0]["content"] == [{"type": "input_text", "text": "my name is Ada"}]
         async with client.delete(f"{url}/{first['id']}") as answer:
             assert (await answer.json())["deleted"] is True
         async with client.get(f"{url}/{first['id']}") as answer:

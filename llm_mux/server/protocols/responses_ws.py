@@ -22,20 +22,17 @@ from llm_mux.server.serving import DAEMON, request_id
 from llm_mux.translators import registry
 from llm_mux.translators.base import Hints
 from llm_mux.translators.ids import digest
+from llm_mux.translators.openai_responses import websocket
 from llm_mux.wire import jsonx, sse
 
 _LARGEST = 64 << 20
 _BEAT_S = 30.0
-_NOT_FIELDS = ("type", "generate", "stream_id")
 
 
-class _Create(Struct):
-    """A client's message, as far as it steers this module."""
+class _Fields(Struct):
+    """What of a message's body steers this module."""
 
-    type: str = ""
     model: str | None = None
-    generate: bool | None = None
-    stream_id: str | None = None
     previous_response_id: str | None = None
     input: Raw = Raw(b"[]")
 
@@ -78,38 +75,32 @@ class _Connection:
         self._made = 0
 
     async def take(self, data: bytes) -> None:
+        lane = None
         try:
-            create = jsonx.decode(data, _Create)
-        except jsonx.Malformed as error:
-            await self.fail(bad_request(f"The message is not a valid event: {error}"), 400, None)
-            return
-        if create.type != "response.create":
-            kind = bad_request("Only `response.create` events are taken here.", param="type")
-            await self.fail(kind, 400, create.stream_id)
-            return
-        try:
-            await self._run(create, data)
+            create = websocket.split_ws_create(data)
+            lane = create.stream_id
+            await self._run(create)
         except MuxError as error:
-            await self.fail(error, error.http_status, create.stream_id)
+            await self.fail(error, error.http_status, lane)
         except ConnectionError:
             return
         except Exception:
             log.logger.exception("request.broken", path="websocket")
-            await self.fail(MuxError(Kind.INTERNAL, "llm-mux failed on this request."), 500, create.stream_id)
+            await self.fail(MuxError(Kind.INTERNAL, "llm-mux failed on this request."), 500, lane)
 
-    async def _run(self, create: _Create, data: bytes) -> None:
-        if not create.model:
+    async def _run(self, create: websocket.Create) -> None:
+        fields = jsonx.decode(create.body, _Fields, strict=False)
+        if not fields.model:
             raise bad_request("The field `model` is missing.", param="model")
-        if create.generate is False:
-            await self._warm_up(create)
+        if not create.generate:
+            await self._warm_up(fields, create.stream_id)
             return
-        body = jsonx.splice(data, {**dict.fromkeys(_NOT_FIELDS), "stream": b"true"})
         protocol = registry.get("openai_responses")
         ask = Ask(
             protocol=protocol,
-            body=body,
-            hints=Hints(model=create.model, stream=True, headers=self._request.headers),
-            model=create.model,
+            body=create.body,
+            hints=Hints(model=fields.model, stream=True, headers=self._request.headers),
+            model=fields.model,
             stream=True,
             request_id=request_id(self._request),
             headers=self._request.headers,
@@ -120,7 +111,9 @@ class _Connection:
         run = stored.server(self._memory, keep_all=True)
         answer = await run(self._request.app[DAEMON].gateway, ask)
         if isinstance(answer, Whole):
-            await self._send_error(bytes(jsonx.decode(answer.body, _ErrorBody).error), answer.status, create.stream_id)
+            error = jsonx.decode(answer.body, _ErrorBody).error
+            frame = msgspec.json.encode({"type": "error", "error": error, "status": answer.status})
+            await self._send(frame, create.stream_id)
             return
         splitter = sse.Splitter()
 
@@ -130,17 +123,17 @@ class _Connection:
 
         await answer.pump(write)
 
-    async def _warm_up(self, create: _Create) -> None:
+    async def _warm_up(self, fields: _Fields, lane: str | None) -> None:
         """`generate: false` prepares state only: the items are remembered under an id, nothing is generated."""
         self._made += 1
         name = f"resp_{digest(f'{id(self)}{self._made}{time.time()}')}"
-        kept = stored.Kept(stored.own_items(create.input), b"[]")
-        self._memory.remember(name, kept, create.previous_response_id)
+        kept = stored.Kept(stored.own_items(fields.input), b"[]")
+        self._memory.remember(name, kept, fields.previous_response_id)
         base = {
             "id": name,
             "object": "response",
             "created_at": int(time.time()),
-            "model": create.model,
+            "model": fields.model,
             "output": [],
             "error": None,
             "incomplete_details": None,
@@ -156,21 +149,13 @@ class _Connection:
         done = {**base, "status": "completed", "usage": usage}
         for number, (type_, response) in enumerate((("response.created", running), ("response.completed", done))):
             event = {"type": type_, "sequence_number": number, "response": response}
-            await self._send(msgspec.json.encode(event), create.stream_id)
+            await self._send(msgspec.json.encode(event), lane)
 
     async def _send(self, event: bytes, stream_id: str | None) -> None:
         if event.startswith(b"[DONE]"):
             return
-        if stream_id is not None:
-            event = jsonx.splice(event, {"stream_id": msgspec.json.encode(stream_id)})
-        await self._socket.send_str(event.decode("utf-8", "replace"))
+        await self._socket.send_str(websocket.on_lane(event, stream_id).decode("utf-8", "replace"))
 
     async def fail(self, error: MuxError, status: int, stream_id: str | None) -> None:
         """The nested error frame of this mode."""
-        protocol = registry.get("openai_responses")
-        body = jsonx.decode(protocol.encode_error(error, request_id(self._request)), _ErrorBody)
-        await self._send_error(bytes(body.error), status, stream_id)
-
-    async def _send_error(self, error: bytes, status: int, stream_id: str | None) -> None:
-        event = msgspec.json.encode({"type": "error", "error": Raw(error), "status": status})
-        await self._send(event, stream_id)
+        await self._send(websocket.ws_error(error, status), stream_id)

@@ -171,7 +171,8 @@ class _Writer:
         call_id = ids.legal(result.call_id)
         media = history.result_media(result)
         rich = self.way.quirks.rich_results
-        output = self._rich(result) if media and rich else self._plain(result, bool(media))
+        listed = rich and (media or len(result.content) > 1)
+        output = self._rich(result) if listed else self._plain(result, bool(media))
         custom = result.custom and self.way.quirks.custom_tools
         self._item(wire.CustomResultOut(call_id, output) if custom else wire.FunctionResultOut(call_id, output))
         return () if rich else media
