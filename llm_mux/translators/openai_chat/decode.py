@@ -7,6 +7,7 @@ underscores are notes to this format's own encoders and never leave the program.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -25,6 +26,7 @@ LEGACY_FUNCTIONS = "__functions"
 _KNOWN = frozenset(wire.Params.__struct_fields__) | {"messages", "tools"}
 # Kept for servers of this format beside what is understood of them.
 _KEPT = ("chat_template_kwargs", "stream_options")
+_PATH = re.compile(r"`\$([^`]*)`$")
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 
@@ -72,8 +74,14 @@ def _params(top: dict[str, Raw]) -> wire.Params:
     try:
         return msgspec.json.decode(msgspec.json.encode(small), type=wire.Params, strict=False)
     except msgspec.ValidationError as error:
-        field = str(error).rpartition("$.")[2].rstrip("`") if "$." in str(error) else None
+        field = _place(error).removeprefix(".") or None
         raise bad_request(f"{field or 'A field'} has a wrong type or value: {error}.", param=field) from error
+
+
+def _place(error: msgspec.ValidationError) -> str:
+    """Where in the value the decoder stopped: `[0].role`, "" for the value itself."""
+    found = _PATH.search(str(error))
+    return found[1] if found else ""
 
 
 def _raw(value: Raw | msgspec.UnsetType) -> Raw | None:
@@ -212,8 +220,8 @@ def _messages(raw: Raw | None) -> tuple[ir.Message, ...]:
     try:
         found = wire.messages.decode(raw)
     except msgspec.ValidationError as error:
-        where = str(error).rpartition("$")[2].rstrip("`")
-        raise bad_request(f"messages{where} cannot be read: {error}.", param=f"messages{where}") from error
+        where = f"messages{_place(error)}"
+        raise bad_request(f"{where} cannot be read: {error}.", param=where) from error
     if not found:
         raise bad_request("messages is empty: send at least one message.", param="messages")
     return _Conversation().read(found)
