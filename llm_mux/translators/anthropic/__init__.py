@@ -1,0 +1,44 @@
+"""Anthropic's Messages API: `POST /v1/messages`, whole and streamed, token counts and model lists.
+
+As a client's protocol and as an upstream's format; compatible hosts differ by `Quirks`.
+Spec: https://docs.anthropic.com/en/api/messages
+"""
+
+from llm_mux.translators.anthropic.adapt import adapt
+from llm_mux.translators.anthropic.decode import decode_request
+from llm_mux.translators.anthropic.encode import encode_count, encode_request
+from llm_mux.translators.anthropic.errors import decode_error, encode_error, error_status
+from llm_mux.translators.anthropic.models import decode_models
+from llm_mux.translators.anthropic.quirks import Quirks
+from llm_mux.translators.anthropic.response import (
+    decode_count,
+    decode_response,
+    encode_response,
+    summary,
+)
+from llm_mux.translators.anthropic.response import (
+    encode_count as encode_count_answer,
+)
+from llm_mux.translators.anthropic.stream import stream_decoder
+from llm_mux.translators.anthropic.stream_out import stream_encoder
+from llm_mux.translators.base import Counter, Translator
+
+TRANSLATOR = Translator(
+    name="anthropic",
+    stream_type="text/event-stream",
+    decode_request=decode_request,
+    encode_request=encode_request,
+    decode_response=decode_response,
+    encode_response=encode_response,
+    stream_decoder=stream_decoder,
+    stream_encoder=stream_encoder,
+    decode_error=decode_error,
+    encode_error=encode_error,
+    error_status=error_status,
+    adapt=adapt,
+    summary=summary,
+    decode_models=decode_models,
+    counter=Counter(encode_count, decode_count, encode_count_answer),
+)
+
+__all__ = ["TRANSLATOR", "Quirks"]

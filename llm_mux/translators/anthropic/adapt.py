@@ -1,0 +1,140 @@
+"""Whether a client's own bytes may go to a target of this format, and with which top-level changes.
+
+Rules. Anthropic's own models get what their client said, mistakes included: the API's answer is then the client's to
+read. A request that an alias or a compatible host turns to another model is translated when it holds what that model
+would refuse. Seals of ours and blank texts never leave this way. Spec: translation matrix, sections 1, 4 and 5.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from llm_mux import ir
+from llm_mux.translators.anthropic import quirks, seals
+from llm_mux.translators.anthropic.decode import ATTRIBUTION_LINE
+from llm_mux.translators.anthropic.models import Facts, facts
+from llm_mux.translators.anthropic.quirks import Quirks
+from llm_mux.translators.base import Edits, Target, present
+from llm_mux.wire import jsonx
+
+_OURS: Final = (seals.TRACE, seals.SEARCH_ID.encode())
+_BLANK_TRACES: Final = (b'"text":""', b'"text": ""')
+_BLANK: Final = re.compile(rb'"type" ?: ?"text", ?"text" ?: ?""|"text" ?: ?"", ?"type" ?: ?"text"')
+_SYSTEM_ROLES: Final = (b'"role":"system"', b'"role": "system"')
+_SHAPES: Final = frozenset({"model", "messages", "max_tokens", "system", "tools", "tool_choice", "stop_sequences"})
+
+
+class _Thinking(Struct, frozen=True):
+    type: str | None = None
+
+
+class _Choice(Struct, frozen=True):
+    type: str | None = None
+
+
+class _Head(Struct, frozen=True):
+    """The top-level fields that decide."""
+
+    model: str | None = None
+    max_tokens: int | None = None
+    stream: bool | None = None
+    system: Raw | UnsetType = UNSET
+    thinking: _Thinking | None = None
+    tool_choice: _Choice | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: float | None = None
+    output_config: Raw | UnsetType = UNSET
+
+
+def adapt(body: bytes, target: Target, stream: bool) -> Edits | None:
+    """The edits, None when the request must be translated (or cannot be read: the decoder then says why)."""
+    try:
+        head = jsonx.peek(body, _Head, strict=False)
+    except jsonx.Malformed:
+        return None
+    wanted = quirks.of(target)
+    known = facts(target.model, target.capabilities)
+    if head.max_tokens is None or any(trace in body for trace in _OURS) or _has_blank_text(body):
+        return None
+    if _turned(head, target, wanted) and not _fits(head, body, wanted, known):
+        return None
+    top: dict[str, bytes | None] = {}
+    if head.model != target.model:
+        top["model"] = msgspec.json.encode(target.model)
+    if bool(head.stream) != stream:
+        top["stream"] = b"true" if stream else None
+    if target.max_output is not None and head.max_tokens > target.max_output:
+        top["max_tokens"] = msgspec.json.encode(target.max_output)
+    if not _is_claude(target) and ATTRIBUTION_LINE.encode() in body and present(head.system):
+        top["system"] = _without_attribution(head.system)
+    dropped = _unknown(body, wanted)
+    top.update(dict.fromkeys(dropped))
+    return Edits(top, dropped)
+
+
+def _has_blank_text(body: bytes) -> bool:
+    """Whether a text block is empty, which the API refuses; the translation leaves such blocks out."""
+    return any(trace in body for trace in _BLANK_TRACES) and _BLANK.search(body) is not None
+
+
+def _is_claude(target: Target) -> bool:
+    return ir.family(target.model) == "claude"
+
+
+def _turned(head: _Head, target: Target, wanted: Quirks) -> bool:
+    """Whether another model or host answers than the client had in mind."""
+    return head.model != target.model or wanted != quirks.OFFICIAL or not _is_claude(target)
+
+
+def _fits(head: _Head, body: bytes, wanted: Quirks, known: Facts) -> bool:
+    """Whether the model that answers takes what the client put together for another."""
+    if not (known.system_in_messages and wanted.system_in_messages) and any(role in body for role in _SYSTEM_ROLES):
+        return False
+    types = known.thinking if wanted.thinking_types is None else wanted.thinking_types
+    if head.thinking is not None and head.thinking.type not in types:
+        return False
+    choice = head.tool_choice.type if head.tool_choice is not None else None
+    if choice in ("any", "tool") and not (known.forced and wanted.forced_tools):
+        return False
+    if known.sampling == "none" and (head.temperature, head.top_p, head.top_k) != (None, None, None):
+        return False
+    return _output_fits(head, wanted, known)
+
+
+def _output_fits(head: _Head, wanted: Quirks, known: Facts) -> bool:
+    if not present(head.output_config) or isinstance(head.output_config, UnsetType):
+        return True
+    config: Any = msgspec.json.decode(head.output_config)
+    if not isinstance(config, dict):
+        return False
+    if config.get("format") and not (known.structured and wanted.structured_outputs):
+        return False
+    effort = config.get("effort")
+    return effort is None or effort in known.efforts or "output_config" in wanted.unsupported
+
+
+def _unknown(body: bytes, wanted: Quirks) -> tuple[str, ...]:
+    if not wanted.unsupported:
+        return ()
+    return tuple(sorted((wanted.unsupported - _SHAPES) & jsonx.top(body).keys()))
+
+
+def _without_attribution(system: Raw | UnsetType) -> bytes | None:
+    """The system slot without Claude Code's own line, None when nothing else is in it."""
+    found: Any = msgspec.json.decode(system) if isinstance(system, Raw) else None
+    if isinstance(found, str):
+        return None if found.startswith(ATTRIBUTION_LINE) else jsonx.encode(found)
+    if not isinstance(found, list) or not isinstance(system, Raw):
+        return None if isinstance(system, UnsetType) else bytes(system)
+    blocks = msgspec.json.decode(system, type=list[Raw])
+    kept = [raw for raw, block in zip(blocks, found, strict=True) if not _is_attribution(block)]
+    return msgspec.json.encode(kept) if kept else None
+
+
+def _is_attribution(block: object) -> bool:
+    return isinstance(block, dict) and str(block.get("text", "")).startswith(ATTRIBUTION_LINE)

@@ -1,0 +1,168 @@
+"""Tools, the choice among them, and the output format of a request.
+
+Decisions. Schemas stay as they came unless the API would refuse them. A forced call to a model that refuses forcing
+becomes a request in words. A schema for a model without structured outputs is put into words. Of another vendor's tools
+only web search has a form here. Spec: the Messages API page, sections 3 and 4; translation matrix, sections 3, 6, 12.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from llm_mux import ir
+from llm_mux.errors import refused
+from llm_mux.translators import tools
+from llm_mux.translators.anthropic import marks, wire
+from llm_mux.translators.anthropic.outlook import Outlook
+from llm_mux.translators.anthropic.wire import NAME
+from llm_mux.translators.base import present
+from llm_mux.wire import jsonx, schema
+
+_NO_ARGUMENTS: Final = Raw(b'{"type":"object","properties":{}}')
+
+
+class Toolbox(NamedTuple):
+    """`tools`, `tool_choice`, and a sentence for the prompt where a choice cannot be said otherwise."""
+
+    tools: list[wire.Tool | Raw]
+    choice: wire.ToolChoice | None
+    sentence: str | None = None
+
+
+def toolbox(look: Outlook) -> Toolbox:
+    request = look.request
+    declared = [_tool(tool, look) for tool in _offered(look)]
+    hosted = [found for tool in request.tools if isinstance(tool, ir.HostedTool) for found in _hosted(tool, look)]
+    offered: list[wire.Tool | Raw] = [*declared, *hosted]
+    if not offered and not look.own and (called := _called(look)):
+        return Toolbox(called, wire.ToolChoice("none"))
+    if not offered:
+        return Toolbox([], None)
+    return _with_choice(offered, look)
+
+
+def _offered(look: Outlook) -> list[ir.Tool]:
+    """The client's own tools under their wire names, only the allowed ones where a subset was chosen."""
+    lowered = tools.lower(look.request, look.names)
+    choice = look.request.tool_choice
+    if choice is None or not choice.names or choice.mode == "tool":
+        return list(lowered)
+    allowed = {look.names.wire(name) for name in choice.names}
+    return [tool for tool in lowered if tool.name in allowed]
+
+
+def _called(look: Outlook) -> list[wire.Tool | Raw]:
+    """Definitions for calls of the history when the request has none: the API wants calls to be of known tools."""
+    parts = (part for message in look.request.messages for part in message.parts)
+    names = dict.fromkeys(look.names.wire(p.name, p.namespace) for p in parts if isinstance(p, ir.ToolCall))
+    return [wire.Tool(name, input_schema=_NO_ARGUMENTS) for name in names]
+
+
+def _tool(tool: ir.Tool, look: Outlook) -> wire.Tool | Raw:
+    strict = bool(tool.strict) and look.structured and look.quirks.strict_tools
+    if tool.strict and not strict:
+        look.drop("strict")
+    found = wire.Tool(
+        name=tool.name,
+        description=tool.description or None,
+        input_schema=_schema(tool.schema, look, strict=strict),
+        strict=strict or None,
+        cache_control=None if tool.cache is None else marks.control(tool.cache.ttl),
+    )
+    native = tool.native
+    if native is None or native.owner != NAME or ir.family(look.target.model) != "claude":
+        return found
+    extras = jsonx.top(bytes(native.data))
+    if bytes(extras.get("defer_loading", b"")) == b"true":
+        found = msgspec.structs.replace(found, cache_control=None)
+    return Raw(jsonx.splice(msgspec.json.encode(found), {key: bytes(value) for key, value in extras.items()}))
+
+
+class _Head(Struct, frozen=True):
+    """What decides whether a schema may go as it is."""
+
+    type: Any = None
+    anyOf: Raw | UnsetType = UNSET
+    oneOf: Raw | UnsetType = UNSET
+    allOf: Raw | UnsetType = UNSET
+
+
+def _schema(raw: Raw | None, look: Outlook, *, strict: bool) -> Raw:
+    if raw is None or not present(raw):
+        return _NO_ARGUMENTS
+    if strict and not look.own:
+        return Raw(jsonx.encode(schema.for_anthropic_strict(schema.ensure_object(msgspec.json.decode(raw)))))
+    try:
+        head = msgspec.json.decode(raw, type=_Head)
+    except msgspec.ValidationError:
+        head = _Head()
+    if head.type == "object" and head.anyOf is UNSET and head.oneOf is UNSET and head.allOf is UNSET:
+        return raw
+    return Raw(jsonx.encode(schema.ensure_object(msgspec.json.decode(raw))))
+
+
+def _hosted(tool: ir.HostedTool, look: Outlook) -> list[Raw]:
+    ours = tool.native.owner == NAME and (look.own or ir.family(look.target.model) == "claude")
+    if ours and (tool.kind != "web_search" or look.quirks.web_search):
+        return [tool.native.data]
+    if tool.kind == "web_search" and look.quirks.web_search:
+        return [_search(tool, look)]
+    if not tool.optional:
+        raise refused(f"The tool `{tool.name or tool.kind}`", look.target.title, param="tools")
+    look.drop(tool.kind)
+    return []
+
+
+def _search(tool: ir.HostedTool, look: Outlook) -> Raw:
+    try:
+        settings = msgspec.json.decode(tool.native.data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        settings = {}
+    settings = settings if isinstance(settings, dict) else {}
+    filters = settings.get("filters")
+    domains = filters.get("allowed_domains") if isinstance(filters, dict) else None
+    place = settings.get("user_location")
+    made = {
+        "type": look.quirks.web_search,
+        "name": "web_search",
+        "allowed_domains": domains if isinstance(domains, list) and domains else None,
+        "user_location": place if isinstance(place, dict) and place.get("type") == "approximate" else None,
+    }
+    return Raw(jsonx.encode({key: value for key, value in made.items() if value is not None}))
+
+
+def _with_choice(offered: list[wire.Tool | Raw], look: Outlook) -> Toolbox:
+    choice = look.request.tool_choice
+    single = True if look.request.parallel_tool_calls is False else None
+    if choice is None:
+        return Toolbox(offered, wire.ToolChoice("auto", disable_parallel_tool_use=True) if single else None)
+    if choice.mode == "none":
+        return Toolbox(offered, wire.ToolChoice("none"))
+    if choice.mode == "auto":
+        return Toolbox(offered, wire.ToolChoice("auto", disable_parallel_tool_use=single))
+    name = look.names.wire(choice.names[0]) if choice.mode == "tool" and choice.names else None
+    if look.forced or look.own:
+        return Toolbox(offered, wire.ToolChoice("tool" if name else "any", name, single))
+    look.drop("tool_choice")
+    which = f"the tool `{name}`" if name else "one of the tools"
+    return Toolbox(offered, wire.ToolChoice("auto", disable_parallel_tool_use=single), f"Answer by calling {which}.")
+
+
+def output_format(look: Outlook) -> tuple[wire.Format | None, str | None]:
+    """`output_config.format`, or the sentence that stands for it."""
+    output = look.request.output
+    if output.kind == "json":
+        return None, "Answer with one JSON object and nothing else: no prose around it and no code fence."
+    if output.kind == "text" or output.schema is None:
+        return None, None
+    if not look.structured:
+        look.drop("json_schema")
+        text = bytes(jsonx.compact(output.schema)).decode()
+        return None, f"Answer with JSON that follows this JSON Schema, and nothing else:\n{text}"
+    raw = output.schema
+    if not look.own:
+        raw = Raw(jsonx.encode(schema.for_anthropic_strict(msgspec.json.decode(raw))))
+    return wire.Format("json_schema", raw), None
