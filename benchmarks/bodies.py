@@ -18,21 +18,23 @@ def chat(size: int, *, stream: bool) -> bytes:
     body["messages"] = [{"role": "system", "content": "You are a coding agent. " * 20}]
     turn = 0
     while len(json.dumps(body)) < size * 0.9:
-        body["messages"].extend(_turns(turn, 20 if size > 20_000 else 1, size > 20_000))
-        turn += 20
+        body["messages"].extend(_turns(turn, 5 if size > 20_000 else 1, size > 20_000))
+        turn += 5
     body["messages"].append({"role": "user", "content": "Go on."})
     return json.dumps(body, separators=(",", ":")).encode()
 
 
 def _turns(start: int, count: int, agent: bool) -> list[dict[str, Any]]:
+    """A few steps of a conversation; an agent's are mostly calls and what the tools gave back (3 KB each)."""
     made: list[dict[str, Any]] = []
     for number in range(start, start + count):
-        made.append({"role": "user", "content": f"Step {number}: please look at the file. " + "words " * 40})
-        if agent:
+        if agent and number % 5:
             arguments = json.dumps({"path": f"src/file{number}.py", "offset": number})
             call = {"id": f"call_{number}", "type": "function", "function": {"name": "tool_1", "arguments": arguments}}
             made.append({"role": "assistant", "content": "I will read it.", "tool_calls": [call]})
-            made.append({"role": "tool", "tool_call_id": f"call_{number}", "content": "line of code\n" * 60})
+            made.append({"role": "tool", "tool_call_id": f"call_{number}", "content": "one line of code\n" * 180})
+            continue
+        made.append({"role": "user", "content": f"Step {number}: please look at the file. " + "words " * 40})
         made.append({"role": "assistant", "content": "It says what it says. " * 10})
     return made
 

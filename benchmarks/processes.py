@@ -26,6 +26,11 @@ class Running:
         self.process = process
         self._handle = psutil.Process(process.pid)
 
+    def cpu(self) -> float:
+        """Seconds of CPU so far."""
+        times = self._handle.cpu_times()
+        return float(times.user + times.system)
+
     def rss(self) -> float:
         return self._handle.memory_info().rss / 1e6
 
@@ -64,8 +69,8 @@ def _config(home: pathlib.Path, mock: int, key: str) -> pathlib.Path:
 
 
 @contextlib.contextmanager
-def everything(folder: pathlib.Path, key: str) -> Iterator[tuple[dict[str, int], Running]]:
-    """All processes of a run: the port of each way, and the daemon for a look at its memory."""
+def everything(folder: pathlib.Path, key: str) -> Iterator[tuple[dict[str, int], dict[str, Running]]]:
+    """All processes of a run: the port and the process of each way."""
     os.sched_setaffinity(0, OTHERS)
     env, started = _environment(folder / "home"), []
     mock, floor, mux = free_port(), free_port(), free_port()
@@ -77,7 +82,8 @@ def everything(folder: pathlib.Path, key: str) -> Iterator[tuple[dict[str, int],
         serve = [sys.executable, "-m", "llm_mux", "--config", str(config), "serve", "--port", str(mux)]
         daemon = _start(serve, TESTED, env, "listening on")
         started.append(daemon)
-        yield {"direct": mock, "floor": floor, "splice": mux, "translate": mux}, daemon
+        ports = {"direct": mock, "floor": floor, "splice": mux, "translate": mux}
+        yield ports, {"direct": started[0], "floor": started[1], "splice": daemon, "translate": daemon}
     finally:
         for running in reversed(started):
             running.process.terminate()

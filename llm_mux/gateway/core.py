@@ -13,12 +13,14 @@ from llm_mux.gateway.models import ModelLists
 from llm_mux.gateway.seals import Seals
 from llm_mux.gateway.upstream import Timeouts, Upstream
 from llm_mux.routing.accounts import Account, punishes
-from llm_mux.routing.catalog import Catalog, Offer
+from llm_mux.routing.catalog import Catalog, Offer, Route
 from llm_mux.routing.select import Candidate, order
 from llm_mux.translators.base import ModelInfo
 
 if TYPE_CHECKING:
     from llm_mux.gateway.exchange import Outcome
+
+_MOST_ROUTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +61,14 @@ class Gateway:
         self._offers = list(offers)
         self._catalog: Catalog | None = None
         self._made_of = -1
+        self._routes: dict[str, tuple[Route, ...]] = {}
 
     @property
     def catalog(self) -> Catalog:
         """The catalogue with every model list known by now."""
         if self._catalog is None or self._made_of != self.lists.version:
             self._made_of = self.lists.version
+            self._routes.clear()
             self._catalog = Catalog(
                 offers=tuple(offer for offer in map(self.lists.completed, self._offers) if offer.there),
                 aliases=self.settings.aliases,
@@ -77,9 +81,16 @@ class Gateway:
         return await self.targets(ask.model, ask.conversation if len(self.accounts) > 1 else "")
 
     async def targets(self, model: str, conversation: str) -> list[Candidate]:
-        if not self.catalog.knows(model) and self._offers:
-            await self.lists.refresh(self.accounts, self.upstream)
-        return order(self.catalog.resolve(model), self.accounts, conversation, time.monotonic())
+        catalog = self.catalog
+        routes = self._routes.get(model)
+        if routes is None:
+            if not catalog.knows(model) and self._offers:
+                await self.lists.refresh(self.accounts, self.upstream)
+                catalog = self.catalog
+            routes = catalog.resolve(model)
+            if len(self._routes) < _MOST_ROUTES:
+                self._routes[model] = routes
+        return order(routes, self.accounts, conversation, time.monotonic())
 
     def facts(self, provider: str, model: str) -> ModelInfo | None:
         """What the provider's list says about a model, if it was asked."""

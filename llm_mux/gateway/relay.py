@@ -140,15 +140,15 @@ class Splice:
         self._encoder = encoder
         self._edit = edit
         self._blind = False
+        self._dull = protocol.dull
         self._tail = b""
 
     def feed(self, data: bytes) -> bytes:
         if not data:
             return self._end()
         self._watch(data)
+        self._tail = data[-4:]
         out = self._edit.feed(data) if self._edit is not None else data
-        if out:
-            self._tail = out[-4:]
         if self.record.error is not None and not self.record.content:
             self.over = True
             return b""
@@ -156,6 +156,9 @@ class Splice:
 
     def _watch(self, data: bytes) -> None:
         if self._blind:
+            return
+        whole = self._tail.endswith(b"\n\n") and data.endswith(b"\n\n")
+        if whole and self.record.content and self._dull is not None and self._dull(data):
             return
         events = self._decoder.feed(data)
         if events and isinstance(events[-1], ir.Failed) and events[-1].error.kind is Kind.UPSTREAM_NONSENSE:

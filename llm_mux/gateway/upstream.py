@@ -80,10 +80,15 @@ class Reply:
         return b""
 
     async def _arrived(self) -> bytes:
+        content = self._response.content
         with translated(self._call):
             try:
+                if content.total_raw_bytes and (ready := content.read_nowait()):
+                    return ready
+                if content.at_eof():
+                    return b""
                 async with asyncio.timeout(self._call.timeouts.between_bytes):
-                    return await self._response.content.readany()
+                    return await content.readany()
             except TimeoutError:
                 self.close()
                 waited = self._call.timeouts.between_bytes

@@ -76,8 +76,8 @@ class Provider:
     tried, where the list will not do ("": nothing will, it is open to everybody). `owns`: beginnings of model ids that
     are surely this provider's. `options`: names that the config entry's `options` must or may give, with defaults
     (None: required). `keyless`: works without a key. `forwards`: headers of a client of the same format that go on.
-    `vendor`: the registered name, when `name` is an id. `picks(model, endpoints, body)` narrows the generate endpoints for a model
-    and the client's body (b"" when unknown), best first; `classify(error, headers)` refines an error;
+    `vendor`: the registered name, when `name` is an id. `picks(model, endpoints, body)` narrows the generate endpoints
+    for a model and the client's body (b"" when unknown), best first; `classify(error, headers)` refines an error;
     `adjust(provider, options)` is the record as the config entry's options change it.
     """
 

@@ -33,4 +33,5 @@ RESPONSES: Final = responses.Quirks(
     hosted_tools=frozenset(),
     rich_results=False,
     openai_models=False,
+    system_role="system",
 )

@@ -29,7 +29,7 @@ PROVIDER = Provider(
         Endpoint("openai_chat", "/chat/completions", quirks=CHAT),
         Endpoint("openai_chat", "/embeddings", operation="embed", quirks=CHAT),
     ),
-    env=("NVIDIA_API_KEY", "NGC_API_KEY"),
+    env=("NVIDIA_API_KEY",),
     check_path="",
     key_url="https://build.nvidia.com/settings/api-keys",
     allows="API keys may be used with any client; free credits are for trying, not for production.",

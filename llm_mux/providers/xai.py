@@ -18,6 +18,7 @@ from llm_mux.translators.openai_chat.quirks import COMPATIBLE, EXTENSIONS, OFFIC
 ANSWERS = replace(
     RESPONSES,
     stateless=False,
+    system_role=None,
     hosted_tools=frozenset({"web_search", "x_search", "code_interpreter", "file_search", "mcp"}),
 )
 ANSWERS_PLAIN = replace(ANSWERS, unsupported=ANSWERS.unsupported | {"reasoning"})

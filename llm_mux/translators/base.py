@@ -137,7 +137,8 @@ class Translator:
 
     `adapt(body, target, stream)` says under which top-level edits the client's bytes may go through unchanged to a
     target of the same format, or None when they must be translated. `summary` reads a whole answer for the books and
-    never raises. `hides(frame)` recognises the usage-only record that `Edits.hide_usage` speaks of.
+    never raises. `dull(records)` says cheaply that whole records, all of them, only carry on an open text: a watcher
+    may then skip them. `hides(frame)` recognises the usage-only record that `Edits.hide_usage` speaks of.
     """
 
     name: str
@@ -157,6 +158,7 @@ class Translator:
     embedder: Embedder | None = None
     counter: Counter | None = None
     hides: Callable[[sse.Frame], bool] | None = None
+    dull: Callable[[bytes], bool] | None = None
 
 
 class FrameDecoder:
@@ -176,7 +178,11 @@ class FrameDecoder:
         return [ir.Failed(cut_short())]
 
     def feed(self, data: bytes) -> list[ir.Event]:
-        return self._events(self.splitter.feed(data))
+        try:
+            return self._events(self.splitter.feed(data))
+        except sse.TooLong as error:
+            self.over = True
+            return [ir.Failed(nonsense(f"a stream record that cannot be read ({error})"))]
 
     def finish(self) -> list[ir.Event]:
         events = self._events(self.splitter.finish())

@@ -4,7 +4,6 @@ As a client's protocol and as an upstream's format; compatible hosts differ by `
 Spec: https://docs.anthropic.com/en/api/messages
 """
 
-from llm_mux.translators.anthropic.adapt import adapt
 from llm_mux.translators.anthropic.decode import decode_request
 from llm_mux.translators.anthropic.encode import encode_count, encode_request
 from llm_mux.translators.anthropic.errors import decode_error, encode_error, error_status
@@ -19,6 +18,7 @@ from llm_mux.translators.anthropic.response import (
 from llm_mux.translators.anthropic.response import (
     encode_count as encode_count_answer,
 )
+from llm_mux.translators.anthropic.splice import adapt
 from llm_mux.translators.anthropic.stream import stream_decoder
 from llm_mux.translators.anthropic.stream_out import stream_encoder
 from llm_mux.translators.base import Counter, Translator

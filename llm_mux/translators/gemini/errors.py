@@ -213,10 +213,7 @@ def error_status(error: MuxError) -> int:
 
 def encode_failure(error: MuxError) -> bytes:
     """The error as one record of a stream that is already running."""
-    own = _own_body(error)
-    if own is None:
-        return jsonx.encode({"error": _object(error, "")})
-    return jsonx.compact(own)
+    return _own_body(error) or jsonx.encode({"error": _object(error, "")})
 
 
 def _own_body(error: MuxError) -> bytes | None:

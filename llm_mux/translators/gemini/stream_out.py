@@ -207,6 +207,8 @@ class Encoder:
         self._write(jsonx.encode(answer))
 
     def _write(self, data: bytes) -> None:
+        """One record on one line, also where an upstream's own JSON has line breaks."""
+        data = jsonx.compact(data) if b"\n" in data else data
         if not self._array:
             self._out.append(sse.frame(data))
         else:

@@ -83,14 +83,14 @@ def _tool(tool: ir.Tool) -> dict[str, object]:
 
 
 class _Schema(msgspec.Struct):
-    type: Raw | None = None
+    type: wire.RawField = msgspec.UNSET
 
 
 def _schema(schema: Raw | None) -> Raw:
     """Parameters the server can decode: always an object schema, untouched where it is one."""
     if schema is None or not bytes(schema).lstrip().startswith(b"{"):
         return _EMPTY_SCHEMA
-    if jsonx.peek(bytes(schema), _Schema).type is not None:
+    if jsonx.peek(bytes(schema), _Schema).type is not msgspec.UNSET:
         return schema
     return Raw(jsonx.splice(bytes(schema), {"type": b'"object"'}))
 

@@ -116,8 +116,13 @@ def is_whole(call: ir.ToolCall) -> bool:
 
 def call_out(call: ir.ToolCall, position: int) -> wire.CallOut:
     text = msgspec.json.encode({"input": call.arguments}).decode() if call.custom else call.arguments
-    function = wire.FunctionOut(call.name, jsonx.object_arguments(text), position)
+    function = wire.FunctionOut(call.name, _one_line(jsonx.object_arguments(text)), position)
     return wire.CallOut(function, call.id or UNSET)
+
+
+def _one_line(raw: Raw) -> Raw:
+    """JSON without the line breaks between its tokens, which would end a line of the stream too early."""
+    return Raw(jsonx.compact(raw)) if b"\n" in bytes(raw) or b"\r" in bytes(raw) else raw
 
 
 def done_reason(end: ir.Finish) -> str:
@@ -183,9 +188,9 @@ def placed(said: Spoken, *, generates: bool) -> dict[str, object]:
 
 def token_list(logprobs: Raw | None) -> Raw | None:
     """The tokens of an answer's log probabilities, which OpenAI's format keeps one level deeper."""
-    if logprobs is None or not bytes(logprobs).startswith(b"{"):
-        return logprobs
-    return jsonx.top(bytes(logprobs)).get("content")
+    if logprobs is not None and bytes(logprobs).startswith(b"{"):
+        logprobs = jsonx.top(bytes(logprobs)).get("content")
+    return _one_line(logprobs) if logprobs is not None and present(logprobs) else None
 
 
 encode_response = Whole().encode

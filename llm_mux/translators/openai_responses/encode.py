@@ -35,6 +35,9 @@ _TIERS: Final = frozenset({"auto", "default", "flex", "scale", "priority", "fast
 # What only a server with a memory can do; without it these are refused, because the answer would lack something.
 _MEMORY: Final = ("previous_response_id", "conversation", "prompt")
 
+# Fields that mean the same in OpenAI's chat format.
+_SHARED: Final = ("store", "moderation", "prompt_cache_options", "prompt_cache_retention", "safety_identifier", "user")
+
 Body = dict[str, object]
 
 
@@ -212,6 +215,9 @@ def _extras(body: Body, request: ir.Request, target: Target, quirks: Quirks, dro
         include.extend(name for name in listed if name != _ENCRYPTED)
         body.update(extras)
     else:
+        shared = _SHARED if request.protocol == "openai_chat" else ()
+        body.update({name: extras.pop(name) for name in shared if name in extras})
+        extras.pop("stream_options", None)
         dropped.extend(extras)
     if request.sampling.logprobs and LOGPROBS not in include:
         include.append(LOGPROBS)
