@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llm_mux.providers import mistral, registry, xai
+from llm_mux.routing.catalog import Catalog, Offer
 
 TOOLS = b'{"model":"m","messages":[],"tools":[{"type":"function","function":{"name":"f"}}]}'
 TOOLS_WITHOUT_REASONING = TOOLS[:-1] + b',"reasoning_effort":"none"}'
@@ -87,3 +88,21 @@ def test_grok_is_told_an_effort_only_where_it_takes_one(model: str, fixed: bool)
 def test_what_a_provider_does_not_offer_has_no_endpoint() -> None:
     assert registry.get("anthropic").endpoint_for("claude-x", "openai_chat", "embed") is None
     assert registry.get("groq").endpoint_for("m", "openai_chat", "complete") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "owned"),
+    [
+        ("deepseek-v4-pro", True),
+        ("deepseek-ai/DeepSeek-V3", False),
+        ("deepseek-r1:8b", False),
+        ("qwen3-coder-plus", True),
+        ("qwen3-coder:30b", False),
+        ("ft:gpt-4o:team::abc", True),
+        ("gpt-oss-120b", False),
+        ("accounts/fireworks/models/kimi-k3", True),
+    ],
+)
+def test_another_hosts_copy_of_a_model_is_not_taken_for_the_vendors_own(name: str, owned: bool) -> None:
+    offers = tuple(Offer(provider.name, owns=provider.owns) for provider in registry.load(plugins=False).values())
+    assert Catalog(offers).knows(name) is owned
