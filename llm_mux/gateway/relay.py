@@ -15,7 +15,7 @@ from llm_mux.gateway.enforce import Enforcer
 from llm_mux.gateway.seals import Watcher
 from llm_mux.translators.base import StreamDecoder, StreamEncoder, Translator
 from llm_mux.translators.tools import Names, Raiser
-from llm_mux.wire import sse
+from llm_mux.wire import ndjson, sse
 
 _CONTENT = (ir.TextDelta, ir.ReasoningDelta, ir.ArgumentsDelta, ir.Finish, ir.Done, ir.Seal)
 
@@ -200,7 +200,7 @@ class Edit:
     def __init__(self, protocol: Translator, *, hide_usage: bool, names: tuple[bytes, bytes] | None) -> None:
         self._hides = protocol.hides if hide_usage else None
         self._names = names
-        self._splitter = sse.Splitter()
+        self._splitter = sse.Splitter() if protocol.stream_type == "text/event-stream" else _Lines()
 
     def feed(self, data: bytes) -> bytes:
         return b"".join(self._one(frame) for frame in self._splitter.feed(data))
@@ -212,6 +212,19 @@ class Edit:
         if self._hides is not None and self._hides(frame):
             return b""
         return respelled(frame.raw, self._names) if self._names is not None else frame.raw
+
+
+class _Lines:
+    """A stream of JSON lines with the face of one of events."""
+
+    def __init__(self) -> None:
+        self._splitter = ndjson.Splitter()
+
+    def feed(self, data: bytes) -> list[sse.Frame]:
+        return [sse.Frame(None, line, ndjson.line(line)) for line in self._splitter.feed(data)]
+
+    def finish(self) -> list[sse.Frame]:
+        return [sse.Frame(None, line, ndjson.line(line)) for line in self._splitter.finish()]
 
 
 def respelled(raw: bytes, names: tuple[bytes, bytes] | None) -> bytes:

@@ -30,7 +30,7 @@ def encode_messages(request: ir.Request, target: Target, names: Names) -> list[w
 
 
 def _lowered(message: ir.Message, names: Names) -> ir.Message:
-    if not any(isinstance(part, ir.ToolCall) for part in message.parts):
+    if message.role != "assistant" or not any(isinstance(part, ir.ToolCall) for part in message.parts):
         return message
     parts = tuple(lower_call(part, names) if isinstance(part, ir.ToolCall) else part for part in message.parts)
     return msgspec.structs.replace(message, parts=parts)
@@ -60,8 +60,10 @@ class _Writer:
 
     def _result(self, result: ir.ToolResult, beside: list[ir.Part]) -> wire.MessageOut:
         media = [part for part in history.result_media(result) if not _is_text(part)]
-        told = tuple(ir.Text("".join(self._words(part))) for part in result.content if part not in media)
-        text = history.result_text(msgspec.structs.replace(result, content=told))
+        if any(not isinstance(part, ir.Text) for part in result.content):
+            told = tuple(ir.Text(word) for part in result.content for word in self._words(part))
+            result = msgspec.structs.replace(result, content=told)
+        text = history.result_text(result)
         if media:
             kind = "image" if all(isinstance(part, ir.Image) for part in media) else "file"
             note = f"(The {kind} of this result is in the next user message.)"

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from llm_mux import ir
+from llm_mux.errors import MuxError
 from llm_mux.gateway.fold import Fold
 from llm_mux.translators.base import Hints, Target
 from llm_mux.translators.ollama import TRANSLATOR
@@ -70,6 +71,13 @@ def events(data: bytes, cuts: Iterable[int] = ()) -> list[ir.Event]:
         found += decoder.feed(data[at:cut])
         at = cut
     return found + decoder.finish()
+
+
+def failure(found: Sequence[ir.Event]) -> MuxError:
+    """The error that a stream ended with."""
+    last = found[-1]
+    assert isinstance(last, ir.Failed)
+    return last.error
 
 
 def folded(found: Sequence[ir.Event]) -> ir.Response:

@@ -103,7 +103,7 @@ def test_the_official_client_reads_what_it_asked_of_generate(closing: list[Any])
 @pytest.mark.covers("FB-105", "PF-121", "PF-11", "RC-7")
 def test_the_official_client_raises_an_error_in_mid_stream(closing: list[Any]) -> None:
     encoder = TRANSLATOR.stream_encoder(ASKED)
-    begun = [ir.Start("r", "m", 5), ir.PartStart(0, ir.Text("")), ir.TextDelta(0, "Hel")]
+    begun: list[ir.Event] = [ir.Start("r", "m", 5), ir.PartStart(0, ir.Text("")), ir.TextDelta(0, "Hel")]
     body = encoder.encode(begun) + encoder.encode([ir.Failed(MuxError(Kind.UPSTREAM_CUT, "It was\ncut."))])
     assert encoder.encode([ir.Finish("stop"), ir.Done()]) == b""
     assert encoder.keepalive() == b""

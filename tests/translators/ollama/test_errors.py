@@ -7,7 +7,7 @@ import pytest
 
 from llm_mux.errors import Kind, MuxError
 from llm_mux.translators.ollama import TRANSLATOR
-from tests.translators.ollama.samples import events, lines, said
+from tests.translators.ollama.samples import events, failure, lines, said
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,8 @@ def test_a_message_is_found_in_any_shape(body: bytes, message: str) -> None:
     ],
 )
 def test_an_error_line_in_a_stream_fails_it(message: str, kind: Kind) -> None:
-    last = events(lines(said(content="x"), {"error": message}, said(content="y")))[-1]
-    assert last.error.kind is kind
-    assert last.error.message == message
+    error = failure(events(lines(said(content="x"), {"error": message}, said(content="y"))))
+    assert (error.kind, error.message) == (kind, message)
 
 
 @pytest.mark.covers("FB-3B", "PF-56", "FB-105")

@@ -81,11 +81,11 @@ def test_a_format_is_json_or_a_schema_with_its_own_bytes() -> None:
 
 @pytest.mark.covers("FB-3B", "PF-121b", "PF-115", "FB-2")
 def test_calls_without_type_and_id_are_kept_and_results_find_them_by_name_then_order() -> None:
-    calls = [
+    calls: list[dict[str, Any]] = [
         {"function": {"name": name, "arguments": given}}
         for name, given in (("a", {"n": 1}), ("b", {}), ("a", '{"n":2}'), ("b", None))
     ]
-    results = [
+    results: list[dict[str, Any]] = [
         {"role": "tool", "tool_name": "b", "content": "b1"},
         {"role": "tool", "tool_name": "a", "content": "a1"},
         {"role": "tool", "content": "a2"},
@@ -106,7 +106,7 @@ def test_calls_without_type_and_id_are_kept_and_results_find_them_by_name_then_o
 
 @pytest.mark.covers("RC-6", "FB-1", "PF-132")
 def test_the_same_call_in_two_turns_has_two_ids_that_stay() -> None:
-    turn = [
+    turn: list[dict[str, Any]] = [
         {"role": "assistant", "tool_calls": [{"function": {"name": "a", "arguments": {}}}]},
         {"role": "tool", "tool_name": "a", "content": "r"},
     ]
