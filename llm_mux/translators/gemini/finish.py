@@ -53,6 +53,9 @@ _beside = attrgetter(*wire.FINISH_FIELDS)
 _NOTHING = (UNSET,) * len(wire.FINISH_FIELDS)
 
 
+OUT_OF_TOKENS: frozenset[ir.FinishReason] = frozenset({"length", "context"})
+
+
 class Ending(Struct, frozen=True, omit_defaults=True):
     """What this format said at the end of a candidate, or instead of all candidates."""
 

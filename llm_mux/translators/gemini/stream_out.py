@@ -54,6 +54,7 @@ class Encoder:
         self._finishes: dict[int, ir.Finish] = {}
         self._spoke: set[int] = set()
         self._waiting: _Record | None = None
+        self._cut: list[tuple[int, ir.ToolCall]] = []
         self._out: list[bytes] = []
         self._begun = self._ended = False
 
@@ -145,13 +146,20 @@ class Encoder:
                 text = "".join(open_.held)
                 made = answer_parts.encode_part(ir.Reasoning(text, native)) if native is not None else None
             case ir.ToolCall():
-                made = answer_parts.encode_part(replace(part, arguments="".join(open_.held) or part.arguments))
+                made = self._called(open_.choice, replace(part, arguments="".join(open_.held) or part.arguments))
             case ir.Refusal():
                 made = None
             case _:
                 made = answer_parts.encode_part(part)
         if made is not None:
             self._put(open_.choice, made)
+
+    def _called(self, choice: int, call: ir.ToolCall) -> wire.Part | Raw | None:
+        """The whole call; one that is cut off waits for the finish, which says whether the token limit did it."""
+        if answer_parts.is_cut(call):
+            self._cut.append((choice, call))
+            return None
+        return answer_parts.encode_part(call)
 
     def _source(self, choice: int) -> citations.Sources:
         found = self._sources.get(choice)
@@ -176,6 +184,10 @@ class Encoder:
 
     def _last(self) -> None:
         """The record with every finish, and the content that still waits if one of them is its candidate's."""
+        for choice, call in self._cut:
+            made = answer_parts.encode_part(call)
+            if made is not None and self._finishes[choice].reason not in finish.OUT_OF_TOKENS:
+                self._put(choice, made)
         record = self._waiting if self._waiting is not None and self._waiting.choice in self._finishes else None
         if record is not None:
             self._waiting = None

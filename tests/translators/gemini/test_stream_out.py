@@ -74,6 +74,16 @@ def test_calls_go_out_whole() -> None:
     assert records[-1]["candidates"][0]["finishReason"] == "STOP"
 
 
+@pytest.mark.parametrize(("reason", "args"), [("length", None), ("tool_calls", {"_raw": '{"a":'})])
+def test_a_call_that_the_token_limit_cut_off_is_left_out(reason: Any, args: object) -> None:
+    cut = [ir.PartStart(0, ir.ToolCall("c", "f", "")), ir.ArgumentsDelta(0, '{"a":'), ir.PartEnd(0)]
+    given = parts(records_of(shown([START, *cut, *ended(ir.Finish(reason))])))
+    assert given == ([] if args is None else [{"functionCall": {"id": "c", "name": "f", "args": args}}])
+    choice = ir.Choice((ir.ToolCall("c", "f", '{"a":'),), ir.Finish(reason))
+    whole = json.loads(TRANSLATOR.encode_response(ir.Response("r", "m", (choice,)), asked()))
+    assert parts([whole]) == given
+
+
 @pytest.mark.covers("PF-12", "PF-11")
 def test_without_alt_sse_the_stream_is_one_array() -> None:
     encoder = TRANSLATOR.stream_encoder(ARRAY)
