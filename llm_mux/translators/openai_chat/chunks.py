@@ -273,7 +273,9 @@ class Encoder:
             return out
         extra = reasoning.google(open_.native)
         if extra is not None:
-            return out + self._chunk(open_.said, DeltaOut(tool_calls=(CallOut(open_.number, extra_content=extra),)))
+            # The SDK's stream helper insists on a function in every piece.
+            piece = CallOut(open_.number, function=FunctionOut(arguments=""), extra_content=extra)
+            return out + self._chunk(open_.said, DeltaOut(tool_calls=(piece,)))
         details = open_.said.ledger.call(open_.native, call.id)
         return out + (self._chunk(open_.said, DeltaOut(reasoning_details=details)) if details else b"")
 

@@ -25,7 +25,7 @@ _TEXT_TYPES = ("text", "input_text", "output_text")
 
 def decode_content(content: str | list[Raw] | dict[str, Raw] | None, where: str) -> tuple[ir.Part, ...]:
     """A message's `content`: a string, a list of parts, one part, null or absent."""
-    if content is None:
+    if not content:
         return ()
     if isinstance(content, str):
         return (ir.Text(content),)

@@ -55,7 +55,7 @@ class Decoder(FrameDecoder):
         if (chunk.choices is None or chunk.error is not UNSET or frame.event) and _is_error(chunk, frame):
             return [ir.Failed(decode_failure(data))]
         events: list[ir.Event] = []
-        if not self._started or chunk.usage is not None or not chunk.choices:
+        if not self._started or chunk.usage is not None or chunk.x_groq is not None or not chunk.choices:
             self._head(chunk, events)
         if chunk.citations is not UNSET:
             self._sources = response.sources(chunk.citations)
