@@ -58,6 +58,8 @@ _BY_CODE: Final = {
 }
 _OVERFLOW: Final = ("context length", "context window", "maximum context", "input is too long", "prompt is too long")
 _OUR_FAULT: Final = frozenset({Kind.UPSTREAM_AUTH, Kind.UPSTREAM_FORBIDDEN})
+_IN_STREAM: Final = 0
+"""In place of a status, for errors told inside an answer that has status 200."""
 _LONGEST_WAIT: Final = 366 * 86400.0
 _REFUSED: Final = "Provider refused its credentials"
 
@@ -141,7 +143,7 @@ def event_error(raw: Raw | None, message: str | None = None, code: object = None
     found = _error(raw) if raw is not None else wire.ResponseError(message, _word(code))
     text = found.message or message or "The provider reported a failure without saying which."
     word = _word(found.code) or found.type
-    kind = kind_of(500, word, text)
+    kind = kind_of(_IN_STREAM, word, text)
     return MuxError(
         kind,
         text,
@@ -157,9 +159,9 @@ def kind_of(status: int, code: str | None, message: str) -> Kind:
     known = _BY_CODE.get(code or "")
     if known is not None:
         return known
-    if status in (400, 413, 422, 500) and any(words in message.lower() for words in _OVERFLOW):
+    if status in (400, 413, 422, 500, _IN_STREAM) and any(words in message.lower() for words in _OVERFLOW):
         return Kind.CONTEXT_LENGTH
-    if code in ("invalid_request_error", "invalid_value", "unsupported_value") and status >= 500:
+    if status == _IN_STREAM and code in ("invalid_request_error", "invalid_value", "unsupported_value"):
         return Kind.BAD_REQUEST
     if status in _BY_STATUS:
         return _BY_STATUS[status]

@@ -90,6 +90,7 @@ class Conversation:
         called = any(isinstance(part, ir.ToolCall) for part in self._turn)
         if spoken and phase != self._phase and not called:
             self._close()
+            spoken = False
         if not spoken:
             self._phase = phase
         self._turn.extend(found)

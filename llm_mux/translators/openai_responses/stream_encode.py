@@ -181,14 +181,18 @@ class ResponsesStreamEncoder:
             case ir.ToolCall():
                 self._close("completed")
                 self._open_call(part)
-            case ir.Opaque() | ir.Image():
-                self._close("completed")
-                made = answer.opaque_out(part, self._id, len(self._output))
-                if made is not None:
-                    self._item_added(made)
-                    self._item_done(made)
             case _:
-                self._close("completed")
+                self._part = -1
+                self._whole(part)
+
+    def _whole(self, part: ir.Part) -> None:
+        """A part that comes at once; one that has no form here leaves no trace."""
+        index = len(self._output) + (self._open is not None)
+        made = answer.opaque_out(part, self._id, index) if isinstance(part, ir.Opaque | ir.Image) else None
+        if made is not None:
+            self._close("completed")
+            self._item_added(made)
+            self._item_done(made)
 
     def _item_added(self, item: Struct | Raw) -> None:
         self._add("response.output_item.added", output_index=len(self._output), item=item)
