@@ -71,8 +71,7 @@ def _choice(answer: wire.Answer, candidate: wire.Candidate, at: int, target: Tar
     kept: dict[str, object] = {}
     finish.keep(candidate, kept)
     end = finish.decode_finish(kept, index, called=calls.count > 0, spoke=bool(parts))
-    tokens = decode_logprobs(candidate.logprobsResult)
-    return ir.Choice(parts, end, None if tokens is None else Raw(b'{"content":%b}' % bytes(tokens)))
+    return ir.Choice(parts, end, decode_logprobs(candidate.logprobsResult))
 
 
 def _with_citations(parts: list[ir.Part], candidate: wire.Candidate) -> tuple[ir.Part, ...]:

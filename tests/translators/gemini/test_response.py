@@ -237,7 +237,7 @@ def test_log_probabilities_go_both_ways() -> None:
         ],
     }
     response = whole(record("a", finish="STOP", candidate={"logprobsResult": result}))
-    tokens = plain(response.choices[0].logprobs)["content"]
+    tokens = plain(response.choices[0].logprobs)
     assert [top["token"] for top in tokens[0]["top_logprobs"]] == ["a", "b"]
     assert given(response)["candidates"][0]["logprobsResult"] == result
 
