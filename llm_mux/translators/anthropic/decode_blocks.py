@@ -82,13 +82,8 @@ class Parts:
         native, self._call_seal = self._call_seal, None
         if native is None and block.caller is not UNSET:
             native = ir.Native(NAME, Raw(b'{"caller":%b}' % bytes(block.caller)))
-        arguments = "" if block.input is UNSET else str(block.input, "utf-8")
         return ir.ToolCall(
-            block.id,
-            block.name,
-            "" if arguments == "{}" else arguments,
-            cache=cache(block.cache_control),
-            native=native,
+            block.id, block.name, arguments(block.input), cache=cache(block.cache_control), native=native
         )
 
     def _thinking(self, block: wire.Thinking) -> None:
@@ -147,6 +142,16 @@ def answer(blocks: Sequence[Raw], family: str) -> tuple[ir.Part, ...]:
         except msgspec.ValidationError:
             parts.add_raw(raw, f"content.{position}")
     return tuple(parts.found)
+
+
+def arguments(found: Raw | UnsetType) -> str:
+    """A call's input as compact JSON text, "" for an empty one; what is no object stays what it is."""
+    if isinstance(found, UnsetType) or not present(found):
+        return ""
+    data = bytes(found)
+    if b": " in data or b"\n" in data:
+        data = jsonx.compact(data)
+    return "" if data == b"{}" else data.decode()
 
 
 def cache(control: wire.CacheControl | None) -> ir.Cache | None:

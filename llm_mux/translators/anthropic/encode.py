@@ -53,7 +53,7 @@ def encode_request(request: ir.Request, target: Target) -> Encoded:
         body["tool_choice"] = box.choice
     body["messages"] = [entry.finished() for entry in entries]
     _add_settings(body, look, plan, form)
-    _add_extras(body, look)
+    _add_extras(body, look, thinks=plan.on)
     return Encoded(
         body=jsonx.encode(body),
         dropped=tuple(look.dropped),
@@ -163,10 +163,16 @@ def _whole(value: float | None) -> float | None:
     return int(value) if value is not None and value == int(value) else value
 
 
-def _add_extras(body: dict[str, Any], look: Outlook) -> None:
-    """This format's own fields back into it, and out with what the host does not know."""
+def _add_extras(body: dict[str, Any], look: Outlook, *, thinks: bool) -> None:
+    """This format's own fields back into it, and out with what the host does not know.
+
+    Clearing old thoughts is refused where there is no thinking.
+    """
     if look.own:
         for key, value in look.request.extras.items():
+            if key == "context_management" and not thinks and b'"clear_thinking_' in bytes(value):
+                look.drop(key)
+                continue
             body[key] = _merged(body.get(key), value)
     for key in sorted(look.quirks.unsupported):
         if key in body and key not in ("model", "messages", "max_tokens"):

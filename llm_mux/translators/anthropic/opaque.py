@@ -1,8 +1,9 @@
 """Blocks that only this format has: server-side tools and their results, search results, compaction, tool changes.
 
-Decisions. They go back to this format as they came. To others: what the server's own tools did becomes a short text in
-the history; search results given by the client become text; what only steers Anthropic's server is left out; content
-without a form elsewhere is refused there (an empty `text` says so). Spec: translation matrix, section 12.
+Decisions. They go back to this format as they came. To others: what the server's own tools did is left out, call and
+result together, for the answer's text says what came of it; so is what only steers Anthropic's server. A compaction and
+search results given by the client become text. Content of the client without a form elsewhere is refused there (an
+empty `text` says so). Spec: translation matrix, section 12.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from llm_mux import ir
 from llm_mux.translators.anthropic import seals
 from llm_mux.translators.anthropic.wire import NAME
 
-_LONGEST: Final = 2000
 _STEERING: Final = frozenset({"fallback", "tool_removal", "connector_text", "advisor_tool_result", "mcp_tool_listing"})
 
 
@@ -29,8 +29,7 @@ def kept(raw: Raw, kind: str, role: str) -> ir.Opaque:
     if kind in _STEERING or (kind == "tool_addition" and _type(found.get("tool")) != "tool_definition"):
         return ir.Opaque(native, label=kind, hint=True)
     text = _told(found, kind)
-    hint = not text and role == "assistant"
-    return ir.Opaque(native, label=kind, text=text, hint=hint)
+    return ir.Opaque(native, label=kind, text=text, hint=role == "assistant" and not text)
 
 
 def _members(raw: Raw) -> dict[str, Any]:
@@ -53,8 +52,6 @@ def _type(value: object) -> object:
 def _told(found: dict[str, Any], kind: str) -> str:
     """A block in words, "" when there are none."""
     match kind:
-        case "server_tool_use" | "mcp_tool_use":
-            return _cut(f"[{found.get('name', 'tool')}: {_json(found.get('input', {}))}]")
         case "search_result":
             lines = [found.get("title"), found.get("source"), _texts(found.get("content"))]
             return "\n".join(line for line in lines if isinstance(line, str) and line)
@@ -63,35 +60,10 @@ def _told(found: dict[str, Any], kind: str) -> str:
         case "compaction":
             content = found.get("content")
             return content if isinstance(content, str) else ""
-        case _ if kind.endswith("_tool_result"):
-            return _cut(f"[{kind.removesuffix('_tool_result')} result: {_outcome(found.get('content'))}]")
         case _:
             return ""
-
-
-def _outcome(content: object) -> str:
-    """What a server-side tool found, without what only the server can read."""
-    if isinstance(content, list):
-        lines = [_outcome(item) for item in content]
-        return "; ".join(line for line in lines if line) or "nothing"
-    if not isinstance(content, dict):
-        return content if isinstance(content, str) else ""
-    if "error_code" in content:
-        return f"error {content['error_code']}"
-    names = ("title", "url", "text", "stdout", "stderr", "tool_name")
-    words = [content[name] for name in names if isinstance(content.get(name), str) and content[name]]
-    inner = [_outcome(content[name]) for name in ("content", "tool_references") if content.get(name)]
-    return " ".join([*words, *inner])
 
 
 def _texts(content: object) -> str:
     blocks = content if isinstance(content, list) else []
     return "\n".join(b["text"] for b in blocks if isinstance(b, dict) and isinstance(b.get("text"), str))
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."

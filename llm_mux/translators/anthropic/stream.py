@@ -200,7 +200,11 @@ class Decoder(FrameDecoder):
         if held.index < 0:
             return self._whole(held)
         events = self._rest(held)
-        if held.kind == "tool_use" and not held.pieces and (arguments := _input(held.block)):
+        if (
+            held.kind == "tool_use"
+            and not held.pieces
+            and (arguments := decode_blocks.arguments(jsonx.top(bytes(held.block)).get("input", UNSET)))
+        ):
             events.append(ir.ArgumentsDelta(held.index, arguments))
         if held.seal is not None:
             events.append(ir.Seal(held.index, held.seal))
@@ -278,13 +282,6 @@ def _call(block: wire.ToolUse, raw: Raw) -> ir.ToolCall:
     kept = {key: value for key, value in jsonx.top(bytes(raw)).items() if key not in _CALL_FIELDS}
     native = ir.Native(NAME, Raw(msgspec.json.encode(kept))) if kept else None
     return ir.ToolCall(block.id, block.name, "", native=native)
-
-
-def _input(raw: Raw) -> str:
-    """The input of a call that came whole with its start, "" for none."""
-    found = jsonx.top(bytes(raw)).get("input")
-    text = "" if found is None or not present(found) else bytes(found).decode()
-    return "" if text.replace(" ", "") == "{}" else text
 
 
 def _listed(citations: Raw | UnsetType) -> list[Raw]:

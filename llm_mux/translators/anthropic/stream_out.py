@@ -284,4 +284,8 @@ def stream_encoder(request: ir.Request) -> Encoder:
 
 
 def _record(record: object, event: str) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (event.encode(), jsonx.encode(record))
+    data = jsonx.encode(record)
+    if b"\n" in data or b"\r" in data:
+        # Another's data that rides along may be spread over lines, which would end the record.
+        data = jsonx.compact(data)
+    return b"event: %b\ndata: %b\n\n" % (event.encode(), data)
