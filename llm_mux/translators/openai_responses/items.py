@@ -271,22 +271,30 @@ def _lacks(where: str, name: str) -> NoReturn:
     raise bad_request(f"`{place}` is missing.", param=place, code="missing_required_parameter")
 
 
+_string: msgspec.json.Decoder[str] = msgspec.json.Decoder(str)
+
+
 def text_of(raw: Raw | msgspec.UnsetType) -> str:
     """A string field that some clients and servers fill with an object."""
     if not present(raw):
         return ""
-    return read(raw, str, "arguments") if first_byte(raw) == b'"' else bytes(raw).decode("utf-8", "replace")
+    try:
+        return _string.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return bytes(raw).decode("utf-8", "replace")
 
 
 def output(raw: Raw | msgspec.UnsetType, where: str) -> tuple[ir.Part, ...]:
     """A tool's output: text, a list of parts, such a list as JSON text, or any other JSON (which stays JSON text)."""
     if not present(raw):
         return ()
-    first = first_byte(raw)
-    if first == b'"':
-        text = read(raw, str, where)
+    try:
+        text = _string.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass
+    else:
         return _listed(text) or ((ir.Text(text),) if text else ())
-    if first == b"[" and _holds_parts(raw):
+    if first_byte(raw) == b"[" and _holds_parts(raw):
         return parts.content(raw, where)
     return (ir.Text(bytes(raw).decode("utf-8", "replace")),)
 

@@ -26,31 +26,30 @@ _TEXTS: Final = ("input_text", "output_text", "text", "summary_text", "reasoning
 KNOWN: Final = frozenset({*_TEXTS, "refusal", "input_image", "image_url", "input_file", "input_audio"})
 """The types of content parts that have a canonical form."""
 
-_parts: msgspec.json.Decoder[list[wire.Part]] = msgspec.json.Decoder(list[wire.Part], strict=False)
+_usual: msgspec.json.Decoder[str | list[wire.Part]] = msgspec.json.Decoder(str | list[wire.Part], strict=False)
 
 
 def content(raw: Raw | UnsetType, where: str) -> tuple[ir.Part, ...]:
     """The parts of a `content` (a string, a list of parts or of strings, one part, null or nothing at all)."""
     if not present(raw):
         return ()
-    first = first_byte(raw)
-    if first == b'"':
-        text = read(raw, str, where)
-        return (ir.Text(text),) if text else ()
-    if first == b"{":
-        raw = Raw(b"[" + bytes(raw) + b"]")
     try:
-        parts = _parts.decode(raw)
+        parts = _usual.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _mixed(raw, where)
-    if all(part.type in KNOWN for part in parts):
-        return tuple([_part(part, where, index) for index, part in enumerate(parts)])
-    return _mixed(raw, where)
+    if isinstance(parts, str):
+        return (ir.Text(parts),) if parts else ()
+    for part in parts:
+        if part.type not in KNOWN:
+            return _mixed(raw, where)
+    return tuple([_part(part, where, index) for index, part in enumerate(parts)])
 
 
 def _mixed(raw: Raw, where: str) -> tuple[ir.Part, ...]:
-    """A list that holds plain strings or parts that nobody knows, or is wrong in one of its parts."""
+    """One part without a list, or a list that holds strings or parts that nobody knows, or is wrong somewhere."""
     parts: list[ir.Part] = []
+    if first_byte(raw) == b"{":
+        raw = Raw(b"[" + bytes(raw) + b"]")
     for index, one in enumerate(read(raw, list[Raw], where)):
         place = f"{where}[{index}]"
         if first_byte(one) == b'"':

@@ -15,7 +15,7 @@ from llm_mux import ir
 from llm_mux.translators import envelope
 from llm_mux.translators.base import usable
 from llm_mux.translators.openai_responses import wire
-from llm_mux.translators.openai_responses.reading import OWNER, first_byte, present, read
+from llm_mux.translators.openai_responses.reading import OWNER, present, wrong
 
 JOINT = "\n\n"
 """Between the parts of a summary when they become one text."""
@@ -41,12 +41,17 @@ def text_of(item: wire.Item, where: str) -> tuple[str, bool]:
     return "".join(chain), bool(chain)
 
 
+_usual: msgspec.json.Decoder[str | list[wire.Summary]] = msgspec.json.Decoder(str | list[wire.Summary])
+
+
 def _texts(raw: Raw | UnsetType, where: str) -> list[str]:
     if not present(raw):
         return []
-    if first_byte(raw) == b'"':
-        return [read(raw, str, where)]
-    return [part.text for part in read(raw, list[wire.Summary], where)]
+    try:
+        found = _usual.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise wrong(where, error) from None
+    return [found] if isinstance(found, str) else [part.text for part in found]
 
 
 def decode(item: wire.Item, where: str) -> ir.Reasoning | None:
@@ -63,7 +68,7 @@ def seal(item: wire.Item, family: str) -> ir.Native | None:
     """What has to go back to the server that made `item`; None when it sealed nothing."""
     if not item.encrypted_content:
         return None
-    several = len(_texts(item.summary, "summary")) > 1
+    several = present(item.summary) and bytes(item.summary).count(b'"text"') > 1
     data = Sealed(item.id, item.encrypted_content, item.summary if several else UNSET)
     return ir.Native(OWNER, Raw(msgspec.json.encode(data)), family)
 

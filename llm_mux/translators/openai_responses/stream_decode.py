@@ -19,10 +19,9 @@ from llm_mux.errors import MuxError
 from llm_mux.translators.base import FrameDecoder, Target, nonsense
 from llm_mux.translators.openai_responses import errors, output, reasoning, response, wire
 from llm_mux.translators.openai_responses.parts import citation
-from llm_mux.translators.openai_responses.reading import first_byte, present
+from llm_mux.translators.openai_responses.reading import present
 from llm_mux.wire import jsonx, sse
 
-_text: msgspec.json.Decoder[str] = msgspec.json.Decoder(str)
 _response: msgspec.json.Decoder[wire.Response] = msgspec.json.Decoder(wire.Response, strict=False)
 _part: msgspec.json.Decoder[wire.Part] = msgspec.json.Decoder(wire.Part, strict=False)
 _event: msgspec.json.Decoder[wire.StreamEvent] = msgspec.json.Decoder(wire.StreamEvent)
@@ -199,8 +198,9 @@ class ResponsesStreamDecoder(FrameDecoder):
         if not text:
             return
         part.pieces.append(text)
-        logprobs = event.logprobs if present(event.logprobs) and event.logprobs != wire.EMPTY_LIST else None
-        self._out.append(ir.TextDelta(part.index, text, logprobs.copy() if logprobs is not None else None))
+        tokens = event.logprobs
+        logprobs = tokens.copy() if present(tokens) and tokens != wire.EMPTY_LIST else None
+        self._out.append(ir.TextDelta(part.index, text, logprobs))
 
     def _annotated(self, event: wire.StreamEvent) -> None:
         part = self._text_part(event, "text")
@@ -420,11 +420,10 @@ def _read_part(raw: Raw | msgspec.UnsetType) -> wire.Part:
 
 def _delta(event: wire.StreamEvent) -> str:
     """The text of a delta; some servers send an object for tool arguments."""
-    if not present(event.delta):
-        return ""
-    if first_byte(event.delta) == b'"':
-        return _text.decode(event.delta)
-    return bytes(event.delta).decode("utf-8", "replace")
+    delta = event.delta
+    if isinstance(delta, str):
+        return delta
+    return "" if delta is None else msgspec.json.encode(delta).decode("utf-8", "replace")
 
 
 _DELTAS: Final[dict[str, Callable[[int, str], ir.Event]]] = {

@@ -184,13 +184,13 @@ class Response(Struct):
 
 
 class StreamEvent(Struct):
-    """One record of a stream, any kind. `delta` is text except in shell events."""
+    """One record of a stream, any kind. `delta` is text, except in shell events and on servers that send objects."""
 
     type: str = ""
     output_index: int = -1
     content_index: int = 0
     summary_index: int = 0
-    delta: Raw | UnsetType = UNSET
+    delta: str | dict[str, Raw] | None = None
     text: str | None = None
     refusal: str | None = None
     arguments: str | None = None
