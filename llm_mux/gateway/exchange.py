@@ -16,8 +16,9 @@ import msgspec
 
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
-from llm_mux.gateway import fold, plan, relay
+from llm_mux.gateway import complete, count, fold, plan, relay
 from llm_mux.gateway.ask import Answer, Ask, Streaming, Whole, Write, error_answer
+from llm_mux.gateway.beats import Beats
 from llm_mux.gateway.core import Gateway
 from llm_mux.gateway.enforce import cut_whole
 from llm_mux.gateway.seals import Watcher
@@ -138,6 +139,10 @@ class Exchange:
 
     def _learned(self, chosen: plan.Plan, error: MuxError) -> bool:
         """Whether the refusal names a parameter that is left out from now on."""
+        if chosen.endpoint.operation == "complete" and error.status == 404:
+            # Chat models are not at the legacy endpoint; the translated request goes to the one they are at.
+            chosen.account.learn(chosen.model, plan.NO_LEGACY)
+            return True
         name = error.param
         if error.kind is not Kind.BAD_REQUEST or error.code not in _LEARNABLE or name is None or name in _ESSENTIAL:
             return False
@@ -215,6 +220,8 @@ class Exchange:
             for choice in response.choices
         )
         response = cut_whole(msgspec.structs.replace(response, choices=choices), chosen.stops)
+        taken = complete.taken_ids(request)
+        response = complete.completed(response, taken, self._ask.request_id, self._estimate)
         self._keep(response)
         response = msgspec.structs.replace(
             response,
@@ -317,7 +324,11 @@ class Exchange:
             stops=chosen.stops,
             record=record,
             stamp=self._stamped,
+            complete=complete.Completion(complete.taken_ids(self._decoded()), self._ask.request_id, self._estimate),
         )
+
+    def _estimate(self, chars: int) -> ir.Usage:
+        return ir.Usage(input=count.estimate(self._decoded()), output=-(-chars // 4), estimated=True)
 
     def _stamped(self, start: ir.Start) -> ir.Start:
         return msgspec.structs.replace(
@@ -367,7 +378,7 @@ class Exchange:
         reply, way = opened.reply, opened.way
         if opened.held:
             await write(opened.held)
-        beats = _Beats(self._gateway.settings.keepalive_s, way, write)
+        beats = Beats(self._gateway.settings.keepalive_s, way, write)
         try:
             while not way.over:
                 try:
@@ -409,45 +420,6 @@ class Exchange:
         self._out.settled = True
         self._out.status, self._out.error = status, error
         self._gateway.settle(self._ask, self._out)
-
-
-class _Beats:
-    """Keep-alives in the gaps of a stream: one timer that only looks, and writes only when nothing else did."""
-
-    def __init__(self, every_s: float, way: relay.Way, write: Write) -> None:
-        self._every_s = every_s
-        self._way = way
-        self._write = write
-        self._loop = asyncio.get_running_loop()
-        self._last = self._loop.time()
-        self._task: asyncio.Task[None] | None = None
-        self._timer = self._loop.call_later(every_s, self._tick)
-
-    async def write(self, data: bytes) -> None:
-        if self._task is not None:
-            await self._task
-            self._task = None
-        await self._write(data)
-        self._last = self._loop.time()
-
-    def _tick(self) -> None:
-        quiet = self._loop.time() - self._last
-        if quiet >= self._every_s and (self._task is None or self._task.done()):
-            if beat := self._way.keepalive():
-                self._task = self._loop.create_task(self._beat(beat))
-            quiet = 0
-        self._timer = self._loop.call_later(max(0.01, self._every_s - quiet), self._tick)
-
-    async def _beat(self, beat: bytes) -> None:
-        try:
-            await self._write(beat)
-        except ConnectionError:
-            return
-
-    def stop(self) -> None:
-        self._timer.cancel()
-        if self._task is not None:
-            self._task.cancel()
 
 
 async def _dropped(task: asyncio.Future[_Opened]) -> None:

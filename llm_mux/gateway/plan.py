@@ -14,7 +14,7 @@ import msgspec
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.gateway.ask import Ask
-from llm_mux.providers.base import Endpoint, Operation, Provider, url_of
+from llm_mux.providers.base import Endpoint, Operation, url_of
 from llm_mux.routing.accounts import PASSTHROUGH, Account
 from llm_mux.routing.select import Candidate
 from llm_mux.translators import registry
@@ -23,6 +23,7 @@ from llm_mux.translators.tools import Names
 from llm_mux.wire import jsonx
 
 _NOTHING = Names()
+NO_LEGACY = "(legacy completions)"
 _BASE_HEADERS = {"content-type": "application/json", "accept-encoding": "identity"}
 
 
@@ -59,7 +60,7 @@ def choose(ask: Ask, candidate: Candidate, decode: Callable[[], ir.Request], fac
     Raises MuxError: content the target has no form for, an operation the provider lacks, or with `strict` a knob.
     """
     account, route = candidate.account, candidate.route
-    endpoint, upstream = _endpoint(ask, account.provider, route.model)
+    endpoint, upstream = _endpoint(ask, account, route.model)
     target = _target(account, endpoint, route.model, facts(account.provider.name, route.model))
     plan = None
     if upstream.name == ask.protocol.name and route.effort is None and route.budget is None:
@@ -74,9 +75,9 @@ def choose(ask: Ask, candidate: Candidate, decode: Callable[[], ir.Request], fac
     return plan
 
 
-def _endpoint(ask: Ask, provider: Provider, model: str) -> tuple[Endpoint, Translator]:
-    endpoint = None
-    if ask.protocol.name == "openai_completions":
+def _endpoint(ask: Ask, account: Account, model: str) -> tuple[Endpoint, Translator]:
+    endpoint, provider = None, account.provider
+    if ask.protocol.name == "openai_completions" and NO_LEGACY not in account.refuses.get(model, ()):
         endpoint = provider.endpoint_for(model, ask.protocol.name, "complete")
     endpoint = endpoint or provider.endpoint_for(model, ask.protocol.name, "generate", ask.body)
     if endpoint is None:

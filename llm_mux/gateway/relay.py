@@ -11,6 +11,7 @@ from typing import Protocol
 
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
+from llm_mux.gateway.complete import Completion
 from llm_mux.gateway.enforce import Enforcer
 from llm_mux.gateway.seals import Watcher
 from llm_mux.translators.base import StreamDecoder, StreamEncoder, Translator
@@ -90,10 +91,12 @@ class Translate:
         stops: tuple[str, ...],
         record: Record,
         stamp: Callable[[ir.Start], ir.Start],
+        complete: Completion | None = None,
     ) -> None:
         self.record = record
         self.over = False
         self._stamp = stamp
+        self._complete = complete
         self._decoder = decoder
         self._encoder = encoder
         self._raise = Raiser(names)
@@ -110,6 +113,8 @@ class Translate:
         if self._enforcer is not None:
             events = self._enforcer(events)
             self.over = self._enforcer.satisfied
+        if self._complete is not None:
+            events = self._complete(events)
         self.record.note(events)
         if self.record.error is not None:
             self.over = True
@@ -190,8 +195,12 @@ class Splice:
         return gap + self._encoder.encode([ir.Failed(error)])
 
     def keepalive(self) -> bytes:
-        at_border = not self._tail or self._tail.endswith((b"\n\n", b"\r\n\r\n"))
-        return self._encoder.keepalive() if at_border else b""
+        return self._encoder.keepalive() if self._at_border() else b""
+
+    def _at_border(self) -> bool:
+        if self._protocol.stream_type == "application/x-ndjson":
+            return self._tail.endswith(b"\n")
+        return not self._tail or self._tail.endswith((b"\n\n", b"\r\n\r\n"))
 
 
 class Edit:

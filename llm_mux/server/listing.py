@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.core import Gateway
+from llm_mux.routing.catalog import is_wildcard
 from llm_mux.server.serving import DAEMON
 from llm_mux.translators.base import ModelInfo
 
@@ -33,9 +34,10 @@ async def entries(gateway: Gateway, *, provider: str | None = None, refresh: boo
             if not offer.excludes(own):
                 found.setdefault(own, Entry(own, offer.provider, info))
         for name, own in offer.renamed.items():
-            found.setdefault(name, Entry(name, offer.provider, offer.listed.get(own) or ModelInfo(own)))
+            if not offer.excludes(own):
+                found.setdefault(name, Entry(name, offer.provider, offer.listed.get(own) or ModelInfo(own)))
     for alias in catalog.aliases if provider is None else ():
-        if alias not in found and "*" not in alias:
+        if alias not in found and not is_wildcard(alias):
             route = _first(gateway, alias)
             if route is not None:
                 found[alias] = Entry(alias, *route)

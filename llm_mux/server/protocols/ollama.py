@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from aiohttp import web
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from llm_mux import __version__
 from llm_mux.errors import bad_request
@@ -23,6 +24,7 @@ from llm_mux.wire import jsonx
 # Clients compare this with the version that brought a feature; it is the newest server whose API this one answers.
 _SPOKEN_VERSION = "0.13.0"
 _CONTEXT = 128000
+_SMALL = 512
 
 
 def add_routes(app: web.Application) -> None:
@@ -37,11 +39,45 @@ def add_routes(app: web.Application) -> None:
     app.router.add_post("/api/pull", pull)
 
 
+class _Load(Struct):
+    """As much of a body as says whether it only loads or unloads a model."""
+
+    model: str = ""
+    messages: list[object] | None = None
+    prompt: str | None = None
+    keep_alive: Raw = Raw(b"1")
+
+
+@answered
+async def _loaded(request: web.Request) -> web.StreamResponse:
+    found = jsonx.decode(await request.read(), _Load, strict=False)
+    await listing.one(request, found.model.removesuffix(":latest"))
+    unload = bytes(found.keep_alive) in (b"0", b'"0"', b'"0s"')
+    said = {"message": {"role": "assistant", "content": ""}} if request.path == "/api/chat" else {"response": ""}
+    body = {"model": found.model, "created_at": _time(int(time.time())), **said, "done": True}
+    return web.json_response({**body, "done_reason": "unload" if unload else "load"})
+
+
+async def _only_loads(request: web.Request) -> bool:
+    """Whether a request has no words: `ollama run` and `keep_alive: 0` send such to load and unload a model."""
+    if (request.content_length or _SMALL) >= _SMALL:
+        return False
+    try:
+        found = jsonx.decode(await request.read(), _Load, strict=False)
+    except (jsonx.Malformed, web.HTTPException, web.RequestPayloadError):
+        return False
+    return bool(found.model) and not found.messages and not found.prompt
+
+
 async def chat(request: web.Request) -> web.StreamResponse:
+    if await _only_loads(request):
+        return await _loaded(request)
     return await serve(request, registry.get("ollama"), Hints(operation="chat", framing="ndjson"), streams=True)
 
 
 async def generate(request: web.Request) -> web.StreamResponse:
+    if await _only_loads(request):
+        return await _loaded(request)
     return await serve(request, registry.get("ollama"), Hints(operation="generate", framing="ndjson"), streams=True)
 
 

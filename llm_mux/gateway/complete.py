@@ -1,0 +1,76 @@
+"""What an upstream left out of an answer and a client needs: call ids new to the conversation, and usage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from llm_mux import ir
+from llm_mux.translators.ids import digest
+
+Estimate = Callable[[int], ir.Usage]
+
+
+def taken_ids(request: ir.Request) -> frozenset[str]:
+    """The ids of the conversation's earlier tool calls."""
+    if not request.tools:
+        return frozenset()
+    turns = (message.parts for message in request.messages if message.role == "assistant")
+    return frozenset(part.id for parts in turns for part in parts if isinstance(part, ir.ToolCall))
+
+
+class Completion:
+    """The same for a stream, as a filter over its events.
+
+    `taken` are the ids of the conversation's earlier calls, `seed` makes another one of a repeated id; `estimate` gives
+    the usage for so many characters of output when the upstream told none.
+    """
+
+    def __init__(self, taken: frozenset[str], seed: str, estimate: Estimate) -> None:
+        self._taken = taken
+        self._seed = seed
+        self._estimate = estimate
+        self._chars = 0
+        self._told = False
+
+    def __call__(self, events: list[ir.Event]) -> list[ir.Event]:
+        for position, event in enumerate(events):
+            if isinstance(event, ir.TextDelta | ir.ReasoningDelta | ir.ArgumentsDelta):
+                self._chars += len(event.text)
+            elif isinstance(event, ir.PartStart):
+                events[position] = self._started(event)
+            elif isinstance(event, ir.UsageReport) or (isinstance(event, ir.Start) and event.usage is not None):
+                self._told = True
+            elif isinstance(event, ir.Done) and not self._told:
+                return [*events[:position], ir.UsageReport(self._estimate(self._chars)), *events[position:]]
+        return events
+
+    def _started(self, event: ir.PartStart) -> ir.PartStart:
+        part = _fresh(event.part, self._taken, self._seed)
+        return event if part is event.part else msgspec.structs.replace(event, part=part)
+
+
+def new_id(call_id: str, seed: str) -> str:
+    """Another id for a call whose own was used before in the conversation."""
+    return "call_" + digest(f"{call_id}\x00{seed}")
+
+
+def completed(response: ir.Response, taken: frozenset[str], seed: str, estimate: Estimate) -> ir.Response:
+    """A whole answer with both."""
+    choices = response.choices
+    if taken:
+        choices = tuple(
+            msgspec.structs.replace(choice, parts=tuple(_fresh(part, taken, seed) for part in choice.parts))
+            for choice in choices
+        )
+    usage = response.usage
+    if usage is None:
+        usage = estimate(sum(len(getattr(part, "text", "")) for choice in choices for part in choice.parts))
+    return msgspec.structs.replace(response, choices=choices, usage=usage)
+
+
+def _fresh(part: ir.Part, taken: frozenset[str], seed: str) -> ir.Part:
+    if isinstance(part, ir.ToolCall) and part.id in taken:
+        return msgspec.structs.replace(part, id=new_id(part.id, seed))
+    return part
