@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from llm_mux.errors import POLICY, Kind, MuxError
+from llm_mux.errors import POLICY, Kind, MuxError, Policy
 from llm_mux.providers.base import Provider
 
 PASSTHROUGH = "!PASSTHRU"
+_LONGEST_GROWN_S = 1800.0
 
 
 @dataclass(slots=True, eq=False)
@@ -55,18 +56,35 @@ class Account:
         self.last_error = f"{error.kind.value}: {error.message}"
         if policy.cooldown_s == 0:
             return
-        count = self.failures[model] = self.failures.get(model, 0) + 1
-        rest = policy.cooldown_s * 2 ** (count - 1) if policy.grows else policy.cooldown_s
-        rest = error.retry_after if error.retry_after is not None else min(rest, 1800)
         scope = "" if error.kind in (Kind.UPSTREAM_AUTH, Kind.UPSTREAM_FORBIDDEN) else model
-        self.rests[scope] = now + rest
-        self.reasons[scope] = error.kind
+        until = now + (self._grown(model, policy, now) if error.retry_after is None else error.retry_after)
+        self._forget_what_is_over(now)
+        # Of several refusals at the same time the longest counts.
+        if until > self.rests.get(scope, now):
+            self.rests[scope] = until
+            self.reasons[scope] = error.kind
+
+    def _grown(self, model: str, policy: Policy, now: float) -> float:
+        """Seconds of rest without a hint. A growing one grows once a rest: requests that were under way when it
+        began say nothing new."""
+        if not policy.grows:
+            return policy.cooldown_s
+        count = self.failures.get(model, 0)
+        if self.rests.get(model, 0.0) <= now or count == 0:
+            count = self.failures[model] = count + 1
+        return min(policy.cooldown_s * 2.0 ** min(count - 1, 20), _LONGEST_GROWN_S)
+
+    def _forget_what_is_over(self, now: float) -> None:
+        for scope in [scope for scope, until in self.rests.items() if until <= now]:
+            del self.rests[scope]
+            self.reasons.pop(scope, None)
 
     def succeeded(self, model: str) -> None:
         """A good answer ends every rest of this account and model."""
         if self.rests or self.failures:
-            self.rests.pop("", None)
-            self.rests.pop(model, None)
+            for scope in ("", model):
+                self.rests.pop(scope, None)
+                self.reasons.pop(scope, None)
             self.failures.pop(model, None)
             self.last_error = None
 

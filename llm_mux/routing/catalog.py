@@ -1,14 +1,14 @@
 """Which provider serves a model name: catalogue, prefixes, accounts, aliases and thinking suffixes. Pure.
 
-Order: an exact match in the catalogue, an alias, the name without its thinking suffix, a provider prefix (`p://m`,
-`p:m`, `p/m`, `p@account://m`), the providers whose models begin like that, the default provider. A full model id that
-a provider really has is never rewritten.
+Order: an exact match in the catalogue, an alias, the name without its thinking suffix, an alias with a wildcard, a
+provider prefix (`p://m`, `p:m`, `p/m`, `p@account://m`), the providers whose models begin like that, the default
+provider. A full model id that a provider really has is never rewritten; one that it excludes is never asked for.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 from msgspec import Struct
@@ -62,7 +62,7 @@ class Offer(Struct, frozen=True):
         return None if own is None or self.excludes(own) else own
 
     def answers_to(self, prefix: str) -> bool:
-        return prefix in (self.provider, self.vendor) or prefix in self.others
+        return bool(prefix) and (prefix in (self.provider, self.vendor) or prefix in self.others)
 
 
 class Catalog(Struct, frozen=True):
@@ -93,47 +93,55 @@ class Catalog(Struct, frozen=True):
 
     def names(self) -> list[str]:
         """Every name a client may use without a prefix, in a stable order."""
-        found: dict[str, None] = dict.fromkeys(self.aliases)
+        found: dict[str, None] = dict.fromkeys(alias for alias in self.aliases if not is_wildcard(alias))
         for offer in self.offers:
-            found.update((name, None) for name in offer.renamed)
+            found.update((name, None) for name, own in offer.renamed.items() if not offer.excludes(own))
             found.update((name, None) for name in offer.listed if not offer.excludes(name))
         return list(found)
 
-    def _routes(self, name: str, *, guess: bool = True) -> tuple[Route, ...]:
+    def _routes(self, name: str, *, guess: bool = True, steps: int = 0) -> tuple[Route, ...]:
+        """`steps`: how many aliases led here."""
         if exact := self._exact(name, self.offers):
             return exact
-        if (aliased := self._alias(name)) is not None:
-            return self._routes(aliased, guess=guess)
+        if steps > _MOST_ALIASES:
+            return ()
+        if (aliased := self.aliases.get(name)) is not None:
+            return self._routes(aliased, guess=guess, steps=steps + 1)
+        if "://" in name and (prefixed := self._prefixed(name)):
+            return prefixed
         bare, effort, budget = thinking_suffix(name)
         if bare != name:
-            inner = self._routes(bare, guess=guess)
+            inner = self._routes(bare, guess=guess, steps=steps)
             return tuple(_with_thinking(route, effort, budget) for route in inner)
+        if not steps and (aliased := self._wildcard(name)) is not None:
+            return self._routes(aliased, guess=guess, steps=1)
         if prefixed := self._prefixed(name):
             return prefixed
-        owners = tuple(
-            Route(offer.provider, name) for offer in self.offers if not offer.only_listed and _owns(offer, name)
-        )
+        able = [offer for offer in self.offers if not offer.only_listed and not offer.excludes(name)]
+        owners = tuple(Route(offer.provider, name) for offer in able if _owns(offer, name))
         return owners or (self._guess(name) if guess else ())
 
     def _exact(self, name: str, offers: Iterable[Offer]) -> tuple[Route, ...]:
         return tuple(Route(offer.provider, own) for offer in offers if (own := offer.has(name)) is not None)
 
-    def _alias(self, name: str) -> str | None:
-        """What an alias finally stands for, None when `name` is none. A cycle was refused at load."""
-        target, steps = self.aliases.get(name), 0
-        while target is not None and target in self.aliases and steps < _MOST_ALIASES:
-            target, steps = self.aliases[target], steps + 1
-        return target if target != name else None
+    def _wildcard(self, name: str) -> str | None:
+        """What the longest alias with a wildcard that fits `name` stands for. `p://m` is never rewritten."""
+        if "://" in name:
+            return None
+        fitting = [alias for alias in self.aliases if is_wildcard(alias) and fnmatchcase(name, alias)]
+        return self.aliases[max(fitting, key=len)] if fitting else None
 
     def _prefixed(self, name: str) -> tuple[Route, ...]:
         for mark in ("://", ":", "/"):
             head, found, rest = name.partition(mark)
-            if not found or not rest:
+            if not found or not rest.strip("/"):
                 continue
             provider, _, account = head.partition("@")
-            offers = [offer for offer in self.offers if offer.answers_to(provider)]
-            if offers:
-                return tuple(self._forced(offer, rest, account or None) for offer in offers)
+            if offers := [offer for offer in self.offers if offer.answers_to(provider)]:
+                forced = [self._forced(offer, rest, account or None) for offer in offers]
+                return tuple(
+                    route for offer, route in zip(offers, forced, strict=True) if not offer.excludes(route.model)
+                )
         return ()
 
     def _forced(self, offer: Offer, model: str, account: str | None) -> Route:
@@ -150,6 +158,10 @@ class Catalog(Struct, frozen=True):
             return tuple(Route(offer.provider, name) for offer in able)
         unlisted = [offer for offer in able if not offer.listed]
         return (Route(unlisted[0].provider, name),) if len(self.offers) == 1 and unlisted else ()
+
+
+def is_wildcard(alias: str) -> bool:
+    return "*" in alias or "?" in alias
 
 
 def _owns(offer: Offer, name: str) -> bool:
@@ -179,12 +191,3 @@ def thinking_suffix(name: str) -> tuple[str, str | None, int | None]:
 
 def _with_thinking(route: Route, effort: str | None, budget: int | None) -> Route:
     return Route(route.provider, route.model, route.account, effort, budget)
-
-
-def merged_names(offers: Sequence[Offer]) -> Mapping[str, list[str]]:
-    """Model name to the providers that have it, in order."""
-    found: dict[str, list[str]] = {}
-    for offer in offers:
-        for name in (*offer.renamed, *(n for n in offer.listed if not offer.excludes(n))):
-            found.setdefault(name, []).append(offer.provider)
-    return found

@@ -6,8 +6,8 @@ hitting), and losing or adding an account moves only the conversations that it s
 
 from __future__ import annotations
 
+import hashlib
 import math
-import zlib
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -50,7 +50,9 @@ def order(routes: Sequence[Route], accounts: Sequence[Account], conversation: st
 
 def score(account: Account, conversation: str) -> float:
     """The rendezvous score of an account for a conversation, weighted."""
-    draw = (zlib.crc32(f"{conversation}\x00{account.name}".encode()) + 1) / (2**32 + 1)
+    # A checksum will not do here: those of names of the same length differ by a constant, so shares come out uneven.
+    drawn = hashlib.blake2b(f"{conversation}\x00{account.name}".encode("utf-8", "surrogatepass"), digest_size=6)
+    draw = (int.from_bytes(drawn.digest()) + 1) / (2**48 + 1)
     return -account.weight / math.log(draw) if account.weight > 0 else 0.0
 
 
