@@ -7,6 +7,7 @@ Whatever this module lets through must mean the same to the server as what `enco
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -71,6 +72,9 @@ _messages: msgspec.json.Decoder[list[_Message]] = msgspec.json.Decoder(list[_Mes
 _parts: msgspec.json.Decoder[list[_Part]] = msgspec.json.Decoder(list[_Part])
 
 
+_TEXT = frozenset({"text"})
+
+
 class _Look:
     """Looks at messages for what this server needs in another form."""
 
@@ -120,7 +124,7 @@ class _Look:
             return False
         if not message.tool_calls:
             return True
-        if quirks.send_back_reasoning == "tool_loops" and spelled[quirks.reasoning_field] is UNSET:
+        if quirks.send_back_reasoning != "never" and spelled[quirks.reasoning_field] is UNSET:
             return False
         signed = any(call.extra_content is not UNSET for call in message.tool_calls)
         if signed != quirks.extra_content_signatures:
@@ -140,10 +144,13 @@ class _Look:
         head = memoryview(content)[0]
         if head != ord("["):
             return head == ord('"')
-        return not self._quirks.flatten_content and all(self._part(part) for part in _parts.decode(content))
+        if self._quirks.flatten_content:
+            return False
+        types = _TEXT if message.role == "tool" else self._types
+        return all(self._part(part, types) for part in _parts.decode(content))
 
-    def _part(self, part: _Part) -> bool:
-        if part.type not in self._types:
+    def _part(self, part: _Part, types: Collection[str]) -> bool:
+        if part.type not in types:
             return False
         if part.cache_control is not UNSET and not self._quirks.cache_control_parts:
             return False

@@ -47,6 +47,11 @@ class Call:
             return False
         return True
 
+    @property
+    def real(self) -> bool:
+        """Whether any piece said anything: some servers send empty ones beside text."""
+        return bool(self.id or self.name or self.pieces)
+
     def unsent(self) -> str:
         """The argument text that no event has carried yet."""
         text = "".join(self.pieces[self.sent :])

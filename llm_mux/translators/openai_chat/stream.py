@@ -176,7 +176,9 @@ class _Choice:
 
     def _rest(self, delta: wire.Delta, events: list[ir.Event]) -> None:
         for piece in delta.tool_calls or ():
-            self._piece(self._calls.take(piece), events)
+            call = self._calls.take(piece)
+            if call.real:
+                self._piece(call, events)
         if delta.function_call is not None:
             self._piece(self._calls.take(wire.Call(index=0, function=delta.function_call)), events)
         if delta.annotations:
@@ -338,7 +340,11 @@ class _Choice:
             self._close(events)
         if self._audio.get("data"):
             self._whole(response.audio(msgspec.convert(self._audio, wire.AudioOut)), events)
-        events.append(usage.finish(self.word, self.number, calls=bool(self._calls.all), refusal=self._refusal))
+        events.append(
+            usage.finish(
+                self.word, self.number, calls=any(call.real for call in self._calls.all), refusal=self._refusal
+            )
+        )
 
 
 def _tokens(logprobs: wire.Logprobs | None, *, refusal: bool) -> Raw | None:

@@ -24,7 +24,10 @@ def target(model: str = "gpt-4.1", **quirks: Any) -> Target:
     return Target(model, provider="server", quirks=Quirks(**quirks))
 
 
-def decode(hints: Hints = Hints(), **body: Any) -> ir.Request:
+NO_HINTS = Hints()
+
+
+def decode(hints: Hints = NO_HINTS, **body: Any) -> ir.Request:
     """A client's request; `model` and `messages` are given when left out."""
     full = {"model": "m", "messages": [{"role": "user", "content": "hi"}], **body}
     return TRANSLATOR.decode_request(json.dumps(full).encode(), hints)

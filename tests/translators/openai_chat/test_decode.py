@@ -80,6 +80,14 @@ def test_absent_content_is_no_content() -> None:
                      ir.Text("a", cache=ir.Cache("1h")), id="cache_control"),
         pytest.param({"type": "text", "text": "a", "prompt_cache_breakpoint": {"mode": "explicit"}},
                      ir.Text("a", cache=ir.Cache()), id="breakpoint"),
+        pytest.param({"type": "refusal", "refusal": "No."}, ir.Refusal("No."), id="refusal"),
+        pytest.param({"type": "image_url", "image_url": {"url": "data:audio/wav;base64,AAAA"}},
+                     ir.Audio(ir.Inline("audio/wav", "AAAA")), id="audio in an image's place"),
+        pytest.param({"type": "input_audio", "input_audio": {"data": "data:audio/ogg;base64,AAAA"}},
+                     ir.Audio(ir.Inline("audio/ogg", "AAAA")), id="audio as a data URL"),
+        pytest.param({"type": "file", "file": {"filename": "a.png", "file_data": "data:application/octet-stream;base64,AAAA"}},
+                     ir.Image(ir.Inline("image/png", "AAAA")), id="a picture as a file"),
+        pytest.param({"type": "file", "file": {"file_url": "https://x/a.pdf"}}, ir.Document(ir.Url("https://x/a.pdf")), id="file by URL"),
     ],
 )  # fmt: skip
 @pytest.mark.covers("PF-76", "FB-132")
@@ -174,9 +182,13 @@ def test_a_custom_call_and_tool_are_free_text() -> None:
         ({"type": "function", "name": "a"}, ir.ToolChoice("tool", ("a",))),
         ({"type": "custom", "custom": {"name": "a"}}, ir.ToolChoice("tool", ("a",))),
         (
-            {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [{"type": "function", "function": {"name": "a"}}]}},
+            {
+                "type": "allowed_tools",
+                "allowed_tools": {"mode": "required", "tools": [{"type": "function", "function": {"name": "a"}}]},
+            },
             ir.ToolChoice("any", ("a",)),
         ),
+        ({"type": "auto"}, ir.ToolChoice("auto")),
         (None, None),
     ],
 )
@@ -239,7 +251,10 @@ def test_a_json_schema_keeps_its_bytes() -> None:
 
 def test_unknown_fields_are_kept() -> None:
     request = chat.decode(provider={"only": ["x"]}, top_a=0.5)
-    assert {name: bytes(raw) for name, raw in request.extras.items()} == {"provider": b'{"only": ["x"]}', "top_a": b"0.5"}
+    assert {name: bytes(raw) for name, raw in request.extras.items()} == {
+        "provider": b'{"only": ["x"]}',
+        "top_a": b"0.5",
+    }
 
 
 def test_hints_win_over_the_body() -> None:
@@ -261,10 +276,17 @@ def test_a_wish_to_continue_a_message_is_kept() -> None:
         ({"messages": [{"role": "wizard", "content": "x"}]}, "messages[0].role"),
         ({"messages": [{"content": "x"}]}, "messages[0]"),
         ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content"),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": ""}}]}]}, "messages[0].content[0]"),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:x"}}]}]}, "messages[0].content[0]"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": ""}}]}]},
+            "messages[0].content[0]",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:x"}}]}]},
+            "messages[0].content[0]",
+        ),
         ({"messages": [{"role": "user", "content": [{"type": "file", "file": {}}]}]}, "messages[0].content[0].file"),
         ({"messages": [{"role": "assistant", "tool_calls": [{"id": "c"}]}]}, "messages[0].tool_calls"),
+        ({"messages": [{"role": "assistant", "tool_calls": [{"id": "c", "function": {}}]}]}, "messages[0].tool_calls"),
         ({"temperature": "warm"}, "temperature"),
         ({"n": {}}, "n"),
         ({"tools": {}}, "tools"),
@@ -282,7 +304,7 @@ def test_a_request_that_cannot_be_understood_names_the_field(body: Any, param: s
         chat.decode(**body)
     assert caught.value.kind is Kind.BAD_REQUEST
     assert caught.value.param == param
-    assert param.split("[")[0] in caught.value.message
+    assert param.split("[", maxsplit=1)[0] in caught.value.message
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"null", b"\xff\xfe", b'{"model":"m","messages":[}'])
@@ -337,3 +359,13 @@ def test_raw_values_are_views_of_the_body() -> None:
     """Tool schemas are never parsed on the way through."""
     (tool,) = chat.decode(tools=[WEATHER]).tools
     assert isinstance(tool, ir.Tool) and isinstance(tool.schema, Raw)
+
+
+def test_a_mark_on_a_message_is_a_mark_on_its_last_text() -> None:
+    request = chat.decode(messages=[{"role": "user", "content": "a", "cache_control": {"type": "ephemeral"}}])
+    assert request.messages[0].parts == (ir.Text("a", cache=ir.Cache()),)
+
+
+def test_a_refusal_beside_the_content_is_kept() -> None:
+    request = chat.decode(messages=[USER, {"role": "assistant", "content": None, "refusal": "No."}])
+    assert request.messages[1].parts == (ir.Refusal("No."),)

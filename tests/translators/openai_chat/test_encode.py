@@ -67,7 +67,9 @@ def test_system_messages_keep_their_places() -> None:
 def test_a_template_with_one_system_message_gets_one() -> None:
     system = ir.Message("system", (ir.Text("a"), ir.Text("b")))
     late = ir.Message("system", (ir.Text("late"),))
-    out = messages(system, USER, said(ir.Text("b")), late, USER, to=chat.target(single_system=True, flatten_content=True))
+    out = messages(
+        system, USER, said(ir.Text("b")), late, USER, to=chat.target(single_system=True, flatten_content=True)
+    )
     assert [m["role"] for m in out] == ["system", "user", "assistant", "user"]
     assert out[0]["content"] == "a\n\nb"
     assert "late" in out[3]["content"]
@@ -82,7 +84,9 @@ def test_claude_codes_attribution_line_stays_behind() -> None:
 
 @pytest.mark.covers("FB-129", "PF-28")
 def test_empty_texts_and_messages_are_not_sent() -> None:
-    out = messages(ir.Message("user", (ir.Text(" "), ir.Text("a"))), said(ir.Text("")), ir.Message("user", (ir.Text("b"),)))
+    out = messages(
+        ir.Message("user", (ir.Text(" "), ir.Text("a"))), said(ir.Text("")), ir.Message("user", (ir.Text("b"),))
+    )
     assert out == [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}]
 
 
@@ -190,142 +194,6 @@ def test_nine_character_ids_for_mistral() -> None:
     assert len(made) == 9 and made.isalnum() and made == out[2]["tool_call_id"]
 
 
-@pytest.mark.covers("FB-26", "PF-62")
-def test_names_are_made_legal_and_can_be_restored() -> None:
-    long = ir.Tool("mcp.server/tool:" + "x" * 80, None, OBJECT)
-    other = ir.Tool("mcp_server/tool:" + "x" * 80, None, OBJECT)
-    sent = TRANSLATOR.encode_request(chat.request(tools=(long, other)), chat.PLAIN)
-    made = [tool["function"]["name"] for tool in json.loads(sent.body)["tools"]]
-    assert all(len(name) <= 64 and name.replace("_", "").replace("-", "").isalnum() for name in made)
-    assert [sent.names.to_client[name].name for name in made] == [long.name, other.name]
-
-
-@pytest.mark.parametrize(
-    ("schema", "parameters"),
-    [
-        (OBJECT, {"type": "object", "properties": {}}),
-        (None, None),
-        (Raw(b'{"type":"object"}'), {"type": "object", "properties": {}}),
-        (Raw(b"{}"), {"type": "object", "properties": {}}),
-    ],
-)
-@pytest.mark.covers("FB-51", "PF-34")
-def test_parameters_are_an_object_schema(schema: Raw | None, parameters: Any) -> None:
-    tools = chat.encode(chat.request(tools=(ir.Tool("t", None, schema),)))["tools"]
-    assert tools[0]["function"].get("parameters") == parameters
-
-
-def test_a_good_schema_keeps_its_bytes() -> None:
-    schema = b'{"type":"object", "properties":{"n":{"maximum":1e400,"default":12345678901234567890}}}'
-    body = TRANSLATOR.encode_request(chat.request(tools=(ir.Tool("t", None, Raw(schema)),)), chat.PLAIN).body
-    assert schema in body
-
-
-FREE = ir.Tool("patch", "Patches.", free_text=True, custom=Raw(b'{"type":"grammar","syntax":"lark","definition":"start: X"}'))
-
-
-@pytest.mark.covers("FB-34")
-def test_free_text_tools_are_custom_at_openai_and_functions_elsewhere() -> None:
-    history = (USER, said(ir.ToolCall("call_1", "patch", "*** begin", custom=True)))
-    request = chat.request(*history, tools=(FREE,), tool_choice=ir.ToolChoice("tool", ("patch",)))
-    official, other = chat.encode(request, chat.OPENAI), chat.encode(request, COMPAT)
-    assert official["tools"][0]["custom"]["format"] == {"type": "grammar", "grammar": {"syntax": "lark", "definition": "start: X"}}
-    assert official["messages"][1]["tool_calls"][0]["custom"] == {"name": "patch", "input": "*** begin"}
-    assert official["tool_choice"] == {"type": "custom", "custom": {"name": "patch"}}
-    assert other["tools"][0]["function"]["parameters"]["required"] == ["input"]
-    assert "start: X" in other["tools"][0]["function"]["description"]
-    assert json.loads(other["messages"][1]["tool_calls"][0]["function"]["arguments"]) == {"input": "*** begin"}
-    assert other["tool_choice"] == {"type": "function", "function": {"name": "patch"}}
-
-
-@pytest.mark.parametrize(
-    ("choice", "sent"),
-    [
-        (ir.ToolChoice("auto"), "auto"),
-        (ir.ToolChoice("none"), "none"),
-        (ir.ToolChoice("any"), "required"),
-        (ir.ToolChoice("tool", ("weather",)), {"type": "function", "function": {"name": "weather"}}),
-        (
-            ir.ToolChoice("auto", ("weather",)),
-            {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "weather"}}]}},
-        ),
-        (ir.ToolChoice("auto", ("gone",)), "auto"),
-    ],
-)
-def test_tool_choice_is_sent_as(choice: ir.ToolChoice, sent: Any) -> None:
-    assert chat.encode(chat.request(tools=(TOOL,), tool_choice=choice))["tool_choice"] == sent
-
-
-def test_a_subset_is_a_shorter_list_where_the_server_knows_no_allowed_tools() -> None:
-    request = chat.request(tools=(TOOL, ir.Tool("other", None, OBJECT)), tool_choice=ir.ToolChoice("any", ("other",)))
-    body = chat.encode(request, COMPAT)
-    assert [tool["function"]["name"] for tool in body["tools"]] == ["other"]
-    assert body["tool_choice"] == "required"
-
-
-@pytest.mark.covers("FB-16")
-def test_without_tools_nothing_is_said_about_choosing() -> None:
-    body = chat.encode(chat.request(tool_choice=ir.ToolChoice("any"), parallel_tool_calls=False))
-    assert not {"tools", "tool_choice", "parallel_tool_calls"} & set(body)
-
-
-@pytest.mark.covers("FB-15", "PF-61")
-def test_the_parallel_switch_goes_where_it_is_known() -> None:
-    request = chat.request(tools=(TOOL,), parallel_tool_calls=False)
-    assert chat.encode(request)["parallel_tool_calls"] is False
-    assert dropped(request, chat.target(parallel_switch=False)) == ("parallel_tool_calls",)
-
-
-def test_a_server_without_forced_calls_is_asked_softly() -> None:
-    request = chat.request(tools=(TOOL,), tool_choice=ir.ToolChoice("any"))
-    soft = chat.target(forced_tools=False)
-    assert chat.encode(request, soft)["tool_choice"] == "auto"
-    assert dropped(request, soft) == ("tool_choice",)
-
-
-@pytest.mark.parametrize(
-    ("protocol", "quirks", "strict", "reported"),
-    [
-        ("openai_chat", Quirks(), True, ()),
-        ("anthropic", Quirks(), None, ("tools.strict",)),
-        ("openai_chat", Quirks(strict_tools=False), None, ("tools.strict",)),
-    ],
-)
-@pytest.mark.covers("PF-75")
-def test_strict_is_never_put_on_a_schema_made_for_another_vendor(protocol: str, quirks: Quirks, strict: Any, reported: Any) -> None:
-    request = chat.request(protocol=protocol, tools=(ir.Tool("t", None, OBJECT, strict=True),))
-    to = Target("gpt-4.1", quirks=quirks)
-    assert chat.encode(request, to)["tools"][0]["function"].get("strict") == strict
-    assert dropped(request, to) == reported
-
-
-SEARCH = ir.HostedTool("web_search", ir.Native("openai_responses", Raw(b'{"type":"web_search"}')), name="web_search")
-
-
-def test_a_foreign_hosted_tool_is_refused() -> None:
-    with pytest.raises(MuxError, match="web_search"):
-        chat.encode(chat.request(tools=(SEARCH, TOOL)))
-
-
-def test_the_tools_codex_always_sends_do_not_fail_its_requests() -> None:
-    request = chat.request(protocol="openai_responses", tools=(SEARCH, TOOL))
-    assert [tool["function"]["name"] for tool in chat.encode(request)["tools"]] == ["weather"]
-    assert dropped(request) == ("tools.web_search",)
-    demanded = chat.request(protocol="openai_responses", tools=(SEARCH, TOOL), tool_choice=ir.ToolChoice("tool", ("web_search",)))
-    with pytest.raises(MuxError):
-        chat.encode(demanded)
-
-
-@pytest.mark.covers("FB-38")
-def test_a_search_model_takes_a_foreign_search() -> None:
-    assert chat.encode(chat.request(tools=(SEARCH,)), Target("gpt-5-search-api"))["web_search_options"] == {}
-
-
-def test_an_own_hosted_tool_goes_out_as_it_came() -> None:
-    tool = {"type": "openrouter:web_search", "x": 1}
-    assert chat.crossed(tools=[tool])["tools"] == [tool]
-
-
 @pytest.mark.parametrize(
     ("stop", "taken", "left"),
     [(("a",), ["a"], ()), (tuple("abcdef"), ["a", "b", "c", "d"], ("e", "f"))],
@@ -350,11 +218,18 @@ def test_reasoning_models_take_no_stop_strings() -> None:
         ("gpt-5.5", ir.Sampling(temperature=0.5), "none", ()),
         ("gpt-5.5", ir.Sampling(temperature=1), None, ()),
         ("o3-mini", ir.Sampling(frequency_penalty=0.5), None, ("frequency_penalty",)),
-        ("gpt-4.1", ir.Sampling(top_k=5, min_p=0.1, repetition_penalty=1.1), None, ("top_k", "min_p", "repetition_penalty")),
+        (
+            "gpt-4.1",
+            ir.Sampling(top_k=5, min_p=0.1, repetition_penalty=1.1),
+            None,
+            ("top_k", "min_p", "repetition_penalty"),
+        ),
     ],
 )
 @pytest.mark.covers("PF-139")
-def test_knobs_that_the_model_lacks_are_reported(model: str, sampling: ir.Sampling, effort: str | None, reported: Any) -> None:
+def test_knobs_that_the_model_lacks_are_reported(
+    model: str, sampling: ir.Sampling, effort: str | None, reported: Any
+) -> None:
     request = chat.request(sampling=sampling, thinking=ir.Thinking(effort=effort))
     assert dropped(request, Target(model)) == reported
 
@@ -451,7 +326,10 @@ def test_opaque_parts_go_home_or_show_their_words_or_vanish() -> None:
     own = ir.Opaque(ir.Native("openai_chat", Raw(b'{"type":"hologram"}')), "hologram")
     words = ir.Opaque(ir.Native("anthropic", Raw(b"{}")), "search", text="[searched]")
     hint = ir.Opaque(ir.Native("anthropic", Raw(b"{}")), "compaction", hint=True)
-    assert messages(ir.Message("user", (own, words, hint)))[0]["content"] == [{"type": "hologram"}, {"type": "text", "text": "[searched]"}]
+    assert messages(ir.Message("user", (own, words, hint)))[0]["content"] == [
+        {"type": "hologram"},
+        {"type": "text", "text": "[searched]"},
+    ]
 
 
 @pytest.mark.covers("PF-79")
@@ -497,7 +375,9 @@ def test_identity_is_sent_as(fields: Any, name: str, value: Any) -> None:
 
 def test_a_conversation_of_another_format_has_one_cache_key() -> None:
     first = chat.encode(chat.request(user="session-1", tools=(TOOL,)))["prompt_cache_key"]
-    later = chat.encode(chat.request(USER, said(ir.Text("a")), USER, user="session-1", tools=(TOOL,)))["prompt_cache_key"]
+    later = chat.encode(chat.request(USER, said(ir.Text("a")), USER, user="session-1", tools=(TOOL,)))[
+        "prompt_cache_key"
+    ]
     assert first == later
     assert "prompt_cache_key" not in chat.encode(chat.request())
 
@@ -511,7 +391,9 @@ def test_parameters_that_only_openai_knows_are_removed_and_reported() -> None:
 
 
 def test_fields_only_the_clients_format_knows_are_reported() -> None:
-    assert dropped(chat.request(extras={"context_management": Raw(b"{}"), "__note": Raw(b"1")})) == ("context_management",)
+    assert dropped(chat.request(extras={"context_management": Raw(b"{}"), "__note": Raw(b"1")})) == (
+        "context_management",
+    )
 
 
 def test_unknown_fields_of_a_chat_client_go_through() -> None:
@@ -541,3 +423,68 @@ def test_names_of_speakers_go_where_they_are_taken() -> None:
     named = ir.Message("user", (ir.Text("x"),), name="ada")
     assert messages(named)[0]["name"] == "ada"
     assert "name" not in messages(named, to=chat.target(unsupported=frozenset({"name"})))[0]
+
+
+@pytest.mark.covers("PF-31", "RC-6")
+def test_an_id_used_in_two_turns_is_made_unique() -> None:
+    turn = (said(CALL), answered(ir.ToolResult("call_1", (ir.Text("ok"),))))
+    out = messages(USER, *turn, *turn)
+    ids = [m["tool_calls"][0]["id"] for m in out if m["role"] == "assistant"]
+    assert len(set(ids)) == 2
+    assert [m["tool_call_id"] for m in out if m["role"] == "tool"] == ids
+
+
+def test_an_assistant_turn_with_nothing_to_say_is_left_out() -> None:
+    assert [m["role"] for m in messages(USER, said(ir.Reasoning("hm")), USER)] == ["user", "user"]
+
+
+def test_files_and_foreign_blocks_of_the_assistant_become_words() -> None:
+    searched = ir.Opaque(ir.Native("anthropic", Raw(b"{}")), "search", text="[searched]")
+    assert messages(USER, said(ir.Text("a "), PDF, searched), USER)[1]["content"] == "a [file omitted][searched]"
+
+
+def test_own_blocks_of_the_assistant_go_back() -> None:
+    block = ir.Opaque(ir.Native("openai_chat", Raw(b'{"type":"thinking"}')), "thinking", hint=True)
+    assert messages(USER, said(block, ir.Text("a")), USER)[1]["content"] == [
+        {"type": "thinking"},
+        {"type": "text", "text": "a"},
+    ]
+
+
+def test_a_foreign_block_in_a_result_shows_its_words_or_is_refused() -> None:
+    def block(text: str) -> ir.ToolResult:
+        return ir.ToolResult("call_1", (ir.Opaque(ir.Native("anthropic", Raw(b"{}")), "search", text=text),))
+
+    assert messages(USER, said(CALL), answered(block("[found]")))[2]["content"] == "[found]"
+    with pytest.raises(MuxError, match="search"):
+        messages(USER, said(CALL), answered(block("")))
+
+
+def test_one_marked_text_is_a_part() -> None:
+    marked = ir.Message("user", (ir.Text("a", cache=ir.Cache("12h")),))
+    breakpoint = {"mode": "explicit", "ttl": "12h"}
+    wanted = [{"type": "text", "text": "a", "prompt_cache_breakpoint": breakpoint}]
+    assert messages(marked, to=Target("gpt-5.6-sol"))[0]["content"] == wanted
+
+
+def test_video_goes_where_it_is_taken() -> None:
+    out = messages(ir.Message("user", (ir.Video(ir.Url("https://x")),)), to=chat.target(video=True))
+    assert out[0]["content"] == [{"type": "video_url", "video_url": {"url": "https://x"}}]
+
+
+def test_a_text_document_that_is_no_base64_is_a_bad_request() -> None:
+    with pytest.raises(MuxError, match="base64"):
+        messages(ir.Message("user", (ir.Document(ir.Inline("text/plain", "a")),)))
+
+
+def test_the_rest_of_the_format_goes_out() -> None:
+    output = ir.OutputFormat("schema", "a name", SCHEMA, True, "d")
+    fields: Any = {"protocol": "openai_chat", "output": output, "modalities": ("text", "audio")}
+    body = chat.encode(chat.request(sampling=ir.Sampling(top_logprobs=2), **fields))
+    assert body["response_format"]["json_schema"] == {
+        "name": "a_name",
+        "schema": json.loads(bytes(SCHEMA)),
+        "description": "d",
+        "strict": True,
+    }
+    assert body["modalities"] == ["text", "audio"] and body["logprobs"] is True

@@ -34,7 +34,10 @@ CASES: list[Any] = [
     pytest.param((A, ir.Reasoning("plain"), TEXT), id="unsealed after"),
     pytest.param((ir.Text("words", native=native("t")),), id="on text"),
     pytest.param((msgspec.structs.replace(ONE, native=native("c")), TWO), id="on a call"),
-    pytest.param((msgspec.structs.replace(ONE, native=ir.Native("gemini", Raw(b'{"thoughtSignature":"c2ln"}'))), TWO), id="Gemini's on a call"),
+    pytest.param(
+        (msgspec.structs.replace(ONE, native=ir.Native("gemini", Raw(b'{"thoughtSignature":"c2ln"}'))), TWO),
+        id="Gemini's on a call",
+    ),
 ]
 
 
@@ -89,7 +92,12 @@ def test_a_client_that_trimmed_the_text_keeps_the_seal() -> None:
 @pytest.mark.parametrize("data", ["gw1.broken", "gw1.anthropic.claude.!!", "gw1.a.b.c.d"])
 @pytest.mark.covers("FB-59")
 def test_a_damaged_envelope_is_dropped(data: str) -> None:
-    message = {"role": "assistant", "content": "x", "reasoning_content": "t", "reasoning_details": [{"type": "reasoning.encrypted", "data": data}]}
+    message = {
+        "role": "assistant",
+        "content": "x",
+        "reasoning_content": "t",
+        "reasoning_details": [{"type": "reasoning.encrypted", "data": data}],
+    }
     parts = replayed(message)
     assert all(part.native is None for part in parts if isinstance(part, ir.Reasoning))
 
@@ -152,7 +160,11 @@ def test_reasoning_goes_back_as_the_server_wants(policy: str, wanted: Any) -> No
 
 @pytest.mark.covers("FB-77")
 def test_the_last_real_reasoning_is_repeated_for_kimi() -> None:
-    assert sent_back(history(own("a"), None), send_back_reasoning="tool_loops", repeat_reasoning=True) == ["a", "a", None]
+    assert sent_back(history(own("a"), None), send_back_reasoning="tool_loops", repeat_reasoning=True) == [
+        "a",
+        "a",
+        None,
+    ]
 
 
 @pytest.mark.parametrize("foreign", [ir.Reasoning("secret", native=native("a")), own("secret", "qwen")])
@@ -160,11 +172,17 @@ def test_the_last_real_reasoning_is_repeated_for_kimi() -> None:
 def test_reasoning_of_another_vendor_or_family_is_dropped_whole(foreign: ir.Reasoning) -> None:
     request = history(foreign)
     assert sent_back(request, send_back_reasoning="tool_loops") == ["", None]
-    assert b"secret" not in TRANSLATOR.encode_request(request, chat.target("deepseek-chat", send_back_reasoning="always")).body
+    assert (
+        b"secret"
+        not in TRANSLATOR.encode_request(request, chat.target("deepseek-chat", send_back_reasoning="always")).body
+    )
 
 
 def test_the_field_has_the_servers_name() -> None:
-    assert sent_back(history(own("a")), "reasoning", send_back_reasoning="always", reasoning_field="reasoning") == ["a", "end"]
+    assert sent_back(history(own("a")), "reasoning", send_back_reasoning="always", reasoning_field="reasoning") == [
+        "a",
+        "end",
+    ]
 
 
 def test_content_beside_reasoning_is_never_null() -> None:
@@ -175,7 +193,11 @@ def test_content_beside_reasoning_is_never_null() -> None:
 @pytest.mark.covers("FB-60", "PF-99")
 def test_geminis_layer_gets_its_signature_or_the_stand_in() -> None:
     signed = msgspec.structs.replace(ONE, native=ir.Native("gemini", Raw(b'{"thoughtSignature":"c2ln"}'), "gemini"))
-    messages = [ir.Message("user", (ir.Text("go"),)), ir.Message("assistant", (signed, TWO)), ir.Message("assistant", (ir.ToolCall("c", "f", ""),))]
+    messages = [
+        ir.Message("user", (ir.Text("go"),)),
+        ir.Message("assistant", (signed, TWO)),
+        ir.Message("assistant", (ir.ToolCall("c", "f", ""),)),
+    ]
     for last, wanted in ((messages[:2], "c2ln"), ([messages[0], messages[2]], "skip_thought_signature_validator")):
         body = chat.encode(chat.request(*last), chat.target("gemini-3-pro", extra_content_signatures=True))
         call = body["messages"][1]["tool_calls"][0]

@@ -21,7 +21,13 @@ STOPPED = ir.Finish("stop")
 
 
 def whole(message: Any, finish: str | None = "stop", **fields: Any) -> ir.Response:
-    body = {"id": "c", "object": "chat.completion", "created": 7, "model": "m", "choices": [{"index": 0, "message": message, "finish_reason": finish}]}
+    body = {
+        "id": "c",
+        "object": "chat.completion",
+        "created": 7,
+        "model": "m",
+        "choices": [{"index": 0, "message": message, "finish_reason": finish}],
+    }
     return TRANSLATOR.decode_response(json.dumps(body | fields).encode(), chat.PLAIN)
 
 
@@ -88,6 +94,7 @@ def test_a_client_gets_the_whole_prompt_and_all_details() -> None:
     }
 
 
+@pytest.mark.covers("FB-134")
 def test_a_whole_answer_holds_its_parts_in_order() -> None:
     found = whole({
         "content": "Hi", "reasoning": "hm", "images": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}],
@@ -132,10 +139,64 @@ def test_a_200_that_is_no_answer_is_an_error(body: bytes, kind: Kind) -> None:
     assert caught.value.kind is kind
 
 
+def test_the_form_before_tools_and_nameless_calls_are_read() -> None:
+    (old,) = whole({"function_call": {"name": "f", "arguments": "{}"}}, "function_call").choices[0].parts
+    assert isinstance(old, ir.ToolCall) and old.name == "f" and old.id
+    (nameless,) = whole({"tool_calls": [{"id": "c"}]}).choices[0].parts
+    assert isinstance(nameless, ir.ToolCall) and nameless.name == "tool_0"
+
+
+def test_audio_of_an_answer_reaches_a_client_of_the_same_format() -> None:
+    sound = {"id": "a", "data": "AAAA", "expires_at": 9, "transcript": "hi"}
+    found = whole({"content": None, "audio": sound})
+    assert json.loads(TRANSLATOR.encode_response(found, chat.decode()))["choices"][0]["message"]["audio"] == sound
+    (part,) = found.choices[0].parts
+    records = stream(ir.PartStart(0, part), ir.PartEnd(0), STOPPED)
+    assert {"audio": sound} in deltas(records)
+
+
+@pytest.mark.parametrize("extra", [{"citations": [{"url": "x"}]}, {"citations": "x"}])
+def test_odd_sources_are_left_out(extra: Any) -> None:
+    assert whole({"content": "x", "images": [{"type": "image_url"}, {"image_url": {"url": ""}}]}, **extra).choices[
+        0
+    ].parts == (ir.Text("x"),)
+
+
+def test_sources_beside_the_choices_speak_for_the_text() -> None:
+    (part,) = whole({"content": "x"}, citations=["https://x"]).choices[0].parts
+    assert part == ir.Text("x", citations=(ir.Citation("https://x"),))
+
+
+def test_parts_that_start_with_words_say_them() -> None:
+    native = ir.Native("openai_chat", Raw(b'{"system_fingerprint":"fp"}'))
+    encoder = TRANSLATOR.stream_encoder(chat.decode(stream=True))
+    start = ir.Start("c", "m", 7, native=native)
+    records = chat.frames(
+        encoder.encode(
+            [start, ir.PartStart(0, ir.Reasoning("hm")), ir.PartEnd(0), ir.PartStart(1, ir.Text("x")), ir.PartEnd(1)]
+        )
+    )
+    assert deltas(records) == [{"role": "assistant", "content": ""}, {"reasoning_content": "hm"}, {"content": "x"}]
+    assert records[0]["system_fingerprint"] == "fp"
+
+
+def test_an_image_by_address_keeps_it() -> None:
+    assert message(ir.Image(ir.Url("https://x")))["images"][0]["image_url"] == {"url": "https://x"}
+
+
+@pytest.mark.covers("FB-102")
+def test_every_event_is_told_at_once() -> None:
+    encoder = TRANSLATOR.stream_encoder(chat.decode(stream=True))
+    encoder.encode([ir.Start("c", "m", 7), ir.PartStart(0, ir.Text(""))])
+    assert [len(chat.frames(encoder.encode([ir.TextDelta(0, word)]))) for word in ("a", "b")] == [1, 1]
+
+
 @pytest.mark.covers("PF-68")
 def test_a_whole_answer_without_a_reason_has_one() -> None:
     assert whole({"content": "x"}, None).choices[0].finish.reason == "stop"
-    assert whole({"tool_calls": [{"id": "c", "function": {"name": "f"}}]}, None).choices[0].finish.reason == "tool_calls"
+    assert (
+        whole({"tool_calls": [{"id": "c", "function": {"name": "f"}}]}, None).choices[0].finish.reason == "tool_calls"
+    )
 
 
 def test_a_creation_time_that_is_no_number_is_unknown() -> None:
@@ -168,9 +229,14 @@ REASONS = [
 def events_of(parts: tuple[ir.Part, ...], finish: ir.Finish) -> list[ir.Event]:
     found: list[ir.Event] = []
     for index, part in enumerate(parts):
-        empty = msgspec.structs.replace(part, arguments="") if isinstance(part, ir.ToolCall) else type(part)("")
-        found.append(ir.PartStart(index, empty))
-        found.append(ir.ArgumentsDelta(index, part.arguments) if isinstance(part, ir.ToolCall) else ir.TextDelta(index, part.text))
+        match part:
+            case ir.ToolCall(arguments=arguments):
+                found.append(ir.PartStart(index, msgspec.structs.replace(part, arguments="")))
+                found.append(ir.ArgumentsDelta(index, arguments))
+            case ir.Text(text=text) | ir.Refusal(text=text):
+                found += [ir.PartStart(index, type(part)("")), ir.TextDelta(index, text)]
+            case _:
+                raise AssertionError(part)
         found.append(ir.PartEnd(index))
     return [*found, finish, ir.Done()]
 
@@ -204,7 +270,12 @@ def test_an_empty_answer_is_still_an_answer() -> None:
 
 @pytest.mark.covers("FB-78", "FB-64")
 def test_reasoning_is_never_inside_the_content() -> None:
-    assert message(ir.Reasoning("hm"), ir.Text("x")) | {} == {"role": "assistant", "content": "x", "refusal": None, "reasoning_content": "hm"}
+    assert message(ir.Reasoning("hm"), ir.Text("x")) | {} == {
+        "role": "assistant",
+        "content": "x",
+        "refusal": None,
+        "reasoning_content": "hm",
+    }
 
 
 SEALED = ir.Native("anthropic", Raw(b'{"signature":"s"}'), "claude")
@@ -218,7 +289,14 @@ def test_seals_of_other_vendors_travel_in_envelopes() -> None:
 
 
 def test_a_streamed_seal_is_the_same_as_a_whole_one() -> None:
-    records = stream(ir.PartStart(0, ir.Reasoning("")), ir.ReasoningDelta(0, "h"), ir.ReasoningDelta(0, "m"), ir.Seal(0, SEALED), ir.PartEnd(0), STOPPED)
+    records = stream(
+        ir.PartStart(0, ir.Reasoning("")),
+        ir.ReasoningDelta(0, "h"),
+        ir.ReasoningDelta(0, "m"),
+        ir.Seal(0, SEALED),
+        ir.PartEnd(0),
+        STOPPED,
+    )
     streamed = [d["reasoning_details"] for d in deltas(records) if "reasoning_details" in d]
     assert streamed == [message(ir.Reasoning("hm", native=SEALED))["reasoning_details"]]
 
@@ -236,7 +314,11 @@ def test_geminis_signatures_ride_on_the_call() -> None:
 @pytest.mark.covers("PF-67", "RC-6")
 def test_a_streamed_call_says_its_id_and_name_once() -> None:
     second = ir.ToolCall("call_2", "g", "{}")
-    pieces = [d["tool_calls"][0] for d in deltas(stream(*events_of((CALL, second), ir.Finish("tool_calls")))) if "tool_calls" in d]
+    pieces = [
+        d["tool_calls"][0]
+        for d in deltas(stream(*events_of((CALL, second), ir.Finish("tool_calls"))))
+        if "tool_calls" in d
+    ]
     assert pieces == [
         {"index": 0, "id": "call_1", "type": "function", "function": {"name": "f", "arguments": ""}},
         {"index": 0, "function": {"arguments": '{"x":1}'}},
@@ -264,7 +346,10 @@ def test_a_client_that_declared_functions_gets_function_call() -> None:
     assert body["message"]["function_call"] == {"name": "f", "arguments": '{"x":1}'}
     assert body["finish_reason"] == "function_call" and "tool_calls" not in body["message"]
     records = stream(*events_of((CALL,), STOPPED), request=request)
-    assert [d["function_call"] for d in deltas(records) if "function_call" in d] == [{"name": "f", "arguments": ""}, {"arguments": '{"x":1}'}]
+    assert [d["function_call"] for d in deltas(records) if "function_call" in d] == [
+        {"name": "f", "arguments": ""},
+        {"arguments": '{"x":1}'},
+    ]
     assert reason(records) == "function_call"
 
 
@@ -309,7 +394,9 @@ def test_logprobs_are_streamed_beside_their_tokens() -> None:
 def test_only_a_client_that_asked_gets_the_usage_record(asked: bool) -> None:
     request = chat.decode(stream=True, stream_options={"include_usage": asked})
     records = stream(ir.UsageReport(ir.Usage(1, 2)), STOPPED, ir.Done(), request=request)
-    counted = [record["usage"]["total_tokens"] for record in records if isinstance(record, dict) and record.get("usage")]
+    counted = [
+        record["usage"]["total_tokens"] for record in records if isinstance(record, dict) and record.get("usage")
+    ]
     assert counted == ([3] if asked else [])
     assert all(("usage" in record) is asked for record in records if isinstance(record, dict))
     assert records[-1] == "[DONE]"
@@ -317,7 +404,11 @@ def test_only_a_client_that_asked_gets_the_usage_record(asked: bool) -> None:
 
 def test_each_choice_says_its_role_first() -> None:
     events: list[ir.Event] = [ir.PartStart(n, ir.Text(""), choice=n) for n in range(2)]
-    events += [ir.TextDelta(n, "x") for n in range(2)] + [ir.PartEnd(n) for n in range(2)] + [ir.Finish("stop", n) for n in range(2)]
+    events += (
+        [ir.TextDelta(n, "x") for n in range(2)]
+        + [ir.PartEnd(n) for n in range(2)]
+        + [ir.Finish("stop", n) for n in range(2)]
+    )
     records = stream(*events)
     for number in range(2):
         said = [r["choices"][0]["delta"] for r in records if r["choices"][0]["index"] == number]
@@ -328,7 +419,14 @@ def test_each_choice_says_its_role_first() -> None:
 def test_a_failure_is_an_error_record_and_no_clean_end() -> None:
     failed = ir.Failed(MuxError(Kind.UPSTREAM_CUT, "The provider's stream ended early."))
     data = TRANSLATOR.stream_encoder(chat.decode(stream=True)).encode(
-        [ir.Start("c", "m", 7), ir.PartStart(0, ir.Text("")), ir.TextDelta(0, "x"), failed, ir.Finish("stop"), ir.Done()]
+        [
+            ir.Start("c", "m", 7),
+            ir.PartStart(0, ir.Text("")),
+            ir.TextDelta(0, "x"),
+            failed,
+            ir.Finish("stop"),
+            ir.Done(),
+        ]
     )
     records = chat.frames(data)
     assert records[-1] == "[DONE]"
@@ -341,13 +439,20 @@ def test_a_failure_is_an_error_record_and_no_clean_end() -> None:
 @pytest.mark.covers("FB-119", "PF-18", "RC-4")
 def test_the_keepalive_is_a_comment_that_the_sdk_ignores() -> None:
     encoder = TRANSLATOR.stream_encoder(chat.decode(stream=True))
-    data = encoder.keepalive() + encoder.encode([ir.Start("c", "m", 7), STOPPED]) + encoder.keepalive() + encoder.encode([ir.Done()])
+    data = (
+        encoder.keepalive()
+        + encoder.encode([ir.Start("c", "m", 7), STOPPED])
+        + encoder.keepalive()
+        + encoder.encode([ir.Done()])
+    )
     assert data.startswith(b":")
     chunks = list(chat.client(data, "text/event-stream").chat.completions.create(model="m", messages=[], stream=True))
     assert chunks[-1].choices[0].finish_reason == "stop"
 
 
-@pytest.mark.parametrize(("given", "told"), [("msg_1", "chatcmpl-msg_1"), ("chatcmpl-1", "chatcmpl-1"), ("gen-1", "gen-1")])
+@pytest.mark.parametrize(
+    ("given", "told"), [("msg_1", "chatcmpl-msg_1"), ("chatcmpl-1", "chatcmpl-1"), ("gen-1", "gen-1")]
+)
 def test_an_answers_id_has_the_known_prefix(given: str, told: str) -> None:
     body = TRANSLATOR.encode_response(ir.Response(given, "m", (ir.Choice((), STOPPED),)), chat.decode())
     assert json.loads(body)["id"] == told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -23,7 +24,9 @@ def tool(index: int | None = 0, id_: str | None = None, name: str | None = None,
     piece: dict[str, Any] = {"function": {"arguments": arguments}}
     if name is not None:
         piece["function"]["name"] = name
-    return piece | ({} if index is None else {"index": index}) | ({} if id_ is None else {"id": id_, "type": "function"})
+    return (
+        piece | ({} if index is None else {"index": index}) | ({} if id_ is None else {"id": id_, "type": "function"})
+    )
 
 
 def tools(*pieces: dict[str, Any]) -> bytes:
@@ -100,12 +103,16 @@ def test_the_next_call_starts_when_the_one_before_is_whole() -> None:
 
 
 def test_words_between_unfinished_pieces_of_a_call_are_kept() -> None:
-    found = events(tools(tool(0, "a", "f", '{"x"')), chunk({"content": "aside"}), tools(tool(0, arguments=":1}")), CALLED, DONE)
+    found = events(
+        tools(tool(0, "a", "f", '{"x"')), chunk({"content": "aside"}), tools(tool(0, arguments=":1}")), CALLED, DONE
+    )
     assert calls(found) == [A] and text(found) == "aside"
 
 
 def test_blank_content_beside_calls_is_no_part() -> None:
-    found = events(tools(tool(0, "a", "f", '{"x"')), chunk({"content": "\n"}), tools(tool(0, arguments=":1}")), CALLED, DONE)
+    found = events(
+        tools(tool(0, "a", "f", '{"x"')), chunk({"content": "\n"}), tools(tool(0, arguments=":1}")), CALLED, DONE
+    )
     assert sum(isinstance(event, ir.PartStart) for event in found) == 1
 
 
@@ -193,7 +200,12 @@ def test_records_without_choices_are_harmless() -> None:
 
 @pytest.mark.covers("PF-78")
 def test_choices_are_told_apart_and_each_is_finished() -> None:
-    found = events(*(chunk({"content": w}, index=n) for n, w in enumerate("ab")), chunk(finish="stop"), chunk(finish="length", index=1), DONE)
+    found = events(
+        *(chunk({"content": w}, index=n) for n, w in enumerate("ab")),
+        chunk(finish="stop"),
+        chunk(finish="length", index=1),
+        DONE,
+    )
     assert [(e.choice, e.reason) for e in found if isinstance(e, ir.Finish)] == [(0, "stop"), (1, "length")]
 
 
@@ -208,7 +220,9 @@ def test_a_choice_without_a_reason_is_a_broken_stream() -> None:
         pytest.param([DONE], "upstream_cut", id="only the end mark"),
         pytest.param([chunk({"content": "x"})], "upstream_cut", id="closed"),
         pytest.param([chunk({"content": "x"}), DONE], "upstream_cut", id="end mark without a reason"),
-        pytest.param([tools(tool(0, "a", "f", '{"x"')), USAGE, DONE], "upstream_cut", id="unfinished call before usage"),
+        pytest.param(
+            [tools(tool(0, "a", "f", '{"x"')), USAGE, DONE], "upstream_cut", id="unfinished call before usage"
+        ),
         pytest.param([chunk({"content": "x"}), b"data: {broken\n\n"], "upstream_nonsense", id="no JSON"),
         pytest.param([b"<html><body>502</body></html>"], "upstream_nonsense", id="HTML"),
         pytest.param([record({"choices": "x"})], "upstream_nonsense", id="wrong type"),
@@ -227,13 +241,21 @@ def test_a_stream_without_its_end_is_a_failure(records: list[bytes], kind: str) 
         pytest.param([chunk({"content": "x"}), USAGE, DONE], id="usage and end mark, no reason"),
         pytest.param([chunk({"content": "x"}), STOP, b"data:[DONE]\n\n"], id="no space"),
         pytest.param([chunk({"content": "x"}), STOP, b"data: [DONE] bye\n\n"], id="words after the mark"),
-        pytest.param([chunk({"content": "x"}), STOP, DONE, chunk({"content": "late"}), record({"error": "late"})], id="more after the end"),
+        pytest.param(
+            [chunk({"content": "x"}), STOP, DONE, chunk({"content": "late"}), record({"error": "late"})],
+            id="more after the end",
+        ),
         pytest.param([chunk({"content": "x"}), STOP, b"data: [DONE]"], id="no blank line"),
         pytest.param([b"\xef\xbb\xbf" + chunk({"content": "x"}), STOP, DONE], id="byte order mark"),
         pytest.param([b": ping\n\n", chunk({"content": "x"}), b": PROCESSING\n\n", STOP, DONE], id="comments"),
-        pytest.param([chunk({"content": "x"}).replace(b"\n", b"\r\n"), STOP.replace(b"\n", b"\r"), DONE], id="other line ends"),
+        pytest.param(
+            [chunk({"content": "x"}).replace(b"\n", b"\r\n"), STOP.replace(b"\n", b"\r"), DONE], id="other line ends"
+        ),
         pytest.param([chunk({"content": "x"}).replace(b"data: ", b"data:"), STOP, DONE], id="data without a space"),
-        pytest.param([b'data: {"choices":[{"index":0,\ndata: "delta":{"content":"x"},"finish_reason":"stop"}]}\n\n'], id="two data lines"),
+        pytest.param(
+            [b'data: {"choices":[{"index":0,\ndata: "delta":{"content":"x"},"finish_reason":"stop"}]}\n\n'],
+            id="two data lines",
+        ),
         pytest.param([b"event: message\n" + chunk({"content": "x"}), STOP, DONE], id="event lines"),
     ],
 )
@@ -251,7 +273,11 @@ def test_a_proper_end_is_recognised_in_every_form(records: list[bytes]) -> None:
         ({"error": {"message": "busy", "code": 503}}, "overloaded", "busy"),
         ({"error": {"message": "busy", "code": "529"}}, "overloaded", "busy"),
         ({"error": "it broke"}, "upstream_error", "it broke"),
-        ({"object": "error", "message": "too long: maximum context length is 5 tokens", "code": 400}, "context_length", "too long"),
+        (
+            {"object": "error", "message": "too long: maximum context length is 5 tokens", "code": 400},
+            "context_length",
+            "too long",
+        ),
         ({"message": "odd", "code": 500}, "upstream_error", "odd"),
         ({"detail": "odd"}, "upstream_error", "odd"),
         ({"error": {"message": "no", "type": "invalid_request_error"}, "choices": []}, "bad_request", "no"),
@@ -275,7 +301,11 @@ def test_null_in_the_error_field_is_no_error() -> None:
 
 
 def test_a_whole_answer_where_a_stream_was_expected_is_read() -> None:
-    body = {"id": "c", "object": "chat.completion", "choices": [{"index": 0, "message": {"content": "x"}, "finish_reason": "stop"}]}
+    body = {
+        "id": "c",
+        "object": "chat.completion",
+        "choices": [{"index": 0, "message": {"content": "x"}, "finish_reason": "stop"}],
+    }
     assert text(events(json.dumps(body).encode())) == "x"
 
 
@@ -285,7 +315,10 @@ def test_a_whole_answer_where_a_stream_was_expected_is_read() -> None:
         ([{"reasoning_content": "a"}, {"reasoning_content": "b"}], "ab"),
         ([{"reasoning": "a"}, {"reasoning": "b"}], "ab"),
         ([{"reasoning_details": [{"type": "reasoning.text", "text": t, "index": 0}]} for t in "ab"], "ab"),
-        ([{"reasoning": t, "reasoning_details": [{"type": "reasoning.text", "text": t, "index": 0}]} for t in "ab"], "ab"),
+        (
+            [{"reasoning": t, "reasoning_details": [{"type": "reasoning.text", "text": t, "index": 0}]} for t in "ab"],
+            "ab",
+        ),
         ([{"reasoning_content": "ab", "reasoning": "ab"}], "ab"),
         ([{"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "ab"}]}]}], "ab"),
         ([{"reasoning_content": None}, {"reasoning_content": ""}], ""),
@@ -311,13 +344,18 @@ def test_reasoning_details_are_joined_and_sealed() -> None:
 
 def test_details_that_come_late_get_a_part_of_their_own() -> None:
     late = {"type": "reasoning.encrypted", "data": "d", "index": 0}
-    found = events(chunk({"reasoning_content": "a"}), chunk({"content": "x"}), chunk({"reasoning_details": [late]}), STOP, DONE)
+    found = events(
+        chunk({"reasoning_content": "a"}), chunk({"content": "x"}), chunk({"reasoning_details": [late]}), STOP, DONE
+    )
     assert seals(found) == [[], [late]]
 
 
 @pytest.mark.covers("PF-71")
 def test_think_tags_are_parsed_only_where_configured() -> None:
-    records = [chunk({"content": piece}) for piece in ("<th", "ink>\nhm", "m</thi", "nk>\n\n", "yes <think>")] + [STOP, DONE]
+    records = [chunk({"content": piece}) for piece in ("<th", "ink>\nhm", "m</thi", "nk>\n\n", "yes <think>")] + [
+        STOP,
+        DONE,
+    ]
     tagged = events(*records, to=chat.target(think_tags=True))
     assert (chat.reasoning(tagged), text(tagged)) == ("hmm", "yes <think>")
     assert text(events(*records)) == "<think>\nhmm</think>\n\nyes <think>"
@@ -344,7 +382,7 @@ def test_think_tags_in_pieces(pieces: list[str], thought: str, said: str) -> Non
 def test_think_tags_may_be_cut_anywhere(cuts: list[int]) -> None:
     content = "<think>first\n\nthen </b> x</think>\n\nyes"
     edges = [0, *sorted(min(cut, len(content)) for cut in cuts), len(content)]
-    found = events(*(chunk({"content": content[a:b]}) for a, b in zip(edges, edges[1:], strict=False)), STOP, DONE,
+    found = events(*(chunk({"content": content[a:b]}) for a, b in itertools.pairwise(edges)), STOP, DONE,
                    to=chat.target(think_tags=True))  # fmt: skip
     assert (chat.reasoning(found), text(found)) == ("first\n\nthen </b> x", "yes")
 
@@ -357,7 +395,10 @@ def test_an_emoji_cut_into_two_deltas_is_joined() -> None:
 
 
 def test_annotations_become_citations_of_the_text() -> None:
-    note = {"type": "url_citation", "url_citation": {"url": "https://x", "title": "X", "start_index": 0, "end_index": 1}}
+    note = {
+        "type": "url_citation",
+        "url_citation": {"url": "https://x", "title": "X", "start_index": 0, "end_index": 1},
+    }
     found = events(chunk({"content": "x"}), chunk({"annotations": [note]}), STOP, DONE)
     assert [e.citation for e in found if isinstance(e, ir.Cite)] == [ir.Citation("https://x", "X", None, 0, 1)]
 
@@ -369,7 +410,11 @@ def test_addresses_beside_the_choices_speak_for_the_text() -> None:
 
 def test_images_and_audio_are_whole_parts() -> None:
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
-    audio = [{"audio": {"id": "a", "data": "AA"}}, {"audio": {"data": "BB", "transcript": "hi"}}, {"audio": {"expires_at": 9}}]
+    audio = [
+        {"audio": {"id": "a", "data": "AA"}},
+        {"audio": {"data": "BB", "transcript": "hi"}},
+        {"audio": {"expires_at": 9}},
+    ]
     found = events(chunk({"images": [picture]}), *map(chunk, audio), STOP, DONE)
     image, sound = [e.part for e in found if isinstance(e, ir.PartStart)]
     assert image == ir.Image(ir.Inline("image/png", "AAAA"))
@@ -405,7 +450,10 @@ DELTA = st.fixed_dictionaries({}, optional={
 })  # fmt: skip
 
 
-@given(deltas=st.lists(st.tuples(DELTA, st.sampled_from([None, None, "stop", "length"]), st.integers(0, 1)), max_size=12), tags=st.booleans())
+@given(
+    deltas=st.lists(st.tuples(DELTA, st.sampled_from([None, None, "stop", "length"]), st.integers(0, 1)), max_size=12),
+    tags=st.booleans(),
+)
 @pytest.mark.covers("FB-99", "PF-138b")
 def test_the_grammar_holds_for_any_chunks(deltas: list[Any], tags: bool) -> None:
     """`events` checks the grammar; what comes out can be told to a client."""
@@ -419,6 +467,42 @@ def test_the_grammar_holds_for_any_bytes(data: bytes) -> None:
     assert isinstance(events(data)[-1], ir.Failed)
 
 
-@given(st.lists(st.sampled_from([b"data: ", b"{", b"}", b'"choices":', b"[", b"]", b"null", b"\n\n", b"\n", b"[DONE]", b'"error":', b"1", b"event: error"]), max_size=14))
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                b"data: ",
+                b"{",
+                b"}",
+                b'"choices":',
+                b"[",
+                b"]",
+                b"null",
+                b"\n\n",
+                b"\n",
+                b"[DONE]",
+                b'"error":',
+                b"1",
+                b"event: error",
+            ]
+        ),
+        max_size=14,
+    )
+)
 def test_the_grammar_holds_for_any_scraps(scraps: list[bytes]) -> None:
     assert isinstance(events(b"".join(scraps))[-1], ir.Failed)
+
+
+def test_notes_after_the_text_was_closed_get_a_part_of_their_own() -> None:
+    note = {"type": "url_citation", "url_citation": {"url": "https://x"}}
+    found = events(
+        chunk({"content": "x"}), tools(tool(0, "a", "f", "{}")), chunk({"annotations": [note]}), CALLED, DONE
+    )
+    assert [e.citation.url for e in found if isinstance(e, ir.Cite)] == ["https://x"]
+
+
+def test_empty_records_and_odd_details_are_harmless() -> None:
+    found = events(
+        b"data:  \n\n", chunk({"reasoning_details": ["odd", 5]}), chunk({"tool_calls": [{"index": 0}]}), STOP, DONE
+    )
+    assert calls(found) == [] and finishes(found) == ["stop"]

@@ -45,7 +45,16 @@ def test_a_request_decodes_the_same_after_a_round_trip(case: str) -> None:
     else:
         assert msgspec.json.encode(history.tidy(again.messages)) == msgspec.json.encode(history.tidy(request.messages))
     assert again.tools == request.tools or msgspec.json.encode(again.tools) == msgspec.json.encode(request.tools)
-    for field in ("tool_choice", "parallel_tool_calls", "max_tokens", "stop", "sampling", "thinking", "cache_key", "user"):
+    for field in (
+        "tool_choice",
+        "parallel_tool_calls",
+        "max_tokens",
+        "stop",
+        "sampling",
+        "thinking",
+        "cache_key",
+        "user",
+    ):
         assert getattr(again, field) == getattr(request, field)
 
 
@@ -98,7 +107,7 @@ def test_the_sdk_gathers_a_stream_to_the_whole_answer(case: str) -> None:
         assert chunks[-2].choices[0].finish_reason == "length"
         return
     with sdk.chat.completions.stream(model="m", messages=[], stream_options={"include_usage": True}) as stream:
-        found = stream.get_final_completion().to_dict()
+        found: Any = stream.get_final_completion().to_dict()
     message, other = found["choices"][0]["message"], wanted["choices"][0]["message"]
     for call in message.get("tool_calls") or ():
         call.pop("index", None)
