@@ -49,6 +49,7 @@ unit: $(VENV)/.test-ready ## pytest alone: make unit PYTEST_ARGS="tests/wire -x"
 docs: $(VENV)/.test-ready ## write the generated pages again
 	@$(BIN)/python -m llm_mux.config example > config.example.yaml
 	@$(BIN)/python -m llm_mux.config markdown > docs/configuration.md
+	@$(BIN)/python -m scripts.translation_table > docs/translation.md
 	@$(BIN)/python -m llm_mux.providers > docs/providers.md
 
 bench: $(VENV)/.test-ready ## the figures of the README
