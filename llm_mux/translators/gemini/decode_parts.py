@@ -37,6 +37,7 @@ _ROLES: dict[str, ir.Role] = {
     "model": "assistant",
     "assistant": "assistant",
 }
+_URL_SAFE = str.maketrans("-_", "+/")
 _LEVELS = {"LOW": "low", "HIGH": "high", "ULTRA_HIGH": "high"}
 
 
@@ -243,7 +244,7 @@ def medium(part: wire.Part, native: ir.Native | None) -> ir.Part:
     """The image, sound, film or document of a part. Files at Google belong to it; other references are plain URLs."""
     if part.inlineData is not None:
         blob = part.inlineData
-        return _medium(ir.Inline(blob.mimeType, blob.data), blob.mimeType, blob.displayName, part, native)
+        return _medium(ir.Inline(blob.mimeType, _standard(blob.data)), blob.mimeType, blob.displayName, part, native)
     assert part.fileData is not None
     data, uri = part.fileData, part.fileData.fileUri
     type_ = data.mimeType or media.guess(uri.split("?", 1)[0].rsplit("/", 1)[-1])
@@ -252,6 +253,11 @@ def medium(part: wire.Part, native: ir.Native | None) -> ir.Part:
     at_google = not uri.startswith(("http://", "https://")) or "generativelanguage.googleapis.com/" in uri
     source: ir.Source = ir.FileId(seals.OWNER, uri, type_) if at_google else ir.Url(uri, type_)
     return _medium(source, type_ or "", data.displayName, part, native)
+
+
+def _standard(data: str) -> str:
+    """Base64 in the standard alphabet: Google's Python SDK sends the URL-safe one, which other vendors refuse."""
+    return data.translate(_URL_SAFE) if "-" in data or "_" in data else data
 
 
 def _medium(source: ir.Source, type_: str, name: str | None, part: wire.Part, native: ir.Native | None) -> ir.Part:

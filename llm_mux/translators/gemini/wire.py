@@ -114,8 +114,18 @@ class Content(Struct, frozen=True, omit_defaults=True):
     parts: list[Part] | None = None
 
 
+class ClientResultPart(ResultPart, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    pass
+
+
+class ClientFunctionResponse(FunctionResponse, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    parts: list[ClientResultPart] | None = None  # type: ignore[assignment]  # narrower, and never assigned
+
+
 class ClientPart(Part, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """A part in the official spelling with known fields only; any other goes the tolerant way."""
+
+    functionResponse: ClientFunctionResponse | None = None
 
 
 class ClientContent(Struct, frozen=True, forbid_unknown_fields=True):

@@ -125,6 +125,20 @@ def test_its_request_is_understood(asked: list[ir.Request]) -> None:
     assert request.output.kind == "schema"
 
 
+@pytest.mark.covers("FB-37", "FB-31")
+def test_its_mixed_spelling_and_url_safe_base64_are_understood(asked: list[ir.Request]) -> None:
+    picture = b"\xff\xfe\xfb\xef"
+    blob = types.FunctionResponseBlob(data=picture, mime_type="image/png")
+    parts = [types.FunctionResponsePart(inline_data=blob)]
+    result = types.FunctionResponse(id="c", name="f", response={"output": "see"}, parts=parts)
+    contents = [types.Part(function_response=result), types.Part.from_bytes(data=picture, mime_type="image/png")]
+    client(asked, whole).models.generate_content(model=NEW, contents=contents)
+    image = ir.Image(ir.Inline("image/png", "//777w=="))
+    returned, beside = asked[0].messages[0].parts
+    assert isinstance(returned, ir.ToolResult)
+    assert (returned.content, beside) == ((ir.Text("see"), image), image)
+
+
 @pytest.mark.covers("PF-5", "RC-4", "PF-7")
 def test_a_stream_is_read_record_by_record(asked: list[ir.Request]) -> None:
     chunks = list(
