@@ -24,6 +24,7 @@ from llm_mux.translators.openai_responses.reading import (
     COMPACT,
     ECHO,
     OWNER,
+    QUIET,
     TOOL_CHOICE,
     first_byte,
     optional,
@@ -37,6 +38,7 @@ RESOLVED: Final = "__previous_response_id"
 
 TRUE: Final = Raw(b"true")
 LOGPROBS: Final = "message.output_text.logprobs"
+ENCRYPTED: Final = "reasoning.encrypted_content"
 _SERVER_STATE: Final = ("previous_response_id", "conversation", "prompt")
 
 # Fields that have a canonical meaning; all others go to `extras`.
@@ -59,12 +61,12 @@ def decode_request(body: bytes, hints: Hints) -> ir.Request:
     return _request(_fields(body), hints)
 
 
-def compact_request(body: bytes, hints: Hints) -> ir.Request:
+def compact_request(body: bytes, hints: Hints | None = None) -> ir.Request:
     """A request of the compact endpoint as one that asks the model for a summary and is answered by compaction."""
     fields = _fields(body)
     listed = input_items(fields.get("input"))
     fields["input"] = Raw(msgspec.json.encode([*listed, Raw(b'{"type":"compaction_trigger"}')]))
-    return _request(fields, hints)
+    return _request(fields, hints or Hints())
 
 
 def _fields(body: bytes) -> dict[str, Raw]:
@@ -79,6 +81,8 @@ def _request(fields: dict[str, Raw], hints: Hints) -> ir.Request:
     conversation = _conversation(fields, codex=codex)
     choice = tools.decode_choice(fields.get("tool_choice"))
     offered = tools.decode_tools(optional(fields, "tools", list[Raw]) or [], "tools", codex=codex)
+    if conversation.compacts:
+        choice = ir.ToolChoice("none") if offered else None
     text = optional(fields, "text", wire.TextOptions) or wire.TextOptions()
     thinking, output = thinking_of(fields.get("reasoning")), _output(text.format)
     sampling = _sampling(fields)
@@ -208,8 +212,11 @@ def _updated(update: wire.Item, thinking: ir.Thinking, output: ir.OutputFormat) 
 def _extras(
     fields: Mapping[str, Raw], conversation: items.Conversation, sampling: ir.Sampling, *, codex: bool
 ) -> dict[str, Raw]:
+    quiet = QUIET if _asks_little(fields) else QUIET - {"include"}
     extras = {
-        name: raw for name, raw in fields.items() if name not in _MAPPED and not name.startswith("__") and present(raw)
+        f"__{name}" if name in quiet else name: raw
+        for name, raw in fields.items()
+        if name not in _MAPPED and not name.startswith("__") and present(raw)
     }
     if sampling.top_logprobs is None and present(fields.get("top_logprobs")):
         extras["top_logprobs"] = fields["top_logprobs"]
@@ -224,3 +231,8 @@ def _extras(
     if conversation.compacts:
         extras[COMPACT] = TRUE
     return extras
+
+
+def _asks_little(fields: Mapping[str, Raw]) -> bool:
+    """Whether `include` names only what the canonical form holds anyway."""
+    return {ENCRYPTED, LOGPROBS}.issuperset(optional(fields, "include", list[str]) or ())

@@ -20,14 +20,13 @@ from llm_mux.translators import effort as efforts
 from llm_mux.translators import history, ids
 from llm_mux.translators.base import Encoded, Target
 from llm_mux.translators.openai_responses import models, tools, wire
-from llm_mux.translators.openai_responses.decode import LOGPROBS, thinking_of
+from llm_mux.translators.openai_responses.decode import ENCRYPTED, LOGPROBS, thinking_of
 from llm_mux.translators.openai_responses.quirks import Quirks, quirks_of
-from llm_mux.translators.openai_responses.reading import OWNER, TOOL_CHOICE, present
+from llm_mux.translators.openai_responses.reading import OWNER, QUIET, TOOL_CHOICE, present
 from llm_mux.translators.openai_responses.turns import Way, encode_turns
 from llm_mux.translators.tools import Names, names_for
 from llm_mux.wire import jsonx
 
-_ENCRYPTED: Final = "reasoning.encrypted_content"
 _SHORTEST_ANSWER: Final = 16
 _LONGEST_USER: Final = 64
 _KNOBS: Final = ("top_k", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty", "seed", "logit_bias")
@@ -100,13 +99,23 @@ def _tools(body: Body, request: ir.Request, names: Names, target: Target, quirks
         body["tools"] = offered
     elif not any(isinstance(tool, ir.Tool) for tool in request.tools):
         return
-    choice = request.tool_choice
+    choice = _remaining(request.tool_choice, dropped)
     if choice is not None:
         raw = request.extras.get(TOOL_CHOICE) if request.protocol == OWNER and quirks.custom_tools else None
-        same = raw is not None and all(names.wire(name) == name for name in choice.names)
-        body["tool_choice"] = raw if same else tools.encode_choice(choice, request, names, quirks)
+        as_asked = choice == request.tool_choice and all(names.wire(name) == name for name in choice.names)
+        body["tool_choice"] = (
+            raw if raw is not None and as_asked else tools.encode_choice(choice, request, names, quirks)
+        )
     if request.parallel_tool_calls is not None:
         body["parallel_tool_calls"] = request.parallel_tool_calls
+
+
+def _remaining(choice: ir.ToolChoice | None, dropped: Sequence[str]) -> ir.ToolChoice | None:
+    """The choice without the tools that were dropped; None when it named no others."""
+    if choice is None or not choice.names:
+        return choice
+    names = tuple(name for name in choice.names if f"tools.{name}" not in dropped)
+    return msgspec.structs.replace(choice, names=names) if names else None
 
 
 def _reasoning(body: Body, request: ir.Request, facts: models.Facts, dropped: list[str]) -> None:
@@ -209,10 +218,11 @@ def _extras(body: Body, request: ir.Request, target: Target, quirks: Quirks, dro
     """Fields that only this format knows: its own clients' as they came, those of others reported."""
     own = request.protocol == OWNER
     extras = {name: raw for name, raw in request.extras.items() if not name.startswith("__")}
-    include = [_ENCRYPTED]
+    include = [ENCRYPTED]
     if own:
+        extras |= {name: request.extras[f"__{name}"] for name in sorted(QUIET) if f"__{name}" in request.extras}
         listed = msgspec.json.decode(extras.pop("include", Raw(b"[]")), type=list[str])
-        include.extend(name for name in listed if name != _ENCRYPTED)
+        include.extend(name for name in listed if name != ENCRYPTED)
         body.update(extras)
     else:
         shared = _SHARED if request.protocol == "openai_chat" else ()
@@ -222,6 +232,8 @@ def _extras(body: Body, request: ir.Request, target: Target, quirks: Quirks, dro
     if request.sampling.logprobs and LOGPROBS not in include:
         include.append(LOGPROBS)
     body["include"] = include
+    if not request.stream:
+        body.pop("stream_options", None)
     if quirks.stateless:
         _forget(body, target, dropped)
     body.setdefault("store", False)

@@ -28,6 +28,14 @@ COMPACT: Final = "__compact"
 TOOL_CHOICE: Final = "__tool_choice"
 """Key of `Request.extras`: the client's own words for its tool choice."""
 
+QUIET: Final = frozenset(
+    {"store", "client_metadata", "stream_options", "user", "safety_identifier", "prompt_cache_options"}
+    | {"prompt_cache_retention", "include"}
+)
+"""Fields that other formats lose nothing by: the daemon itself or the canonical form answers them, or they are hints.
+
+They are in `Request.extras` with two underscores before their names, so that nobody reports them as dropped."""
+
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {
     type_: msgspec.json.Decoder(type_, strict=False)
     for type_ in (

@@ -32,7 +32,6 @@ class Item(Struct):
     tools: Raw | UnsetType = UNSET
     reasoning: Raw | UnsetType = UNSET
     text: Raw | UnsetType = UNSET
-    action: Raw | UnsetType = UNSET
     execution: str | None = None
     result: Raw | UnsetType = UNSET
     output_format: str | None = None
@@ -101,7 +100,6 @@ class Tool(Struct):
     format: Raw | UnsetType = UNSET
     tools: list[Raw] | None = None
     execution: str | None = None
-    external_web_access: bool | None = None
 
 
 class ToolChoice(Struct):

@@ -304,6 +304,8 @@ def test_a_trailing_compaction_trigger_asks_for_a_summary() -> None:
     part = request.messages[-1].parts[0]
     assert isinstance(part, ir.Opaque)
     assert "hand-over note" in part.text
+    with_tools = decode(tools=[FUNCTION], input=[{"role": "user", "content": "a"}, {"type": "compaction_trigger"}])
+    assert with_tools.tool_choice == ir.ToolChoice("none")
 
 
 @pytest.mark.covers("FB-65", "FB-66", "FB-68", "PF-84")
@@ -397,9 +399,16 @@ def test_unknown_fields_items_and_parts_are_kept_and_nothing_is_refused_for_them
             {"role": "user", "content": [{"type": "input_smell", "data": "x"}, {"type": "input_text", "text": "hi"}]},
         ],
     )
-    assert plain(request.extras["client_metadata"]) == {"a": 1}
+    assert plain(request.extras["access_programs"]) == {"cyber": "standard"}
     labels = [part.label for m in request.messages for part in m.parts if isinstance(part, ir.Opaque)]
     assert labels == ["hologram", "input_smell"]
+
+
+@pytest.mark.covers("PF-139")
+def test_what_the_daemon_answers_itself_is_not_reported_as_lost() -> None:
+    quiet = {"store": False, "include": ["reasoning.encrypted_content"], "client_metadata": {}, "user": "u"}
+    assert [name for name in decode(**quiet).extras if not name.startswith("__")] == []
+    assert "include" in decode(include=["web_search_call.results"]).extras
 
 
 @pytest.mark.covers("PF-92")

@@ -406,6 +406,16 @@ def test_codex_tools_that_a_server_does_not_run_are_dropped_and_reported() -> No
         encoded(decode(tools=tools), SIMPLE)
 
 
+@pytest.mark.covers("FB-16")
+def test_a_tool_choice_loses_the_tools_that_were_dropped() -> None:
+    tools = [{"type": "web_search"}, {"type": "function", "name": "f", "parameters": None}]
+    listed = [{"type": "web_search"}, {"type": "function", "name": "f"}]
+    for allowed, sent in ((listed, ["f"]), (listed[:1], None)):
+        choice = {"type": "allowed_tools", "mode": "auto", "tools": allowed}
+        body = encode(decode(CODEX, tools=tools, tool_choice=choice), SIMPLE)
+        assert [tool["name"] for tool in body["tool_choice"]["tools"]] == sent if sent else "tool_choice" not in body
+
+
 @pytest.mark.covers("FB-38")
 def test_web_search_of_other_vendors_becomes_ours() -> None:
     native = ir.Native(

@@ -111,7 +111,7 @@ def test_compaction_asks_for_a_summary_and_gives_it_back_sealed() -> None:
             {"role": "user", "content": "c"},
         ]
     )
-    request = compact_request(sent, Hints())
+    request = compact_request(sent)
     asked = request.messages[-1].parts[-1]
     assert isinstance(asked, ir.Opaque)
     assert "hand-over note" in asked.text
