@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.ask import Answer, Ask, Whole, error_answer
@@ -26,6 +28,10 @@ async def serve(gateway: Gateway, ask: Ask) -> Answer:
         outcome.status, outcome.error = answer.status, error
         gateway.settle(ask, outcome)
         return answer
+    except asyncio.CancelledError:
+        outcome.status, outcome.error = 499, MuxError(Kind.CLIENT_GONE, "The client left.")
+        gateway.settle(ask, outcome)
+        raise
     outcome.usage = ir.Usage(input=response.tokens)
     gateway.settle(ask, outcome)
     named = ir.EmbedResponse(ask.model, response.vectors, response.tokens)

@@ -1,10 +1,12 @@
 """Stop strings that a backend cannot honour are cut here, whole and in streams.
 
-When one is hit the choice is finished with `stop_sequence` and the upstream may be closed: `Enforcer.satisfied`.
+When one is hit its choice is finished with `stop_sequence`; once that is so for all, the upstream may be closed:
+`Enforcer.satisfied`.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 import msgspec
@@ -14,12 +16,17 @@ from llm_mux.wire.stops import StopCutter
 
 
 class Enforcer:
-    """A filter over a stream's events. After `satisfied` nothing more of the upstream is needed."""
+    """A filter over a stream's events. After `satisfied` nothing more of the upstream is needed.
 
-    def __init__(self, stops: Sequence[str]) -> None:
+    `choices`: how many the client asked for; a later one may not have begun when the first is cut.
+    """
+
+    def __init__(self, stops: Sequence[str], choices: int = 1) -> None:
         self._stops = stops
+        self._wanted = choices
         self._cutters: dict[int, StopCutter] = {}
         self._open: dict[int, int] = {}
+        self._left_out: list[int] = []
         self._cut: set[int] = set()
         self._choices: set[int] = set()
         self.satisfied = False
@@ -28,14 +35,23 @@ class Enforcer:
         out: list[ir.Event] = []
         for event in events:
             if not self.satisfied:
-                out.extend(self._one(event))
+                out.extend(self._numbered(each) for each in self._one(event))
         return out
+
+    def _numbered(self, event: ir.Event) -> ir.Event:
+        """Parts keep counting without a gap after one was left out."""
+        index = getattr(event, "index", None)
+        if not self._left_out or index is None:
+            return event
+        gone = bisect_left(self._left_out, index)
+        return msgspec.structs.replace(event, index=index - gone) if gone else event
 
     def _one(self, event: ir.Event) -> list[ir.Event]:
         match event:
             case ir.PartStart(index=index, part=part, choice=choice):
                 self._choices.add(choice)
                 if choice in self._cut:
+                    self._left_out.append(index)
                     return []
                 self._open[index] = choice
                 if isinstance(part, ir.Text):
@@ -61,7 +77,7 @@ class Enforcer:
         del self._cutters[index]
         self._cut.add(choice)
         out += [ir.PartEnd(index), ir.Finish("stop_sequence", choice, stop_sequence=hit)]
-        if self._choices <= self._cut:
+        if self._choices <= self._cut and len(self._cut) >= self._wanted:
             self.satisfied = True
             out.append(ir.Done())
         return out

@@ -322,6 +322,7 @@ class Exchange:
             self._ask.protocol.stream_encoder(self._decoded()),
             names=chosen.names,
             stops=chosen.stops,
+            choices=self._decoded().sampling.n or 1,
             record=record,
             stamp=self._stamped,
             complete=complete.Completion(complete.taken_ids(self._decoded()), self._ask.request_id, self._estimate),

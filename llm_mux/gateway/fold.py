@@ -113,8 +113,10 @@ def unfold(response: ir.Response) -> list[ir.Event]:
     events: list[ir.Event] = [ir.Start(response.id, response.model, created=response.created, usage=response.usage)]
     index = 0
     for choice in response.choices:
+        logprobs = choice.logprobs
         for part in choice.parts:
-            events.extend(_part_events(index, part, choice))
+            events.extend(_part_events(index, part, choice.finish.choice, logprobs))
+            logprobs = None if isinstance(part, ir.Text) and part.text else logprobs
             index += 1
         events.append(choice.finish)
     if response.usage is not None:
@@ -123,12 +125,12 @@ def unfold(response: ir.Response) -> list[ir.Event]:
     return events
 
 
-def _part_events(index: int, part: ir.Part, choice: ir.Choice) -> list[ir.Event]:
-    number = choice.finish.choice
+def _part_events(index: int, part: ir.Part, number: int, logprobs: Raw | None) -> list[ir.Event]:
+    """The choice's `logprobs` go with its first text."""
     match part:
         case ir.Text():
             empty: ir.Part = ir.Text("")
-            inner: list[ir.Event] = [ir.TextDelta(index, part.text, choice.logprobs)] if part.text else []
+            inner: list[ir.Event] = [ir.TextDelta(index, part.text, logprobs)] if part.text else []
             inner.extend(ir.Cite(index, citation) for citation in part.citations)
         case ir.Reasoning():
             empty = ir.Reasoning("", raw=part.raw)

@@ -25,6 +25,7 @@ from llm_mux.translators.ids import digest
 
 _FRESH_S = 3600.0
 _AGAIN_S = 30.0
+_MOST_ASKED = 3
 _TIMEOUTS = Timeouts(connect=5, first_byte=10, between_bytes=10)
 
 
@@ -79,28 +80,31 @@ class ModelLists:
         await asyncio.shield(self._running)
 
     async def _round(self, accounts: Sequence[Account], upstream: Upstream, force: bool) -> None:
-        first: dict[str, Account] = {}
+        by_provider: dict[str, list[Account]] = {}
         for account in accounts:
-            first.setdefault(account.provider.name, account)
-        due = [account for account in first.values() if force or self._due(account.provider.name)]
-        await asyncio.gather(*(self._ask(account, upstream) for account in due))
+            by_provider.setdefault(account.provider.name, []).append(account)
+        due = [own for provider, own in by_provider.items() if force or self._due(provider)]
+        await asyncio.gather(*(self._ask(own, upstream) for own in due))
 
     def _due(self, provider: str) -> bool:
         now = time.time()
         return now - self._at.get(provider, 0.0) > _FRESH_S and now - self._tried.get(provider, 0.0) > _AGAIN_S
 
-    async def _ask(self, account: Account, upstream: Upstream) -> None:
-        name = account.provider.name
+    async def _ask(self, accounts: Sequence[Account], upstream: Upstream) -> None:
+        """Asks a provider's accounts until one of them is told the list."""
+        name = accounts[0].provider.name
         self._tried[name] = time.time()
-        try:
-            models = await list_models(account, upstream)
-        except MuxError as error:
-            self.errors[name] = error.message
+        for account in accounts[:_MOST_ASKED]:
+            try:
+                models = await list_models(account, upstream)
+            except MuxError as error:
+                self.errors[name] = error.message
+                continue
+            self.errors.pop(name, None)
+            if models:
+                self._put(name, models, time.time())
+                await asyncio.to_thread(self._save, account, models)
             return
-        self.errors.pop(name, None)
-        if models:
-            self._put(name, models, time.time())
-            await asyncio.to_thread(self._save, account, models)
 
     def _put(self, provider: str, models: Iterable[ModelInfo], at: float) -> None:
         self._lists[provider] = {model.id: model for model in models}

@@ -89,6 +89,7 @@ class Translate:
         *,
         names: Names,
         stops: tuple[str, ...],
+        choices: int = 1,
         record: Record,
         stamp: Callable[[ir.Start], ir.Start],
         complete: Completion | None = None,
@@ -100,7 +101,7 @@ class Translate:
         self._decoder = decoder
         self._encoder = encoder
         self._raise = Raiser(names)
-        self._enforcer = Enforcer(stops) if stops else None
+        self._enforcer = Enforcer(stops, choices) if stops else None
 
     def feed(self, data: bytes) -> bytes:
         return self.pass_on(self._decoder.feed(data) if data else self._decoder.finish())

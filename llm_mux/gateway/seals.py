@@ -73,7 +73,8 @@ class Seals:
         return None
 
     def _put(self, tenant: str, call: ir.ToolCall, reasoning: tuple[ir.Reasoning, ...], now: float) -> None:
-        size = 200 + sum(len(r.text) + (len(bytes(r.native.data)) if r.native else 0) for r in reasoning)
+        natives = [native for native in (call.native, *(r.native for r in reasoning)) if native is not None]
+        size = 200 + sum(len(r.text) for r in reasoning) + sum(len(bytes(native.data)) for native in natives)
         kept = _Kept(tuple(_owned(r) for r in reasoning), _copied(call.native), now + _LIFE_S, size)
         for key in _keys(tenant, call):
             old = self._kept.pop(key, None)

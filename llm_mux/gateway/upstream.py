@@ -25,6 +25,7 @@ from llm_mux.errors import Kind, MuxError
 
 USER_AGENT = f"llm-mux/{__version__}"
 _MOST_ERROR_BYTES = 1 << 20
+_GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +58,47 @@ class _Body(payload.BytesPayload):
         self._size = len(value)
 
 
+class _Unlabelled:
+    """Unpacks a body that is gzip although nothing said so, also one of several members. `cut`: its end is missing."""
+
+    def __init__(self) -> None:
+        self._start: bytes | None = b""
+        self._unzip: Any = None
+        self.cut = False
+
+    def feed(self, data: bytes) -> bytes:
+        if self._start is not None:
+            data = self._start + data
+            self._start = data if data == _GZIP[:1] else None
+            if self._start is not None:
+                return b""
+            if data.startswith(_GZIP):
+                self._unzip = zlib.decompressobj(wbits=31)
+        return data if self._unzip is None else self._unzipped(data)
+
+    def _unzipped(self, data: bytes) -> bytes:
+        out: list[bytes] = []
+        while data:
+            if self._unzip.eof:
+                self._unzip = zlib.decompressobj(wbits=31)
+            out.append(self._unzip.decompress(data))
+            data = self._unzip.unused_data
+        self.cut = not self._unzip.eof
+        return b"".join(out)
+
+    def end(self) -> bytes:
+        """What was held back of a body that ended after one byte."""
+        held, self._start = self._start, None
+        return held or b""
+
+
 class Reply:
     """The head of an answer and its body in pieces. Close it, or read it to the end."""
 
     def __init__(self, response: aiohttp.ClientResponse, call: Call) -> None:
         self._response = response
         self._call = call
-        self._unzip: Any = None
-        self._first = True
+        self._packed = _Unlabelled()
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
 
@@ -77,6 +111,10 @@ class Reply:
         while data := await self._arrived():
             if plain := self._plain(data):
                 return plain
+        if rest := self._packed.end():
+            return rest
+        if self._packed.cut:
+            raise MuxError(Kind.UPSTREAM_CUT, f"{self._call.place} broke off in the middle of its answer.")
         return b""
 
     async def _arrived(self) -> bytes:
@@ -96,18 +134,10 @@ class Reply:
                 raise MuxError(Kind.IDLE_TIMEOUT, message) from None
 
     def _plain(self, data: bytes) -> bytes:
-        """Unpacks a body that is gzip although nothing said so."""
-        if self._first:
-            self._first = False
-            if data[:2] == b"\x1f\x8b":
-                self._unzip = zlib.decompressobj(wbits=31)
-        if self._unzip is None:
-            return data
         try:
-            plain: bytes = self._unzip.decompress(data)
+            return self._packed.feed(data)
         except zlib.error as error:
             raise MuxError(Kind.UPSTREAM_NONSENSE, f"{self._call.place} sent a damaged gzip body.") from error
-        return plain
 
     async def read(self, limit: int | None = None) -> bytes:
         """The whole body, cut at `limit` bytes."""
@@ -154,8 +184,10 @@ class Upstream:
         with translated(call):
             try:
                 return await self._once(call)
-            except aiohttp.ServerDisconnectedError:
+            except _STALE as error:
                 # A pooled connection that the server had already closed: no byte was answered, so ask once more.
+                if isinstance(error, aiohttp.ClientConnectorError):
+                    raise
                 return await self._once(call)
 
     async def _once(self, call: Call) -> Reply:
@@ -210,11 +242,14 @@ _KINDS: tuple[tuple[type[BaseException], Kind, str], ...] = (
     (aiohttp.ClientOSError, Kind.UPSTREAM_CUT, "reset the connection"),
     (aiohttp.ClientConnectionError, Kind.UPSTREAM_CUT, "closed the connection"),
     (aiohttp.ClientResponseError, Kind.UPSTREAM_NONSENSE, "sent an answer that is not HTTP"),
-    (aiohttp.InvalidURL, Kind.BAD_REQUEST, "has a base-url that is not a URL"),
+    (aiohttp.InvalidURL, Kind.UNREACHABLE, "has a base-url that is not a URL"),
+    (aiohttp.NonHttpUrlClientError, Kind.UNREACHABLE, "has a base-url that is not http or https"),
     (aiohttp.ClientError, Kind.UPSTREAM_ERROR, "could not be asked"),
     (TimeoutError, Kind.FIRST_BYTE_TIMEOUT, "did not begin to answer in time"),
     (OSError, Kind.UNREACHABLE, "is not reachable"),
+    (ValueError, Kind.UNREACHABLE, "cannot be asked: its base-url, proxy-url or headers are not valid"),
 )
+_STALE = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientConnectionResetError)
 
 
 @contextmanager
@@ -222,7 +257,7 @@ def translated(call: Call) -> Iterator[None]:
     """Turns the client library's exceptions into MuxError, the most specific first; nothing of them is shown."""
     try:
         yield
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         for type_, kind, what in _KINDS:
             if isinstance(error, type_):
                 raise MuxError(kind, f"{call.place} {what}.") from error
