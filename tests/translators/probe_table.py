@@ -309,6 +309,6 @@ def _identity() -> Iterator[Probe]:
     audible = with_(modalities=("text", "audio"))
     yield Probe(IDENTITY, "audio in the answer", audible, field("modalities"), clients=("gemini", "openai_chat"))
     stored = with_(extras={"store": Raw(b"true")})
-    yield Probe(IDENTITY, "`store` (a field of the client's format)", stored, extra("store"), clients=OPENAI)
+    yield Probe(IDENTITY, "`store` (a field of the client's format)", stored, extra("store", "__store"), clients=OPENAI)
     newer = with_(extras={"brand_new": Raw(b"1")})
     yield Probe(IDENTITY, "a field that only the client's format knows", newer, extra("brand_new"), clients=ANY)

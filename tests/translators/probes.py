@@ -188,9 +188,9 @@ def off(request: ir.Request) -> object:
     return request.thinking.off
 
 
-def extra(name: str) -> Seen:
-    """A field that only the client's format has."""
-    return lambda request: bytes(request.extras.get(name, Raw(b"")))
+def extra(*names: str) -> Seen:
+    """A field that only the client's format has, under any of the names that decoders keep it by."""
+    return lambda request: [bytes(request.extras[name]) for name in names if name in request.extras]
 
 
 def form(request: ir.Request) -> object:
