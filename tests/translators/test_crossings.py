@@ -34,14 +34,9 @@ REFUSED = {
 
 
 # What is compared, the transcript (or its beginning) and the format: where a translator does otherwise for now.
-_TWICE = "the sealed reasoning_details at the end of a streamed part say its text a second time"
-_LOGPROBS = "a whole answer's logprobs are an object in this format and a list of tokens elsewhere"
 _KNOBS = "a splice lets sampling knobs through that the model does not take"
 PENDING = {
     ("splice", "openai_responses-system_multi_turn", "openai_responses"): _KNOBS,
-    ("stream", "openai_chat-thinking", "openai_chat"): _TWICE,
-    ("whole", "ollama-logprobs", "openai_chat"): _LOGPROBS,
-    ("whole", "ollama-logprobs", "openai_completions"): _LOGPROBS,
 }
 
 

@@ -15,7 +15,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from llm_mux import ir
 from llm_mux.translators.openai_chat import decode, errors, reasoning, response, usage, wire
-from llm_mux.translators.openai_chat.response import AnnotationOut, CallOut, CustomOut, FunctionOut
+from llm_mux.translators.openai_chat.response import AnnotationOut, CallOut, CustomOut, FunctionOut, LogprobsOut
 from llm_mux.wire import jsonx, sse
 
 
@@ -30,11 +30,6 @@ class DeltaOut(Struct, frozen=True, omit_defaults=True):
     annotations: list[AnnotationOut] | UnsetType = UNSET
     images: list[dict[str, object]] | UnsetType = UNSET
     audio: Raw | UnsetType = UNSET
-
-
-class LogprobsOut(Struct, frozen=True, omit_defaults=True):
-    content: Raw | UnsetType = UNSET
-    refusal: Raw | UnsetType = UNSET
 
 
 class ChoiceOut(Struct, frozen=True):

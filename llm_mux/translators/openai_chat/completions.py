@@ -165,10 +165,6 @@ def _tokens(raw: Raw | None, offset: int) -> _Logprobs | None:
     )
 
 
-class _Log(Struct):
-    content: Raw | UnsetType = UNSET
-
-
 def encode_response(answer: ir.Response, request: ir.Request) -> bytes:
     """A whole answer for a legacy client; reasoning has no place in it."""
     counted = UNSET if answer.usage is None else usage.encode_usage(answer.usage)
@@ -181,9 +177,7 @@ def _choice(choice: ir.Choice, prompt: str) -> _Choice:
     if choice.finish.reason == "broken":
         raise response.broken(choice.finish)
     spoken = "".join(part.text for part in choice.parts if isinstance(part, ir.Text | ir.Refusal))
-    log = msgspec.json.decode(choice.logprobs, type=_Log).content if choice.logprobs is not None else None
-    tokens = _tokens(log if isinstance(log, Raw) else None, len(prompt))
-    return _Choice(prompt + spoken, choice.finish.choice, tokens, _word(choice.finish))
+    return _Choice(prompt + spoken, choice.finish.choice, _tokens(choice.logprobs, len(prompt)), _word(choice.finish))
 
 
 def _echo(request: ir.Request) -> str:

@@ -58,6 +58,11 @@ def samples(model: str, effort: str | None) -> bool:
     return not reasons(model) or (effort == "none" and "none" in efforts(model))
 
 
+def shows_chain(model: str) -> bool:
+    """Whether the reasoning that comes back is the chain itself: open-weight models; closed ones give summaries."""
+    return ir.family(model) not in ("claude", "gemini", "gpt", "grok") or "gpt-oss" in model
+
+
 def takes_breakpoints(model: str) -> bool:
     """Whether parts may carry `prompt_cache_breakpoint`."""
     number = version(model)

@@ -15,7 +15,7 @@ from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
 from llm_mux.translators.base import Summary, Target, nonsense, present
 from llm_mux.translators.ids import synthesised
-from llm_mux.translators.openai_chat import decode, parts, quirks, reasoning, usage, wire
+from llm_mux.translators.openai_chat import decode, models, parts, quirks, reasoning, usage, wire
 from llm_mux.translators.openai_chat.errors import decode_failure
 from llm_mux.translators.openai_chat.tags import ThinkTags
 from llm_mux.wire import jsonx, media
@@ -60,6 +60,7 @@ class _Reader:
         self._id = id_
         self._think_tags = quirks.of(target).think_tags
         self._family = ir.family(target.model)
+        self._raw = models.shows_chain(target.model)
         self._sources = sources(citations)
 
     def choice(self, choice: wire.Choice, position: int) -> ir.Choice:
@@ -72,9 +73,7 @@ class _Reader:
             said.append(ir.Refusal(refusal))
         said += self._media(message)
         end = usage.finish(choice.finish_reason, index, calls=bool(calls), refusal=refusal)
-        log = choice.logprobs.content if choice.logprobs and not refusal else UNSET
-        kept = Raw(b'{"content":' + bytes(log) + b"}") if isinstance(log, Raw) and present(log) else None
-        return ir.Choice((*said, *calls), end, kept)
+        return ir.Choice((*said, *calls), end, tokens(choice.logprobs, refusal=bool(refusal)))
 
     def _thoughts(self, message: wire.Delta) -> list[ir.Part]:
         details = message.reasoning_details or []
@@ -82,7 +81,7 @@ class _Reader:
         if not text and not details:
             return []
         native = ir.Native(wire.NAME, reasoning.array(details), self._family)
-        return [ir.Reasoning(text, native=native, raw=not details)]
+        return [ir.Reasoning(text, native=native, raw=self._raw)]
 
     def _words(self, message: wire.Delta) -> list[ir.Part]:
         text = content_text(message.content)
@@ -92,7 +91,7 @@ class _Reader:
         pieces = [*tags.feed(text), *tags.flush()]
         thought = "".join(piece for inside, piece in pieces if inside)
         native = ir.Native(wire.NAME, Raw(b"[]"), self._family)
-        said: list[ir.Part] = [ir.Reasoning(thought, native=native, raw=True)] if thought else []
+        said: list[ir.Part] = [ir.Reasoning(thought, native=native, raw=self._raw)] if thought else []
         return said + self._cited("".join(piece for inside, piece in pieces if not inside), message)
 
     def _cited(self, text: str, message: wire.Delta) -> list[ir.Part]:
@@ -121,6 +120,14 @@ class _Reader:
         id_ = call.id or synthesised(self._id, choice, position, name, text)
         native = reasoning.from_google(call, self._family)
         return ir.ToolCall(id_, name, text, custom=custom, native=native)
+
+
+def tokens(logprobs: wire.Logprobs | None, *, refusal: bool) -> Raw | None:
+    """The list of tokens with their probabilities, of the content or of the refusal."""
+    if logprobs is None:
+        return None
+    raw = logprobs.refusal if refusal else logprobs.content
+    return raw if isinstance(raw, Raw) and present(raw) else None
 
 
 def reasoning_text(message: wire.Delta) -> str:
@@ -216,10 +223,15 @@ class MessageOut(Struct, frozen=True, omit_defaults=True):
     audio: Raw | UnsetType = UNSET
 
 
+class LogprobsOut(Struct, frozen=True):
+    content: Raw | None = None
+    refusal: Raw | None = None
+
+
 class ChoiceOut(Struct, frozen=True):
     index: int
     message: MessageOut
-    logprobs: Raw | None
+    logprobs: LogprobsOut | None
     finish_reason: str
 
 
@@ -259,7 +271,13 @@ def _choice(choice: ir.Choice, functions: bool) -> ChoiceOut:
     calls = message.tool_calls is not UNSET or message.function_call is not UNSET
     refused = any(isinstance(part, ir.Refusal) for part in choice.parts)
     word = usage.finish_word(finish, calls=calls, refused=refused, functions=functions)
-    return ChoiceOut(finish.choice, message, choice.logprobs, word)
+    return ChoiceOut(finish.choice, message, _logprobs(choice.logprobs, refused and not message.content), word)
+
+
+def _logprobs(found: Raw | None, refused: bool) -> LogprobsOut | None:
+    if found is None:
+        return None
+    return LogprobsOut(refusal=found) if refused else LogprobsOut(found)
 
 
 class _Message:

@@ -15,7 +15,7 @@ from msgspec import UNSET, Raw
 
 from llm_mux import ir
 from llm_mux.translators.base import FrameDecoder, Target, cut_short, present
-from llm_mux.translators.openai_chat import quirks, reasoning, response, usage, wire
+from llm_mux.translators.openai_chat import models, quirks, reasoning, response, usage, wire
 from llm_mux.translators.openai_chat.calls import Call, Calls
 from llm_mux.translators.openai_chat.errors import decode_failure
 from llm_mux.translators.openai_chat.tags import ThinkTags
@@ -38,6 +38,7 @@ class Decoder(FrameDecoder):
         super().__init__()
         self.target = target
         self.family = ir.family(target.model)
+        self.raw = models.shows_chain(target.model)
         self.id = ""
         self._started = False
         self._choices: dict[int, _Choice] = {}
@@ -135,6 +136,7 @@ class _Choice:
         self._held: list[Prose | Call] = []
         self._halves = jsonx.Surrogates()
         self._details: list[dict[str, object]] = []
+        self._spelled = False
         self._refusal = ""
         self._cites: list[ir.Citation] = []
         self._audio: dict[str, object] = {}
@@ -159,18 +161,20 @@ class _Choice:
             self._think(delta, events)
             content = response.content_text(content)
         if content:
-            self._content(content, _tokens(logprobs, refusal=False), events)
+            self._content(content, response.tokens(logprobs, refusal=False), events)
         if delta.refusal:
             self._refusal += delta.refusal
-            self._say(ir.Refusal, delta.refusal, _tokens(logprobs, refusal=True), events)
+            self._say(ir.Refusal, delta.refusal, response.tokens(logprobs, refusal=True), events)
         if delta.tool_calls or delta.function_call or delta.annotations or delta.images or delta.audio:
             self._rest(delta, events)
 
     def _think(self, delta: wire.Delta, events: list[ir.Event]) -> None:
         thought = response.reasoning_text(delta) or response.thought_text(delta.content)
+        self._spelled = self._spelled or bool(thought)
         if delta.reasoning_details:
             self._keep(delta.reasoning_details)
-            thought = thought or reasoning.details_text(delta.reasoning_details)
+            # Entries repeat what the plain field says: at once with it (OpenRouter), or whole at the end (our own).
+            thought = thought if self._spelled else reasoning.details_text(delta.reasoning_details)
         if thought:
             self._say(ir.Reasoning, thought, None, events)
 
@@ -218,7 +222,7 @@ class _Choice:
         self._close(events)
         if kind is not ir.Reasoning:
             self._seal_rest(events)
-        part: ir.Part = ir.Reasoning("", raw=not self._details) if kind is ir.Reasoning else kind("")
+        part: ir.Part = ir.Reasoning("", raw=self._decoder.raw) if kind is ir.Reasoning else kind("")
         self._index = self._decoder.open(part, self.number, events)
         self._kind = kind
 
@@ -345,10 +349,3 @@ class _Choice:
                 self.word, self.number, calls=any(call.real for call in self._calls.all), refusal=self._refusal
             )
         )
-
-
-def _tokens(logprobs: wire.Logprobs | None, *, refusal: bool) -> Raw | None:
-    if logprobs is None:
-        return None
-    raw = logprobs.refusal if refusal else logprobs.content
-    return raw if isinstance(raw, Raw) and present(raw) else None

@@ -104,7 +104,7 @@ TOKENS = {
 
 
 def test_logprobs_have_the_legacy_form() -> None:
-    body = answer(decode(logprobs=1), ir.Text("abc"), log=Raw(b'{"content":' + LOG + b"}"))
+    body = answer(decode(logprobs=1), ir.Text("abc"), log=Raw(LOG))
     assert body["choices"][0]["logprobs"] == TOKENS
 
 

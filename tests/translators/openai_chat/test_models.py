@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
-from llm_mux.translators.base import ModelInfo
+from llm_mux.translators.base import ModelInfo, Target
 from llm_mux.translators.openai_chat import TRANSLATOR, models
+from tests.translators.openai_chat.chat import events
 
 
 @pytest.mark.parametrize(
@@ -33,6 +35,24 @@ from llm_mux.translators.openai_chat import TRANSLATOR, models
 )
 def test_a_model_is_known_by_its_name(model: str, version: Any, reasons: bool) -> None:
     assert (models.version(model), models.reasons(model)) == (version, reasons)
+
+
+@pytest.mark.parametrize(
+    ("model", "chain"),
+    [
+        ("deepseek-reasoner", True),
+        ("qwen3", True),
+        ("gpt-oss-120b", True),
+        ("gpt-5.5", False),
+        ("anthropic/claude-x", False),
+    ],
+)
+def test_reasoning_of_open_weight_models_is_the_chain_itself(model: str, chain: bool) -> None:
+    body = json.dumps({"choices": [{"message": {"reasoning": "hm"}, "finish_reason": "stop"}]}).encode()
+    (part,) = TRANSLATOR.decode_response(body, Target(model)).choices[0].parts
+    assert isinstance(part, ir.Reasoning) and part.raw is chain
+    found = [e.part for e in events(body, to=Target(model)) if isinstance(e, ir.PartStart)]
+    assert isinstance(found[0], ir.Reasoning) and found[0].raw is chain
 
 
 @pytest.mark.parametrize(

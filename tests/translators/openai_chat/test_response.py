@@ -386,7 +386,20 @@ def test_opaque_parts_show_their_words() -> None:
 def test_logprobs_are_streamed_beside_their_tokens() -> None:
     log = Raw(b'[{"token":"x","logprob":-0.1,"bytes":null,"top_logprobs":[]}]')
     records = stream(ir.PartStart(0, ir.Text("")), ir.TextDelta(0, "x", log), ir.PartEnd(0), STOPPED)
-    assert records[1]["choices"][0]["logprobs"] == {"content": json.loads(bytes(log))}
+    assert records[1]["choices"][0]["logprobs"] == {"content": json.loads(bytes(log)), "refusal": None}
+
+
+@pytest.mark.parametrize(
+    ("field", "said"), [("content", {"content": "x"}), ("refusal", {"content": None, "refusal": "x"})]
+)
+def test_logprobs_of_a_whole_answer_are_the_list_that_streams_give(field: str, said: Any) -> None:
+    log = [{"token": "x", "logprob": -0.1, "bytes": None, "top_logprobs": []}]
+    choice = {"index": 0, "message": said, "finish_reason": "stop", "logprobs": {field: log}}
+    found = TRANSLATOR.decode_response(json.dumps({"choices": [choice]}).encode(), chat.PLAIN)
+    assert found.choices[0].logprobs is not None and json.loads(bytes(found.choices[0].logprobs)) == log
+    body = TRANSLATOR.encode_response(found, chat.decode())
+    ChatCompletion.model_validate_json(body, strict=True)
+    assert json.loads(body)["choices"][0]["logprobs"][field] == log
 
 
 @pytest.mark.parametrize("asked", [True, False])

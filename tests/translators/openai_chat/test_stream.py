@@ -319,6 +319,7 @@ def test_a_whole_answer_where_a_stream_was_expected_is_read() -> None:
             "ab",
         ),
         ([{"reasoning_content": "ab", "reasoning": "ab"}], "ab"),
+        ([{"reasoning": "ab"}, {"reasoning_details": [{"type": "reasoning.text", "text": "ab", "index": 0}]}], "ab"),
         ([{"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "ab"}]}]}], "ab"),
         ([{"reasoning_content": None}, {"reasoning_content": ""}], ""),
     ],
