@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from llm_mux.gateway.ask import Write
+from llm_mux.gateway.relay import Way
 
 
 class Beats:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from llm_mux import ir
-from llm_mux.translators.ids import digest
+from llm_mux.translators.ids import digest, legal
 
 Estimate = Callable[[int], ir.Usage]
 
@@ -47,7 +47,7 @@ class Completion:
         return events
 
     def _started(self, event: ir.PartStart) -> ir.PartStart:
-        part = _fresh(event.part, self._taken, self._seed)
+        part = _fresh(event.part, self._taken, f"{self._seed}\x00{event.index}")
         return event if part is event.part else msgspec.structs.replace(event, part=part)
 
 
@@ -59,9 +59,11 @@ def new_id(call_id: str, seed: str) -> str:
 def completed(response: ir.Response, taken: frozenset[str], seed: str, estimate: Estimate) -> ir.Response:
     """A whole answer with both."""
     choices = response.choices
-    if taken:
+    if any(isinstance(part, ir.ToolCall) for choice in choices for part in choice.parts):
         choices = tuple(
-            msgspec.structs.replace(choice, parts=tuple(_fresh(part, taken, seed) for part in choice.parts))
+            msgspec.structs.replace(
+                choice, parts=tuple(_fresh(part, taken, f"{seed}\x00{n}") for n, part in enumerate(choice.parts))
+            )
             for choice in choices
         )
     usage = response.usage
@@ -71,6 +73,11 @@ def completed(response: ir.Response, taken: frozenset[str], seed: str, estimate:
 
 
 def _fresh(part: ir.Part, taken: frozenset[str], seed: str) -> ir.Part:
-    if isinstance(part, ir.ToolCall) and part.id in taken:
+    if isinstance(part, ir.ToolCall) and (not part.id or not taken.isdisjoint(_spellings(part.id))):
         return msgspec.structs.replace(part, id=new_id(part.id, seed))
     return part
+
+
+def _spellings(call_id: str) -> tuple[str, ...]:
+    """The forms in which a client may have seen an id."""
+    return call_id, legal(call_id), legal(call_id, 40)

@@ -98,11 +98,18 @@ def _summary(part: ir.Reasoning) -> list[wire.SummaryOut]:
     return [wire.SummaryOut(part.text)] if part.text and not part.raw else []
 
 
+def shown_raw(part: ir.Reasoning) -> bool:
+    """Whether a client sees the text as the chain itself. Other formats' reasoning is a summary to it: that is what
+    clients show, and they do not all know the other form."""
+    return part.raw and part.native is not None and part.native.owner == OWNER
+
+
 def to_client(part: ir.Reasoning, item_id: str, status: str) -> wire.ReasoningOut:
     """The item to give to a client under `item_id`: our own seal as it is when the ids agree, else in an envelope."""
     found = own(part.native)
-    content = [wire.ReasoningTextOut(part.text)] if part.raw and part.text else None
-    summary: list[wire.SummaryOut] | Raw = _summary(part)
+    raw = shown_raw(part)
+    content = [wire.ReasoningTextOut(part.text)] if raw and part.text else None
+    summary: list[wire.SummaryOut] | Raw = [wire.SummaryOut(part.text)] if part.text and not raw else []
     encrypted = None
     if found is not None and found.id in (None, item_id):
         encrypted = found.encrypted_content

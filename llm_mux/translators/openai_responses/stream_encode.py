@@ -73,7 +73,7 @@ class _Thought:
     """An open reasoning item."""
 
     def __init__(self, id_: str, index: int, part: ir.Reasoning) -> None:
-        self.id, self.index, self.raw, self.native = id_, index, part.raw, part.native
+        self.id, self.index, self.raw, self.native = id_, index, reasoning.shown_raw(part), part.native
         self.pieces: list[str] = []
 
 

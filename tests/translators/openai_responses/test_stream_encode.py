@@ -145,25 +145,17 @@ def test_our_own_seals_fit_the_id_they_are_given_under() -> None:
     assert json.loads(bytes(back.native.data)) == {"id": "rs_up", "encrypted_content": "E"}
 
 
-def test_the_chain_itself_is_told_as_reasoning_text() -> None:
-    records = sent(unfold((ir.Reasoning("hm", raw=True),), STOP))
-    assert "reasoning_text.delta" in kinds(records)
-    assert final(records)["output"][0]["content"] == [{"type": "reasoning_text", "text": "hm"}]
-    assert final(records)["output"][0]["summary"] == []
+def test_another_formats_chain_is_told_as_a_summary_since_that_is_what_clients_show() -> None:
+    item = final(sent(unfold((ir.Reasoning("hm", raw=True),), STOP)))["output"][0]
+    assert item["summary"] == [{"type": "summary_text", "text": "hm"}]
 
 
-@pytest.mark.covers("FB-34")
-def test_a_free_text_tool_is_answered_by_its_own_kind_of_item() -> None:
-    call = ir.ToolCall("c1", "exec", "a\nb", custom=True)
-    records = sent(unfold((call,), TOOLS_USED))
-    assert kinds(records)[2:-1] == [
-        "output_item.added",
-        *["custom_tool_call_input.delta"] * 3,
-        "custom_tool_call_input.done",
-        "output_item.done",
-    ]
-    item = final(records)["output"][0]
-    assert (item["type"], item["input"], item["id"][:4]) == ("custom_tool_call", "a\nb", "ctc_")
+def test_a_whole_answers_own_chain_is_told_as_reasoning_text() -> None:
+    native = ir.Native("openai_responses", raw({"id": None, "encrypted_content": "E"}), "gpt")
+    whole = ir.Response("resp_1", MODEL, (ir.Choice((ir.Reasoning("hm", native=native, raw=True),), STOP),))
+    item = json.loads(TRANSLATOR.encode_response(whole, decode()))["output"][0]
+    assert item["content"] == [{"type": "reasoning_text", "text": "hm"}]
+    assert item["summary"] == []
 
 
 def test_namespaces_and_client_searches_come_back_as_the_client_knows_them() -> None:
