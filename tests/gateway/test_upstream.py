@@ -1,0 +1,279 @@
+"""The HTTP client: foreign exceptions, timeouts, stale connections, packed bodies, redirects and proxies."""
+
+import asyncio
+import contextlib
+import gzip
+import ssl
+import zlib
+from collections.abc import AsyncIterator, Callable
+
+import aiohttp
+import pytest
+
+from llm_mux.errors import Kind, MuxError
+from llm_mux.gateway.upstream import Call, Timeouts, Upstream, translated
+from tests.fake_upstream import RESET, FakeUpstream, Reply, Wait, cut, json_reply
+
+TEXT = b'data: {"text": "' + b"Hello, world. " * 200 + b'"}\n\n'
+CALL = Call("http://upstream.invalid/", {}, place="acme/work")
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[Upstream]:
+    upstream = Upstream(environment_proxies=False)
+    yield upstream
+    await upstream.close()
+
+
+async def whole(client: Upstream, call: Call) -> bytes:
+    reply = await client.send(call)
+    try:
+        return await reply.read()
+    finally:
+        reply.close()
+
+
+def client_errors() -> list[type[BaseException]]:
+    module = vars(aiohttp.client_exceptions).values()
+    return sorted(
+        {each for each in module if isinstance(each, type) and issubclass(each, aiohttp.ClientError)},
+        key=lambda each: each.__name__,
+    )
+
+
+KNOWN = {
+    aiohttp.ConnectionTimeoutError: Kind.CONNECT_TIMEOUT,
+    aiohttp.SocketTimeoutError: Kind.IDLE_TIMEOUT,
+    aiohttp.ClientConnectorCertificateError: Kind.UNREACHABLE,
+    aiohttp.ClientConnectorSSLError: Kind.UNREACHABLE,
+    aiohttp.ClientConnectorDNSError: Kind.UNREACHABLE,
+    aiohttp.ClientProxyConnectionError: Kind.UNREACHABLE,
+    aiohttp.ClientHttpProxyError: Kind.UNREACHABLE,
+    aiohttp.ClientConnectorError: Kind.UNREACHABLE,
+    aiohttp.InvalidURL: Kind.UNREACHABLE,
+    aiohttp.NonHttpUrlClientError: Kind.UNREACHABLE,
+    aiohttp.ServerDisconnectedError: Kind.UPSTREAM_CUT,
+    aiohttp.ClientConnectionResetError: Kind.UPSTREAM_CUT,
+    aiohttp.ClientOSError: Kind.UPSTREAM_CUT,
+    aiohttp.ClientPayloadError: Kind.UPSTREAM_CUT,
+    aiohttp.ClientResponseError: Kind.UPSTREAM_NONSENSE,
+    aiohttp.ClientError: Kind.UPSTREAM_ERROR,
+    TimeoutError: Kind.FIRST_BYTE_TIMEOUT,
+    ConnectionRefusedError: Kind.UNREACHABLE,
+    ssl.SSLError: Kind.UNREACHABLE,
+    UnicodeError: Kind.UNREACHABLE,
+}
+
+
+@pytest.mark.parametrize("type_", [*client_errors(), TimeoutError, ConnectionRefusedError, ssl.SSLError, UnicodeError])
+def test_every_exception_of_the_client_library_becomes_ours(type_: type[BaseException]) -> None:
+    with pytest.raises(MuxError) as caught, translated(CALL):
+        raise type_.__new__(type_)
+    error = caught.value
+    assert error.message.startswith("acme/work ")
+    assert error.policy.try_next, "it is never the client's fault"
+    assert error.policy.cooldown_s == 0
+    if type_ in KNOWN:
+        assert error.kind is KNOWN[type_]
+
+
+@pytest.mark.parametrize(
+    ("url", "headers"),
+    [
+        ("http://[broken/v1", {}),
+        ("http:///v1", {}),
+        ("ftp://127.0.0.1/v1", {}),
+        ("http://127.0.0.1:99999/v1", {}),
+        ("http://127.0.0.1:9/v1", {}),
+    ],
+)
+async def test_an_address_that_cannot_be_asked_is_unreachable(
+    client: Upstream, url: str, headers: dict[str, str]
+) -> None:
+    with pytest.raises(MuxError, match="acme/work") as caught:
+        await client.send(Call(url, headers, place="acme/work"))
+    assert caught.value.kind is Kind.UNREACHABLE
+
+
+async def test_a_header_of_two_lines_goes_nowhere(client: Upstream) -> None:
+    async with FakeUpstream() as upstream:
+        with pytest.raises(MuxError) as caught:
+            await client.send(Call(upstream.url, {"authorization": "Bearer a\r\nx-injected: b"}))
+        assert caught.value.kind is Kind.UNREACHABLE
+        assert "injected" not in caught.value.message
+        assert not upstream.requests
+
+
+@pytest.mark.parametrize(
+    ("reply", "timeouts", "kind"),
+    [
+        pytest.param(
+            Reply(before=asyncio.Event()), Timeouts(0.05, 0.05, 5), Kind.FIRST_BYTE_TIMEOUT, id="nothing at all"
+        ),
+        pytest.param(
+            Reply((b"some", Wait(asyncio.Event()))), Timeouts(5, 5, 0.05), Kind.IDLE_TIMEOUT, id="a pause in the middle"
+        ),
+        pytest.param(Reply((b"some", RESET)), Timeouts(), Kind.UPSTREAM_CUT, id="a cut in the middle"),
+    ],
+)
+async def test_each_wait_has_its_own_limit(client: Upstream, reply: Reply, timeouts: Timeouts, kind: Kind) -> None:
+    async with FakeUpstream() as upstream:
+        upstream.on("*", reply)
+        with pytest.raises(MuxError) as caught:
+            await whole(client, Call(upstream.url, {}, place="acme/work", timeouts=timeouts))
+        assert caught.value.kind is kind
+
+
+async def test_a_redirect_is_not_followed(client: Upstream) -> None:
+    async with FakeUpstream() as thief, FakeUpstream() as upstream:
+        upstream.on("*", Reply(b"", 307, headers={"Location": f"{thief.url}/v1", "Set-Cookie": "a=b"}))
+        for _ in range(2):
+            answer = await client.send(Call(upstream.url, {"authorization": "Bearer secret"}, b"{}"))
+            assert answer.status == 307
+            await answer.read()
+        assert not thief.requests
+        assert "Cookie" not in upstream.last.headers
+
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]
+
+
+@contextlib.asynccontextmanager
+async def closing_server(*, reset: bool, answers: int) -> AsyncIterator[tuple[str, list[int]]]:
+    """Answers `answers` requests of its first connection and drops it at the next one; later connections likewise,
+    but without an answer when `answers` is 0. Gives the URL and, per connection, how many requests came."""
+    seen: list[int] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = len(seen)
+        seen.append(0)
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                await reader.readuntil(b"\r\n\r\n")
+                seen[number] += 1
+                if seen[number] > answers:
+                    writer.transport.abort() if reset else writer.close()
+                    return
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    try:
+        yield f"http://{host}:{port}/", seen
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
+async def test_a_stale_connection_is_asked_once_more(client: Upstream, reset: bool) -> None:
+    async with closing_server(reset=reset, answers=1) as (url, seen):
+        for _ in range(3):
+            assert await whole(client, Call(url, {}, b"{}")) == b"ok"
+        assert seen == [2, 2, 1]
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
+async def test_a_server_that_never_answers_is_asked_only_once_more(client: Upstream, reset: bool) -> None:
+    async with closing_server(reset=reset, answers=0) as (url, seen):
+        with pytest.raises(MuxError) as caught:
+            await client.send(Call(url, {}, b"{}"))
+        assert caught.value.kind is Kind.UPSTREAM_CUT
+        assert seen == [1, 1]
+
+
+def members(data: bytes) -> bytes:
+    return b"".join(gzip.compress(piece) for piece in cut(data, 700))
+
+
+PACKED = [
+    pytest.param(TEXT, {}, id="plain"),
+    pytest.param(b"\x1f", {}, id="one byte"),
+    pytest.param(gzip.compress(TEXT), {}, id="unlabelled gzip"),
+    pytest.param(members(TEXT), {}, id="unlabelled gzip of several members"),
+    pytest.param(gzip.compress(TEXT), {"Content-Encoding": "gzip"}, id="gzip"),
+    pytest.param(zlib.compress(TEXT), {"Content-Encoding": "deflate"}, id="deflate"),
+    pytest.param(gzip.compress(gzip.compress(TEXT)), {"Content-Encoding": "gzip"}, id="gzip twice"),
+]
+
+
+@pytest.mark.covers("FB-111")
+@pytest.mark.parametrize("size", [1, 2, 9, 100_000])
+@pytest.mark.parametrize(("body", "headers"), PACKED)
+async def test_a_packed_body_is_unpacked_whatever_its_label(
+    client: Upstream, body: bytes, headers: dict[str, str], size: int
+) -> None:
+    async with FakeUpstream() as upstream:
+        upstream.on("*", Reply(cut(body, size), headers=headers))
+        assert await whole(client, Call(upstream.url, {"accept-encoding": "identity"})) == (
+            TEXT if len(body) > 1 else body
+        )
+        assert upstream.last.headers["Accept-Encoding"] == "identity"
+
+
+@pytest.mark.covers("FB-111")
+@pytest.mark.parametrize(
+    ("body", "headers", "kinds"),
+    [
+        pytest.param(gzip.compress(TEXT)[:-20], {}, {Kind.UPSTREAM_CUT}, id="cut"),
+        pytest.param(b"\x1f\x8b" + b"nonsense" * 9, {}, {Kind.UPSTREAM_NONSENSE}, id="damaged"),
+        pytest.param(
+            TEXT, {"Content-Encoding": "gzip"}, {Kind.UPSTREAM_CUT, Kind.UPSTREAM_NONSENSE}, id="labelled, yet plain"
+        ),
+    ],
+)
+async def test_a_damaged_body_is_no_answer(
+    client: Upstream, body: bytes, headers: dict[str, str], kinds: set[Kind]
+) -> None:
+    async with FakeUpstream() as upstream:
+        upstream.on("*", Reply(body, headers=headers))
+        with pytest.raises(MuxError) as caught:
+            await whole(client, Call(upstream.url, {}))
+        assert caught.value.kind in kinds
+
+
+async def test_an_error_body_is_read_as_far_as_it_is_of_use(client: Upstream) -> None:
+    async with FakeUpstream() as upstream:
+        upstream.on("/large", Reply(cut(b"x" * (3 << 20), 1 << 16), 500)).on("/cut", Reply((b"x", RESET), 500))
+        large = await client.send(Call(f"{upstream.url}/large", {}))
+        assert 1 << 20 <= len(await large.read_error()) < 2 << 20
+        broken = await client.send(Call(f"{upstream.url}/cut", {}))
+        assert await broken.read_error() == b""
+        broken.close()
+
+
+async def test_the_proxy_of_a_call_is_used(client: Upstream) -> None:
+    async with FakeUpstream() as proxy:
+        proxy.on("*", json_reply({"from": "proxy"}))
+        url = proxy.url.replace("http://", "http://me:pass@")
+        call = Call("http://upstream.invalid/v1", {}, b"{}", proxy=url, place="acme/work")
+        assert b"proxy" in await whole(client, call)
+        assert proxy.last.headers["Host"] == "upstream.invalid"
+        assert proxy.last.headers["Proxy-Authorization"].startswith("Basic ")
+    with pytest.raises(MuxError, match="proxy") as caught:
+        await client.send(Call("http://upstream.invalid/v1", {}, proxy=proxy.url, place="acme/work"))
+    assert caught.value.kind is Kind.UNREACHABLE
+    assert "pass" not in caught.value.message
+
+
+async def test_the_environments_proxy_is_used_but_never_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("https_proxy", "HTTPS_PROXY", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    async with FakeUpstream() as proxy, FakeUpstream() as upstream:
+        proxy.on("*", json_reply({"from": "proxy"}))
+        upstream.on("*", json_reply({"from": "upstream"}))
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.setenv("no_proxy", "127.0.0.3")
+        client = Upstream()
+        try:
+            assert b"proxy" in await whole(client, Call("http://127.0.0.2:9/v1", {}))
+            assert b"upstream" in await whole(client, Call(upstream.url, {}))
+            for call in (
+                Call("http://127.0.0.3:9/v1", {}),
+                Call("http://127.0.0.2:9/v1", {}, proxy="direct"),
+            ):
+                with pytest.raises(MuxError):
+                    await client.send(call)
+        finally:
+            await client.close()
+        assert len(proxy.requests) == 1
