@@ -7,9 +7,11 @@ traps (PF-122 to PF-131) come with its translator and are not listed yet.
 
 CODEX = "only the Codex subscription backend refuses this; the Responses API itself does not"
 ANTIGRAVITY = "only the Antigravity and Code Assist backends, which need a Google login, do this"
+BEDROCK = "the binary event stream is Bedrock's alone and comes with its translator"
 XAI = "only xAI's own searches, which come with its login backend, do this"
 
 EXEMPT = {
+    "PF-20": BEDROCK,
     "FB-23": ANTIGRAVITY,
     "FB-40": XAI,
     "FB-136": CODEX,

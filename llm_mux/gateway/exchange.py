@@ -325,7 +325,12 @@ class Exchange:
             choices=self._decoded().sampling.n or 1,
             record=record,
             stamp=self._stamped,
-            complete=complete.Completion(complete.taken_ids(self._decoded()), self._ask.request_id, self._estimate),
+            complete=complete.Completion(
+                complete.taken_ids(self._decoded()),
+                self._ask.request_id,
+                self._estimate,
+                at_start=self._ask.protocol.name == "anthropic",
+            ),
         )
 
     def _estimate(self, chars: int) -> ir.Usage:

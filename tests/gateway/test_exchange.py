@@ -308,3 +308,75 @@ async def test_a_slow_start_becomes_keepalives_that_each_client_understands(mux:
                         go.set()
                         rest = await answer.content.read()
                         assert b"Hel" in rest
+
+
+@pytest.mark.covers("FB-90", "PF-57")
+async def test_an_anthropic_stream_starts_with_an_estimate_and_the_name_that_was_asked_for(mux: Run) -> None:
+    async with FakeUpstream() as upstream:
+        usage = chunk(usage={"prompt_tokens": 1234, "completion_tokens": 2, "total_tokens": 1236})
+        upstream.on("/v1/chat/completions", sse_reply(chunk("Hel"), chunk(finish="stop"), usage, b"data: [DONE]\n\n"))
+        async with mux(one_account(upstream)) as url, aiohttp.ClientSession() as client:
+            body = {**MESSAGES, "model": "up://m", "stream": True}
+            async with client.post(url + "/v1/messages", json=body) as answer:
+                text = await answer.text()
+    records = [msgspec.json.decode(line[6:]) for line in text.splitlines() if line.startswith("data: ")]
+    start, end = records[0]["message"], records[-2]
+    assert start["model"] == "up://m"
+    assert start["usage"]["input_tokens"] > 0
+    assert end["usage"]["input_tokens"] == 1234
+
+
+@pytest.mark.covers("PF-14", "PF-15")
+async def test_streams_are_neither_buffered_nor_compressed_on_the_way(mux: Run) -> None:
+    async with FakeUpstream() as upstream:
+        upstream.on("/v1/chat/completions", sse_reply(*GOOD))
+        async with mux(one_account(upstream)) as url, aiohttp.ClientSession() as client:
+            headers = {"Accept-Encoding": "gzip, br, zstd"}
+            body = {**CHAT, "stream": True}
+            async with client.post(url + "/v1/chat/completions", json=body, headers=headers) as answer:
+                assert answer.headers["Cache-Control"] == "no-cache"
+                assert answer.headers["X-Accel-Buffering"] == "no"
+                assert "Content-Encoding" not in answer.headers
+        assert upstream.last.headers["Accept-Encoding"] == "identity"
+
+
+@pytest.mark.covers("RC-9")
+@pytest.mark.parametrize("status", [500, 503, 529])
+async def test_no_retries_are_put_on_top_of_the_clients_own(mux: Run, status: int) -> None:
+    async with FakeUpstream() as upstream:
+        upstream.on("/v1/chat/completions", json_reply({"error": {"message": "broken"}}, status))
+        async with mux(one_account(upstream)) as url, aiohttp.ClientSession() as client:
+            async with client.post(url + "/v1/chat/completions", json=CHAT) as answer:
+                assert answer.status >= 500
+        assert len(upstream.requests) == 1
+
+
+@pytest.mark.covers("FB-118", "PF-54")
+async def test_a_whole_answer_may_take_its_time_and_is_nothing_but_its_json(mux: Run) -> None:
+    go = asyncio.Event()
+    async with FakeUpstream() as upstream:
+        body = msgspec.json.encode(whole("Hello"))
+        upstream.on("/v1/chat/completions", Reply(body=[body[:50], Wait(go), body[50:]]))
+        async with mux(one_account(upstream), patience_s=0.01, keepalive_s=0.01) as url:
+            async with aiohttp.ClientSession() as client:
+                asking = asyncio.ensure_future(client.post(url + "/v1/chat/completions", json=CHAT))
+                await upstream.arrived.wait()
+                asyncio.get_running_loop().call_later(0.1, go.set)
+                answer = await asking
+                assert await answer.read() == body
+
+
+@pytest.mark.covers("PF-136")
+async def test_nothing_is_downloaded_for_a_client(mux: Run) -> None:
+    image = {"type": "image_url", "image_url": {"url": "PLACE/picture.png"}}
+    async with FakeUpstream() as upstream, FakeUpstream() as elsewhere:
+        upstream.on("*", json_reply(whole("Hello")))
+        image["image_url"] = {"url": f"{elsewhere.url}/picture.png"}
+        provider = {"id": "up", "type": "ollama", "base-url": upstream.url, "models": ["m"]}
+        body = {**CHAT, "messages": [{"role": "user", "content": [image]}]}
+        async with mux({"providers": [provider]}) as url, aiohttp.ClientSession() as client:
+            async with client.post(url + "/v1/chat/completions", json=body) as answer:
+                assert answer.status == 400
+                assert "image" in (await answer.json())["error"]["message"].lower()
+        assert not upstream.requests
+        assert not elsewhere.requests

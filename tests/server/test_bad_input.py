@@ -57,7 +57,7 @@ BROKEN = [
 ]
 
 
-@pytest.mark.covers("PF-138")
+@pytest.mark.covers("PF-137", "PF-138")
 @pytest.mark.parametrize("body", BROKEN)
 @pytest.mark.parametrize("protocol", list(ROUTES))
 async def test_a_broken_body_is_a_400_in_the_clients_own_shape(demo: Run, protocol: str, body: bytes) -> None:

@@ -71,6 +71,7 @@ async def test_only_allowed_pages_are_answered_and_told_so(demo: Run, origin: st
         pytest.param("/v1/models", None, "authentication_error", id="models"),
     ],
 )
+@pytest.mark.covers("PF-26", "RC-5")
 async def test_keys_are_asked_for_where_the_configuration_has_some(
     demo: Run, path: str, body: dict[str, object] | None, shape: str
 ) -> None:
@@ -93,6 +94,7 @@ async def test_keys_are_asked_for_where_the_configuration_has_some(
             assert answer.status != 401
 
 
+@pytest.mark.covers("PF-17", "FB-144")
 async def test_the_clients_key_never_goes_upstream_unless_passthrough_is_chosen(demo: Run) -> None:
     from tests.fake_upstream import FakeUpstream, json_reply
 
