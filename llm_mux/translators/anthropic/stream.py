@@ -88,8 +88,6 @@ class Decoder(FrameDecoder):
             pass
         if data.lstrip().startswith(b"<"):
             raise nonsense("a web page instead of a stream")
-        if data.strip() == b"[DONE]":
-            return None
         try:
             record: Any = jsonx.decode(data, _RECORD, halves=True)
         except jsonx.Malformed:
@@ -249,6 +247,9 @@ def stream_decoder(target: Target) -> Decoder:
 
 def _odd(data: bytes) -> None:
     """Passes over what is newer than this page; a known record in a wrong shape, or an error, is one."""
+    if data.strip() == b"[DONE]":
+        # Hosts of several formats send the end mark of another one.
+        return
     found = jsonx.decode(data, _Whole)
     if present(found.error):
         raise errors.decode_error(200, {}, data)
