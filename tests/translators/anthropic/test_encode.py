@@ -117,8 +117,8 @@ def test_an_orphan_result_becomes_text() -> None:
 def test_an_id_used_twice_is_made_two() -> None:
     answer = kit.said(ir.ToolResult("toolu_1", (ir.Text("seen"),)))
     found = turns("hi", kit.answered(CALL), answer, kit.answered(CALL), answer)
-    ids = [block["id"] for turn in found for block in turn["content"] if block["type"] == "tool_use"]  # type: ignore[attr-defined]
-    answers = [b["tool_use_id"] for turn in found for b in turn["content"] if b["type"] == "tool_result"]  # type: ignore[attr-defined]
+    ids = [block["id"] for turn in found for block in turn["content"] if block["type"] == "tool_use"]
+    answers = [b["tool_use_id"] for turn in found for b in turn["content"] if b["type"] == "tool_result"]
     assert len(set(ids)) == 2
     assert answers == ids
 
@@ -128,8 +128,8 @@ def test_an_id_used_twice_is_made_two() -> None:
 def test_ids_of_other_vendors_are_made_legal_the_same_way_in_call_and_result(call_id: str) -> None:
     call = msgspec.structs.replace(CALL, id=call_id)
     found = turns("hi", kit.answered(call), kit.said(ir.ToolResult(call_id, (ir.Text("seen"),))))
-    made = found[1]["content"][0]["id"]  # type: ignore[index]
-    assert found[2]["content"][0]["tool_use_id"] == made  # type: ignore[index]
+    made = found[1]["content"][0]["id"]
+    assert found[2]["content"][0]["tool_use_id"] == made
     assert made.replace("_", "").replace("-", "").isalnum()
     assert len(made) <= 64
 
@@ -141,7 +141,7 @@ def test_ids_of_other_vendors_are_made_legal_the_same_way_in_call_and_result(cal
 @pytest.mark.covers("FB-28", "PF-33")
 def test_arguments_are_always_an_object(arguments: str, expected: object) -> None:
     found = turns("hi", kit.answered(ir.ToolCall("toolu_1", "look", arguments)))
-    assert found[1]["content"][0]["input"] == expected  # type: ignore[index]
+    assert found[1]["content"][0]["input"] == expected
 
 
 @pytest.mark.covers("FB-55", "PF-21")
@@ -175,7 +175,7 @@ IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png"
 @pytest.mark.covers("FB-31", "FB-32")
 def test_a_result_holds_text_and_images(case: Result) -> None:
     result = ir.ToolResult("toolu_1", case.parts, is_error=case.is_error)
-    block = turns("hi", kit.answered(CALL), kit.said(result))[2]["content"][0]  # type: ignore[index]
+    block = turns("hi", kit.answered(CALL), kit.said(result))[2]["content"][0]
     assert block.get("content") == case.sent
     assert block.get("is_error") == case.is_error
 

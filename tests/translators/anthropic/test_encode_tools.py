@@ -24,7 +24,7 @@ def encoded(
 
 
 def body(*tools: ir.Tool | ir.HostedTool, **more: object) -> dict[str, object]:
-    found: dict[str, object] = json.loads(encoded(*tools, **more).body)  # type: ignore[arg-type]
+    found: dict[str, object] = json.loads(encoded(*tools, **more).body)
     return found
 
 
@@ -47,7 +47,7 @@ class Schema:
 )
 @pytest.mark.covers("FB-51", "PF-34")
 def test_a_schema_is_an_object(case: Schema) -> None:
-    (found,) = body(kit.tool(schema=case.given))["tools"]  # type: ignore[misc]
+    (found,) = body(kit.tool(schema=case.given))["tools"]
     assert found["input_schema"] == case.sent
 
 
@@ -55,7 +55,7 @@ def test_a_schema_is_an_object(case: Schema) -> None:
 @pytest.mark.covers("PF-34", "FB-48")
 def test_a_union_at_the_top_of_a_schema_is_merged(union: str) -> None:
     branch = {"type": "object", "properties": {"a": {"type": "string"}}}
-    (found,) = body(kit.tool(schema={union: [branch]}))["tools"]  # type: ignore[misc]
+    (found,) = body(kit.tool(schema={union: [branch]}))["tools"]
     assert found["input_schema"]["type"] == "object"
     assert union not in found["input_schema"]
     assert "a" in found["input_schema"]["properties"]
@@ -95,11 +95,11 @@ def test_a_free_text_tool_and_a_namespace_become_functions() -> None:
 
 
 def test_strict_is_kept_in_the_apis_own_subset_and_never_switched_on() -> None:
-    (strict,) = body(kit.tool(schema=SCHEMA, strict=True))["tools"]  # type: ignore[misc]
+    (strict,) = body(kit.tool(schema=SCHEMA, strict=True))["tools"]
     assert strict["strict"] is True
     assert strict["input_schema"]["additionalProperties"] is False
     assert "minimum" not in strict["input_schema"]["properties"]["a"]
-    (loose,) = body(kit.tool(schema=SCHEMA, strict=False))["tools"]  # type: ignore[misc]
+    (loose,) = body(kit.tool(schema=SCHEMA, strict=False))["tools"]
     assert "strict" not in loose
 
 
@@ -163,7 +163,7 @@ def test_a_choice_without_tools_is_left_out() -> None:
 def test_a_subset_leaves_only_its_tools() -> None:
     choice = ir.ToolChoice("any", ("b", "c"))
     found = body(kit.tool("a"), kit.tool("b"), kit.tool("c"), tool_choice=choice)
-    assert [tool["name"] for tool in found["tools"]] == ["b", "c"]  # type: ignore[attr-defined]
+    assert [tool["name"] for tool in found["tools"]] == ["b", "c"]
     assert found["tool_choice"] == {"type": "any"}
 
 
@@ -207,8 +207,8 @@ def output(schema: object) -> ir.OutputFormat:
 
 def test_a_schema_for_the_answer_is_put_into_the_apis_own_subset() -> None:
     found = body(output=output(SCHEMA))["output_config"]
-    assert found["format"]["type"] == "json_schema"  # type: ignore[index]
-    assert found["format"]["schema"]["additionalProperties"] is False  # type: ignore[index]
+    assert found["format"]["type"] == "json_schema"
+    assert found["format"]["schema"]["additionalProperties"] is False
 
 
 @pytest.mark.parametrize(("model", "quirks"), [("claude-sonnet-4-0", None), ("deepseek-chat", kit.COMPATIBLE)])
@@ -222,4 +222,4 @@ def test_a_model_without_schemas_is_told_in_words(model: str, quirks: Quirks | N
 
 def test_any_json_is_asked_for_in_one_sentence() -> None:
     found = body(output=ir.OutputFormat("json"))
-    assert "JSON" in found["system"][-1]["text"]  # type: ignore[index]
+    assert "JSON" in found["system"][-1]["text"]
