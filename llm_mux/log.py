@@ -397,7 +397,8 @@ def _bridge_standard_logging() -> None:
         root.removeHandler(handler)
     root.addHandler(_Bridge())
     set_debug(_outlet.debug)
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    for chatty in ("asyncio", "aiosqlite"):  # they tell every statement, and what users said with it
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     structlog.configure(
         processors=list(_PROCESSORS),
         wrapper_class=Logger,

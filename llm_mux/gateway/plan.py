@@ -165,8 +165,10 @@ def headers_for(ask: Ask, account: Account, endpoint: Endpoint, more: Mapping[st
     headers["accept"] = "text/event-stream" if ask.stream else "application/json"
     headers.update(provider.headers)
     headers.update(endpoint.headers)
-    for name in provider.forwards if endpoint.translator == ask.protocol.name else ():
-        if (value := ask.headers.get(name)) is not None:
+    forwards = provider.forwards if endpoint.translator == ask.protocol.name else ()
+    hop_by_hop = ask.headers.get("connection", "").lower() if forwards else ""
+    for name in forwards:
+        if (value := ask.headers.get(name)) is not None and name not in hop_by_hop:
             headers[name] = value
     for name, value in more.items():
         both = name in headers and name == "anthropic-beta"

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.daemon import process_daemon
-from tests.fake_upstream import FakeUpstream, Reply, Step
+from tests.fake_upstream import FakeUpstream, Reply, Step, sse_reply
 
 PIECE = (
     b"data: "
@@ -71,8 +71,7 @@ async def test_a_client_that_reads_nothing_bounds_the_daemons_memory(tmp_path: p
         with process_daemon(tmp_path, {"providers": [entry]}) as mux:
             process = psutil.Process(mux.process.pid)
             async with aiohttp.ClientSession() as client:
-                first, _ = await stall(client, mux.url + path, upstream)
-                first.close()
+                await settle_in(client, mux.url + path, upstream)
                 before = process.memory_info().rss
                 answer, steps = await stall(client, mux.url + path, upstream)
                 assert steps.sent < PIECES, "the upstream was slowed down"
@@ -82,6 +81,15 @@ async def test_a_client_that_reads_nothing_bounds_the_daemons_memory(tmp_path: p
                     size += len(piece)
                 assert size > PIECES * 65_000, "all of it arrives once the client reads"
                 assert process.memory_info().rss - before < GROWTH
+
+
+async def settle_in(client: aiohttp.ClientSession, url: str, upstream: FakeUpstream) -> None:
+    """Lets the daemon load what it loads with its first exchanges, such as the ledger."""
+    upstream.on("/v1/chat/completions", sse_reply(PIECE, END))
+    async with client.post(url, json=CHAT) as whole:
+        await whole.read()
+    first, _ = await stall(client, url, upstream)
+    first.close()
 
 
 async def stall(
