@@ -161,6 +161,9 @@ class Translator:
     dull: Callable[[bytes], bool] | None = None
 
 
+_ENDS = frozenset({ir.Done, ir.Failed})
+
+
 class FrameDecoder:
     """The common shell of the SSE decoders: splitting, nonsense, and what happens at and after the end.
 
@@ -203,7 +206,7 @@ class FrameDecoder:
                 events += self.frame(frame)
             except (jsonx.Malformed, MuxError) as error:
                 events.append(_failed(error))
-            if events and isinstance(events[-1], ir.Done | ir.Failed):
+            if events and type(events[-1]) in _ENDS:
                 self.over = True
         return events
 
@@ -227,6 +230,20 @@ def nonsense(what: str) -> MuxError:
 def present(value: Raw | UnsetType | None) -> bool:
     """Whether an optional raw field was sent and is not null."""
     return value is not None and value is not UNSET and bytes(memoryview(value)[:5]).strip() != b"null"
+
+
+def foreign_fields(request: ir.Request) -> list[str]:
+    """The fields of a client that only its own format knows, which a target of another format loses.
+
+    Not among them are ours (two underscores in front), who asks, which is in `request.user` too, hints for caches and
+    how a stream is to be framed, which is the daemon's matter.
+    """
+    return [name for name in request.extras if not name.startswith("__") and name not in _NOT_LOST]
+
+
+_NOT_LOST = frozenset(
+    {"stream_options", "user", "safety_identifier", "prompt_cache_options", "prompt_cache_retention", "client_metadata"}
+)
 
 
 def usable(native: ir.Native | None, owner: str, model: str) -> bool:

@@ -22,6 +22,8 @@ _BOM = b"\xef\xbb\xbf"
 _BLANK = re.compile(rb"\n\n|\n\r\n?|\r\r\n?")
 # `.` stops at LF and is several times faster than [^\r\n], so bytes without any CR have a pattern of their own.
 _USUAL = re.compile(rb"(?:event: (.++)\n)?data: (\{.*+)(?<=\})\n\n")
+# Only from the start of a line: a search inside of a long record would take the square of its length.
+_ALL_USUAL = re.compile(rb"^((?:event: (.++)\n)?data: (\{.*+)(?<=\})\n\n)", re.MULTILINE)
 _USUAL_CRLF = re.compile(rb"(?:event: ([^\r\n]++)\r\n)?data: (\{[^\r\n]*+)(?<=\})\r\n\r\n")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _EVENT_LINE = re.compile(rb"event: ?[\w.\-]+")
@@ -57,6 +59,8 @@ class Splitter:
                 return []
             self._fresh = False
             buffer = buffer.removeprefix(_BOM)
+        if not (self._foreign or self._carry.size) and (whole := _only_usual(buffer)):
+            return whole
         frames: list[Frame] = []
         at, usual = 0, _usual_in(buffer)
         while 0 <= at < len(buffer):
@@ -131,6 +135,16 @@ def _usual(buffer: bytes, at: int, frames: list[Frame], pattern: re.Pattern[byte
         frames.append(Frame(event.decode("utf-8", "replace") if event else None, data, match[0]))
         at = match.end()
     return at
+
+
+def _only_usual(buffer: bytes) -> list[Frame]:
+    """The records of a buffer that is made of usual ones alone, read in one go; none for any other buffer."""
+    if buffer[-3:] != b"}\n\n" or b"\r" in buffer:
+        return []
+    found = _ALL_USUAL.findall(buffer)
+    if sum([len(raw) for raw, _, _ in found]) != len(buffer):
+        return []
+    return [Frame(event.decode("utf-8", "replace") if event else None, data, raw) for raw, event, data in found]
 
 
 def _records(block: bytes) -> list[Frame]:
