@@ -24,6 +24,11 @@ def tidy(messages: Sequence[ir.Message], *, complete: bool = True) -> tuple[ir.M
     return _answered(_unique_ids(_merged(cleaned)), complete)
 
 
+def names_speakers(messages: Sequence[ir.Message]) -> bool:
+    """Whether turns carry the names of their speakers, for which only OpenAI's chat format has a place."""
+    return any(message.name for message in messages)
+
+
 def alternate(messages: Sequence[ir.Message]) -> tuple[ir.Message, ...]:
     """Every run of turns of one role as one turn, whatever their names and phases (Anthropic, Gemini, Bedrock)."""
     return tuple(_merged(messages, strictly=True))

@@ -34,10 +34,7 @@ REFUSED = {
 
 
 # What is compared, the transcript (or its beginning) and the format: where a translator does otherwise for now.
-_KNOBS = "a splice lets sampling knobs through that the model does not take"
-PENDING = {
-    ("splice", "openai_responses-system_multi_turn", "openai_responses"): _KNOBS,
-}
+PENDING: dict[tuple[str, str, str], str] = {}
 
 
 def taken(transcript: Transcript, format_: str) -> bool:
@@ -122,7 +119,7 @@ REPORTS = {
     "thinking": "effort",
     "reasoning": "effort",
     "reasoning_effort": "effort",
-    "response_format.json_schema": "schema",
+    "response_format": "schema",
 }
 
 

@@ -15,8 +15,6 @@ PAGE = pathlib.Path(__file__).parents[2] / "docs" / "translation.md"
 
 # Features that a format's encoder still leaves out without a report, although they are no hints.
 UNREPORTED = {
-    ("openai_responses", "name of a speaker"),
-    ("openai_responses", "`store` (a field of the client's format)"),
     ("anthropic", "name of a speaker"),
     ("anthropic", "detail of an image"),
     ("anthropic", "`store` (a field of the client's format)"),

@@ -12,9 +12,10 @@ from collections.abc import Collection
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from llm_mux.translators import openai_models
 from llm_mux.translators.base import Edits, Target, present
-from llm_mux.translators.openai_chat import models, thinking, wire
 from llm_mux.translators.openai_chat import quirks as quirks_
+from llm_mux.translators.openai_chat import thinking, wire
 from llm_mux.translators.openai_chat.encode import RULES, lacking, stops_taken
 from llm_mux.translators.openai_chat.quirks import Quirks
 from llm_mux.translators.tools import legal_name
@@ -81,7 +82,7 @@ class _Look:
     def __init__(self, target: Target) -> None:
         self._quirks = quirks_.of(target)
         quirks = self._quirks
-        self._marks = quirks.cache_breakpoints and models.takes_breakpoints(target.model)
+        self._marks = quirks.cache_breakpoints and openai_models.facts(target.model).breakpoints
         self._types = {"text"}
         self._types |= {"refusal"} if quirks.refusals else set()
         self._types |= {"image_url"} if quirks.images and quirks.image_urls else set()

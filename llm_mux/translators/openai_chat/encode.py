@@ -8,13 +8,16 @@ refused. Stop strings beyond the server's limit are the daemon's to cut.
 from __future__ import annotations
 
 import msgspec
+from msgspec import Raw
 
 from llm_mux import ir
 from llm_mux.errors import refused
-from llm_mux.translators.base import Encoded, Target
+from llm_mux.translators import cache_key, openai_models
+from llm_mux.translators import effort as efforts
+from llm_mux.translators.base import Encoded, Target, foreign_fields
 from llm_mux.translators.ids import digest
-from llm_mux.translators.openai_chat import models, thinking, toolbox, turns, wire
 from llm_mux.translators.openai_chat import quirks as quirks_
+from llm_mux.translators.openai_chat import thinking, toolbox, turns, wire
 from llm_mux.translators.tools import NameRules, legal_name, names_for
 from llm_mux.wire import jsonx
 
@@ -56,7 +59,7 @@ def _limits(request: ir.Request, target: Target) -> dict[str, object]:
 def stops_taken(target: Target) -> int:
     """How many stop strings the target takes: OpenAI's reasoning models take none."""
     quirks = quirks_.of(target)
-    if "stop" in quirks.unsupported or (quirks.openai_models and models.reasons(target.model)):
+    if "stop" in quirks.unsupported or (quirks.openai_models and openai_models.facts(target.model).reasons):
         return 0
     return quirks.stop_limit
 
@@ -70,14 +73,14 @@ def _stops(request: ir.Request, target: Target) -> tuple[dict[str, object], tupl
 def lacking(target: Target, effort: str | None) -> frozenset[str]:
     """The parameters the target does not take, given the effort it is asked for."""
     quirks = quirks_.of(target)
-    if quirks.openai_models and not models.samples(target.model, effort):
+    if quirks.openai_models and not openai_models.facts(target.model).samples(effort):
         return quirks.unsupported | {*_SAMPLED, "logprobs", "top_logprobs"}
     return quirks.unsupported
 
 
 def _sampling(request: ir.Request, target: Target, dropped: list[str]) -> dict[str, object]:
     asked = {name: getattr(request.sampling, name) for name in request.sampling.__struct_fields__}
-    lacks = lacking(target, request.thinking.effort)
+    lacks = lacking(target, efforts.of(request.thinking))
     fields: dict[str, object] = {}
     for name, value in asked.items():
         if value is None or (name == "n" and value == 1) or (name == "logprobs" and value is False):
@@ -107,7 +110,7 @@ def _output(request: ir.Request, target: Target, dropped: list[str]) -> tuple[di
         return {"response_format": {"type": "json_schema", "json_schema": form}}, None
     field: dict[str, object] = {"response_format": {"type": "json_object"}} if quirks.json_object else {}
     if asked.schema is not None:
-        dropped.append("response_format.json_schema")
+        dropped.append("response_format")
         return field, f"Answer with one JSON object that follows this JSON Schema:\n{bytes(asked.schema).decode()}"
     if quirks.json_object and _mentions_json(request):
         return field, None
@@ -130,43 +133,57 @@ def _identity(request: ir.Request, target: Target, dropped: list[str]) -> dict[s
     asked: dict[str, object] = {}
     if request.user and "safety_identifier" not in request.extras:
         asked["user"] = request.user if own or len(request.user) <= 64 else digest(request.user)
-    key = request.cache_key or _derived_key(request)
+    key = cache_key.of(request)
     if key:
         asked["prompt_cache_key"] = key
-    if request.service_tier and own:
+    if request.service_tier:
         asked["service_tier"] = request.service_tier
-    if request.metadata is not None and own:
+    if request.metadata is not None:
         asked["metadata"] = request.metadata
     if request.verbosity:
         asked["verbosity"] = request.verbosity
-    if request.modalities and own:
+    if request.modalities:
         asked["modalities"] = request.modalities
-    silent = {"prompt_cache_key"} if request.cache_key is None else set()
+    lacks = lacks if own else lacks | _unlike_ours(request)
+    silent = set() if request.cache_key else {"prompt_cache_key"}
+    silent |= {"service_tier"} if request.service_tier == "auto" else set()
     dropped += [name for name in asked if name in lacks and name not in silent]
-    foreign = {"service_tier": request.service_tier, "metadata": request.metadata, "modalities": request.modalities}
-    dropped += [name for name, value in foreign.items() if value and not own]
     return {name: value for name, value in asked.items() if name not in lacks}
 
 
-def _derived_key(request: ir.Request) -> str | None:
-    """A cache key for clients whose format has none: the same for every turn of a conversation."""
-    if request.protocol in _OPENAI_PROTOCOLS or not request.user:
-        return None
-    tools = "\x00".join(tool.name for tool in request.tools if isinstance(tool, ir.Tool))
-    return digest(f"{request.user}\x00{tools}")
+_TIERS = frozenset({"auto", "default", "flex", "priority"})
+
+
+def _unlike_ours(request: ir.Request) -> set[str]:
+    """What clients of other formats say in words that this one has not."""
+    lacks = {"modalities"}
+    if request.service_tier not in _TIERS:
+        lacks.add("service_tier")
+    if request.metadata is not None and not _is_pairs(request.metadata):
+        lacks.add("metadata")
+    return lacks
+
+
+def _is_pairs(metadata: Raw) -> bool:
+    try:
+        msgspec.json.decode(metadata, type=dict[str, str])
+    except msgspec.DecodeError:
+        return False
+    return True
 
 
 def _extras(request: ir.Request, target: Target, dropped: list[str]) -> dict[str, object]:
     """The client's own unknown fields, when it speaks this format; what only another format knows is reported."""
     lacks = quirks_.of(target).unsupported
     fields: dict[str, object] = {}
+    own = request.protocol == wire.NAME
     for name, raw in request.extras.items():
         if name.startswith("__") or name == "stream_options":
             continue
         templated = name == "chat_template_kwargs" and quirks_.of(target).thinking_style == "template"
-        if templated or (request.protocol == wire.NAME and name not in lacks):
+        if templated or (own and name not in lacks):
             fields[name] = raw
-        else:
+        elif own or name in foreign_fields(request):
             dropped.append(name)
     return fields
 

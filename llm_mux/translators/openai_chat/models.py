@@ -1,72 +1,22 @@
-"""What OpenAI's model families take, read off their names, and the model list every server of this format gives.
+"""What models do in this format alone, read off their names, and the model list every server of this format gives.
 
-Rule: facts apply only where the quirks say the models are OpenAI's own (`openai_models`). A name without a known
-family is taken for a plain chat model that takes everything.
+Rule: what OpenAI's families take in both of its formats says `translators.openai_models`.
 """
 
 from __future__ import annotations
-
-import re
 
 import msgspec
 from msgspec import Raw, Struct
 
 from llm_mux import ir
+from llm_mux.translators import openai_models
 from llm_mux.translators.base import ModelInfo, nonsense
 from llm_mux.wire import jsonx
-
-# `gpt-35-turbo`, Azure's spelling of 3.5, is no version 35.
-_GPT = re.compile(r"(?:^|[/.:-])gpt-(\d|1\d)(?:\.(\d+))?(?=$|[-@:])", re.IGNORECASE)
-_OLD_GPT = re.compile(r"gpt-[34]", re.IGNORECASE)
-_O_SERIES = re.compile(r"(?:^|[/.:-])o\d+(?:$|-)", re.IGNORECASE)
-
-
-def version(model: str) -> tuple[int, int] | None:
-    """(5, 6) for `gpt-5.6-sol`, (6, 0) for `openai/gpt-6-astra`, None for anything else (`gpt-4o` too)."""
-    found = _GPT.search(model)
-    return (int(found[1]), int(found[2] or 0)) if found else None
-
-
-def reasons(model: str) -> bool:
-    """Whether this is a reasoning model: the o series, and gpt-5 and later except the chat variants."""
-    number = version(model)
-    if number is not None:
-        return number >= (5, 0) and "-chat" not in model
-    return bool(_O_SERIES.search(model))
-
-
-def efforts(model: str) -> frozenset[str]:
-    """The effort words a model takes; empty for known models that do not reason, all for unknown ones."""
-    number = version(model)
-    if not reasons(model):
-        known = number is not None or _OLD_GPT.search(model)
-        return frozenset() if known else frozenset(ir.EFFORTS)
-    if number is None:
-        return frozenset({"low", "medium", "high"})
-    if number < (5, 1):
-        return frozenset({"minimal", "low", "medium", "high"})
-    words = {"none", "low", "medium", "high"}
-    if number >= (5, 2):
-        words.add("xhigh")
-    if number >= (5, 6):
-        words.add("max")
-    return frozenset(words)
-
-
-def samples(model: str, effort: str | None) -> bool:
-    """Whether the model takes temperature, top_p, penalties and logprobs: reasoning models only with effort none."""
-    return not reasons(model) or (effort == "none" and "none" in efforts(model))
 
 
 def shows_chain(model: str) -> bool:
     """Whether the reasoning that comes back is the chain itself: open-weight models; closed ones give summaries."""
     return ir.family(model) not in ("claude", "gemini", "gpt", "grok") or "gpt-oss" in model
-
-
-def takes_breakpoints(model: str) -> bool:
-    """Whether parts may carry `prompt_cache_breakpoint`."""
-    number = version(model)
-    return number is not None and number >= (5, 6)
 
 
 def searches(model: str) -> bool:
@@ -83,7 +33,8 @@ class _Asked(Struct):
 def prefers_responses(body: bytes, model: str) -> bool:
     """Whether a chat request should rather go to the Responses endpoint: from gpt-5.6 on, function tools together
     with reasoning are refused here. `body` is the client's; an unreadable one prefers nothing."""
-    if not takes_breakpoints(model):
+    number = openai_models.version(model)
+    if number is None or number < (5, 6):
         return False
     try:
         asked = msgspec.json.decode(body, type=_Asked, strict=False)

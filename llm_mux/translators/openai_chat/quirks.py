@@ -45,7 +45,7 @@ class Quirks:
     developer_role: bool = True
     # Chat templates that accept one system message, at the beginning only (Qwen, Mistral and others on vLLM).
     single_system: bool = False
-    # OpenAI's model families have rules of their own (sampling, stop, effort words): see models.py.
+    # OpenAI's model families have rules of their own (sampling, stop, effort words): see openai_models.py.
     openai_models: bool = True
     # "reasoning" for OpenRouter, Groq, Vercel and newer vLLM; what is read back is always every spelling.
     reasoning_field: Literal["reasoning_content", "reasoning"] = "reasoning_content"

@@ -9,9 +9,10 @@ from __future__ import annotations
 from llm_mux import ir
 from llm_mux.errors import bad_request
 from llm_mux.translators import effort as effort_
+from llm_mux.translators import openai_models
 from llm_mux.translators.base import Target
-from llm_mux.translators.openai_chat import models, wire
 from llm_mux.translators.openai_chat import quirks as quirks_
+from llm_mux.translators.openai_chat import wire
 
 # Top-level fields that this module reads, so that they are not passed on as unknown ones.
 FIELDS = frozenset(
@@ -143,7 +144,7 @@ def words(target: Target) -> frozenset[str]:
     quirks = quirks_.of(target)
     if quirks.effort_words is not None:
         return quirks.effort_words
-    return models.efforts(target.model) if quirks.openai_models else frozenset(ir.EFFORTS)
+    return frozenset(openai_models.facts(target.model).efforts if quirks.openai_models else ir.EFFORTS)
 
 
 def _openrouter(thinking: ir.Thinking) -> dict[str, object]:

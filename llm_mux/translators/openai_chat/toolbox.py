@@ -2,7 +2,7 @@
 
 Rules. Names are the wire names of `translators.tools`. A schema stays raw bytes unless the server would refuse it.
 Tools that the vendor runs: this format's own go out as they came; foreign ones are refused, except those that a
-Responses client sends with every request (Codex), which are dropped and reported unless a call is demanded of them.
+client offers always (Codex), which are dropped and reported unless a call is demanded of them.
 """
 
 from __future__ import annotations
@@ -182,9 +182,8 @@ def _hosted(
 
 def _may_go_missing(tool: ir.HostedTool, request: ir.Request) -> bool:
     choice = request.tool_choice
-    named = choice is not None and choice.mode == "tool" and {tool.kind, tool.name} & set(choice.names)
-    others = any(isinstance(other, ir.Tool) for other in request.tools)
-    return request.protocol == "openai_responses" and others and not named
+    demanded = choice is not None and choice.mode == "tool" and {tool.kind, tool.name} & set(choice.names)
+    return tool.optional and not demanded
 
 
 def _choice(

@@ -14,12 +14,12 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from llm_mux import ir
 from llm_mux.errors import refused
-from llm_mux.translators import history
+from llm_mux.translators import history, openai_models
 from llm_mux.translators.base import Target, usable
 from llm_mux.translators.ids import digest, legal
-from llm_mux.translators.openai_chat import models, reasoning, wire
 from llm_mux.translators.openai_chat import parts as parts_
 from llm_mux.translators.openai_chat import quirks as quirks_
+from llm_mux.translators.openai_chat import reasoning, wire
 from llm_mux.translators.openai_chat.parts import PartOut, RefusalOut, TextOut
 from llm_mux.translators.tools import Names, lower_call
 from llm_mux.wire import jsonx
@@ -74,7 +74,7 @@ class _Writer:
         self._quirks = quirks_.of(target)
         self._names = names
         self._dropped = dropped
-        breakpoints = self._quirks.cache_breakpoints and models.takes_breakpoints(target.model)
+        breakpoints = self._quirks.cache_breakpoints and openai_models.facts(target.model).breakpoints
         # Three, since the automatic one counts as the fourth.
         self._marks = parts_.Marks(target, messages, 3 if breakpoints else 0)
         self._reasoning = reasoning.History(target)

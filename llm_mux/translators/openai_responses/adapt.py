@@ -13,14 +13,17 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
+from llm_mux.errors import MuxError
+from llm_mux.translators import openai_models
 from llm_mux.translators.base import Edits, Target
-from llm_mux.translators.openai_responses.decode import TRUE
+from llm_mux.translators.openai_responses.decode import TRUE, thinking_of
+from llm_mux.translators.openai_responses.encode import REPORTED, SAMPLED, lacking
 from llm_mux.translators.openai_responses.quirks import Quirks, quirks_of
 from llm_mux.translators.openai_responses.reading import present
 from llm_mux.wire import jsonx
 
 # Marks of what only a translation can put right. They may also stand in a text, which then costs a translation.
-_SEALED: Final = b'"gw1.'
+_SEALED: Final = b'"gw1'
 _NEWER: Final = (b'"custom', b'"namespace"', b'"additional_tools"', b'"tool_search', b'"configuration_update"')
 _MEMORY: Final = ("previous_response_id", "conversation", "prompt")
 
@@ -37,13 +40,25 @@ def adapt(body: bytes, target: Target, stream: bool) -> Edits | None:
     edits: dict[str, bytes | None] = {"model": msgspec.json.encode(target.model)}
     if (top.get("stream") == TRUE) != stream:
         edits["stream"] = b"true" if stream else None
-    dropped = [name for name in top if name in quirks.unsupported]
+    try:
+        lacks = _lacking(top, target, quirks)
+    except MuxError:
+        return None
+    dropped = [name for name in top if name in quirks.unsupported or (name in lacks and present(top[name]))]
     if quirks.stateless:
         edits["store"] = b"false"
         dropped.extend(["background"] if present(top.get("background")) else [])
+    edits.update(dict.fromkeys(name for name in top if name in lacks))
     edits.update(dict.fromkeys(dropped))
     edits.update(dict.fromkeys(name for name in top if name.startswith("__")))
-    return Edits(edits, tuple(dropped))
+    return Edits(edits, tuple(REPORTED.get(name, name) for name in dropped))
+
+
+def _lacking(top: Mapping[str, Raw], target: Target, quirks: Quirks) -> tuple[str, ...]:
+    """The sampling knobs that the model does not take."""
+    if not quirks.openai_models or not any(name in top for name in SAMPLED):
+        return ()
+    return lacking(openai_models.facts(target.model), thinking_of(top.get("reasoning")))
 
 
 def _beyond(body: bytes, top: Mapping[str, Raw], quirks: Quirks) -> bool:

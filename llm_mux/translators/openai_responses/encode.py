@@ -16,11 +16,11 @@ from msgspec import Raw
 
 from llm_mux import ir
 from llm_mux.errors import refused
+from llm_mux.translators import cache_key, history, ids, openai_models
 from llm_mux.translators import effort as efforts
-from llm_mux.translators import history, ids
-from llm_mux.translators.base import Encoded, Target
-from llm_mux.translators.openai_responses import models, tools, wire
-from llm_mux.translators.openai_responses.decode import ENCRYPTED, LOGPROBS, thinking_of
+from llm_mux.translators.base import Encoded, Target, foreign_fields
+from llm_mux.translators.openai_responses import tools, wire
+from llm_mux.translators.openai_responses.decode import ENCRYPTED, LOGPROBS, TRUE, thinking_of
 from llm_mux.translators.openai_responses.quirks import Quirks, quirks_of
 from llm_mux.translators.openai_responses.reading import OWNER, QUIET, TOOL_CHOICE, present
 from llm_mux.translators.openai_responses.turns import Way, encode_turns
@@ -29,6 +29,9 @@ from llm_mux.wire import jsonx
 
 _SHORTEST_ANSWER: Final = 16
 _LONGEST_USER: Final = 64
+SAMPLED: Final = ("temperature", "top_p")
+# By which names the fields of this format are reported when they are dropped: those of chat completions, for everyone.
+REPORTED: Final = {"max_output_tokens": "max_tokens", "reasoning": "reasoning_effort", "text": "response_format"}
 _KNOBS: Final = ("top_k", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty", "seed", "logit_bias")
 _TIERS: Final = frozenset({"auto", "default", "flex", "scale", "priority", "fast", "ultrafast"})
 # What only a server with a memory can do; without it these are refused, because the answer would lack something.
@@ -43,7 +46,7 @@ Body = dict[str, object]
 def encode_request(request: ir.Request, target: Target) -> Encoded:
     """The request for `target`; knobs that it lacks are named in `dropped`, content without a form is refused."""
     quirks = quirks_of(target)
-    facts = models.facts(target.model) if quirks.openai_models else models.Facts()
+    facts = openai_models.facts(target.model) if quirks.openai_models else openai_models.ANY
     names = names_for(request, tools.RULES)
     dropped: list[str] = []
     body: Body = {"model": target.model}
@@ -51,7 +54,9 @@ def encode_request(request: ir.Request, target: Target) -> Encoded:
     _tools(body, request, names, target, quirks, dropped)
     _reasoning(body, request, facts, dropped)
     _text(body, request)
-    _limits(body, request, target, facts, dropped)
+    if history.names_speakers(request.messages):
+        dropped.append("messages.name")
+    _limits(body, request, target, dropped)
     _sampling(body, request, target, facts, dropped)
     _identity(body, request, dropped)
     _extras(body, request, target, quirks, dropped)
@@ -59,8 +64,8 @@ def encode_request(request: ir.Request, target: Target) -> Encoded:
         body["stream"] = True
     for name in sorted(quirks.unsupported.intersection(body)):
         del body[name]
-        dropped.append(name)
-    return Encoded(jsonx.encode(body), tuple(dropped), names, request.stop)
+        dropped.append(REPORTED.get(name, name))
+    return Encoded(jsonx.encode(body), tuple(dict.fromkeys(dropped)), names, request.stop)
 
 
 def _conversation(body: Body, request: ir.Request, way: Way) -> None:
@@ -118,11 +123,11 @@ def _remaining(choice: ir.ToolChoice | None, dropped: Sequence[str]) -> ir.ToolC
     return msgspec.structs.replace(choice, names=names) if names else None
 
 
-def _reasoning(body: Body, request: ir.Request, facts: models.Facts, dropped: list[str]) -> None:
+def _reasoning(body: Body, request: ir.Request, facts: openai_models.Facts, dropped: list[str]) -> None:
     thinking = request.thinking
     if not facts.efforts:
         if thinking.asked and not thinking.off:
-            dropped.append("reasoning")
+            dropped.append("reasoning_effort")
         return
     asked = efforts.of(thinking)
     word = efforts.nearest(asked, facts.efforts) if asked else None
@@ -164,19 +169,28 @@ def _text(body: Body, request: ir.Request) -> None:
         body["text"] = options
 
 
-def _limits(body: Body, request: ir.Request, target: Target, facts: models.Facts, dropped: list[str]) -> None:
-    if request.max_tokens is not None:
-        most = request.max_tokens if target.max_output is None else min(request.max_tokens, target.max_output)
-        body["max_output_tokens"] = max(most, _SHORTEST_ANSWER)
+def _limits(body: Body, request: ir.Request, target: Target, dropped: list[str]) -> None:
+    if request.max_tokens is None:
+        return
+    if request.max_tokens < _SHORTEST_ANSWER:
+        dropped.append("max_tokens")
+    most = request.max_tokens if target.max_output is None else min(request.max_tokens, target.max_output)
+    body["max_output_tokens"] = max(most, _SHORTEST_ANSWER)
 
 
-def _sampling(body: Body, request: ir.Request, target: Target, facts: models.Facts, dropped: list[str]) -> None:
+def lacking(facts: openai_models.Facts, thinking: ir.Thinking) -> tuple[str, ...]:
+    """The sampling knobs that the model does not take at the effort it is asked for."""
+    return () if facts.samples(efforts.of(thinking)) else SAMPLED
+
+
+def _sampling(body: Body, request: ir.Request, target: Target, facts: openai_models.Facts, dropped: list[str]) -> None:
     sampling = request.sampling
-    for name in ("temperature", "top_p"):
+    lacks = lacking(facts, request.thinking)
+    for name in SAMPLED:
         value = getattr(sampling, name)
         if value is None:
             continue
-        if facts.samples:
+        if name not in lacks:
             body[name] = value
         else:
             dropped.append(name)
@@ -196,22 +210,12 @@ def _identity(body: Body, request: ir.Request, dropped: list[str]) -> None:
         body["service_tier"] = request.service_tier
     elif request.service_tier:
         dropped.append("service_tier")
-    key = request.cache_key or _derived_key(request)
+    key = cache_key.of(request)
     if key:
         body["prompt_cache_key"] = key
     if request.user and request.protocol != OWNER:
         short = len(request.user) <= _LONGEST_USER
         body["safety_identifier"] = request.user if short else ids.digest(request.user)
-
-
-def _derived_key(request: ir.Request) -> str | None:
-    """For clients that mark what to cache but name no conversation: the same start of the prompt, the same key."""
-    slot, _ = history.system_slot(request.messages)
-    marks = [getattr(part, "cache", None) for part in (*slot, *request.tools)]
-    if request.cache is None and not any(mark is not None for mark in marks):
-        return None
-    names = ",".join(tool.name or "" for tool in request.tools)
-    return ids.digest("\x00".join((ir.joined(slot), names, request.user or "")))
 
 
 def _extras(body: Body, request: ir.Request, target: Target, quirks: Quirks, dropped: list[str]) -> None:
@@ -227,22 +231,24 @@ def _extras(body: Body, request: ir.Request, target: Target, quirks: Quirks, dro
     else:
         shared = _SHARED if request.protocol == "openai_chat" else ()
         body.update({name: extras.pop(name) for name in shared if name in extras})
-        extras.pop("stream_options", None)
-        dropped.extend(extras)
+        dropped.extend(name for name in foreign_fields(request) if name in extras)
     if request.sampling.logprobs and LOGPROBS not in include:
         include.append(LOGPROBS)
     body["include"] = include
     if not request.stream:
         body.pop("stream_options", None)
     if quirks.stateless:
-        _forget(body, target, dropped)
+        _forget(body, request, target, dropped)
     body.setdefault("store", False)
 
 
-def _forget(body: Body, target: Target, dropped: list[str]) -> None:
+def _forget(body: Body, request: ir.Request, target: Target, dropped: list[str]) -> None:
     for name in _MEMORY:
         if name in body:
             raise refused(f"`{name}`", target.title, param=name)
     if present(body.pop("background", None)):  # type: ignore[arg-type]  # extras hold raw values
         dropped.append("background")
+    # Clients of this format lose nothing: the daemon itself keeps their responses. It keeps nobody else's answers.
+    if request.protocol != OWNER and body.get("store") == TRUE:
+        dropped.append("store")
     body["store"] = False

@@ -24,7 +24,7 @@ class Quirks:
     hosted_tools: frozenset[str] | None = None
     # Whether a tool's output may hold images and files (else they follow in a user message).
     rich_results: bool = True
-    # OpenAI's model families have rules of their own (sampling, effort words, cache marks): see models.py.
+    # OpenAI's model families have rules of their own (sampling, effort words, cache marks): see openai_models.py.
     openai_models: bool = True
     # The Codex backend takes developer messages only; others know only "system". None: both are fine.
     system_role: str | None = None

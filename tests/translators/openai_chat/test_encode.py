@@ -267,7 +267,7 @@ def test_a_json_schema_is_said_as_the_server_understands_it(quirks: Quirks, kind
     body = chat.encode(request, to)
     assert body.get("response_format", {}).get("type") == kind
     assert (body["messages"][0]["role"] == "system") is instructed
-    assert dropped(request, to) == (("response_format.json_schema",) if instructed else ())
+    assert dropped(request, to) == (("response_format",) if instructed else ())
 
 
 def test_a_schema_without_a_name_gets_one() -> None:
@@ -380,6 +380,30 @@ def test_a_conversation_of_another_format_has_one_cache_key() -> None:
     ]
     assert first == later
     assert "prompt_cache_key" not in chat.encode(chat.request())
+    marked = ir.Message("system", (ir.Text("rules", cache=ir.Cache()),))
+    assert len({chat.encode(chat.request(marked, turn))["prompt_cache_key"] for turn in (USER, MARKED)}) == 1
+
+
+@pytest.mark.parametrize(
+    ("tier", "official", "compatible"),
+    [
+        ("auto", ((), "auto"), ((), None)),
+        ("default", ((), "default"), (("service_tier",), None)),
+        ("flex", ((), "flex"), (("service_tier",), None)),
+        ("priority", ((), "priority"), (("service_tier",), None)),
+        ("fast", (("service_tier",), None), (("service_tier",), None)),
+    ],
+)
+def test_tiers_of_other_formats_are_said_where_they_exist(tier: str, official: Any, compatible: Any) -> None:
+    request = chat.request(service_tier=tier)
+    found = [(dropped(request, to), chat.encode(request, to).get("service_tier")) for to in (chat.PLAIN, COMPAT)]
+    assert found == [official, compatible]
+
+
+@pytest.mark.parametrize(("pairs", "taken"), [(b'{"team":"blue"}', True), (b'{"team":{"a":1}}', False)])
+def test_metadata_of_other_formats_is_sent_where_it_is_pairs_of_strings(pairs: bytes, taken: bool) -> None:
+    request = chat.request(metadata=Raw(pairs))
+    assert ("metadata" in chat.encode(request), dropped(request)) == (taken, () if taken else ("metadata",))
 
 
 @pytest.mark.covers("PF-61")

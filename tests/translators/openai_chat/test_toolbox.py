@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from msgspec import Raw
+from msgspec import Raw, structs
 
 from llm_mux import ir
 from llm_mux.errors import MuxError
@@ -159,19 +159,21 @@ def test_strict_is_never_put_on_a_schema_made_for_another_vendor(
 
 
 SEARCH = ir.HostedTool("web_search", ir.Native("openai_responses", Raw(b'{"type":"web_search"}')), name="web_search")
+OFFERED_ALWAYS = structs.replace(SEARCH, optional=True)
 
 
-def test_a_foreign_hosted_tool_is_refused() -> None:
+@pytest.mark.parametrize("protocol", ["anthropic", "openai_responses"])
+def test_a_foreign_hosted_tool_is_refused(protocol: str) -> None:
     with pytest.raises(MuxError, match="web_search"):
-        chat.encode(chat.request(tools=(SEARCH, TOOL)))
+        chat.encode(chat.request(protocol=protocol, tools=(SEARCH, TOOL)))
 
 
 def test_the_tools_codex_always_sends_do_not_fail_its_requests() -> None:
-    request = chat.request(protocol="openai_responses", tools=(SEARCH, TOOL))
+    request = chat.request(protocol="openai_responses", tools=(OFFERED_ALWAYS, TOOL))
     assert [tool["function"]["name"] for tool in chat.encode(request)["tools"]] == ["weather"]
     assert dropped(request) == ("tools.web_search",)
     demanded = chat.request(
-        protocol="openai_responses", tools=(SEARCH, TOOL), tool_choice=ir.ToolChoice("tool", ("web_search",))
+        protocol="openai_responses", tools=(OFFERED_ALWAYS, TOOL), tool_choice=ir.ToolChoice("tool", ("web_search",))
     )
     with pytest.raises(MuxError):
         chat.encode(demanded)

@@ -251,6 +251,7 @@ def test_sampling_goes_only_to_models_that_take_it(model: str, sent: dict[str, A
         (ir.Thinking(adaptive=True, show=True), MODEL, {"summary": "auto"}),
         (ir.Thinking(effort="max"), "gpt-5.1", {"effort": "high", "summary": "auto"}),
         (ir.Thinking(effort="minimal"), "gpt-5.1", {"effort": "low", "summary": "auto"}),
+        (ir.Thinking(effort="minimal"), MODEL, {"effort": "low", "summary": "auto"}),
         (ir.Thinking(effort="none"), "gpt-5", {"effort": "minimal"}),
         (ir.Thinking(effort="high"), "gpt-4.1", None),
     ],
@@ -434,6 +435,8 @@ def test_a_server_without_a_memory_is_asked_nothing_about_it() -> None:
     made = encoded(decode(store=True, background=True), SIMPLE)
     assert json.loads(made.body)["store"] is False
     assert made.dropped == ("background",)
+    assert encoded(other(protocol="openai_chat", extras={"store": raw(True)}), SIMPLE).dropped == ("store",)
+    assert encoded(other(protocol="openai_chat", extras={"store": raw(False)}), SIMPLE).dropped == ()
     with pytest.raises(MuxError, match="previous_response_id"):
         encoded(decode(previous_response_id="resp_1"), SIMPLE)
     assert again(previous_response_id="resp_1", store=True)["previous_response_id"] == "resp_1"
@@ -442,13 +445,24 @@ def test_a_server_without_a_memory_is_asked_nothing_about_it() -> None:
 def test_keys_a_server_refuses_are_removed_and_reported() -> None:
     target = Target(MODEL, quirks=Quirks(unsupported=frozenset({"max_output_tokens", "safety_identifier"})))
     made = encoded(other(max_tokens=100, user="u"), target)
-    assert made.dropped == ("max_output_tokens", "safety_identifier")
+    assert made.dropped == ("max_tokens", "safety_identifier")
     assert "max_output_tokens" not in json.loads(made.body)
 
 
-@pytest.mark.parametrize(("asked", "limit", "sent"), [(8, None, 16), (100, None, 100), (9000, 4096, 4096)])
-def test_token_limits_stay_within_what_the_server_takes(asked: int, limit: int | None, sent: int) -> None:
-    assert encode(other(max_tokens=asked), Target(MODEL, max_output=limit))["max_output_tokens"] == sent
+@pytest.mark.parametrize(
+    ("asked", "limit", "sent", "dropped"),
+    [(8, None, 16, ("max_tokens",)), (16, None, 16, ()), (100, None, 100, ()), (9000, 4096, 4096, ())],
+)
+def test_token_limits_stay_within_what_the_server_takes(
+    asked: int, limit: int | None, sent: int, dropped: tuple[str, ...]
+) -> None:
+    made = encoded(other(max_tokens=asked), Target(MODEL, max_output=limit))
+    assert (json.loads(made.body)["max_output_tokens"], made.dropped) == (sent, dropped)
+
+
+def test_the_names_of_speakers_are_reported() -> None:
+    made = encoded(other(ir.Message("user", (ir.Text("Hi"),), name="ada"), protocol="openai_chat"))
+    assert made.dropped == ("messages.name",)
 
 
 def test_users_tiers_and_metadata() -> None:
@@ -500,6 +514,8 @@ def test_unknown_parts_of_our_own_clients_go_as_they_came() -> None:
 def test_fields_of_other_formats_are_reported() -> None:
     made = encoded(other(extras={"safetySettings": raw([]), "__private": raw(1)}))
     assert made.dropped == ("safetySettings",)
+    hints = {"stream_options": raw({"include_usage": True}), "user": raw("u"), "prompt_cache_options": raw({})}
+    assert encoded(other(extras=hints)).dropped == ()
     chat = encode(other(protocol="openai_chat", extras={"store": raw(True)}))
     assert chat["store"] is True
 

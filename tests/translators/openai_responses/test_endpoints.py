@@ -14,7 +14,6 @@ from llm_mux.translators import envelope
 from llm_mux.translators.base import Hints, Target
 from llm_mux.translators.openai_responses import TRANSLATOR, Quirks
 from llm_mux.translators.openai_responses.compact import compact_request, compact_response
-from llm_mux.translators.openai_responses.models import facts
 from llm_mux.translators.openai_responses.store import items_of, prepend_items
 from llm_mux.translators.openai_responses.websocket import on_lane, split_ws_create
 from llm_mux.wire import jsonx
@@ -30,6 +29,31 @@ def test_a_request_of_the_same_format_needs_a_new_model_only() -> None:
     assert edits is not None
     assert edits.top == {"model": b'"real-model"'}
     assert TRANSLATOR.adapt(sent, Target("m"), False) is not None
+
+
+@pytest.mark.parametrize(
+    ("model", "effort", "dropped"),
+    [
+        ("gpt-5.6", None, ("temperature", "top_p")),
+        ("o3", "low", ("temperature", "top_p")),
+        ("gpt-5.6", "none", ()),
+        ("gpt-4.1", None, ()),
+        ("grok-4", "high", ()),
+    ],
+)
+def test_sampling_that_the_model_does_not_take_is_cut_out_and_reported(
+    model: str, effort: str | None, dropped: tuple[str, ...]
+) -> None:
+    sent = body(temperature=0.5, top_p=0.9, **({"reasoning": {"effort": effort}} if effort else {}))
+    edits = TRANSLATOR.adapt(sent, Target(model), False)
+    assert edits is not None
+    assert edits.dropped == dropped
+    assert edits.top == {"model": json.dumps(model).encode(), **dict.fromkeys(dropped)}
+    assert TRANSLATOR.encode_request(decode(**json.loads(sent)), Target(model)).dropped == dropped
+
+
+def test_a_wish_for_reasoning_that_cannot_be_read_is_left_to_the_translation() -> None:
+    assert TRANSLATOR.adapt(body(temperature=0.5, reasoning="high"), Target("gpt-5.6"), False) is None
 
 
 @pytest.mark.parametrize(
@@ -185,25 +209,6 @@ def test_model_lists_are_read() -> None:
     for broken in (b"", b"[]", b'{"data":5}', b"<html>"):
         with pytest.raises(MuxError):
             TRANSLATOR.decode_models(broken)
-
-
-@pytest.mark.parametrize(
-    ("model", "reasons", "samples", "breakpoints"),
-    [
-        ("gpt-4.1", False, True, False),
-        ("gpt-4o-2024-08-06", False, True, False),
-        ("o3-mini", True, False, False),
-        ("gpt-5-codex", True, False, False),
-        ("gpt-5.5", True, False, False),
-        ("openai/gpt-5.6-sol", True, False, True),
-        ("gpt-6-sol", True, False, True),
-        ("gpt-oss-120b", True, True, False),
-        ("grok-4", True, True, False),
-    ],
-)
-def test_model_families(model: str, reasons: bool, samples: bool, breakpoints: bool) -> None:
-    found = facts(model)
-    assert (bool(found.efforts), found.samples, found.breakpoints) == (reasons, samples, breakpoints)
 
 
 @pytest.mark.parametrize(
