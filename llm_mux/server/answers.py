@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
+from typing import Literal
 
 from aiohttp import web
 
@@ -29,8 +30,12 @@ def error_body(error: MuxError, status: int) -> dict[str, object]:
     return {"error": inner, "detail": error.message, "code": status, "error_type": type_}
 
 
-def answered(handler: Handler, *, open_: bool = False) -> Handler:
-    """A handler behind the guard. `open_`: no client key is asked for."""
+Who = Literal["key", "local", "anyone"]
+
+
+def answered(handler: Handler, *, who: Who = "key") -> Handler:
+    """A handler behind the guard. `who` may call: a client with a key (where keys are asked for), whoever reaches a
+    daemon on loopback (elsewhere a client with a key), or anyone past the Host and Origin check."""
 
     @wraps(handler)
     async def guarded(request: web.Request) -> web.StreamResponse:
@@ -38,7 +43,7 @@ def answered(handler: Handler, *, open_: bool = False) -> Handler:
         origin = None
         try:
             origin = daemon.guard.check(request.headers)
-            if not open_:
+            if who == "key" or (who == "local" and not daemon.guard.local):
                 daemon.guard.caller(request.headers, request.query.get("key"))
             response = await handler(request)
         except MuxError as error:
@@ -59,5 +64,10 @@ def answered(handler: Handler, *, open_: bool = False) -> Handler:
 
 
 def open_endpoint(handler: Handler) -> Handler:
-    """A handler that anyone past the Host and Origin check may call (health, version)."""
-    return answered(handler, open_=True)
+    """A handler that tells nothing about the user (is anybody there, which version)."""
+    return answered(handler, who="anyone")
+
+
+def local_endpoint(handler: Handler) -> Handler:
+    """A handler that tells how the daemon is set up: open on loopback, behind the client keys elsewhere."""
+    return answered(handler, who="local")

@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import sys
-import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -19,22 +18,20 @@ from llm_mux.auth.sealed import StoreError
 from llm_mux.auth.store import SecretStore, open_store
 from llm_mux.config import Config, ConfigError, Loaded
 from llm_mux.errors import Kind, MuxError
-from llm_mux.gateway.ask import Ask, error_answer
 from llm_mux.gateway.core import Gateway, Settings
-from llm_mux.gateway.exchange import Outcome
 from llm_mux.gateway.models import ModelLists
 from llm_mux.gateway.upstream import Timeouts, Upstream
 from llm_mux.ledger.database import Database
 from llm_mux.ledger.responses import ResponseStore
-from llm_mux.ledger.rows import Exchange
 from llm_mux.ledger.writer import Writer
 from llm_mux.server import health
 from llm_mux.server.answers import error_body
+from llm_mux.server.books import Books
 from llm_mux.server.compose import fleet
 from llm_mux.server.guard import Guard
 from llm_mux.server.metrics import Metrics
 from llm_mux.server.protocols import anthropic, gemini, ollama, openai, responses
-from llm_mux.server.serving import DAEMON, STORE, Daemon, cors, request_id, respond
+from llm_mux.server.serving import DAEMON, STORE, Daemon, cors, refuse, request_id
 from llm_mux.translators import registry
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_PORT = 0, 1, 2, 3
@@ -50,59 +47,6 @@ class Parts:
     metrics: Metrics = field(default_factory=Metrics)
 
 
-class Books:
-    """Settling: one row for the ledger, the metrics and the log."""
-
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-
-    def __call__(self, ask: Ask, out: Outcome) -> None:
-        now = time.monotonic()
-        usage = out.usage
-        row = Exchange(
-            time=ask.time,
-            request_id=ask.request_id,
-            client_key=ask.caller.name,
-            protocol=ask.protocol.name,
-            model_asked=ask.model,
-            model_served=out.model,
-            provider=out.account.provider.name if out.account is not None else None,
-            account=out.account.label if out.account is not None else None,
-            attempts=out.attempts,
-            status=out.status,
-            error_kind=out.error.kind.value if out.error is not None else None,
-            stop_reason=out.finish,
-            input_tokens=usage.input if usage is not None else 0,
-            output_tokens=usage.output if usage is not None else 0,
-            cache_read_tokens=usage.cache_read if usage is not None else 0,
-            cache_write_tokens=usage.cache_write if usage is not None else 0,
-            reasoning_tokens=usage.reasoning if usage is not None else None,
-            usage_estimated=usage.estimated if usage is not None else False,
-            ttft_ms=None if out.first_byte is None else (out.first_byte - ask.started) * 1000,
-            duration_ms=(now - ask.started) * 1000,
-            path=None if out.spliced is None else ("splice" if out.spliced else "translate"),
-        )
-        self._parts.writer.record(row)
-        self._parts.metrics.observe(row)
-        log.exchange(
-            request=row.request_id,
-            model=row.model_asked,
-            served=row.model_served,
-            provider=row.provider,
-            account=row.account,
-            protocol=row.protocol,
-            path=row.path,
-            status=row.status,
-            error=row.error_kind,
-            attempts=row.attempts,
-            dropped=list(out.dropped) or None,
-            ttft_ms=row.ttft_ms,
-            duration_ms=row.duration_ms,
-            input_tokens=row.input_tokens,
-            output_tokens=row.output_tokens,
-        )
-
-
 def make_app(
     config: Config, env: Mapping[str, str], secrets: SecretStore, demo_url: str | None = None
 ) -> web.Application:
@@ -113,6 +57,7 @@ def make_app(
     parts = Parts(Writer(database), ResponseStore(database), database)
     lists = ModelLists(paths.cache_dir(env) / "models")
     lists.known(made.accounts)
+    books = Books(parts.writer, parts.metrics)
     seconds = config.timeouts
     client_keys = [key for setting in config.api_keys for key in resolve(setting, env, secrets)]
 
@@ -131,11 +76,12 @@ def make_app(
                 accounts=made.accounts,
                 upstream=upstream,
                 lists=lists,
-                settle=Books(parts),
+                settle=books,
             )
             app[DAEMON] = Daemon(gateway, Guard(config, client_keys), parts.metrics, config.max_request_size)
             loops = [asyncio.create_task(parts.writer.run()), asyncio.create_task(parts.store.run())]
             yield
+            books.flush()
             await parts.writer.close()
             await parts.store.close()
             for loop in loops:
@@ -149,6 +95,8 @@ def make_app(
         app[STORE] = parts.store
     for protocol in (openai, responses, anthropic, gemini, ollama, health):
         protocol.add_routes(app)
+    if config.telemetry.prometheus:
+        app.router.add_get("/metrics", health.metrics)
     app.router.add_route("*", "/{tail:.*}", unrouted)
     return app
 
@@ -156,21 +104,23 @@ def make_app(
 async def unrouted(request: web.Request) -> web.StreamResponse:
     """CORS preflights, and everything that has no route: the client's own 404."""
     daemon = request.app[DAEMON]
-    name = request_id(request)
+    named = {"X-Request-ID": request_id(request)}
     try:
         origin = daemon.guard.check(request.headers)
     except MuxError as error:
-        return web.json_response(error_body(error, error.http_status), status=error.http_status)
+        return web.json_response(error_body(error, error.http_status), status=error.http_status, headers=named)
     if request.method == "OPTIONS" and origin is not None:
         asked = request.headers.get("Access-Control-Request-Headers", "*")
         allowed = {"Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, OPTIONS", "Access-Control-Max-Age": "600"}
-        return web.Response(status=204, headers={**cors(origin), **allowed, "Access-Control-Allow-Headers": asked})
+        headers = {**named, **cors(origin), **allowed, "Access-Control-Allow-Headers": asked}
+        return web.Response(status=204, headers=headers)
     message = f"There is no {request.method} {request.path} here; GET / lists the endpoints."
     missing = MuxError(Kind.NOT_FOUND, message, code="unknown_url")
     protocol = _protocol_of(request)
     if protocol is None:
-        return web.json_response(error_body(missing, 404), status=404, headers={"X-Request-ID": name})
-    return await respond(request, error_answer(missing, registry.get(protocol), name, {"X-Request-ID": name}), origin)
+        headers = named if origin is None else {**named, **cors(origin)}
+        return web.json_response(error_body(missing, 404), status=404, headers=headers)
+    return await refuse(request, missing, registry.get(protocol))
 
 
 def _protocol_of(request: web.Request) -> str | None:
@@ -202,14 +152,20 @@ async def start(app: web.Application, host: str, port: int, more: tuple[int, ...
     runner = make_runner(app)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port, backlog=1024).start()
-        for extra in more:
-            await web.TCPSite(runner, host, extra, backlog=1024).start()
+        for number in (port, *more):
+            await _listen(runner, host, number)
     except BaseException:
         await runner.cleanup()
         raise
     bound: int = runner.addresses[0][1]
     return runner, bound
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
+    try:
+        await web.TCPSite(runner, host, port, backlog=1024).start()
+    except OSError as error:
+        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror or error}") from error
 
 
 def run(loaded: Loaded, *, host: str | None = None, port: int | None = None, demo: bool = False) -> int:
@@ -241,7 +197,7 @@ async def _serve(loaded: Loaded, host: str, port: int, demo: bool) -> int:
             print(f"llm-mux: {error}", file=sys.stderr)
             return EXIT_USAGE
         except OSError as error:
-            print(f"llm-mux: cannot listen on {host}:{port}: {error.strerror or error}", file=sys.stderr)
+            print(f"llm-mux: {error.strerror or error}", file=sys.stderr)
             return EXIT_PORT
         stack.push_async_callback(runner.cleanup)
         stack.callback(paths.remove_daemon, os.getpid(), env)

@@ -72,17 +72,20 @@ def _configured(
         values = {"proxy_url": proxy, "weight": entry.weight, "priority": entry.priority, **more}
         return Account(provider, label, key, options=options, headers=dict(entry.headers), **values)  # type: ignore[arg-type]  # checked by the schema
 
-    accounts = []
-    for number, key in enumerate(_keys_of(entry.api_key, secret), 1):
-        accounts.append(account("config" if number == 1 else f"config{number}", key))
+    accounts = [account(label, key) for label, key in _labelled("config", _keys_of(entry.api_key, secret))]
     for number, one in enumerate(entry.api_keys, 1):
         more = {"weight": one.weight, "priority": one.priority, "proxy_url": one.proxy_url or proxy}
-        for key in _keys_of(one.key, secret):
-            accounts.append(account(one.label or f"key{number}", key, **more))
+        keys = _labelled(one.label or f"key{number}", _keys_of(one.key, secret))
+        accounts.extend(account(label, key, **more) for label, key in keys)
     accounts.extend(account(k.label, k.key) for k in stored if k.provider == provider.name)
-    if not accounts and provider.keyless:
+    if not accounts and provider.keyless and not (entry.api_key or entry.api_keys):
         accounts.append(account("default", ""))
     _add(made, provider, _offer(provider, entry), accounts)
+
+
+def _labelled(label: str, keys: Sequence[str]) -> list[tuple[str, str]]:
+    """Each key with a label of its own; the first has `label` itself."""
+    return [(label if number == 1 else f"{label}{number}", key) for number, key in enumerate(keys, 1)]
 
 
 def _keys_of(setting: str | None, secret: Callable[[str], list[str]]) -> list[str]:
@@ -149,10 +152,7 @@ def _discovered(made: Fleet, env: Mapping[str, str], config: Config) -> None:
         provider = from_environment(registered, env)
         keys = next((env[name].split() for name in provider.env if env.get(name, "").strip()), [])
         if keys and provider.base_url:
-            labels = ["env"] if len(keys) == 1 else [f"env{number}" for number in range(1, len(keys) + 1)]
-            accounts = [
-                Account(provider, lb, k, proxy_url=config.proxy_url) for lb, k in zip(labels, keys, strict=True)
-            ]
+            accounts = [Account(provider, lb, k, proxy_url=config.proxy_url) for lb, k in _labelled("env", keys)]
             _add(made, provider, _offer(provider, None), accounts)
         elif provider.name == "ollama":
             offer = msgspec.structs.replace(_offer(provider, None), tentative=True)

@@ -26,6 +26,7 @@ class Guard:
         self._origins = {origin.lower().rstrip("/") for origin in config.allowed_origins}
         self._keys = {_digest(key): number for number, key in enumerate(keys, 1)}
         self.open = config.disable_auth
+        self.local = is_loopback(config.host)
         self._seen_hosts: dict[str, bool] = {}
         self._seen_origins: dict[str, bool] = {}
 

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from llm_mux import __version__
-from llm_mux.server.answers import open_endpoint
+from llm_mux.gateway.core import Gateway
+from llm_mux.server.answers import local_endpoint, open_endpoint
 from llm_mux.server.serving import DAEMON
 
 _ENDPOINTS = {
@@ -30,10 +31,9 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get("/health", health)
     app.router.add_get("/healthz", alive)
     app.router.add_get("/ready", ready)
-    app.router.add_get("/metrics", metrics)
 
 
-@open_endpoint
+@local_endpoint
 async def root(request: web.Request) -> web.StreamResponse:
     """Who is here. Ollama's clients look for a 200 on HEAD; a browser gets a page to start from."""
     daemon = request.app[DAEMON]
@@ -52,14 +52,14 @@ async def root(request: web.Request) -> web.StreamResponse:
     )
 
 
-@open_endpoint
+@local_endpoint
 async def health(request: web.Request) -> web.StreamResponse:
     """healthy; degraded when some account rests; unhealthy when there is nobody to ask."""
     gateway = request.app[DAEMON].gateway
     now = asyncio.get_running_loop().time()
     resting = [a for a in gateway.accounts if any(until > now for until in a.rests.values())]
     offers = gateway.catalog.offers
-    state = "unhealthy" if not offers else ("degraded" if resting else "healthy")
+    state = "unhealthy" if not _able(gateway) else ("degraded" if resting else "healthy")
     return web.json_response(
         {
             "status": state,
@@ -76,6 +76,12 @@ async def health(request: web.Request) -> web.StreamResponse:
     )
 
 
+def _able(gateway: Gateway) -> bool:
+    """Whether there is anybody to ask: a provider with an account."""
+    owners = {account.provider.name for account in gateway.accounts}
+    return any(offer.provider in owners for offer in gateway.catalog.offers)
+
+
 ENVIRONMENT: web.AppKey[str] = web.AppKey("environment", str)
 
 
@@ -84,9 +90,9 @@ async def alive(request: web.Request) -> web.StreamResponse:
     return web.json_response({"status": "ok"})
 
 
-@open_endpoint
+@local_endpoint
 async def ready(request: web.Request) -> web.StreamResponse:
-    ready_ = bool(request.app[DAEMON].gateway.catalog.offers)
+    ready_ = _able(request.app[DAEMON].gateway)
     body = {
         "ready": ready_,
         "timestamp": datetime.now(UTC).isoformat(),
@@ -95,7 +101,7 @@ async def ready(request: web.Request) -> web.StreamResponse:
     return web.json_response(body, status=200 if ready_ else 503)
 
 
-@open_endpoint
+@local_endpoint
 async def metrics(request: web.Request) -> web.StreamResponse:
     page = await asyncio.to_thread(request.app[DAEMON].metrics.render)
     return web.Response(body=page, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})

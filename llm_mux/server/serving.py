@@ -74,6 +74,19 @@ async def serve(
     request: web.Request, protocol: Translator, hints: Hints, *, run: Serve = exchange, streams: bool = False
 ) -> web.StreamResponse:
     """One model request from the first header to the last byte. `streams`: the protocol's default without `stream`."""
+    metrics = request.app[DAEMON].metrics
+    metrics.active_requests += 1
+    try:
+        answer, origin = await _answer(request, protocol, hints, run, streams)
+        return await respond(request, answer, origin)
+    finally:
+        metrics.active_requests -= 1
+
+
+async def _answer(
+    request: web.Request, protocol: Translator, hints: Hints, run: Serve, streams: bool
+) -> tuple[Answer, str | None]:
+    """The answer, and the Origin that may see it."""
     started, now = time.monotonic(), time.time()
     name = request_id(request)
     daemon = request.app[DAEMON]
@@ -97,15 +110,25 @@ async def serve(
             time=now,
             started=started,
         )
-        answer = await run(daemon.gateway, ask)
+        return await run(daemon.gateway, ask), origin
     except MuxError as error:
-        answer = error_answer(error, protocol, name, {"X-Request-ID": name})
         log.logger.debug("request.refused", request=name, kind=error.kind.value, path=request.path)
+        return error_answer(error, protocol, name, {"X-Request-ID": name}), origin
     except Exception:
         log.logger.exception("request.broken", request=name)
         broken = MuxError(Kind.INTERNAL, f"llm-mux failed on this request; its log has the details under {name}.")
-        answer = error_answer(broken, protocol, name, {"X-Request-ID": name})
-    return await respond(request, answer, origin)
+        return error_answer(broken, protocol, name, {"X-Request-ID": name}), origin
+
+
+async def refuse(request: web.Request, error: MuxError, protocol: Translator) -> web.StreamResponse:
+    """An error of a route itself, in the protocol's own shape; strangers are told no more than elsewhere."""
+    name = request_id(request)
+    origin = None
+    try:
+        origin = request.app[DAEMON].guard.check(request.headers)
+    except MuxError as stranger:
+        error = stranger
+    return await respond(request, error_answer(error, protocol, name, {"X-Request-ID": name}), origin)
 
 
 async def read_body(request: web.Request, most: int) -> bytes:
@@ -158,7 +181,11 @@ async def _stream(request: web.Request, answer: Streaming, headers: CIMultiDict[
     metrics = request.app[DAEMON].metrics
     metrics.active_streams += 1
     try:
-        await response.prepare(request)
+        try:
+            await response.prepare(request)
+        except ConnectionError:
+            # Nobody is there any more; the pump still has to close the upstream and settle.
+            await answer.pump(_nowhere)
         await answer.pump(response.write)
         await response.write_eof()
     except ConnectionError:
@@ -166,6 +193,10 @@ async def _stream(request: web.Request, answer: Streaming, headers: CIMultiDict[
     finally:
         metrics.active_streams -= 1
     return response
+
+
+async def _nowhere(data: bytes) -> None:
+    raise ConnectionResetError("the client left")
 
 
 def cors(origin: str) -> dict[str, str]:

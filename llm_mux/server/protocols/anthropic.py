@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from llm_mux.gateway import count
+from llm_mux.server.answers import open_endpoint
 from llm_mux.server.listing import Entry
 from llm_mux.server.serving import serve
 from llm_mux.translators import registry
@@ -30,6 +31,7 @@ async def count_tokens(request: web.Request) -> web.StreamResponse:
     return await serve(request, registry.get("anthropic"), Hints(operation="count", stream=False), run=count.serve)
 
 
+@open_endpoint
 async def hello(request: web.Request) -> web.StreamResponse:
     """Clients' reachability probes and telemetry: answered at once, kept nowhere."""
     return web.json_response({})

@@ -9,11 +9,10 @@ from aiohttp import web
 
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway import count, embeddings
-from llm_mux.gateway.ask import error_answer
 from llm_mux.server import listing
 from llm_mux.server.answers import answered
 from llm_mux.server.listing import Entry
-from llm_mux.server.serving import request_id, respond, serve
+from llm_mux.server.serving import refuse, serve
 from llm_mux.translators import registry
 from llm_mux.translators.base import Hints
 
@@ -22,14 +21,14 @@ _METHODS = ["generateContent", "streamGenerateContent", "countTokens", "embedCon
 
 
 def add_routes(app: web.Application) -> None:
-    app.router.add_post(f"/{{version:{_VERSIONS}}}/{{tail:.*:[A-Za-z]+}}", method)
+    app.router.add_post(f"/{{version:{_VERSIONS}}}/{{call:.*:[A-Za-z]+}}", method)
     app.router.add_get("/{version:v1beta|v1beta1|v1alpha}/models", models)
     app.router.add_get("/{version:v1beta|v1beta1|v1alpha}/models/{name:.+}", model)
 
 
 async def method(request: web.Request) -> web.StreamResponse:
     """A call of `.../models/{m}:method`; the model id is what stands between, whatever is in front."""
-    path, _, name = request.match_info["tail"].rpartition(":")
+    path, _, name = request.match_info["call"].rpartition(":")
     model_id = unquote(path.rsplit("models/", 1)[-1].removeprefix("tunedModels/"))
     translator = registry.get("gemini")
     match name:
@@ -48,7 +47,7 @@ async def method(request: web.Request) -> web.StreamResponse:
         case _:
             message = f"The method {name} does not exist here; there is {', '.join(_METHODS)}."
             error = MuxError(Kind.NOT_FOUND, message)
-            return await respond(request, error_answer(error, translator, request_id(request), {}), None)
+            return await refuse(request, error, translator)
 
 
 @answered

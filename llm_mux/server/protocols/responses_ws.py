@@ -44,16 +44,18 @@ class _ErrorBody(Struct):
 async def connect(request: web.Request) -> web.StreamResponse:
     """The upgrade, or 426 for a plain GET."""
     daemon = request.app[DAEMON]
+    named = {"X-Request-ID": request_id(request)}
     try:
         daemon.guard.check(request.headers)
         caller = daemon.guard.caller(request.headers, request.query.get("key"))
     except MuxError as error:
-        return web.json_response(error_body(error, error.http_status), status=error.http_status)
+        return web.json_response(error_body(error, error.http_status), status=error.http_status, headers=named)
     socket = web.WebSocketResponse(max_msg_size=_LARGEST, heartbeat=_BEAT_S, compress=False)
+    socket.headers.update(named)
     if not socket.can_prepare(request).ok:
         message = "Use POST /v1/responses, or open a websocket here."
         plain = MuxError(Kind.METHOD, message, code="upgrade_required")
-        return web.json_response(error_body(plain, 426), status=426, headers={"Upgrade": "websocket"})
+        return web.json_response(error_body(plain, 426), status=426, headers={**named, "Upgrade": "websocket"})
     await socket.prepare(request)
     connection = _Connection(request, socket, caller)
     async for received in socket:
