@@ -8,6 +8,7 @@ from llm_mux.translators.base import Translator
 from llm_mux.translators.ollama import (
     adapt,
     decode,
+    dull,
     embeddings,
     encode,
     errors,
@@ -35,6 +36,7 @@ TRANSLATOR = Translator(
     summary=response.summary,
     decode_models=models.decode_models,
     embedder=embeddings.EMBEDDER,
+    dull=dull.dull,
 )
 
 __all__ = ["TRANSLATOR", "Quirks"]

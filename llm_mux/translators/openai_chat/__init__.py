@@ -10,6 +10,7 @@ from llm_mux.translators.openai_chat import (
     adapt,
     chunks,
     decode,
+    dull,
     embeddings,
     encode,
     errors,
@@ -37,6 +38,7 @@ TRANSLATOR = Translator(
     decode_models=models.decode_models,
     embedder=embeddings.EMBEDDER,
     hides=adapt.hides,
+    dull=dull.dull,
 )
 
 __all__ = ["TRANSLATOR", "Quirks"]

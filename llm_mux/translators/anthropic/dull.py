@@ -1,0 +1,27 @@
+"""Which records of a stream say nothing but more of a text, for who watches a stream that goes through."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Final
+
+import msgspec
+
+from llm_mux.translators import moulds
+from llm_mux.translators.anthropic import wire
+
+_VALUES: Final = moulds.values_of(b"text")
+_START: Final = (b"event: content_block_delta\n", b'data: {"type":"content_block_delta"')
+_record: msgspec.json.Decoder[Any] = msgspec.json.Decoder(wire.Record)
+
+
+def dull(records: bytes) -> bool:
+    """Whether whole `records` only carry on an open text; False for what is not sure."""
+    mould = moulds.repeated(records, b"\n\n", _VALUES) if records.startswith(_START) else None
+    return mould is not None and _says_text(mould)
+
+
+@lru_cache(128)
+def _says_text(mould: moulds.Mould) -> bool:
+    record = moulds.decoded(mould, _record.decode)
+    return isinstance(record, wire.BlockDelta) and isinstance(record.delta, wire.TextDelta)

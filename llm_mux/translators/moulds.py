@@ -1,0 +1,67 @@
+"""Records that are all of one mould: the bytes around the few values in which the records of one text differ.
+
+Rule: what looks like a key in quotes is a key, since quotes inside of JSON strings are escaped. So a record that is
+the bytes of a mould around as many JSON values means what the mould means, whatever its values say.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import msgspec
+
+Mould = tuple[bytes, ...]
+"""The bytes of one record before, between and after its values."""
+
+_VALUE = rb'("[^"\\]*+(?:\\.[^"\\]*+)*+"|\d++)'
+_HEAD = re.compile(rb"(?:event: [\w.]+\n)?data: ")
+_values: msgspec.json.Decoder[list[str | int]] = msgspec.json.Decoder(list[str | int])
+
+
+def values_of(*keys: bytes) -> re.Pattern[bytes]:
+    """What finds the values that may differ from record to record: those of `keys`, texts or whole numbers."""
+    return re.compile(rb'"(?:%b)": ?%b' % (b"|".join(keys), _VALUE))
+
+
+def repeated(records: bytes, end: bytes, values: re.Pattern[bytes]) -> Mould | None:
+    """The mould of the first of `records` if all are of it; `end` ends each record."""
+    first = records[: records.find(end) + len(end)]
+    cuts = [0, *[at for match in values.finditer(first) for at in match.span(1)], len(first)]
+    mould = tuple([first[cuts[n] : cuts[n + 1]] for n in range(0, len(cuts), 2)])
+    if len(mould) < 2 or (len(records) > len(first) and not _alike(records, end, mould)):
+        return None
+    return mould
+
+
+def _alike(records: bytes, end: bytes, mould: Mould) -> bool:
+    """Whether nothing but values is left of `records` without the bytes of `mould`."""
+    head, *between, tail = mould
+    if not records.endswith(tail):
+        return False
+    found = records[len(head) : -len(tail)].split(tail + head)
+    left = b",".join(found)
+    for part in between:
+        left = left.replace(part, b",")
+    try:
+        values = _values.decode(b"[%b]" % left)
+    except ValueError:
+        return False
+    return len(values) == (1 + len(between)) * len(found) and len(found) == records.count(end)
+
+
+def sample(mould: Mould) -> bytes:
+    """The JSON of a record of `mould` with empty texts; nothing for what is no record in the usual form."""
+    record = b'""'.join(mould)
+    head = _HEAD.match(record)
+    data = record[head.end() :] if head is not None else record
+    body = data.rstrip(b"\n")
+    return b"" if b"\n" in body or b"\r" in body or not body.endswith(b"}") else body
+
+
+def decoded(mould: Mould, decode: Callable[[bytes], object]) -> object:
+    """The sample of `mould` as `decode` reads it, None if it does not."""
+    try:
+        return decode(sample(mould))
+    except ValueError:
+        return None
