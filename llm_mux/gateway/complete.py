@@ -10,6 +10,7 @@ from llm_mux import ir
 from llm_mux.translators.ids import digest, legal
 
 Estimate = Callable[[int], ir.Usage]
+_DELTAS = (ir.TextDelta, ir.ReasoningDelta, ir.ArgumentsDelta)
 
 
 def taken_ids(request: ir.Request) -> frozenset[str]:
@@ -23,9 +24,9 @@ def taken_ids(request: ir.Request) -> frozenset[str]:
 class Completion:
     """The same for a stream, as a filter over its events.
 
-    With `at_start` a first event without usage gets the estimate of the prompt (Anthropic's clients show it); the true
-    numbers follow at the end. `taken` are the ids of the conversation's earlier calls, `seed` makes another one of a repeated id; `estimate` gives
-    the usage for so many characters of output when the upstream told none.
+    `taken` are the ids of the conversation's earlier calls, `seed` makes another one of a repeated id; `estimate` gives
+    the usage for so many characters of output when the upstream told none. With `at_start` a first event without usage
+    gets the estimate of the prompt (Anthropic's clients show it); the true numbers follow at the end.
     """
 
     def __init__(self, taken: frozenset[str], seed: str, estimate: Estimate, *, at_start: bool = False) -> None:
@@ -38,7 +39,7 @@ class Completion:
 
     def __call__(self, events: list[ir.Event]) -> list[ir.Event]:
         for position, event in enumerate(events):
-            if isinstance(event, ir.TextDelta | ir.ReasoningDelta | ir.ArgumentsDelta):
+            if isinstance(event, _DELTAS):
                 self._chars += len(event.text)
             elif isinstance(event, ir.PartStart):
                 events[position] = self._started(event)

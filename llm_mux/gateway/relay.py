@@ -18,7 +18,8 @@ from llm_mux.translators.base import StreamDecoder, StreamEncoder, Translator
 from llm_mux.translators.tools import Names, Raiser
 from llm_mux.wire import ndjson, sse
 
-_CONTENT = (ir.TextDelta, ir.ReasoningDelta, ir.ArgumentsDelta, ir.Finish, ir.Done, ir.Seal)
+_CONTENT = (ir.Finish, ir.Done, ir.Seal)
+_PIECES = (ir.ReasoningDelta, ir.ArgumentsDelta)
 
 
 class Record:
@@ -38,8 +39,12 @@ class Record:
         for event in events:
             if type(event) is ir.TextDelta:
                 self.content = True
-                continue
-            self._other(event)
+            elif isinstance(event, _PIECES):
+                self.content = True
+                if self.watcher is not None:
+                    self.watcher.piece(event)
+            else:
+                self._other(event)
 
     def _other(self, event: ir.Event) -> None:
         if isinstance(event, _CONTENT) or (isinstance(event, ir.PartStart) and _visible(event.part)):
@@ -147,6 +152,8 @@ class Splice:
         self._edit = edit
         self._blind = False
         self._dull = protocol.dull
+        self._border = b"\n" if protocol.stream_type == "application/x-ndjson" else b"\n\n"
+        self._in_text = False
         self._tail = b""
 
     def feed(self, data: bytes) -> bytes:
@@ -163,15 +170,23 @@ class Splice:
     def _watch(self, data: bytes) -> None:
         if self._blind:
             return
-        whole = self._tail.endswith(b"\n\n") and data.endswith(b"\n\n")
-        if whole and self.record.content and self._dull is not None and self._dull(data):
+        if self._in_text and self._dull is not None and self._whole(data) and self._dull(data):
             return
         events = self._decoder.feed(data)
         if events and isinstance(events[-1], ir.Failed) and events[-1].error.kind is Kind.UPSTREAM_NONSENSE:
             self._blind = True
             self.record.content = True
             events.pop()
+        if events:
+            self._in_text = type(events[-1]) is ir.TextDelta
+            if self._dull is not None and any(type(event) is ir.PartStart and event.choice for event in events):
+                # A choice of which all was skipped would not be missed when the stream is cut.
+                self._dull = None
         self.record.note(events)
+
+    def _whole(self, data: bytes) -> bool:
+        """Whether `data` begins and ends where a record does."""
+        return self._tail.endswith(self._border) and data.endswith(self._border)
 
     def _end(self) -> bytes:
         self.over = True

@@ -115,6 +115,12 @@ class Watcher:
         self._text: dict[int, list[str]] = {}
         self._wanted = False
 
+    def piece(self, event: ir.ReasoningDelta | ir.ArgumentsDelta) -> None:
+        """Takes note of a piece of reasoning or of a call's arguments."""
+        pieces = self._text.get(event.index)
+        if pieces is not None:
+            pieces.append(event.text)
+
     def note(self, event: ir.Event) -> None:
         """Takes note of one event other than a text delta."""
         match event:
@@ -122,9 +128,8 @@ class Watcher:
                 self._parts[index] = part
                 self._text[index] = []
                 self._wanted = self._wanted or isinstance(part, ir.Reasoning) or part.native is not None
-            case ir.ReasoningDelta(index=index, text=text) | ir.ArgumentsDelta(index=index, text=text):
-                if index in self._text:
-                    self._text[index].append(text)
+            case ir.ReasoningDelta() | ir.ArgumentsDelta():
+                self.piece(event)
             case ir.Seal(index=index, native=native) if index in self._parts:
                 self._parts[index] = msgspec.structs.replace(self._parts[index], native=native)
                 self._wanted = True

@@ -15,7 +15,7 @@ from msgspec import Raw, Struct
 
 from llm_mux import ir
 from llm_mux.translators.ids import digest
-from llm_mux.wire import jsonstring
+from llm_mux.wire import jsonstring, jsonx
 
 _WORD = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 FREE_TEXT = Raw(b'{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}')
@@ -130,6 +130,24 @@ def lower_call(call: ir.ToolCall, names: Names) -> ir.ToolCall:
     return msgspec.structs.replace(call, name=wire, namespace=None, custom=False, arguments=arguments)
 
 
+def is_cut(part: ir.Part) -> bool:
+    """Whether `part` is a call whose arguments stop in the middle, as an answer leaves it that ran out of tokens."""
+    if not isinstance(part, ir.ToolCall) or part.custom or not part.arguments:
+        return False
+    try:
+        jsonx.decode(part.arguments.encode("utf-8", "replace"), Raw)
+    except jsonx.Malformed:
+        return True
+    return False
+
+
+def whole_parts(choice: ir.Choice) -> Sequence[ir.Part]:
+    """The parts of a choice without a call that the token limit cut off."""
+    if choice.finish.reason not in ("length", "context"):
+        return choice.parts
+    return [part for part in choice.parts if not is_cut(part)]
+
+
 def raise_call(call: ir.ToolCall, names: Names) -> ir.ToolCall:
     """A whole answered call as the client knows it. A call that names its namespace was never flattened."""
     client = names.to_client.get(call.name)
@@ -157,10 +175,13 @@ class Raiser:
 
     def __init__(self, names: Names) -> None:
         self._names = names
+        self._changed = names.changed
         self._free: dict[int, jsonstring.StringField] = {}
 
     def __call__(self, events: list[ir.Event]) -> list[ir.Event]:
-        return [self._one(event) for event in events] if self._names.to_client else events
+        if not self._changed:
+            return events
+        return [event if type(event) is ir.TextDelta else self._one(event) for event in events]
 
     def _one(self, event: ir.Event) -> ir.Event:
         match event:
