@@ -23,6 +23,7 @@ from llm_mux.translators.tools import Names
 from llm_mux.wire import jsonx
 
 _NOTHING = Names()
+_MOST_KEPT = 4096
 NO_LEGACY = "(legacy completions)"
 _BASE_HEADERS = {"content-type": "application/json", "accept-encoding": "identity"}
 
@@ -79,18 +80,42 @@ def _endpoint(ask: Ask, account: Account, model: str) -> tuple[Endpoint, Transla
     endpoint, provider = None, account.provider
     if ask.protocol.name == "openai_completions" and NO_LEGACY not in account.refuses.get(model, ()):
         endpoint = provider.endpoint_for(model, ask.protocol.name, "complete")
-    endpoint = endpoint or provider.endpoint_for(model, ask.protocol.name, "generate", ask.body)
+    endpoint = endpoint or _generating(ask, account, model)
     if endpoint is None:
         raise MuxError(Kind.NO_TARGET, f"{provider.title} offers no text generation for `{model}`.")
     return endpoint, registry.get(endpoint.translator)
 
 
+def _generating(ask: Ask, account: Account, model: str) -> Endpoint | None:
+    """The endpoint for the model, remembered where the body has no say in it."""
+    provider = account.provider
+    if provider.picks is not None:
+        return provider.endpoint_for(model, ask.protocol.name, "generate", ask.body)
+    key = ("endpoint", ask.protocol.name, model)
+    if key not in account.memo:
+        _keep(account, key, provider.endpoint_for(model, ask.protocol.name, "generate", ask.body))
+    found: Endpoint | None = account.memo[key]
+    return found
+
+
+def _keep(account: Account, key: object, value: object) -> None:
+    """Remembers a value for the account; model names come from clients, so their number is bounded."""
+    if len(account.memo) >= _MOST_KEPT:
+        account.memo.clear()
+    account.memo[key] = value
+
+
 def _target(account: Account, endpoint: Endpoint, model: str, info: ModelInfo | None) -> Target:
-    if info is None:
-        return Target(model, account.provider.name, endpoint.quirks)
-    return Target(
-        model, account.provider.name, endpoint.quirks, info.max_output, info.context, frozenset(info.capabilities)
-    )
+    key = ("target", endpoint.path, endpoint.translator, model)
+    known: tuple[ModelInfo | None, Target] | None = account.memo.get(key)
+    if known is not None and known[0] is info:
+        return known[1]
+    target = Target(model, account.provider.name, endpoint.quirks)
+    if info is not None:
+        capabilities = frozenset(info.capabilities)
+        target = replace(target, max_output=info.max_output, context=info.context, capabilities=capabilities)
+    _keep(account, key, (info, target))
+    return target
 
 
 def _splice(ask: Ask, account: Account, endpoint: Endpoint, upstream: Translator, target: Target) -> Plan | None:
@@ -155,27 +180,48 @@ def _without_refused(plan: Plan, account: Account) -> Plan:
 def url_for(account: Account, endpoint: Endpoint, model: str, *, stream: bool) -> str:
     """The full URL of one attempt."""
     path = endpoint.stream_path if stream and endpoint.stream_path else endpoint.path
-    return url_of(account.provider, path, model, account.options, endpoint.base_url)
+    key = ("url", path, endpoint.base_url, model)
+    if key not in account.memo:
+        _keep(account, key, url_of(account.provider, path, model, account.options, endpoint.base_url))
+    url: str = account.memo[key]
+    return url
 
 
 def headers_for(ask: Ask, account: Account, endpoint: Endpoint, more: Mapping[str, str]) -> dict[str, str]:
     """The headers of one attempt: the provider's, the credential's, the user's, and what the format carries."""
+    headers = _own_headers(ask, account, endpoint)
+    if endpoint.translator == ask.protocol.name and account.provider.forwards:
+        _forward(ask, account, headers)
+    for name, value in more.items():
+        both = name in headers and name == "anthropic-beta"
+        headers[name] = _union(headers[name], value) if both else value
+    return headers
+
+
+def _own_headers(ask: Ask, account: Account, endpoint: Endpoint) -> dict[str, str]:
+    """The headers that no request has a say in; a fresh copy."""
+    key = ("headers", endpoint.path, endpoint.translator, ask.stream)
+    kept: dict[str, str] | None = account.memo.get(key)
+    if kept is not None:
+        return kept.copy()
     provider = account.provider
     headers = dict(_BASE_HEADERS)
     headers["accept"] = "text/event-stream" if ask.stream else "application/json"
     headers.update(provider.headers)
     headers.update(endpoint.headers)
-    forwards = provider.forwards if endpoint.translator == ask.protocol.name else ()
-    hop_by_hop = ask.headers.get("connection", "").lower() if forwards else ""
-    for name in forwards:
-        if (value := ask.headers.get(name)) is not None and name not in hop_by_hop:
-            headers[name] = value
-    for name, value in more.items():
-        both = name in headers and name == "anthropic-beta"
-        headers[name] = _union(headers[name], value) if both else value
     headers.update((endpoint.auth or provider.auth)(credential(ask, account)))
     headers.update(account.headers)
+    if account.key != PASSTHROUGH:
+        _keep(account, key, headers.copy())
     return headers
+
+
+def _forward(ask: Ask, account: Account, headers: dict[str, str]) -> None:
+    """What a client of the same format may say to the provider, unless it is meant for this hop only."""
+    hop_by_hop = ask.headers.get("connection", "").lower()
+    for name in account.provider.forwards:
+        if (value := ask.headers.get(name)) is not None and name not in hop_by_hop and name not in account.headers:
+            headers[name] = value
 
 
 def _union(first: str, second: str) -> str:

@@ -118,18 +118,20 @@ class Reply:
         return b""
 
     async def _arrived(self) -> bytes:
-        content = self._response.content
+        content, waits = self._response.content, self._call.timeouts
         with translated(self._call):
             try:
                 if content.total_raw_bytes and (ready := content.read_nowait()):
                     return ready
                 if content.at_eof():
                     return b""
-                async with asyncio.timeout(self._call.timeouts.between_bytes):
+                if waits.between_bytes >= waits.first_byte:
+                    return await content.readany()
+                async with asyncio.timeout(waits.between_bytes):
                     return await content.readany()
             except TimeoutError:
                 self.close()
-                waited = self._call.timeouts.between_bytes
+                waited = waits.between_bytes
                 message = f"{self._call.place} sent nothing for {waited:g} s in the middle of its answer."
                 raise MuxError(Kind.IDLE_TIMEOUT, message) from None
 
@@ -192,8 +194,15 @@ class Upstream:
                 return await self._once(call)
 
     async def _once(self, call: Call) -> Reply:
-        limits = aiohttp.ClientTimeout(total=None, sock_connect=call.timeouts.connect)
-        async with asyncio.timeout(call.timeouts.first_byte + call.timeouts.connect):
+        waits = call.timeouts
+        if waits.first_byte >= waits.between_bytes:
+            return await self._ask(call)
+        async with asyncio.timeout(waits.first_byte + waits.connect):
+            return await self._ask(call)
+
+    async def _ask(self, call: Call) -> Reply:
+        # The session's own timer watches the socket for the longer of the two waits, at no cost of ours.
+        try:
             response = await self._session.request(
                 call.method,
                 _url(call.url),
@@ -201,8 +210,10 @@ class Upstream:
                 headers=call.headers,
                 proxy=self._proxy(call),
                 allow_redirects=False,
-                timeout=limits,
+                timeout=_limits(call.timeouts),
             )
+        except aiohttp.SocketTimeoutError as error:
+            raise TimeoutError from error
         return Reply(response, call)
 
     def _proxy(self, call: Call) -> str | None:
@@ -212,6 +223,12 @@ class Upstream:
 
     async def close(self) -> None:
         await self._session.close()
+
+
+@lru_cache(maxsize=64)
+def _limits(waits: Timeouts) -> aiohttp.ClientTimeout:
+    longest = max(waits.between_bytes, waits.first_byte)
+    return aiohttp.ClientTimeout(total=None, sock_connect=waits.connect, sock_read=longest)
 
 
 @lru_cache(maxsize=512)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from llm_mux.errors import POLICY, Kind, MuxError, Policy
 from llm_mux.providers.base import Provider
@@ -21,6 +22,7 @@ class Account:
 
     `rests` maps a model id (or "" for all) to the time until which it is not asked; `failures` counts refusals in
     a row; `reasons` says why it rests. `refuses` remembers the top-level parameters that a model answered 400 to.
+    `memo` is the gateway's, for what does not change from request to request.
     """
 
     provider: Provider
@@ -36,6 +38,7 @@ class Account:
     failures: dict[str, int] = field(default_factory=dict)
     refuses: dict[str, frozenset[str]] = field(default_factory=dict)
     last_error: str | None = None
+    memo: dict[object, Any] = field(default_factory=dict, repr=False)
     inflight: int = 0
 
     @property

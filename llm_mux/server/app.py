@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -34,6 +35,7 @@ from llm_mux.server.protocols import anthropic, gemini, ollama, openai, response
 from llm_mux.server.serving import DAEMON, STORE, Daemon, cors, refuse, request_id
 from llm_mux.translators import registry
 
+_SETTLED_S = 2.0
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_PORT = 0, 1, 2, 3
 
 
@@ -202,8 +204,16 @@ async def _serve(loaded: Loaded, host: str, port: int, demo: bool) -> int:
         stack.push_async_callback(runner.cleanup)
         stack.callback(paths.remove_daemon, os.getpid(), env)
         _announce(loaded, host, bound, demo)
+        asyncio.get_running_loop().call_later(_SETTLED_S, _spare_the_collector)
         await _until_stopped()
     return EXIT_OK
+
+
+def _spare_the_collector() -> None:
+    """What start-up made stays for good: the collector need not look at it again and again, nor come so often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 def _announce(loaded: Loaded, host: str, port: int, demo: bool) -> None:

@@ -164,6 +164,9 @@ class Translator:
 _ENDS = frozenset({ir.Done, ir.Failed})
 
 
+_NULL = Raw(b"null")
+
+
 class FrameDecoder:
     """The common shell of the SSE decoders: splitting, nonsense, and what happens at and after the end.
 
@@ -229,7 +232,7 @@ def nonsense(what: str) -> MuxError:
 
 def present(value: Raw | UnsetType | None) -> bool:
     """Whether an optional raw field was sent and is not null."""
-    return value is not None and value is not UNSET and bytes(memoryview(value)[:5]).strip() != b"null"
+    return value is not None and value is not UNSET and value != _NULL
 
 
 def foreign_fields(request: ir.Request) -> list[str]:

@@ -1,0 +1,123 @@
+"""Settling an exchange: one row for the ledger and the metrics at once, one line for the log a moment later.
+
+The lines of a tenth of a second are written together: a busy daemon spends its time on answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+
+from msgspec import Struct
+
+from llm_mux import log
+from llm_mux.gateway.ask import Ask
+from llm_mux.gateway.exchange import Outcome
+from llm_mux.ir import Usage
+from llm_mux.ledger.rows import Exchange
+from llm_mux.ledger.writer import Writer
+from llm_mux.server.metrics import Metrics
+
+_GATHER_S = 0.1
+_NO_USAGE = Usage()
+
+
+class Line(Struct):
+    """One line of the log for one exchange."""
+
+    timestamp: str
+    level: str
+    event: str
+    request: str
+    model: str
+    served: str | None
+    provider: str | None
+    account: str | None
+    client: str | None
+    protocol: str
+    path: str | None
+    status: int
+    error: str | None
+    attempts: int
+    stop: str | None
+    ttft_ms: float | None
+    duration_ms: float
+    input_tokens: int
+    output_tokens: int
+    dropped: tuple[str, ...]
+
+
+class Books:
+    """Where every exchange ends, called once for each."""
+
+    def __init__(self, writer: Writer, metrics: Metrics) -> None:
+        self._writer = writer
+        self._metrics = metrics
+        self._waiting: list[tuple[Exchange, tuple[str, ...]]] = []
+
+    def __call__(self, ask: Ask, out: Outcome) -> None:
+        row = _row(ask, out)
+        self._writer.record(row)
+        self._metrics.observe(row)
+        if not self._waiting:
+            asyncio.get_running_loop().call_later(_GATHER_S, self.flush)
+        self._waiting.append((row, out.dropped))
+
+    def flush(self) -> None:
+        """Writes the lines that wait."""
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            log.exchanges([_line(row, dropped) for row, dropped in waiting])
+
+
+def _row(ask: Ask, out: Outcome) -> Exchange:
+    usage, account = out.usage or _NO_USAGE, out.account
+    return Exchange(
+        time=ask.time,
+        request_id=ask.request_id,
+        client_key=ask.caller.name,
+        protocol=ask.protocol.name,
+        model_asked=ask.model,
+        model_served=out.model,
+        provider=None if account is None else account.provider.name,
+        account=None if account is None else account.label,
+        attempts=out.attempts,
+        status=out.status,
+        error_kind=None if out.error is None else out.error.kind.value,
+        stop_reason=out.finish,
+        input_tokens=usage.input,
+        output_tokens=usage.output,
+        cache_read_tokens=usage.cache_read,
+        cache_write_tokens=usage.cache_write,
+        reasoning_tokens=usage.reasoning,
+        usage_estimated=usage.estimated,
+        ttft_ms=None if out.first_byte is None else (out.first_byte - ask.started) * 1000,
+        duration_ms=(time.monotonic() - ask.started) * 1000,
+        path=None if out.spliced is None else ("splice" if out.spliced else "translate"),
+    )
+
+
+def _line(row: Exchange, dropped: tuple[str, ...]) -> Line:
+    return Line(
+        timestamp=datetime.fromtimestamp(row.time + row.duration_ms / 1000, UTC).isoformat(timespec="milliseconds"),
+        level="info",
+        event="exchange.done",
+        request=row.request_id,
+        model=row.model_asked,
+        served=row.model_served,
+        provider=row.provider,
+        account=row.account,
+        client=row.client_key,
+        protocol=row.protocol,
+        path=row.path,
+        status=row.status,
+        error=row.error_kind,
+        attempts=row.attempts,
+        stop=row.stop_reason,
+        ttft_ms=None if row.ttft_ms is None else round(row.ttft_ms, 2),
+        duration_ms=round(row.duration_ms, 2),
+        input_tokens=row.input_tokens,
+        output_tokens=row.output_tokens,
+        dropped=dropped,
+    )
