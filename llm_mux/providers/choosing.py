@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from llm_mux.providers.base import Endpoints
-from llm_mux.translators.openai_chat.models import prefers_responses, version
+from llm_mux.translators.openai_chat.models import prefers_responses
+from llm_mux.translators.openai_models import version
 
 _FIRST_WITH_BOTH = (5, 6)
 
