@@ -15,10 +15,6 @@ PAGE = pathlib.Path(__file__).parents[2] / "docs" / "translation.md"
 
 # Features that a format's encoder still leaves out without a report, although they are no hints.
 UNREPORTED = {
-    ("anthropic", "name of a speaker"),
-    ("anthropic", "detail of an image"),
-    ("anthropic", "`store` (a field of the client's format)"),
-    ("anthropic", "a field that only the client's format knows"),
     ("gemini", "name of a speaker"),
     ("ollama", "name of a speaker"),
     ("ollama", "detail of an image"),

@@ -102,3 +102,22 @@ def test_openai_inlines_a_reference_with_words_beside_it_and_keeps_recursion() -
     bare = {**closed(next={"$ref": "#/$defs/N"}), "required": ["next"]}
     assert made["properties"]["n"] == {**bare, "description": "d"}
     assert made["$defs"] == {"N": bare}
+
+
+@pytest.mark.parametrize(
+    ("given", "fits"),
+    [
+        pytest.param(closed(a={"type": "string", "pattern": "^a"}), True, id="closed"),
+        pytest.param({"type": "object", "properties": {"a": {}}}, True, id="silent about other keys"),
+        pytest.param({"type": "object", "properties": {}}, True, id="no keys"),
+        pytest.param({"type": "object"}, False, id="any keys"),
+        pytest.param({"properties": {"a": {"type": ["object", "null"]}}}, False, id="any keys inside"),
+        pytest.param({"type": "object", "properties": {}, "additionalProperties": True}, False, id="other keys too"),
+        pytest.param({"type": "object", "additionalProperties": {"type": "string"}}, False, id="a map"),
+        pytest.param({"type": "object", "patternProperties": {"^x": {}}, "properties": {}}, False, id="patterns"),
+        pytest.param({"type": "object", "properties": {"next": {"$ref": "#"}}}, False, id="recursive"),
+        pytest.param(True, False, id="no schema"),
+    ],
+)
+def test_a_schema_fits_the_subset_when_nothing_is_taken_from_it(given: object, fits: bool) -> None:
+    assert schema.fits_anthropic_strict(given) is fits

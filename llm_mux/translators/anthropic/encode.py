@@ -1,7 +1,8 @@
 """A canonical request as a Messages request for one target.
 
 Rules. Same request, same bytes. Knobs the target lacks are dropped and named; what would change the answer's shape
-(`n`, log probabilities, other modalities) is refused. Fields that only this format knows go back only to it.
+(`n`, log probabilities, other modalities) is refused. Fields that only this format knows go back only to it. The API
+refuses stop strings of white space, so the daemon cuts at those.
 Spec: the Messages API page, section 1; translation matrix, section 7.
 """
 
@@ -14,10 +15,12 @@ from msgspec import Raw, Struct
 
 from llm_mux import ir
 from llm_mux.errors import refused
-from llm_mux.translators.anthropic import conversation, encode_tools, marks, thinking, wire
+from llm_mux.translators import history
+from llm_mux.translators.anthropic import conversation, encode_tools, marks, quirks, thinking, wire
 from llm_mux.translators.anthropic.encode_blocks import Blocks, blocks
 from llm_mux.translators.anthropic.outlook import Outlook, outlook
 from llm_mux.translators.base import Encoded, Target
+from llm_mux.translators.foreign import lost_fields
 from llm_mux.wire import jsonx
 
 _TIERS: Final = {"auto": "auto", "default": "standard_only", "standard": "standard_only"}
@@ -58,6 +61,7 @@ def encode_request(request: ir.Request, target: Target) -> Encoded:
         body=jsonx.encode(body),
         dropped=tuple(look.dropped),
         names=look.names,
+        stops=tuple(stop for stop in request.stop if stop and not stop.strip()),
         headers={"anthropic-beta": plan.beta} if plan.beta else {},
     )
 
@@ -100,8 +104,6 @@ def _add_settings(body: dict[str, Any], look: Outlook, plan: thinking.Plan, form
         body["output_config"] = _OutputConfig(plan.effort, form)
     body.update(_sampling(look, thinks=plan.on))
     stops = [stop for stop in request.stop if stop.strip()]
-    if len(stops) < len(request.stop):
-        look.drop("stop")
     if stops:
         body["stop_sequences"] = stops
     if request.stream:
@@ -111,6 +113,8 @@ def _add_settings(body: dict[str, Any], look: Outlook, plan: thinking.Plan, form
     if request.cache is not None and look.quirks.max_cache_marks:
         body["cache_control"] = marks.control(request.cache.ttl)
     _add_tier(body, look)
+    if history.names_speakers(request.messages):
+        look.drop("messages.name")
     for knob, value in (("verbosity", request.verbosity), ("metadata", request.metadata)):
         if value is not None:
             look.drop(knob)
@@ -168,6 +172,9 @@ def _add_extras(body: dict[str, Any], look: Outlook, *, thinks: bool) -> None:
 
     Clearing old thoughts is refused where there is no thinking.
     """
+    if not look.own:
+        for name in lost_fields(look.request):
+            look.drop(name)
     if look.own:
         for key, value in look.request.extras.items():
             if key == "context_management" and not thinks and b'"clear_thinking_' in bytes(value):
@@ -177,7 +184,7 @@ def _add_extras(body: dict[str, Any], look: Outlook, *, thinks: bool) -> None:
     for key in sorted(look.quirks.unsupported):
         if key in body and key not in ("model", "messages", "max_tokens"):
             del body[key]
-            look.drop(key)
+            look.drop(quirks.REPORTED.get(key, key))
 
 
 def _merged(made: Any, extra: Raw) -> Any:

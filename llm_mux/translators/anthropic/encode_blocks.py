@@ -129,6 +129,8 @@ def _media(part: ir.Part, role: str, look: Outlook) -> wire.Block | Raw:
 
 def _image(part: ir.Image, look: Outlook) -> wire.Block | Raw:
     source: wire.Base64Source | wire.UrlSource | wire.FileSource
+    if part.detail not in (None, "auto"):
+        look.drop("image.detail")
     match part.source:
         case ir.Inline(media_type=said, data=data):
             kind = media.sniff(data) or said

@@ -1,8 +1,9 @@
 """Tools, the choice among them, and the output format of a request.
 
 Decisions. Schemas stay as they came unless the API would refuse them. A forced call to a model that refuses forcing
-becomes a request in words. A schema for a model without structured outputs is put into words. Of another vendor's tools
-only web search has a form here. Spec: the Messages API page, sections 3 and 4; translation matrix, sections 3, 6, 12.
+becomes a request in words, for tools that are then `strict` where that takes nothing from their schema. A schema for a
+model without structured outputs is put into words. Of another vendor's tools only web search has a form here.
+Spec: the Messages API page, sections 3 and 4; translation matrix, sections 3, 6, 12.
 """
 
 from __future__ import annotations
@@ -62,9 +63,9 @@ def _called(look: Outlook) -> list[wire.Tool | Raw]:
 
 
 def _tool(tool: ir.Tool, look: Outlook) -> wire.Tool | Raw:
-    strict = bool(tool.strict) and look.structured and look.quirks.strict_tools
+    strict = bool(tool.strict or _demanded(tool, look)) and look.structured and look.quirks.strict_tools
     if tool.strict and not strict:
-        look.drop("strict")
+        look.drop("tools.strict")
     found = wire.Tool(
         name=tool.name,
         description=tool.description or None,
@@ -79,6 +80,15 @@ def _tool(tool: ir.Tool, look: Outlook) -> wire.Tool | Raw:
     if bytes(extras.get("defer_loading", b"")) == b"true":
         found = msgspec.structs.replace(found, cache_control=None)
     return Raw(jsonx.splice(msgspec.json.encode(found), {key: bytes(value) for key, value in extras.items()}))
+
+
+def _demanded(tool: ir.Tool, look: Outlook) -> bool:
+    """Whether a call is demanded that the model lets nobody force, and its schema can be held to the letter instead."""
+    choice = look.request.tool_choice
+    if choice is None or choice.mode not in ("any", "tool") or look.forced or look.own or tool.schema is None:
+        return False
+    meant = choice.mode == "any" or not choice.names or tool.name == look.names.wire(choice.names[0])
+    return meant and schema.fits_anthropic_strict(msgspec.json.decode(tool.schema))
 
 
 class _Head(Struct, frozen=True):
@@ -112,7 +122,7 @@ def _hosted(tool: ir.HostedTool, look: Outlook) -> list[Raw]:
         return [_search(tool, look)]
     if not tool.optional:
         raise refused(f"The tool `{tool.name or tool.kind}`", look.target.title, param="tools")
-    look.drop(tool.kind)
+    look.drop(f"tools.{tool.kind}")
     return []
 
 
@@ -159,7 +169,7 @@ def output_format(look: Outlook) -> tuple[wire.Format | None, str | None]:
     if output.kind == "text" or output.schema is None:
         return None, None
     if not look.structured:
-        look.drop("json_schema")
+        look.drop("response_format")
         text = bytes(jsonx.compact(output.schema)).decode()
         return None, f"Answer with JSON that follows this JSON Schema, and nothing else:\n{text}"
     raw = output.schema

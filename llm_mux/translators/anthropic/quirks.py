@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from llm_mux.translators.base import Target
 
@@ -42,6 +43,14 @@ class Quirks:
 
 
 OFFICIAL = Quirks()
+
+# By which names fields of this format are reported when they are dropped: those of chat completions, for everyone.
+REPORTED: Final = {
+    "thinking": "reasoning_effort",
+    "output_config": "reasoning_effort",
+    "metadata": "user",
+    "stop_sequences": "stop",
+}
 
 
 def of(target: Target) -> Quirks:

@@ -14,6 +14,7 @@ from msgspec import Raw, Struct
 
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
+from llm_mux.translators import tools
 from llm_mux.translators.anthropic import answer_blocks, decode_blocks, errors, finish, usage, wire
 from llm_mux.translators.anthropic.wire import NAME
 from llm_mux.translators.base import Summary, Target, nonsense, present
@@ -63,12 +64,13 @@ def encode_response(response: ir.Response, request: ir.Request) -> bytes:
     choice = response.choices[0]
     if choice.finish.reason == "broken":
         raise broken(choice.finish)
-    content = list(answer_blocks.blocks(choice.parts, response.id))
+    parts = tools.whole_parts(choice)
+    content = list(answer_blocks.blocks(parts, response.id))
     if content and all(isinstance(block, wire.Thinking | wire.RedactedThinking) for block in content):
         # Some SDKs fail on an answer that holds thinking alone.
         content.append(wire.Text(""))
-    refusals = [part.text for part in choice.parts if isinstance(part, ir.Refusal)]
-    calls = any(isinstance(part, ir.ToolCall) for part in choice.parts)
+    refusals = [part.text for part in parts if isinstance(part, ir.Refusal)]
+    calls = any(isinstance(part, ir.ToolCall) for part in parts)
     end = finish.encode(choice.finish, calls=calls, refusal=refusals[0] if refusals else None)
     own = response.extras if response.owner == NAME else {}
     message = wire.AnswerOut(

@@ -75,7 +75,7 @@ def adapt(body: bytes, target: Target, stream: bool) -> Edits | None:
         top["system"] = _without_attribution(head.system)
     dropped = _unknown(body, wanted)
     top.update(dict.fromkeys(dropped))
-    return Edits(top, dropped)
+    return Edits(top, tuple(quirks.REPORTED.get(name, name) for name in dropped))
 
 
 def _spaced(body: bytes) -> bool:

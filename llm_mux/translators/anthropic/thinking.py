@@ -63,7 +63,7 @@ def _verbatim(look: Outlook, most: int) -> Plan | None:
         if wish.effort != sent.effort or wish.budget is not None:
             return None
         if word is None and sent.effort is not None:
-            look.drop("output_config.effort")
+            look.drop("reasoning_effort")
         return Plan(None, word, most, on=look.facts.thinks, replay=True)
     config = msgspec.json.decode(sent.thinking, type=wire.ThinkingConfig)
     off = config.type in ("disabled", "between_tools")
@@ -94,7 +94,7 @@ def _chosen(look: Outlook, turns: Sequence[ir.Message], most: int) -> Plan:
         found = effort.nearest(word, look.facts.efforts) if word else None
         return Plan(wire.ThinkingConfig("adaptive", display=_display(look)), found, most, on=True, replay=True)
     if "enabled" not in types or _forces(look) or not conversation.starts_with_thinking(turns, look.target.model):
-        look.drop("thinking")
+        look.drop("reasoning_effort")
         return Plan(None, None, most, on=False, replay=False)
     return _manual(look, most)
 
@@ -106,7 +106,7 @@ def _off(look: Outlook, most: int) -> Plan:
     for kind in ("disabled", "between_tools"):
         if kind in types:
             return Plan(wire.ThinkingConfig(kind), None, most, on=False, replay=kind == "between_tools")
-    look.drop("thinking")
+    look.drop("reasoning_effort")
     least = "low" if "low" in look.facts.efforts else None
     return Plan(None, least, most, on=look.facts.thinks, replay=True)
 
@@ -128,7 +128,7 @@ def _manual(look: Outlook, most: int) -> Plan:
         most = min(most + tokens, limit) if limit is not None else most + tokens
         tokens = min(tokens, most - 1)
     if tokens < _LEAST_BUDGET:
-        look.drop("thinking")
+        look.drop("reasoning_effort")
         return Plan(None, None, most, on=False, replay=False)
     display = "omitted" if wish.show is False and look.own else None
     return Plan(wire.ThinkingConfig("enabled", tokens, display), None, most, on=True, replay=True)

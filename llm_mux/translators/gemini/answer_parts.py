@@ -59,17 +59,6 @@ def decode_part(part: wire.Part, family: str, calls: CallCount) -> ir.Part | Non
     return None
 
 
-def is_cut(part: ir.Part) -> bool:
-    """Whether `part` is a call whose arguments stop in the middle, as an answer leaves it that ran out of tokens."""
-    if not isinstance(part, ir.ToolCall) or part.custom or not part.arguments:
-        return False
-    try:
-        jsonx.decode(part.arguments.encode("utf-8", "replace"), Raw)
-    except jsonx.Malformed:
-        return True
-    return False
-
-
 def encode_part(part: ir.Part) -> wire.Part | Raw | None:
     """A part for a client, another owner's opaque data in an envelope; None for what has no form here."""
     match part:

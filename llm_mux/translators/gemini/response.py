@@ -13,6 +13,7 @@ from msgspec import Raw
 
 from llm_mux import ir
 from llm_mux.errors import MuxError
+from llm_mux.translators import tools
 from llm_mux.translators.base import Summary, Target, nonsense, present
 from llm_mux.translators.gemini import answer_parts, citations, errors, finish, wire
 from llm_mux.translators.gemini.logprobs import decode_logprobs, encode_logprobs
@@ -107,7 +108,7 @@ def encode_response(response: ir.Response, request: ir.Request) -> bytes:
 
 
 def _candidate(choice: ir.Choice, request: ir.Request) -> wire.CandidateOut:
-    parts = encoded_parts(_complete(choice), request)
+    parts = encoded_parts(tools.whole_parts(choice), request)
     end = finish.ending(choice.finish)
     grounding = end.groundingMetadata if isinstance(end.groundingMetadata, Raw) else citations.of_parts(choice.parts)
     return finish.candidate(
@@ -117,13 +118,6 @@ def _candidate(choice: ir.Choice, request: ir.Request) -> wire.CandidateOut:
         grounding=grounding,
         logprobs=encode_logprobs(choice.logprobs),
     )
-
-
-def _complete(choice: ir.Choice) -> Sequence[ir.Part]:
-    """The parts without a call that the token limit cut off."""
-    if choice.finish.reason not in finish.OUT_OF_TOKENS:
-        return choice.parts
-    return [part for part in choice.parts if not answer_parts.is_cut(part)]
 
 
 def encoded_parts(parts: Sequence[ir.Part], request: ir.Request) -> list[wire.Part | Raw]:

@@ -14,6 +14,7 @@ from msgspec import UNSET, Raw
 from msgspec.structs import replace
 
 from llm_mux import ir
+from llm_mux.translators import tools
 from llm_mux.translators.gemini import answer_parts, citations, errors, finish, seals, wire
 from llm_mux.translators.gemini.decode import FRAMING
 from llm_mux.translators.gemini.logprobs import encode_logprobs
@@ -156,7 +157,7 @@ class Encoder:
 
     def _called(self, choice: int, call: ir.ToolCall) -> wire.Part | Raw | None:
         """The whole call; one that is cut off waits for the finish, which says whether the token limit did it."""
-        if answer_parts.is_cut(call):
+        if tools.is_cut(call):
             self._cut.append((choice, call))
             return None
         return answer_parts.encode_part(call)

@@ -14,7 +14,8 @@ from llm_mux import ir
 from llm_mux.errors import refused
 from llm_mux.translators import cache_key, openai_models
 from llm_mux.translators import effort as efforts
-from llm_mux.translators.base import Encoded, Target, foreign_fields
+from llm_mux.translators.base import Encoded, Target
+from llm_mux.translators.foreign import lost_fields
 from llm_mux.translators.ids import digest
 from llm_mux.translators.openai_chat import quirks as quirks_
 from llm_mux.translators.openai_chat import thinking, toolbox, turns, wire
@@ -183,7 +184,7 @@ def _extras(request: ir.Request, target: Target, dropped: list[str]) -> dict[str
         templated = name == "chat_template_kwargs" and quirks_.of(target).thinking_style == "template"
         if templated or (own and name not in lacks):
             fields[name] = raw
-        elif own or name in foreign_fields(request):
+        elif own or name in lost_fields(request):
             dropped.append(name)
     return fields
 

@@ -18,7 +18,8 @@ from llm_mux import ir
 from llm_mux.errors import refused
 from llm_mux.translators import cache_key, history, ids, openai_models
 from llm_mux.translators import effort as efforts
-from llm_mux.translators.base import Encoded, Target, foreign_fields
+from llm_mux.translators.base import Encoded, Target
+from llm_mux.translators.foreign import lost_fields
 from llm_mux.translators.openai_responses import tools, wire
 from llm_mux.translators.openai_responses.decode import ENCRYPTED, LOGPROBS, TRUE, thinking_of
 from llm_mux.translators.openai_responses.quirks import Quirks, quirks_of
@@ -231,7 +232,7 @@ def _extras(body: Body, request: ir.Request, target: Target, quirks: Quirks, dro
     else:
         shared = _SHARED if request.protocol == "openai_chat" else ()
         body.update({name: extras.pop(name) for name in shared if name in extras})
-        dropped.extend(name for name in foreign_fields(request) if name in extras)
+        dropped.extend(name for name in lost_fields(request) if name in extras)
     if request.sampling.logprobs and LOGPROBS not in include:
         include.append(LOGPROBS)
     body["include"] = include

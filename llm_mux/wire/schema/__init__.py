@@ -7,11 +7,12 @@ request. Cycles, depth and size are bounded. Every function gives its own output
 
 from llm_mux.wire.schema.gemini import for_gemini_json, for_gemini_proto
 from llm_mux.wire.schema.objects import ensure_object, strip_meta
-from llm_mux.wire.schema.strict import for_anthropic_strict, for_openai_strict
+from llm_mux.wire.schema.strict import fits_anthropic_strict, for_anthropic_strict, for_openai_strict
 from llm_mux.wire.schema.tree import is_recursive
 
 __all__ = [
     "ensure_object",
+    "fits_anthropic_strict",
     "for_anthropic_strict",
     "for_gemini_json",
     "for_gemini_proto",

@@ -36,6 +36,20 @@ _ANTHROPIC_SAYS = frozenset(
 )
 
 
+def fits_anthropic_strict(schema: object) -> bool:
+    """Whether Anthropic's subset can say what `schema` allows: nothing recursive, no objects with free keys."""
+    if not isinstance(schema, dict) or tree.is_recursive(schema):
+        return False
+    return not any(_has_free_keys(node) for node in tree.below(schema))
+
+
+def _has_free_keys(node: Schema) -> bool:
+    more = node.get("additionalProperties")
+    if more not in (None, False) or "patternProperties" in node:
+        return True
+    return "object" in tree.types(node) and "properties" not in node and more is None
+
+
 def _anything() -> list[Schema]:
     return [{"type": kind} for kind in _SCALARS if kind != "integer"]
 

@@ -69,7 +69,7 @@ def each(schema: Schema, change: Callable[[Any], Any]) -> Schema:
     return changed
 
 
-def _below(schema: Schema) -> Iterator[Schema]:
+def below(schema: Schema) -> Iterator[Schema]:
     """Every schema in the tree, itself first; without recursion, and without looking behind references."""
     waiting: list[Any] = [schema]
     while waiting:
@@ -102,7 +102,7 @@ def is_recursive(schema: object) -> bool:
 
 
 def _refs(schema: Schema) -> list[str]:
-    return [node["$ref"] for node in _below(schema) if isinstance(node.get("$ref"), str)]
+    return [node["$ref"] for node in below(schema) if isinstance(node.get("$ref"), str)]
 
 
 def lookup(root: Schema, ref: str) -> Schema | None:

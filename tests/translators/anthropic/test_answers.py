@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 
 import anthropic
+import msgspec
 import pytest
 
 from llm_mux import ir
@@ -129,6 +130,15 @@ def test_calls_end_with_tool_use() -> None:
     for reason in ("stop", "tool_calls"):
         assert kit.written(kit.response(call, finish=ir.Finish(reason)))["stop_reason"] == "tool_use"
     assert kit.written(kit.response(call, finish=ir.Finish("length")))["stop_reason"] == "max_tokens"
+
+
+@pytest.mark.parametrize("reason", ["length", "context"])
+def test_a_call_that_the_token_limit_cut_off_is_left_out(reason: ir.FinishReason) -> None:
+    sealed = ir.Native("gemini", msgspec.Raw(b'{"thoughtSignature":"c2ln"}'), "gemini")
+    whole, cut = ir.ToolCall("toolu_1", "look", '{"a":1}'), ir.ToolCall("toolu_2", "look", '{"a":', native=sealed)
+    found = kit.written(kit.response(ir.Text("I look."), whole, cut, finish=ir.Finish(reason)))
+    assert [block["type"] for block in found["content"]] == ["text", "tool_use"]
+    assert found["stop_reason"] in ("max_tokens", "model_context_window_exceeded")
 
 
 def test_a_refusal_part_is_shown_and_named() -> None:

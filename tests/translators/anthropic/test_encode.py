@@ -460,10 +460,10 @@ def test_max_tokens_is_always_there_and_within_the_models_limit(case: Limit) -> 
 
 
 @pytest.mark.covers("FB-97")
-def test_stop_strings_are_a_list_without_blank_ones() -> None:
-    encoded = kit.encoded(kit.asked("hi", stop=("END", "\n", " ")))
+def test_stop_strings_are_a_list_without_blank_ones_which_the_daemon_cuts_at() -> None:
+    encoded = kit.encoded(kit.asked("hi", stop=("END", "\n", "", " ")))
     assert json.loads(encoded.body)["stop_sequences"] == ["END"]
-    assert encoded.dropped == ("stop",)
+    assert (encoded.stops, encoded.dropped) == (("\n", " "), ())
 
 
 @pytest.mark.parametrize(
@@ -485,15 +485,26 @@ def test_metadata_is_the_user_and_nothing_else() -> None:
 
 
 def test_fields_of_other_formats_never_go_out() -> None:
-    request = kit.asked("hi", extras={"prediction": msgspec.Raw(b"{}")})
+    request = kit.asked("hi", extras={"prediction": msgspec.Raw(b"{}"), "__store": msgspec.Raw(b"true")})
     assert set(kit.sent(request)) == {"model", "max_tokens", "messages"}
+    assert kit.encoded(request).dropped == ("prediction",)
+
+
+def test_the_names_of_speakers_are_reported() -> None:
+    assert kit.encoded(kit.asked(ir.Message("user", (ir.Text("hi"),), name="ada"))).dropped == ("messages.name",)
+
+
+@pytest.mark.parametrize(("detail", "dropped"), [(None, ()), ("auto", ()), ("low", ("image.detail",))])
+def test_the_detail_of_an_image_is_reported(detail: str | None, dropped: tuple[str, ...]) -> None:
+    image = ir.Image(ir.Url("https://example.com/a.png"), detail=detail)
+    assert kit.encoded(kit.asked(ir.Message("user", (image,)))).dropped == dropped
 
 
 def test_a_compatible_host_gets_no_key_that_it_does_not_know() -> None:
     request = kit.decoded("hi", context_management={"edits": []}, metadata={"user_id": "u"}, stream=True)
     encoded = kit.encoded(request, "deepseek-chat", kit.COMPATIBLE)
     assert set(json.loads(encoded.body)) == {"model", "max_tokens", "messages", "stream"}
-    assert encoded.dropped == ("context_management", "metadata")
+    assert encoded.dropped == ("context_management", "user")
 
 
 def test_clearing_old_thoughts_is_not_asked_for_where_there_is_no_thinking() -> None:

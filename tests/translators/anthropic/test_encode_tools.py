@@ -107,7 +107,7 @@ def test_strict_is_kept_in_the_apis_own_subset_and_never_switched_on() -> None:
 def test_strict_is_dropped_where_it_is_not_known(model: str, quirks: Quirks | None) -> None:
     made = encoded(kit.tool(schema=SCHEMA, strict=True), model=model, quirks=quirks)
     assert "strict" not in json.loads(made.body)["tools"][0]
-    assert made.dropped == ("strict",)
+    assert made.dropped == ("tools.strict",)
 
 
 @dataclass(frozen=True)
@@ -151,6 +151,31 @@ def test_the_choice_is_said_as_the_model_takes_it(case: Choice) -> None:
 def test_a_force_that_is_refused_is_asked_for_in_words() -> None:
     found = body(kit.tool(), model="claude-opus-5-5", tool_choice=ir.ToolChoice("tool", ("look",)))
     assert "`look`" in json.dumps(found["messages"])
+
+
+LOOP = {"type": "object", "properties": {"next": {"$ref": "#"}}}
+FREE = {"type": "object", "properties": {"headers": {"type": "object"}}}
+
+
+@pytest.mark.parametrize(
+    ("choice", "strict"),
+    [
+        (ir.ToolChoice("tool", ("plain",)), ["plain"]),
+        (ir.ToolChoice("tool", ("loop",)), []),
+        (ir.ToolChoice("tool", ("free",)), []),
+        (ir.ToolChoice("any"), ["plain"]),
+        (ir.ToolChoice("auto"), []),
+        (None, []),
+    ],
+)
+@pytest.mark.parametrize("model", ["claude-opus-5-5", kit.MODEL])
+def test_a_tool_whose_call_is_demanded_but_cannot_be_forced_is_strict_where_its_schema_allows(
+    choice: ir.ToolChoice | None, strict: list[str], model: str
+) -> None:
+    offered = (kit.tool("plain", schema=SCHEMA), kit.tool("loop", schema=LOOP), kit.tool("free", schema=FREE))
+    found = body(*offered, ir.Tool("bare"), model=model, tool_choice=choice)
+    forced = model == kit.MODEL
+    assert [tool["name"] for tool in found["tools"] if tool.get("strict")] == ([] if forced else strict)
 
 
 @pytest.mark.covers("FB-16")
@@ -197,7 +222,7 @@ def test_another_vendors_web_search_becomes_this_ones() -> None:
 def test_other_tools_of_other_vendors_are_refused_unless_they_are_optional() -> None:
     tool = ir.HostedTool("image_generation", kit.native({"type": "image_generation"}, "openai_responses"))
     assert "image_generation" in kit.refusal(kit.asked("hi", tools=(tool,))).message
-    assert encoded(msgspec.structs.replace(tool, optional=True)).dropped == ("image_generation",)
+    assert encoded(msgspec.structs.replace(tool, optional=True)).dropped == ("tools.image_generation",)
     assert "web_search" in kit.refusal(kit.asked("hi", tools=(SEARCH,)), quirks=Quirks(web_search="")).message
 
 
@@ -217,7 +242,7 @@ def test_a_model_without_schemas_is_told_in_words(model: str, quirks: Quirks | N
     sent = json.loads(made.body)
     assert "output_config" not in sent
     assert '"minimum":1' in sent["system"][-1]["text"]
-    assert made.dropped == ("json_schema",)
+    assert made.dropped == ("response_format",)
 
 
 def test_any_json_is_asked_for_in_one_sentence() -> None:

@@ -114,7 +114,7 @@ def test_a_compatible_host_gets_the_bytes_without_what_it_does_not_know() -> Non
     body = kit.body("hi", context_management={"edits": []}, metadata={"user_id": "u"}, output_config={"effort": "high"})
     edits = adapted(body, "deepseek-chat", kit.COMPATIBLE)
     assert edits is not None
-    assert edits.dropped == ("context_management", "metadata", "output_config")
+    assert edits.dropped == ("context_management", "user", "reasoning_effort")
     assert set(json.loads(jsonx.splice(body, edits.top))) == {"model", "max_tokens", "messages"}
 
 

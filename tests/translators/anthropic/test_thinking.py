@@ -47,8 +47,8 @@ CASES = [
     Case("claude-opus-4-7", effort("none"), None),
     Case("claude-opus-5", effort("none"), {"type": "disabled"}),
     Case("claude-sonnet-5-5", effort("none"), {"type": "between_tools"}),
-    Case("claude-opus-5-5", effort("none"), None, "low", dropped=("thinking",)),
-    Case("claude-fable-5", ir.Thinking(budget=0), None, "low", dropped=("thinking",)),
+    Case("claude-opus-5-5", effort("none"), None, "low", dropped=("reasoning_effort",)),
+    Case("claude-fable-5", ir.Thinking(budget=0), None, "low", dropped=("reasoning_effort",)),
     Case("claude-sonnet-4-5", effort("minimal"), {"type": "enabled", "budget_tokens": 1024}),
     Case("claude-sonnet-4-5", effort("low"), {"type": "enabled", "budget_tokens": 2048}),
     Case("claude-sonnet-4-5", effort("medium"), {"type": "enabled", "budget_tokens": 8192}),
@@ -60,7 +60,7 @@ CASES = [
     ),
     Case("claude-sonnet-4-5", ir.Thinking(adaptive=True), {"type": "enabled", "budget_tokens": 8192}),
     Case("claude-sonnet-4-5", effort("none"), None),
-    Case("claude-3-5-haiku-20241022", effort("high"), None, dropped=("thinking",), max_tokens=8192),
+    Case("claude-3-5-haiku-20241022", effort("high"), None, dropped=("reasoning_effort",), max_tokens=8192),
     Case("claude-3-5-haiku-20241022", effort("none"), None, max_tokens=8192),
     Case("deepseek-chat", effort("low"), {"type": "enabled", "budget_tokens": 2048}, quirks=kit.COMPATIBLE),
     Case("deepseek-chat", effort("none"), {"type": "disabled"}, quirks=kit.COMPATIBLE),
@@ -122,7 +122,7 @@ OWN = [
         {"thinking": {"type": "disabled"}, "output_config": {"effort": "high"}},
     ),
     Own("claude-opus-4-7", {"output_config": {"effort": "low"}}, {"output_config": {"effort": "low"}}),
-    Own("claude-haiku-4-5", {"output_config": {"effort": "low"}}, {}, ("output_config.effort",)),
+    Own("claude-haiku-4-5", {"output_config": {"effort": "low"}}, {}, ("reasoning_effort",)),
     Own("claude-haiku-4-5", {}, {}),
 ]
 
@@ -155,7 +155,7 @@ def test_a_forced_call_wins_over_manual_thinking(choice: ir.ToolChoice) -> None:
     body = json.loads(encoded.body)
     assert "thinking" not in body
     assert body["tool_choice"]["type"] == choice.mode
-    assert encoded.dropped == ("thinking",)
+    assert encoded.dropped == ("reasoning_effort",)
     assert json.loads(kit.encoded(request, kit.MODEL).body)["thinking"] == ADAPTIVE
 
 
@@ -177,7 +177,7 @@ def test_manual_thinking_stops_in_a_tool_loop_whose_thoughts_are_lost() -> None:
     loop = (kit.answered(foreign, call), kit.said(result))
     encoded = kit.encoded(kit.asked("hi", *loop, tools=(kit.tool(),), thinking=effort("low")), kit.OLD)
     assert "thinking" not in json.loads(encoded.body)
-    assert encoded.dropped == ("thinking",)
+    assert encoded.dropped == ("reasoning_effort",)
     over = (*loop, kit.answered("done"), "and now?")
     assert "thinking" in kit.sent(kit.asked("hi", *over, tools=(kit.tool(),), thinking=effort("low")), kit.OLD)
     adaptive = kit.sent(kit.asked("hi", *loop, tools=(kit.tool(),), thinking=effort("low")))
