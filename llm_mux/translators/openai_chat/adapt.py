@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from typing import Literal
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -22,6 +23,8 @@ from llm_mux.translators.tools import legal_name
 from llm_mux.wire import jsonx, sse
 
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
+_QUOTE = ord('"')
+_SWITCHES = frozenset((*thinking.FIELDS, "chat_template_kwargs"))
 _OLD = ("functions", "function_call")
 
 
@@ -33,11 +36,33 @@ def adapt(body: bytes, target: Target, stream: bool) -> Edits | None:
         if not _takes_tools(top, quirks) or not _takes_output(top, quirks):
             return None
         edits = _thinking_edits(top, target)
-        if edits is None or not _takes_shape(top, target) or not _Look(target).plain(top.get("messages")):
+        if edits is None or not _takes_shape(top, target):
+            return None
+        messages = top.get("messages")
+        usual = messages is not None and not quirks.single_system and _usual(messages)
+        if not usual and not _Look(target).plain(messages):
             return None
         return _edits(top, target, stream, edits)
     except (jsonx.Malformed, msgspec.DecodeError):
         return None
+
+
+class _Usual(Struct, forbid_unknown_fields=True):
+    """A message that every server takes as it is, once its content is seen to be a text."""
+
+    role: Literal["system", "user", "assistant"]
+    content: Raw
+
+
+_usuals: msgspec.json.Decoder[list[_Usual]] = msgspec.json.Decoder(list[_Usual])
+
+
+def _usual(messages: Raw) -> bool:
+    """Whether there is nothing but roles and texts: the look that most small requests need."""
+    try:
+        return all(memoryview(message.content)[0] == _QUOTE for message in _usuals.decode(messages))
+    except msgspec.ValidationError:
+        return False
 
 
 class _Call(Struct):
@@ -227,7 +252,9 @@ _STYLES = {
 
 def _thinking_edits(top: dict[str, Raw], target: Target) -> dict[str, bytes | None] | None:
     """Edits of the reasoning switches; None when they have to be said in another way."""
-    asked = {key for key in (*thinking.FIELDS, "chat_template_kwargs") if present(top.get(key))}
+    if _SWITCHES.isdisjoint(top):
+        return {}
+    asked = {key for key in _SWITCHES if present(top.get(key))}
     if not asked <= set(_STYLES[quirks_.of(target).thinking_style]):
         return None
     if "reasoning_effort" in asked:
@@ -243,11 +270,10 @@ def _edits(top: dict[str, Raw], target: Target, stream: bool, edits: dict[str, b
     dropped: list[str] = []
     effort = top.get("reasoning_effort")
     word = msgspec.json.decode(effort, type=str | None) if effort is not None else None
-    for name in lacking(target, word):
-        if name in top:
-            edits[name] = None
-            if present(top[name]):
-                dropped.append(name)
+    for name in lacking(target, word).intersection(top):
+        edits[name] = None
+        if present(top[name]):
+            dropped.append(name)
     _limit(top, target, edits)
     hide = _stream(top, quirks, stream, edits)
     return Edits(edits, tuple(sorted(dropped)), hide)
