@@ -235,20 +235,6 @@ def present(value: Raw | UnsetType | None) -> bool:
     return value is not None and value is not UNSET and value != _NULL
 
 
-def foreign_fields(request: ir.Request) -> list[str]:
-    """The fields of a client that only its own format knows, which a target of another format loses.
-
-    Not among them are ours (two underscores in front), who asks, which is in `request.user` too, hints for caches and
-    how a stream is to be framed, which is the daemon's matter.
-    """
-    return [name for name in request.extras if not name.startswith("__") and name not in _NOT_LOST]
-
-
-_NOT_LOST = frozenset(
-    {"stream_options", "user", "safety_identifier", "prompt_cache_options", "prompt_cache_retention", "client_metadata"}
-)
-
-
 def usable(native: ir.Native | None, owner: str, model: str) -> bool:
     """Whether opaque data may go to `model` in the format `owner`: same format, and not another model family's."""
     return native is not None and native.owner == owner and native.family in ("", ir.family(model))

@@ -114,7 +114,12 @@ OWN = [
         {"thinking": {"type": "adaptive", "display": "omitted"}, "output_config": {"effort": "low"}},
         {"thinking": {"type": "enabled", "budget_tokens": 2048, "display": "omitted"}},
     ),
-    Own("claude-opus-5-5", {"thinking": {"type": "disabled"}}, {"output_config": {"effort": "low"}}, ("thinking",)),
+    Own(
+        "claude-opus-5-5",
+        {"thinking": {"type": "disabled"}},
+        {"output_config": {"effort": "low"}},
+        ("reasoning_effort",),
+    ),
     Own("claude-sonnet-5-5", {"thinking": {"type": "disabled"}}, {"thinking": {"type": "between_tools"}}),
     Own(
         "claude-opus-5",
