@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from llm_mux.errors import MuxError
@@ -97,7 +97,8 @@ class Gateway:
         return self.lists.get(provider, model)
 
     def timeouts_for(self, account: Account) -> Timeouts:
-        return self.settings.timeouts
+        general = self.settings.timeouts
+        return general if account.first_byte_s is None else replace(general, first_byte=account.first_byte_s)
 
     def blame(self, account: Account, model: str, error: MuxError) -> None:
         """Takes note of a failure, if it says anything about the account."""

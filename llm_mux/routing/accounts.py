@@ -19,6 +19,7 @@ _LONGEST_GROWN_S = 1800.0
 @dataclass(slots=True, eq=False)
 class Account:
     """`provider` is already the configured one (its id, base URL and formats). `key` "" where none is needed.
+    `first_byte_s` replaces the general wait for the head of an answer.
 
     `rests` maps a model id (or "" for all) to the time until which it is not asked; `failures` counts refusals in
     a row; `reasons` says why it rests. `refuses` remembers the top-level parameters that a model answered 400 to.
@@ -31,6 +32,7 @@ class Account:
     proxy_url: str | None = None
     weight: float = 1.0
     priority: int = 0
+    first_byte_s: float | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     rests: dict[str, float] = field(default_factory=dict)

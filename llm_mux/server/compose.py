@@ -69,7 +69,13 @@ def _configured(
     proxy = entry.proxy_url or config.proxy_url
 
     def account(label: str, key: str, **more: object) -> Account:
-        values = {"proxy_url": proxy, "weight": entry.weight, "priority": entry.priority, **more}
+        values = {
+            "proxy_url": proxy,
+            "weight": entry.weight,
+            "priority": entry.priority,
+            "first_byte_s": entry.timeout,
+            **more,
+        }
         return Account(provider, label, key, options=options, headers=dict(entry.headers), **values)  # type: ignore[arg-type]  # checked by the schema
 
     accounts = [account(label, key) for label, key in _labelled("config", _keys_of(entry.api_key, secret))]

@@ -251,7 +251,7 @@ async def test_a_parameter_that_a_model_refuses_is_left_out_from_then_on(mux: Ru
 async def test_strict_makes_a_dropped_knob_a_400(mux: Run) -> None:
     async with FakeUpstream() as upstream:
         upstream.on("*", json_reply(whole("Hello")))
-        body = {**MESSAGES, "top_k": 5, "service_tier": "auto"}
+        body = {**MESSAGES, "service_tier": "standard_only"}
         async with mux(one_account(upstream, strict=True)) as url, aiohttp.ClientSession() as client:
             async with client.post(url + "/v1/messages", json=body) as answer:
                 assert answer.status == 400

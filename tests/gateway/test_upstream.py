@@ -111,6 +111,15 @@ async def test_a_header_of_two_lines_goes_nowhere(client: Upstream) -> None:
             Reply(before=asyncio.Event()), Timeouts(0.05, 0.05, 5), Kind.FIRST_BYTE_TIMEOUT, id="nothing at all"
         ),
         pytest.param(
+            Reply(before=asyncio.Event()), Timeouts(5, 0.05, 0.05), Kind.FIRST_BYTE_TIMEOUT, id="nothing, equal limits"
+        ),
+        pytest.param(
+            Reply((b"some", Wait(asyncio.Event()))),
+            Timeouts(5, 0.05, 0.05),
+            Kind.IDLE_TIMEOUT,
+            id="a pause, equal limits",
+        ),
+        pytest.param(
             Reply((b"some", Wait(asyncio.Event()))), Timeouts(5, 5, 0.05), Kind.IDLE_TIMEOUT, id="a pause in the middle"
         ),
         pytest.param(Reply((b"some", RESET)), Timeouts(), Kind.UPSTREAM_CUT, id="a cut in the middle"),

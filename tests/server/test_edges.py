@@ -1,5 +1,6 @@
 """What crosses the daemon's borders and what does not: sizes, headers, secrets, packed streams, sealed reasoning."""
 
+import asyncio
 import gzip
 import io
 import json
@@ -12,6 +13,7 @@ import aiohttp
 import pytest
 
 from llm_mux import log
+from llm_mux.server.serving import DAEMON
 from tests.daemon import daemon
 from tests.fake_upstream import FakeUpstream, Reply, cut, json_reply, sse_reply
 from tests.server.conftest import Run
@@ -212,6 +214,20 @@ async def test_each_key_has_its_own_proxy(tmp_path: pathlib.Path) -> None:
                         assert answer.status == status, await answer.text()
         assert [r.headers["Authorization"] for r in general.requests] == ["Bearer first"]
         assert [r.headers["Authorization"] for r in special.requests] == ["Bearer second"]
+
+
+async def test_a_providers_own_timeout_replaces_the_general_one(tmp_path: pathlib.Path) -> None:
+    async with FakeUpstream() as upstream:
+        upstream.on("*", Reply(before=asyncio.Event()))
+        providers = [entry(upstream, timeout=0.05), entry(upstream, id="patient")]
+        async with daemon(tmp_path, {"providers": providers, "timeouts": {"connect": 0.05}}) as mux:
+            gateway = mux.app[DAEMON].gateway
+            waits = {account.provider.name: gateway.timeouts_for(account).first_byte for account in gateway.accounts}
+            assert waits == {"up": 0.05, "patient": 300}
+            async with aiohttp.ClientSession() as client:
+                async with client.post(mux.url + PATH, json={**CHAT, "model": "up://m"}) as answer:
+                    assert answer.status == 504, await answer.text()
+                    assert "in time" in (await answer.json())["error"]["message"]
 
 
 THINKING = {
