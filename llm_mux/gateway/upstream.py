@@ -219,7 +219,12 @@ class Upstream:
     def _proxy(self, call: Call) -> str | None:
         if call.proxy == "direct" or not (call.proxy or self._proxies):
             return None
-        return call.proxy or _environment_proxy(call.url, tuple(sorted(self._proxies.items())))
+        found = call.proxy or _environment_proxy(call.url, tuple(sorted(self._proxies.items())))
+        if found is not None and found.startswith("socks"):
+            # Asked in HTTP, a SOCKS proxy only gets to see the credential.
+            message = f"{call.place} is behind a SOCKS proxy, which is not spoken here: name an http one in proxy-url."
+            raise MuxError(Kind.UNREACHABLE, message)
+        return found
 
     async def close(self) -> None:
         await self._session.close()

@@ -12,7 +12,11 @@ import aiohttp
 import msgspec
 import pytest
 
+from llm_mux.gateway.ask import Ask, Caller, Streaming
+from llm_mux.gateway.exchange import Exchange
 from llm_mux.server.serving import DAEMON
+from llm_mux.translators import registry
+from llm_mux.translators.base import Hints
 from tests.daemon import daemon
 from tests.fake_upstream import RESET, FakeUpstream, Reply, Wait, json_reply, sse_reply
 
@@ -158,6 +162,33 @@ async def test_a_vanished_client_closes_the_upstream_and_costs_no_account_anythi
             upstream.on("/v1/chat/completions", json_reply(whole("Hello")))
             async with aiohttp.ClientSession() as client, client.post(url + path, json=body) as again:
                 assert again.status == 200
+
+
+@pytest.mark.covers("FB-120")
+@pytest.mark.parametrize(("path", "body"), PATHS)
+async def test_a_client_that_is_gone_before_the_first_byte_still_closes_the_upstream(
+    tmp_path: pathlib.Path, path: str, body: dict[str, object]
+) -> None:
+    async def nowhere(data: bytes) -> None:
+        raise ConnectionResetError("gone")
+
+    never = asyncio.Event()
+    async with FakeUpstream() as upstream:
+        upstream.on("/v1/chat/completions", sse_reply(chunk("Hel"), Wait(never)))
+        async with daemon(tmp_path, one_account(upstream)) as running:
+            gateway = running.app[DAEMON].gateway
+            settled: list[int] = []
+            gateway.settle = lambda ask, out: settled.append(out.status)
+            protocol = registry.get("anthropic" if "messages" in path else "openai_chat")
+            sent = msgspec.json.encode({**body, "stream": True})
+            ask = Ask(protocol, sent, Hints(stream=True), "m", True, "req", {}, Caller(), time=0, started=0)
+            answer = await Exchange(gateway, ask).serve()
+            assert isinstance(answer, Streaming)
+            with pytest.raises(ConnectionResetError):
+                await answer.pump(nowhere)
+            async with asyncio.timeout(1):
+                await upstream.closed.wait()
+        assert settled == [499]
 
 
 @pytest.mark.covers("PF-134")

@@ -265,6 +265,15 @@ async def test_the_proxy_of_a_call_is_used(client: Upstream) -> None:
     assert "pass" not in caught.value.message
 
 
+async def test_a_socks_proxy_is_not_asked_in_http(client: Upstream) -> None:
+    async with FakeUpstream() as proxy:
+        url = proxy.url.replace("http://", "socks5://")
+        with pytest.raises(MuxError, match="SOCKS") as caught:
+            await client.send(Call("http://127.0.0.2:9/v1", {"authorization": "Bearer k"}, proxy=url))
+        assert caught.value.kind is Kind.UNREACHABLE
+        assert not proxy.requests
+
+
 async def test_the_environments_proxy_is_used_but_never_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("https_proxy", "HTTPS_PROXY", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
