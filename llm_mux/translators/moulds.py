@@ -59,6 +59,15 @@ def sample(mould: Mould) -> bytes:
     return b"" if b"\n" in body or b"\r" in body or not body.endswith(b"}") else body
 
 
+def around(make: Callable[[str], bytes]) -> tuple[bytes, bytes]:
+    """What `make` writes before and after the JSON of the text it is given."""
+    mark = "\x00"
+    while (made := make(mark)).count(coded := msgspec.json.encode(mark)) != 1:
+        mark += "\x00"
+    before, _, after = made.partition(coded)
+    return before, after
+
+
 def decoded(mould: Mould, decode: Callable[[bytes], object]) -> object:
     """The sample of `mould` as `decode` reads it, None if it does not."""
     try:

@@ -15,6 +15,7 @@ from msgspec import Raw, Struct
 
 from llm_mux import ir
 from llm_mux.errors import MuxError
+from llm_mux.translators import moulds
 from llm_mux.translators.anthropic import answer_blocks, encode_blocks, errors, finish, response, seals, usage, wire
 from llm_mux.translators.anthropic.wire import NAME
 from llm_mux.wire import jsonx, sse
@@ -47,14 +48,19 @@ class _MessageStart(Struct, frozen=True, tag_field="type", tag="message_start"):
     message: wire.AnswerOut
 
 
-class _Part:
-    """An open part. `block` is the number of its block, None until something of it is written."""
+_Delta = wire.TextDelta | wire.ThinkingDelta | wire.InputDelta
 
-    __slots__ = ("block", "cites", "part", "text")
+
+class _Part:
+    """An open part. `block` is the number of its block, None until something of it is written. `around` is what all
+    its records with pieces of text have beside the text."""
+
+    __slots__ = ("around", "block", "cites", "part", "text")
 
     def __init__(self, part: ir.Part) -> None:
         self.part = part
         self.block: int | None = None
+        self.around: tuple[bytes, bytes] | None = None
         self.cites: list[ir.Citation] = []
         self.text: list[str] = []
 
@@ -80,12 +86,12 @@ class Encoder:
             if self._over:
                 break
             match event:
-                case ir.TextDelta(index=index, text=text):
-                    self._text(out, index, text)
-                case ir.ReasoningDelta(index=index, text=text):
-                    self._piece(out, index, wire.ThinkingDelta(text))
-                case ir.ArgumentsDelta(index=index, text=text):
-                    self._piece(out, index, wire.InputDelta(text))
+                case ir.TextDelta():
+                    self._text(out, event.index, event.text)
+                case ir.ReasoningDelta():
+                    self._piece(out, event.index, wire.ThinkingDelta, event.text)
+                case ir.ArgumentsDelta():
+                    self._piece(out, event.index, wire.InputDelta, event.text)
                 case ir.PartStart(choice=0):
                     self._begin(out, event, events[position + 1 :])
                 case ir.PartEnd(index=index):
@@ -146,7 +152,7 @@ class Encoder:
                 self._text(out, event.index, text)
             case ir.Reasoning(text=text, native=native):
                 if text:
-                    self._piece(out, event.index, wire.ThinkingDelta(text))
+                    self._piece(out, event.index, wire.ThinkingDelta, text)
                 if native is not None:
                     self._seal(out, event.index, native)
             case ir.Refusal(text=text):
@@ -175,7 +181,7 @@ class Encoder:
             block = encode_blocks.beside(wire.ToolUse(id_, name, _EMPTY_INPUT), part.native)
         self._open(out, held, block)
         if part.arguments:
-            self._piece(out, index, wire.InputDelta(part.arguments))
+            self._piece(out, index, wire.InputDelta, part.arguments)
 
     def _open(self, out: list[bytes], held: _Part, block: object) -> None:
         held.block, self._next = self._next, self._next + 1
@@ -209,16 +215,24 @@ class Encoder:
         if held.block is None:
             self._open(out, held, wire.Text(""))
         held.text.append(text)
-        self._write(out, held, wire.TextDelta(text))
+        self._more(out, held, wire.TextDelta, text)
 
-    def _piece(self, out: list[bytes], index: int, delta: wire.ThinkingDelta | wire.InputDelta) -> None:
+    def _piece(self, out: list[bytes], index: int, delta: type[_Delta], text: str) -> None:
         held = self._parts.get(index)
         if held is None:
             return
         if held.block is None:
             self._open(out, held, _Thought())
         held.text.append("")
-        self._write(out, held, delta)
+        self._more(out, held, delta, text)
+
+    def _more(self, out: list[bytes], held: _Part, delta: type[_Delta], text: str) -> None:
+        """A piece of an open block: its records differ in the text alone, so the rest of them is made once."""
+        if held.around is None:
+            block = held.block or 0
+            held.around = moulds.around(lambda mark: _record(_BlockDelta(block, delta(mark)), "content_block_delta"))
+        before, after = held.around
+        out.append(before + jsonx.encode(text) + after)
 
     def _seal(self, out: list[bytes], index: int, native: ir.Native) -> None:
         held = self._parts.get(index)

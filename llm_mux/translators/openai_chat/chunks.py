@@ -7,13 +7,15 @@ join repeated strings; calls follow one another and never interleave; every list
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from llm_mux import ir
+from llm_mux.translators import moulds
 from llm_mux.translators.openai_chat import decode, errors, reasoning, response, usage, wire
 from llm_mux.translators.openai_chat.response import AnnotationOut, CallOut, CustomOut, FunctionOut, LogprobsOut
 from llm_mux.wire import jsonx, sse
@@ -52,7 +54,7 @@ class ChunkOut(Struct, frozen=True):
 
 @dataclass(slots=True)
 class _Open:
-    """A part of the answer while it streams. `size` counts characters sent."""
+    """A part of the answer while it streams. `size` counts characters sent; `around`: what its chunks share."""
 
     part: ir.Part
     said: _Said
@@ -61,6 +63,7 @@ class _Open:
     size: int = 0
     native: ir.Native | None = None
     cites: list[ir.Citation] = field(default_factory=list)
+    around: tuple[bytes, bytes] | None = None
 
 
 @dataclass(slots=True)
@@ -106,7 +109,7 @@ class Encoder:
                 open_ = self._open[index]
                 open_.size += len(text)
                 open_.said.ledger.characters += len(text)
-                return self._chunk(open_.said, DeltaOut(reasoning_content=text)) if text else b""
+                return self._more(open_, text, _thought) if text else b""
             case ir.ArgumentsDelta(index=index, text=text):
                 return self._arguments(self._open[index], text)
             case ir.PartStart():
@@ -149,6 +152,13 @@ class Encoder:
         self, said: _Said, delta: DeltaOut, finish: str | None = None, logprobs: LogprobsOut | UnsetType = UNSET
     ) -> bytes:
         return self._record((ChoiceOut(said.choice, delta, finish, logprobs),), self._nothing)
+
+    def _more(self, open_: _Open, text: str, delta: Callable[[str], DeltaOut]) -> bytes:
+        """A piece of an open part: its chunks differ in the text alone, so the rest of them is made once."""
+        if open_.around is None:
+            open_.around = moulds.around(lambda mark: self._chunk(open_.said, delta(mark)))
+        before, after = open_.around
+        return before + jsonx.encode(text) + after
 
     def _record(self, choices: tuple[ChoiceOut, ...], counted: usage.UsageOut | UnsetType | None) -> bytes:
         own = self._own
@@ -207,15 +217,16 @@ class Encoder:
         refusal = isinstance(open_.part, ir.Refusal)
         if not text and event.logprobs is None:
             return b""
-        log: LogprobsOut | UnsetType = UNSET
-        if event.logprobs is not None:
-            log = LogprobsOut(refusal=event.logprobs) if refusal else LogprobsOut(event.logprobs)
         if refusal:
             said.refused = True
-            return self._chunk(said, DeltaOut(refusal=text), logprobs=log)
-        open_.size += len(text)
-        said.characters += len(text)
-        return self._chunk(said, DeltaOut(content=text), logprobs=log)
+        else:
+            open_.size += len(text)
+            said.characters += len(text)
+        delta = _refusal if refusal else _content
+        if event.logprobs is None:
+            return self._more(open_, text, delta)
+        log = LogprobsOut(refusal=event.logprobs) if refusal else LogprobsOut(event.logprobs)
+        return self._chunk(said, delta(text), logprobs=log)
 
     def _call(self, open_: _Open, call: ir.ToolCall) -> bytes:
         ledger = open_.said.ledger
@@ -237,14 +248,10 @@ class Encoder:
             return b""
         open_.size += len(text)
         if self._functions:
-            piece = FunctionOut(arguments=text)
-            return b"" if open_.number else self._chunk(open_.said, DeltaOut(function_call=piece))
-        custom = isinstance(open_.part, ir.ToolCall) and open_.part.custom
-        if custom:
-            call = CallOut(open_.number, custom=CustomOut(input=text))
-        else:
-            call = CallOut(open_.number, function=FunctionOut(arguments=text))
-        return self._chunk(open_.said, DeltaOut(tool_calls=(call,)))
+            return b"" if open_.number else self._more(open_, text, _function_arguments)
+        if isinstance(open_.part, ir.ToolCall) and open_.part.custom:
+            return self._more(open_, text, partial(_input, open_.number))
+        return self._more(open_, text, partial(_arguments, open_.number))
 
     def _end(self, open_: _Open) -> bytes:
         said, native = open_.said, open_.native
@@ -287,3 +294,27 @@ class Encoder:
         calls = said.ledger.calls > 0
         word = usage.finish_word(event, calls=calls, refused=said.refused, functions=self._functions)
         return out + self._chunk(said, DeltaOut(), word)
+
+
+def _content(text: str) -> DeltaOut:
+    return DeltaOut(content=text)
+
+
+def _refusal(text: str) -> DeltaOut:
+    return DeltaOut(refusal=text)
+
+
+def _thought(text: str) -> DeltaOut:
+    return DeltaOut(reasoning_content=text)
+
+
+def _function_arguments(text: str) -> DeltaOut:
+    return DeltaOut(function_call=FunctionOut(arguments=text))
+
+
+def _arguments(number: int, text: str) -> DeltaOut:
+    return DeltaOut(tool_calls=(CallOut(number, function=FunctionOut(arguments=text)),))
+
+
+def _input(number: int, text: str) -> DeltaOut:
+    return DeltaOut(tool_calls=(CallOut(number, custom=CustomOut(input=text)),))

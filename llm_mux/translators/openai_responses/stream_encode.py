@@ -16,9 +16,9 @@ import msgspec
 from msgspec import Raw, Struct
 
 from llm_mux import ir
-from llm_mux.translators import ids
+from llm_mux.translators import ids, moulds
 from llm_mux.translators.openai_responses import answer, errors, reasoning, turns, wire
-from llm_mux.wire import jsonx, sse
+from llm_mux.wire import jsonx
 
 
 class TextDeltaOut(Struct):
@@ -57,16 +57,41 @@ class InputDeltaOut(Struct):
     delta: str
 
 
+_DeltaOut = TextDeltaOut | PartDeltaOut | SummaryDeltaOut | InputDeltaOut
+
+
+class _Around:
+    """What the records with the pieces of one text share: all but their number and the piece."""
+
+    __slots__ = ("_between", "_head", "_tail", "type")
+
+    def __init__(self, item: _Message | _Thought | _Call) -> None:
+        before, self._tail = moulds.around(lambda mark: jsonx.encode(item.piece(mark, 0)))
+        self._head, number, self._between = before.partition(b'"sequence_number":0')
+        self._head += number[:-1]
+        self.type = item.piece("", 0).type
+
+    def record(self, number: int, text: str) -> bytes:
+        return b"%b%d%b%b%b" % (self._head, number, self._between, jsonx.encode(text), self._tail)
+
+
 class _Message:
     """An open message item; it may hold several content parts, of which the last may be open."""
 
     def __init__(self, id_: str, index: int, phase: str | None) -> None:
         self.id, self.index, self.phase = id_, index, phase
         self.content: list[wire.OutputTextOut | wire.RefusalOut] = []
+        self.around: _Around | None = None
         self.refusal = False
         self.pieces: list[str] = []
         self.notes: list[Raw] = []
         self.logprobs: list[Raw] = []
+
+    def piece(self, text: str, number: int, logprobs: Raw = wire.EMPTY_LIST) -> _DeltaOut:
+        place = self.id, self.index, len(self.content)
+        if self.refusal:
+            return PartDeltaOut("response.refusal.delta", number, *place, text)
+        return TextDeltaOut("response.output_text.delta", number, *place, text, logprobs)
 
 
 class _Thought:
@@ -74,7 +99,13 @@ class _Thought:
 
     def __init__(self, id_: str, index: int, part: ir.Reasoning) -> None:
         self.id, self.index, self.raw, self.native = id_, index, reasoning.shown_raw(part), part.native
+        self.around: _Around | None = None
         self.pieces: list[str] = []
+
+    def piece(self, text: str, number: int) -> _DeltaOut:
+        if self.raw:
+            return PartDeltaOut("response.reasoning_text.delta", number, self.id, self.index, 0, text)
+        return SummaryDeltaOut("response.reasoning_summary_text.delta", number, self.id, self.index, 0, text)
 
 
 class _Call:
@@ -82,7 +113,12 @@ class _Call:
 
     def __init__(self, id_: str, index: int, call: ir.ToolCall, kind: str) -> None:
         self.id, self.index, self.call, self.kind = id_, index, call, kind
+        self.around: _Around | None = None
         self.pieces: list[str] = []
+
+    def piece(self, text: str, number: int) -> _DeltaOut:
+        """For the two kinds of call whose input is streamed."""
+        return InputDeltaOut(_INPUT_DELTAS[self.kind], number, self.id, self.index, text)
 
 
 class _Note:
@@ -128,7 +164,7 @@ class ResponsesStreamEncoder:
 
     def encode(self, events: Sequence[ir.Event]) -> bytes:
         """The records of `events` as server-sent events."""
-        return b"".join([sse.frame(data, name) for name, data in self._take(events)])
+        return b"".join([_framed(name, data) for name, data in self._take(events)])
 
     def events(self, events: Sequence[ir.Event]) -> list[bytes]:
         """The same records as JSON objects, one per websocket frame."""
@@ -139,22 +175,30 @@ class ResponsesStreamEncoder:
         if self._object is None:
             return b""
         self._lifecycle("response.in_progress", "in_progress")
-        return b"".join([sse.frame(data, name) for name, data in self._take(())])
+        return b"".join([_framed(name, data) for name, data in self._take(())])
 
     def _take(self, events: Sequence[ir.Event]) -> list[tuple[str, bytes]]:
         for event in events:
             self._steps[type(event)](event)
         records, self._records = self._records, []
-        return [(name, jsonx.compact(data) if b"\n" in data or b"\r" in data else data) for name, data in records]
+        return records
 
     def _add(self, type_: str, **fields: object) -> None:
         record = {"type": type_, "sequence_number": self._next, **fields}
         self._next += 1
-        self._records.append((type_, jsonx.encode(record)))
+        self._records.append((type_, _one_line(record)))
 
-    def _delta(self, made: TextDeltaOut | PartDeltaOut | SummaryDeltaOut | InputDeltaOut) -> None:
+    def _delta(self, made: _DeltaOut) -> None:
         self._next += 1
-        self._records.append((made.type, jsonx.encode(made)))
+        self._records.append((made.type, _one_line(made)))
+
+    def _more(self, item: _Message | _Thought | _Call, text: str) -> None:
+        """A piece of the open text: its records differ in number and text alone, so the rest of them is made once."""
+        if item.around is None:
+            item.around = _Around(item)
+        around = item.around
+        self._records.append((around.type, around.record(self._next, text)))
+        self._next += 1
 
     def _lifecycle(self, type_: str, status: str, **changes: object) -> None:
         assert self._object is not None
@@ -215,7 +259,7 @@ class ResponsesStreamEncoder:
             self._open = message
             self._item_added(answer.message_out(message.id, (), phase, "in_progress"))
         message.refusal = isinstance(part, ir.Refusal) and not self._client.codex
-        message.pieces, message.notes, message.logprobs = [], [], []
+        message.pieces, message.notes, message.logprobs, message.around = [], [], [], None
         empty = wire.RefusalOut("") if message.refusal else wire.OutputTextOut("")
         self._content("response.content_part.added", message, part=empty)
         self._refused = self._refused or isinstance(part, ir.Refusal)
@@ -234,17 +278,11 @@ class ResponsesStreamEncoder:
         if isinstance(item, _Note):
             return
         self._spoken = True
-        index = len(item.content)
-        if item.refusal:
-            name = "response.refusal.delta"
-            self._delta(PartDeltaOut(name, self._next, item.id, item.index, index, event.text))
-            return
-        logprobs = wire.EMPTY_LIST
-        if event.logprobs is not None:
-            logprobs = event.logprobs
-            item.logprobs.append(logprobs)
-        name = "response.output_text.delta"
-        self._delta(TextDeltaOut(name, self._next, item.id, item.index, index, event.text, logprobs))
+        if event.logprobs is not None and not item.refusal:
+            item.logprobs.append(event.logprobs)
+            self._delta(item.piece(event.text, self._next, event.logprobs))
+        else:
+            self._more(item, event.text)
 
     def _cite(self, event: ir.Cite) -> None:
         item = self._open
@@ -271,9 +309,7 @@ class ResponsesStreamEncoder:
         if not item.pieces:
             self._thought_part("added", item, "")
         item.pieces.append(event.text)
-        made = PartDeltaOut if item.raw else SummaryDeltaOut
-        name = "response.reasoning_text.delta" if item.raw else "response.reasoning_summary_text.delta"
-        self._delta(made(name, self._next, item.id, item.index, 0, event.text))
+        self._more(item, event.text)
 
     def _thought_part(self, step: str, item: _Thought, text: str) -> None:
         place = {"item_id": item.id, "output_index": item.index}
@@ -301,9 +337,8 @@ class ResponsesStreamEncoder:
         if event.index != self._part or not isinstance(item, _Call) or not event.text:
             return
         item.pieces.append(event.text)
-        name = _INPUT_DELTAS.get(item.kind)
-        if name is not None:
-            self._delta(InputDeltaOut(name, self._next, item.id, item.index, event.text))
+        if item.kind in _INPUT_DELTAS:
+            self._more(item, event.text)
 
     def _part_end(self, event: ir.PartEnd) -> None:
         if event.index != self._part:
@@ -405,6 +440,17 @@ _INPUT_DELTAS: Final = {
     "function_call": "response.function_call_arguments.delta",
     "custom_tool_call": "response.custom_tool_call_input.delta",
 }
+
+
+def _one_line(record: object) -> bytes:
+    """JSON without line breaks, which another's data may bring."""
+    data = jsonx.encode(record)
+    return jsonx.compact(data) if b"\n" in data or b"\r" in data else data
+
+
+def _framed(type_: str, data: bytes) -> bytes:
+    """`data` is compact JSON on one line."""
+    return b"event: %b\ndata: %b\n\n" % (type_.encode(), data)
 
 
 def _one_list(lists: list[Raw]) -> Raw:
