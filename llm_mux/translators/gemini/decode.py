@@ -1,7 +1,8 @@
 """A Gemini client's request to the canonical form, from either spelling; `decode_parts` has the conversation's parts.
 
 Rule: tolerant, nothing unknown is refused. Top-level fields that only this format has stay in `extras` by their
-camelCase names; `__framing` there tells the stream encoder which of the two stream framings the client reads.
+camelCase names; `__framing` there tells the stream encoder which of the two stream framings the client reads, and
+`__toolConfig` this format's own encoder what the tool choice was in full.
 Spec: https://ai.google.dev/api/generate-content
 """
 
@@ -21,6 +22,7 @@ from llm_mux.translators.gemini.seals import OWNER
 from llm_mux.wire import jsonx
 
 FRAMING = "__framing"
+TOOL_CONFIG = "__toolConfig"
 _MAPPED = frozenset(
     {"contents", "systemInstruction", "tools", "generationConfig", "model", "labels", "serviceTier", "stream"}
 )
@@ -52,14 +54,14 @@ def _request(top: dict[str, Raw], hints: Hints) -> ir.Request:
         extras["generationConfig"] = Raw(jsonx.encode(config.rest))
     extras[FRAMING] = Raw(jsonx.encode(hints.framing))
     if "toolConfig" in extras:
-        extras["toolConfig"] = fields.respelled("toolConfig", extras["toolConfig"], spelling.TOOL_CONFIG)
+        extras |= _tool_config(extras.pop("toolConfig"))
     return ir.Request(
         model=hints.model or _model(top),
         messages=(*system_message(top.get("systemInstruction")), *decode_messages(top.get("contents"))),
         protocol=OWNER,
         stream=bool(hints.stream),
         tools=tuple(_tools(top.get("tools"))),
-        tool_choice=decode_config.tool_choice(extras.get("toolConfig")),
+        tool_choice=decode_config.tool_choice(extras.get(TOOL_CONFIG)),
         max_tokens=config.max_tokens,
         stop=config.stop,
         sampling=config.sampling,
@@ -70,6 +72,14 @@ def _request(top: dict[str, Raw], hints: Hints) -> ir.Request:
         metadata=top["labels"] if present(top.get("labels")) else None,
         extras=extras,
     )
+
+
+def _tool_config(value: Raw) -> dict[str, Raw]:
+    """The whole `toolConfig` for this format's encoder, and what in it others lose."""
+    config = fields.respelled("toolConfig", value, spelling.TOOL_CONFIG)
+    rest = jsonx.decode(bytes(config), dict[str, Raw])
+    rest.pop("functionCallingConfig", None)
+    return {TOOL_CONFIG: config} | ({"toolConfig": Raw(jsonx.encode(rest))} if rest else {})
 
 
 def _model(top: dict[str, Raw]) -> str:

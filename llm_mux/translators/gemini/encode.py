@@ -11,20 +11,21 @@ import re
 from msgspec import Raw
 
 from llm_mux import ir
-from llm_mux.translators import tools
+from llm_mux.translators import history, tools
 from llm_mux.translators.base import Encoded, Target
+from llm_mux.translators.foreign import lost_fields
 from llm_mux.translators.gemini import wire
-from llm_mux.translators.gemini.decode import FRAMING
 from llm_mux.translators.gemini.encode_config import STOP_LIMIT, encoded_config, in_words, stop_strings
 from llm_mux.translators.gemini.encode_parts import WirePart, system_and_turns
 from llm_mux.translators.gemini.encode_tools import NAME_RULES, OWN_NAME_RULES, encoded_choice, encoded_tools
 from llm_mux.translators.gemini.outlook import Outlook, outlook
 from llm_mux.translators.gemini.seals import OWNER
+from llm_mux.translators.ids import digest
 from llm_mux.wire import jsonx
 
 NOT_ON_VERTEX = frozenset({"store", "serviceTier"})
-_PLACED = frozenset({"generationConfig", "toolConfig", FRAMING})
-_IN_THE_CACHE = ("systemInstruction", "tools", "toolConfig")
+_PLACED = frozenset({"generationConfig", "toolConfig"})
+_IN_THE_CACHE = {"systemInstruction": "messages.system", "tools": "tools", "toolConfig": "tool_choice"}
 _TIERS = {"default": "standard", "standard_only": "standard", "flex": "flex", "priority": "priority"}
 _LABEL = re.compile(r"[a-z0-9_-]{0,63}")
 
@@ -81,36 +82,52 @@ def _others(look: Outlook) -> dict[str, object]:
     """Labels, the tier, and the fields that only clients of this format send."""
     request = look.request
     made: dict[str, object] = {}
-    if request.metadata is not None:
-        made.update(_labels(request.metadata, look))
+    made.update(_labels(look))
     if request.service_tier not in (None, "auto"):
         made.update(_tier(str(request.service_tier), look))
-    if request.user is not None:
-        look.drop("user")
+    if history.names_speakers(request.messages):
+        look.drop("messages.name")
+    if not look.same_format:
+        for name in lost_fields(request):
+            look.drop(name)
+        return made
     for name, value in request.extras.items():
-        if name.startswith("__") or (name in _PLACED and look.same_format):
+        if name.startswith("__") or name in _PLACED:
             continue
-        if not look.same_format or (look.quirks.vertex and name in NOT_ON_VERTEX):
+        if look.quirks.vertex and name in NOT_ON_VERTEX:
             look.drop(name)
         else:
             made[name] = value
     return made
 
 
-def _labels(metadata: Raw, look: Outlook) -> dict[str, object]:
-    """Labels as they came; another format's metadata only where it makes legal labels and they are long known."""
-    if look.same_format or (look.quirks.vertex and _are_labels(metadata)):
-        return {"labels": metadata}
-    look.drop("metadata")
-    return {}
+def _labels(look: Outlook) -> dict[str, object]:
+    """Labels as they came. Another format's metadata and user become labels only where those are long known, and the
+    metadata only where it makes legal ones."""
+    metadata, user = look.request.metadata, look.request.user
+    if look.same_format:
+        return {} if metadata is None else {"labels": metadata}
+    labels: dict[str, str] = {}
+    if user is not None and look.quirks.vertex:
+        labels["user"] = user if _LABEL.fullmatch(user) else digest(user)
+    elif user is not None:
+        look.drop("user")
+    pairs = _pairs(metadata) if metadata is not None and look.quirks.vertex else None
+    if pairs is not None:
+        labels |= pairs
+    elif metadata is not None:
+        look.drop("metadata")
+    return {"labels": labels} if labels else {}
 
 
-def _are_labels(metadata: Raw) -> bool:
+def _pairs(metadata: Raw) -> dict[str, str] | None:
+    """Metadata as labels, None where it makes no legal ones."""
     try:
         pairs = jsonx.decode(bytes(metadata), dict[str, str])
     except jsonx.Malformed:
-        return False
-    return all(key and _LABEL.fullmatch(key) and _LABEL.fullmatch(value) for key, value in pairs.items())
+        return None
+    legal = all(key and _LABEL.fullmatch(key) and _LABEL.fullmatch(value) for key, value in pairs.items())
+    return pairs if legal else None
 
 
 def _tier(tier: str, look: Outlook) -> dict[str, object]:
@@ -122,6 +139,6 @@ def _tier(tier: str, look: Outlook) -> dict[str, object]:
 
 def _leave_to_the_cache(top: dict[str, object], look: Outlook) -> None:
     """A cached content brings its own instructions and tools; the API refuses both together."""
-    for name in _IN_THE_CACHE:
+    for name, reported in _IN_THE_CACHE.items():
         if top.pop(name, None) is not None:
-            look.drop(name)
+            look.drop(reported)

@@ -116,7 +116,7 @@ def _thinking(look: Outlook) -> dict[str, object]:
     thinking = look.request.thinking
     if look.facts.thinking == "none":
         if thinking.asked and not thinking.off:
-            look.drop("thinking")
+            look.drop("reasoning_effort")
         return {}
     depth = _level(thinking, look) if look.facts.thinking == "level" else _budget(thinking, look)
     shown = _shown(look)
@@ -165,7 +165,7 @@ def _resolution(look: Outlook) -> dict[str, object]:
     if details in ({"low"}, {"high"}):
         return {"mediaResolution": f"MEDIA_RESOLUTION_{details.pop().upper()}"}
     if details - {"auto"}:
-        look.drop("detail")
+        look.drop("image.detail")
     return {}
 
 

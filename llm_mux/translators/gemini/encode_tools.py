@@ -1,8 +1,8 @@
 """Tools and the tool choice for a Gemini upstream: functions in one tool object, each of Google's own tools in another.
 
-Rules. Another vendor's web search becomes `googleSearch` when it is the only tool; beside functions it is left out and
-reported, since older models refuse the mix, unless the tool choice demands it. So are tools that a client offers
-always; other vendors' own tools are refused.
+Rules. Another vendor's web search becomes `googleSearch`, beside functions only for models that take the mix. Else it
+is refused, as other vendors' own tools are, unless the client offers the tool always and does not demand it: then it is
+left out and reported.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from llm_mux import ir
 from llm_mux.errors import refused
 from llm_mux.translators import tools
 from llm_mux.translators.base import usable
+from llm_mux.translators.gemini.decode import TOOL_CONFIG
 from llm_mux.translators.gemini.outlook import Outlook
 from llm_mux.translators.gemini.schemas import for_tool
 from llm_mux.translators.gemini.seals import OWNER
@@ -41,7 +42,7 @@ def encoded_tools(look: Outlook) -> list[object]:
         hosted
         for tool in look.request.tools
         if isinstance(tool, ir.HostedTool)
-        for hosted in _hosted(tool, look, alone=not functions)
+        for hosted in _hosted(tool, look, beside=bool(functions))
     )
     return made
 
@@ -66,39 +67,59 @@ def _declaration(tool: ir.Tool, look: Outlook) -> object:
     return _Declaration(tool.name, tool.description, parameters=schema)
 
 
-def _hosted(tool: ir.HostedTool, look: Outlook, *, alone: bool) -> list[object]:
+def _hosted(tool: ir.HostedTool, look: Outlook, *, beside: bool) -> list[object]:
+    """The form of one hosted tool, none when it is left out. `beside`: there are functions too."""
     if usable(tool.native, OWNER, look.target.model):
         return [tool.native.data]
     demanded = look.request.tool_choice is not None and (tool.name or tool.kind) in look.request.tool_choice.names
-    if tool.kind == "web_search" and look.quirks.web_search and alone:
+    if _is_googles(tool, look) and (not beside or look.facts.search_with_functions):
         return [{"googleSearch": {}}]
-    if (tool.kind == "web_search" or tool.optional) and not demanded:
-        look.drop(tool.kind)
+    if tool.optional and not demanded:
+        look.drop(f"tools.{tool.kind}")
         return []
     raise refused(f"The hosted tool {tool.kind}", look.target.title, param="tools")
 
 
+def _is_googles(tool: ir.HostedTool, look: Outlook) -> bool:
+    """Whether another vendor's tool is one that Google has too."""
+    return tool.kind == "web_search" and look.quirks.web_search
+
+
 def encoded_choice(look: Outlook) -> dict[str, object] | Raw | None:
     """The `toolConfig`, the client's own one where it spoke this format."""
-    own = look.request.extras.get("toolConfig") if look.same_format else None
+    own = look.request.extras.get(TOOL_CONFIG) if look.same_format else None
     if own is not None:
         return own
     functions = [tool for tool in look.request.tools if isinstance(tool, ir.Tool)]
     if look.request.parallel_tool_calls is False and functions:
         look.drop("parallel_tool_calls")
     calling = _calling(look, functions)
-    return None if calling is None else {"functionCallingConfig": calling}
+    made: dict[str, object] = {} if calling is None else {"functionCallingConfig": calling}
+    if functions and look.facts.search_with_functions and any(_is_googles(tool, look) for tool in _others(look)):
+        made["includeServerSideToolInvocations"] = True
+    return made or None
+
+
+def _others(look: Outlook) -> list[ir.HostedTool]:
+    return [tool for tool in look.request.tools if isinstance(tool, ir.HostedTool)]
 
 
 def _calling(look: Outlook, functions: list[ir.Tool]) -> dict[str, object] | None:
-    if not functions:
-        return None
     choice = look.request.tool_choice
+    if not functions:
+        if choice is not None and choice.mode in ("any", "tool"):
+            look.drop("tool_choice")
+        return None
     strict = any(tool.strict for tool in functions)
     if strict and not look.facts.validated_mode:
-        look.drop("strict")
+        look.drop("tools.strict")
     mode: Literal["auto", "any", "tool", "none"] = "auto" if choice is None else choice.mode
-    names = [_wire_name(name, look) for name in choice.names] if choice is not None else []
+    hosted = {name for tool in _others(look) for name in (tool.name, tool.kind)}
+    names = [_wire_name(name, look) for name in choice.names if name not in hosted] if choice is not None else []
+    if choice is not None and choice.names and not names:
+        # Nothing makes the model use a tool of Google's own.
+        look.drop("tool_choice")
+        return None
     if mode in ("any", "tool"):
         return {"mode": "ANY", "allowedFunctionNames": names} if names else {"mode": "ANY"}
     if mode == "none":

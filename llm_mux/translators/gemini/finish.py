@@ -70,12 +70,15 @@ class Ending(Struct, frozen=True, omit_defaults=True):
     continuationToken: wire.RawField = UNSET
 
 
-def decode_finish(kept: dict[str, object], choice: int, *, called: bool, spoke: bool) -> ir.Finish:
-    """The finish of a candidate. `kept`: its `finishReason` and what else it said; `spoke`: whether any part came."""
+def decode_finish(kept: dict[str, object], choice: int, *, called: bool, spoke: bool, cut: bool = False) -> ir.Finish:
+    """The finish of a candidate. `kept`: its `finishReason` and what else it said; `spoke`: whether any part came.
+
+    Whole calls win over the token limit, for they can be run; `cut`: the last call never became whole and was left out.
+    """
     word = str(kept.get("finishReason") or "")
     message = kept.get("finishMessage")
     reason = _REASONS.get(word) or ("stop" if spoke else "filtered")
-    if called and reason in ("stop", "length"):
+    if called and (reason == "stop" or (reason == "length" and not cut)):
         reason = "tool_calls"
     plain = kept.keys() == {"finishReason"} and word in ("STOP", "MAX_TOKENS")
     return ir.Finish(

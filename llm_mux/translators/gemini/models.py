@@ -34,6 +34,7 @@ class Facts:
     media_in_results: bool = True
     https_files: bool = True
     validated_mode: bool = True
+    search_with_functions: bool = True
 
 
 _OLD = Facts(
@@ -44,6 +45,7 @@ _OLD = Facts(
     media_in_results=False,
     https_files=False,
     validated_mode=False,
+    search_with_functions=False,
 )
 
 
@@ -83,6 +85,7 @@ def _of_2_5(name: str, *, thinks: bool) -> Facts:
         media_in_results=False,
         https_files=False,
         validated_mode=False,
+        search_with_functions=False,
     )
 
 

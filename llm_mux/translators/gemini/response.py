@@ -67,11 +67,13 @@ def _choice(answer: wire.Answer, candidate: wire.Candidate, at: int, target: Tar
     calls = answer_parts.CallCount(answer_parts.seed(answer), index)
     family = ir.family(target.model)
     said = candidate.content.parts or [] if candidate.content is not None else []
-    decoded = [made for part in said if (made := answer_parts.decode_part(part, family, calls)) is not None]
+    ended = [part for part in said if part.functionCall is None or not part.functionCall.willContinue]
+    decoded = [made for part in ended if (made := answer_parts.decode_part(part, family, calls)) is not None]
     parts = _with_citations(decoded, candidate)
     kept: dict[str, object] = {}
     finish.keep(candidate, kept)
-    end = finish.decode_finish(kept, index, called=calls.count > 0, spoke=bool(parts))
+    cut = len(ended) < len(said)
+    end = finish.decode_finish(kept, index, called=calls.count > 0, spoke=bool(parts), cut=cut)
     return ir.Choice(parts, end, decode_logprobs(candidate.logprobsResult))
 
 

@@ -24,7 +24,8 @@ def adapt(body: bytes, target: Target, stream: bool) -> Edits | None:
     if b'"id"' in body:
         return None
     unknown = [name for name in jsonx.top(body) if spelling.camel(name) in NOT_ON_VERTEX]
-    return Edits(dict.fromkeys(unknown), tuple(unknown))
+    reported = (spelling.camel(name) for name in unknown)
+    return Edits(dict.fromkeys(unknown), tuple("service_tier" if name == "serviceTier" else name for name in reported))
 
 
 def _foreign_thinking(body: bytes, facts: models.Facts) -> bool:

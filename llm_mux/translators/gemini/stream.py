@@ -125,7 +125,8 @@ class Decoder(FrameDecoder):
             self._close(one, events)
         events.extend(self._usage_so_far())
         for choice, one in self._candidates.items():
-            events.append(finish.decode_finish(one.kept, choice, called=one.calls.count > 0, spoke=one.spoke))
+            called, cut = one.calls.count > 0, one.partial is not None
+            events.append(finish.decode_finish(one.kept, choice, called=called, spoke=one.spoke, cut=cut))
         if not self._candidates and self._blocked is not None:
             events.append(finish.blocked(self._blocked))
         return [*events, ir.Done()]

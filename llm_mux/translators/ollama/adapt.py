@@ -37,7 +37,7 @@ def adapt(body: bytes, target: Target, stream: bool) -> Edits | None:
         edits["options"] = jsonx.encode({**options, "num_ctx": target.context})
     think = think_value(thinking, target)
     if think and not may_think(target):
-        return Edits({**_changes(edits, fields), "think": None}, ("think",))
+        return Edits({**_changes(edits, fields), "think": None}, ("reasoning_effort",))
     if think is not None:
         edits["think"] = jsonx.encode(think)
     return Edits(_changes(edits, fields))

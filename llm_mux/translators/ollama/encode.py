@@ -12,8 +12,9 @@ from msgspec import Raw
 
 from llm_mux import ir
 from llm_mux.errors import bad_request, refused
-from llm_mux.translators import effort, tools
+from llm_mux.translators import effort, history, tools
 from llm_mux.translators.base import Encoded, Target
+from llm_mux.translators.foreign import lost_fields
 from llm_mux.translators.ollama import quirks, wire
 from llm_mux.translators.ollama.turns import encode_messages
 from llm_mux.wire import jsonx
@@ -134,7 +135,7 @@ def _options(request: ir.Request, target: Target) -> dict[str, object]:
 def _think(request: ir.Request, target: Target, dropped: list[str]) -> dict[str, object]:
     value = think_value(request.thinking, target)
     if value and not may_think(target):
-        dropped.append("think")
+        dropped.append("reasoning_effort")
         return {}
     return {} if value is None else {"think": value}
 
@@ -170,10 +171,13 @@ def _others(request: ir.Request, dropped: list[str]) -> dict[str, object]:
     for name, value in request.extras.items():
         if name.startswith("__") or (same and name == "options"):
             continue
-        if same and not (generates and name in _NOT_IN_CHAT):
-            made[name] = value
-        else:
+        if not same:
+            continue
+        if generates and name in _NOT_IN_CHAT:
             dropped.append(name)
+        else:
+            made[name] = value
+    dropped.extend(() if same else lost_fields(request))
     dropped.extend(_lost(request))
     return made
 
@@ -186,4 +190,15 @@ def _lost(request: ir.Request) -> list[str]:
         "metadata": request.metadata,
         "service_tier": request.service_tier if request.service_tier != "auto" else None,
     }
-    return [name for name, value in known.items() if value is not None]
+    lost = [name for name, value in known.items() if value is not None]
+    if any(isinstance(tool, ir.Tool) and tool.strict for tool in request.tools):
+        lost.append("tools.strict")
+    if history.names_speakers(request.messages):
+        lost.append("messages.name")
+    if any(_is_detailed(part) for message in request.messages for part in message.parts):
+        lost.append("image.detail")
+    return lost
+
+
+def _is_detailed(part: ir.Part) -> bool:
+    return isinstance(part, ir.Image) and part.detail not in (None, "auto")

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from typing import Any
 
 import pytest
 from msgspec import Raw
@@ -55,11 +56,21 @@ SNAKE = {
 }
 
 
+@pytest.mark.parametrize(
+    ("rest", "kept"), [({}, None), ({"retrieval_config": {"languageCode": "de"}}, b'{"retrievalConfig":')]
+)
+def test_of_a_tool_config_only_what_is_no_tool_choice_is_left_for_a_report(rest: Any, kept: bytes | None) -> None:
+    config = {"functionCallingConfig": {"mode": "ANY"}, **rest}
+    found = conversation(user("Hi."), toolConfig=config).extras
+    assert bytes(found["toolConfig"]).startswith(kept) if kept else "toolConfig" not in found
+    assert b'"functionCallingConfig"' in bytes(found["__toolConfig"])
+
+
 @pytest.mark.covers("FB-37", "PF-108", "FB-125", "RC-12")
 def test_both_spellings_mean_the_same() -> None:
     one, other = plain(decoded(CAMEL)), plain(decoded(SNAKE))
-    one["extras"].pop("toolConfig")
-    other["extras"].pop("toolConfig")
+    one["extras"].pop("__toolConfig")
+    other["extras"].pop("__toolConfig")
     assert one == other
 
 

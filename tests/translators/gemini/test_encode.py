@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from msgspec import Raw
+from msgspec import Raw, structs
 
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
@@ -301,26 +301,55 @@ def test_strict_tools_are_validated_where_models_can() -> None:
     new, old = encoded(request), encoded(request, OLD)
     assert json.loads(new.body)["toolConfig"]["functionCallingConfig"] == {"mode": "VALIDATED"}
     assert new.dropped == ("parallel_tool_calls",)
-    assert old.dropped == ("parallel_tool_calls", "strict")
+    assert old.dropped == ("parallel_tool_calls", "tools.strict")
 
 
 SEARCH = ir.HostedTool("web_search", ir.Native("anthropic", Raw(b"{}")), "web_search")
 
 
 @pytest.mark.covers("FB-38", "FB-36")
-def test_another_vendors_web_search_is_googles_when_it_stands_alone() -> None:
-    assert sent(asked(said("Go."), tools=(SEARCH,)))["tools"] == [{"googleSearch": {}}]
-    beside = encoded(asked(said("Go."), tools=(SEARCH, ir.Tool("f", schema=OBJECT))))
-    assert beside.dropped == ("web_search",) and len(json.loads(beside.body)["tools"]) == 1
-    unwanted = encoded(asked(said("Go."), tools=(SEARCH,)), quirks=Quirks(web_search=False))
-    assert unwanted.dropped == ("web_search",)
+def test_another_vendors_web_search_is_googles() -> None:
+    for name in (NEW, OLD):
+        assert sent(asked(said("Go."), tools=(SEARCH,)), name)["tools"] == [{"googleSearch": {}}]
+    made = encoded(asked(said("Go."), tools=(SEARCH,), tool_choice=ir.ToolChoice("tool", ("web_search",))))
+    assert "toolConfig" not in json.loads(made.body) and made.dropped == ("tool_choice",)
+
+
+@pytest.mark.parametrize(
+    ("choice", "calling", "dropped"),
+    [
+        (None, None, ()),
+        (ir.ToolChoice("any"), {"mode": "ANY"}, ()),
+        (ir.ToolChoice("auto", ("web_search", "f")), {"mode": "VALIDATED", "allowedFunctionNames": ["f"]}, ()),
+        (ir.ToolChoice("tool", ("web_search",)), None, ("tool_choice",)),
+    ],
+)
+def test_newer_models_take_a_web_search_beside_functions(
+    choice: ir.ToolChoice | None, calling: object, dropped: tuple[str, ...]
+) -> None:
+    made = encoded(asked(said("Go."), tools=(SEARCH, ir.Tool("f", schema=OBJECT)), tool_choice=choice))
+    body = json.loads(made.body)
+    assert [list(tool) for tool in body["tools"]] == [["functionDeclarations"], ["googleSearch"]]
+    assert body["toolConfig"]["includeServerSideToolInvocations"] is True
+    assert body["toolConfig"].get("functionCallingConfig") == calling
+    assert made.dropped == dropped
+
+
+def test_older_models_and_accounts_without_it_refuse_a_web_search_unless_it_is_optional() -> None:
+    optional = structs.replace(SEARCH, optional=True)
+    function = ir.Tool("f", schema=OBJECT)
+    for name, quirks, others in ((OLD, None, (function,)), (NEW, Quirks(web_search=False), ())):
+        with pytest.raises(MuxError, match="web_search"):
+            encoded(asked(said("Go."), tools=(SEARCH, *others)), name, quirks=quirks)
+        made = encoded(asked(said("Go."), tools=(optional, *others)), name, quirks=quirks)
+        assert made.dropped == ("tools.web_search",)
+        assert b"googleSearch" not in made.body
 
 
 @pytest.mark.parametrize(
     "tools",
     [
         {"tools": (ir.HostedTool("file_search", ir.Native("openai_responses", Raw(b"{}"))),)},
-        {"tools": (SEARCH, ir.Tool("f")), "tool_choice": ir.ToolChoice("tool", ("web_search",))},
     ],
 )
 def test_other_vendors_tools_are_refused(tools: dict[str, Any]) -> None:
@@ -329,7 +358,7 @@ def test_other_vendors_tools_are_refused(tools: dict[str, Any]) -> None:
 
 def test_tools_that_a_client_offers_always_are_dropped_and_named() -> None:
     tool = ir.HostedTool("tool_search", ir.Native("openai_responses", Raw(b"{}")), optional=True)
-    assert encoded(asked(said("Go."), tools=(tool,))).dropped == ("tool_search",)
+    assert encoded(asked(said("Go."), tools=(tool,))).dropped == ("tools.tool_search",)
 
 
 @pytest.mark.covers("FB-36")
@@ -370,7 +399,7 @@ def test_googles_own_tools_stand_in_objects_of_their_own() -> None:
 def test_thinking_is_a_level_or_a_budget_by_model(name: str, thinking: ir.Thinking, expected: object) -> None:
     made = encoded(asked(said("Hi."), thinking=thinking), name)
     assert json.loads(made.body).get("generationConfig", {}).get("thinkingConfig") == expected
-    assert made.dropped == (("thinking",) if expected is None and thinking.effort == "high" else ())
+    assert made.dropped == (("reasoning_effort",) if expected is None and thinking.effort == "high" else ())
 
 
 @pytest.mark.parametrize("protocol", ["gemini", "openai_responses"])
@@ -381,7 +410,7 @@ def test_thoughts_are_asked_for_only_when_such_clients_ask(protocol: str) -> Non
 
 def test_a_model_list_that_says_nothing_of_thinking_rules_it_out() -> None:
     request = asked(said("Hi."), thinking=ir.Thinking(effort="low"))
-    assert encoded(request, capabilities=frozenset({"generate"})).dropped == ("thinking",)
+    assert encoded(request, capabilities=frozenset({"generate"})).dropped == ("reasoning_effort",)
     assert encoded(request, capabilities=frozenset({"generate", "thinking.enabled"})).dropped == ()
 
 
@@ -494,7 +523,7 @@ def test_a_documents_context_goes_before_it() -> None:
         (("low", "low"), "MEDIA_RESOLUTION_LOW", ()),
         (("high", None), "MEDIA_RESOLUTION_HIGH", ()),
         (("auto", None), None, ()),
-        (("low", "high"), None, ("detail",)),
+        (("low", "high"), None, ("image.detail",)),
     ],
 )
 def test_the_images_detail_is_one_resolution_for_all(
@@ -533,9 +562,10 @@ def test_other_owners_blocks_show_their_stand_in_or_vanish() -> None:
 
 @pytest.mark.covers("PF-139")
 def test_what_only_another_format_knows_is_dropped_and_named() -> None:
-    extras = {"prediction": Raw(b"{}"), "__note": Raw(b"1")}
-    made = encoded(asked(said("Hi."), extras=extras, metadata=Raw(b'{"a":"b"}'), service_tier="ultrafast"))
-    assert made.dropped == ("metadata", "service_tier", "prediction")
+    extras = {"prediction": Raw(b"{}"), "__note": Raw(b"1"), "stream_options": Raw(b"{}")}
+    named = structs.replace(said("Hi."), name="ada")
+    made = encoded(asked(named, extras=extras, metadata=Raw(b'{"a":"b"}'), service_tier="ultrafast"))
+    assert made.dropped == ("metadata", "service_tier", "messages.name", "prediction")
     assert json.loads(made.body).keys() == {"contents"}
 
 
@@ -567,6 +597,16 @@ def test_vertex_gets_no_ids_and_only_its_own_fields() -> None:
     assert odd.dropped == ("metadata",)
 
 
+@pytest.mark.parametrize(("user", "label"), [("ada-1", "ada-1"), ("Ada Lovelace", None), ("u" * 64, None)])
+def test_who_asks_is_a_label_on_vertex_and_reported_elsewhere(user: str, label: str | None) -> None:
+    request = asked(said("Hi."), user=user, metadata=Raw(b'{"team":"a"}'))
+    labels = sent(request, quirks=Quirks(vertex=True))["labels"]
+    assert labels.pop("team") == "a"
+    assert labels.keys() == {"user"} and len(labels["user"]) <= 63
+    assert labels["user"] == label if label else labels["user"].isalnum()
+    assert encoded(request).dropped == ("user", "metadata")
+
+
 @pytest.mark.covers("PF-107")
 def test_a_cached_content_brings_its_own_instructions_and_tools() -> None:
     request = conversation(
@@ -574,7 +614,7 @@ def test_a_cached_content_brings_its_own_instructions_and_tools() -> None:
     )
     made = encoded(request)
     assert json.loads(made.body).keys() == {"contents", "cachedContent"}
-    assert made.dropped == ("systemInstruction", "tools")
+    assert made.dropped == ("messages.system", "tools")
 
 
 @pytest.mark.covers("FB-133")

@@ -13,6 +13,7 @@ from llm_mux.translators.gemini import TRANSLATOR
 from tests.translators.gemini.shorthand import NEW, asked, plain, record, target, whole
 
 CALL = {"functionCall": {"name": "f", "args": {"a": 1}}}
+CUT = {"functionCall": {"name": "g", "args": {"a": 1}, "willContinue": True}}
 
 
 def given(response: ir.Response, request: ir.Request | None = None) -> dict[str, Any]:
@@ -27,6 +28,21 @@ def answer(*parts: ir.Part, finish: ir.Finish | None = None, **more: Any) -> ir.
 @pytest.mark.parametrize("word", ["STOP", "MAX_TOKENS"])
 def test_calls_decide_that_an_answer_ends_with_calls(word: str) -> None:
     assert whole(record(CALL, finish=word)).choices[0].finish.reason == "tool_calls"
+
+
+@pytest.mark.parametrize(
+    ("parts", "calls", "reason"),
+    [
+        ((CUT,), 0, "length"),
+        (("Let me see.", CUT), 0, "length"),
+        ((CALL, CUT), 1, "length"),
+        ((CALL, CALL), 2, "tool_calls"),
+    ],
+)
+def test_a_call_that_the_token_limit_cut_off_is_left_out(parts: Any, calls: int, reason: str) -> None:
+    (choice,) = whole(record(*parts, finish="MAX_TOKENS")).choices
+    assert [type(part) for part in choice.parts].count(ir.ToolCall) == calls
+    assert choice.finish.reason == reason
 
 
 @pytest.mark.parametrize(

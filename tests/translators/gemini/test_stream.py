@@ -254,6 +254,16 @@ def test_a_call_whose_pieces_never_end_is_left_out() -> None:
     assert not any(isinstance(event, ir.PartStart) for event in events)
 
 
+@pytest.mark.parametrize(("whole", "reason"), [(True, "tool_calls"), (False, "length")])
+def test_a_whole_call_wins_over_the_token_limit_and_a_cut_one_does_not(whole: bool, reason: str) -> None:
+    last = piece({"jsonPath": "$.a", "stringValue": "x"}, name="f")
+    records = [record(CALL), *([] if whole else [last]), record("", finish="MAX_TOKENS")]
+    events = streamed(sse(*records))
+    assert finish_of(events).reason == reason
+    assert len([event for event in events if isinstance(event, ir.PartStart)]) == 1
+    assert ir.violations(events) == []
+
+
 @pytest.mark.parametrize("path", ["", "$", "a", "$[0]", "$.a[0", "$..a", "$.a[99999]"])
 def test_pieces_at_impossible_places_are_nonsense(path: str) -> None:
     events = streamed(sse(piece({"jsonPath": path, "stringValue": "x"}, name="f")))

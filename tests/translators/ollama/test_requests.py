@@ -249,7 +249,7 @@ def test_think_says_only_what_the_client_asked(case: Think) -> None:
 def test_think_is_left_out_for_a_model_that_is_known_not_to() -> None:
     plain = Target("m", capabilities=frozenset({"generate", "tools"}))
     made = TRANSLATOR.encode_request(request(thinking=ir.Thinking(effort="high")), plain)
-    assert (made.dropped, b"think" in made.body) == (("think",), False)
+    assert (made.dropped, b"think" in made.body) == (("reasoning_effort",), False)
 
 
 @pytest.mark.covers("PF-118")
@@ -424,6 +424,9 @@ def test_knobs_without_a_form_are_named_and_shapes_are_refused() -> None:
     )
     dropped = ("tools.web_search", "top_a", "verbosity", "user", "metadata")
     assert TRANSLATOR.encode_request(asked, TARGET).dropped == dropped
+    said = ir.Message("user", (ir.Text("see"), ir.Image(ir.Inline("image/png", "AAAA"), detail="low")), name="ada")
+    fine = request(messages=(said,), tools=(ir.Tool("f", strict=True),), extras={"stream_options": Raw(b"{}")})
+    assert TRANSLATOR.encode_request(fine, TARGET).dropped == ("tools.strict", "messages.name", "image.detail")
     firm = ir.HostedTool("web_search", ir.Native("openai_responses", Raw(b"{}")))
     for refused in (
         request(sampling=ir.Sampling(n=2)),
@@ -462,7 +465,7 @@ class Splice:
             chat(user(), think=True),
             {"think": None},
             Target("m", capabilities=frozenset({"generate"})),
-            dropped=("think",),
+            dropped=("reasoning_effort",),
         ),
         Splice(chat(user(), think="max"), {"think": "high"}, Target("m", quirks=Quirks(think_levels=("low", "high")))),
         Splice(chat(), None),
