@@ -166,20 +166,11 @@ class Reply:
 
 
 class Upstream:
-    """Sends calls. One session per process; proxies are per call."""
+    """Sends calls: one session for all, and one for each SOCKS proxy (HTTP proxies are named per call)."""
 
     def __init__(self, *, environment_proxies: bool = True) -> None:
-        connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300, keepalive_timeout=75)
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None),
-            headers={"User-Agent": USER_AGENT},
-            skip_auto_headers=("Accept", "Content-Type"),
-            max_line_size=65536,
-            max_field_size=65536,
-            read_bufsize=1 << 17,
-        )
+        self._session = _session(aiohttp.TCPConnector(limit=0, ttl_dns_cache=300, keepalive_timeout=75))
+        self._behind: dict[str, aiohttp.ClientSession] = {}
         self._proxies = urllib.request.getproxies() if environment_proxies else {}
 
     async def send(self, call: Call) -> Reply:
@@ -202,13 +193,17 @@ class Upstream:
 
     async def _ask(self, call: Call) -> Reply:
         # The session's own timer watches the socket for the longer of the two waits, at no cost of ours.
+        proxy = self._proxy(call)
+        session = self._session
+        if proxy is not None and proxy.startswith("socks"):
+            session, proxy = self._through_socks(proxy, call), None
         try:
-            response = await self._session.request(
+            response = await session.request(
                 call.method,
                 _url(call.url),
                 data=None if call.body is None else _Body(call.body),
                 headers=call.headers,
-                proxy=self._proxy(call),
+                proxy=proxy,
                 allow_redirects=False,
                 timeout=_limits(call.timeouts),
             )
@@ -219,15 +214,40 @@ class Upstream:
     def _proxy(self, call: Call) -> str | None:
         if call.proxy == "direct" or not (call.proxy or self._proxies):
             return None
-        found = call.proxy or _environment_proxy(call.url, tuple(sorted(self._proxies.items())))
-        if found is not None and found.startswith("socks"):
-            # Asked in HTTP, a SOCKS proxy only gets to see the credential.
-            message = f"{call.place} is behind a SOCKS proxy, which is not spoken here: name an http one in proxy-url."
-            raise MuxError(Kind.UNREACHABLE, message)
-        return found
+        return call.proxy or _environment_proxy(call.url, tuple(sorted(self._proxies.items())))
+
+    def _through_socks(self, proxy: str, call: Call) -> aiohttp.ClientSession:
+        """The session of a SOCKS proxy; names are resolved behind it with `socks5h`."""
+        session = self._behind.get(proxy)
+        if session is None:
+            try:
+                from aiohttp_socks import ProxyConnector
+            except ImportError:
+                message = (
+                    f"{call.place} is behind a SOCKS proxy; install what that needs: pip install 'llm-mux[socks]'."
+                )
+                raise MuxError(Kind.UNREACHABLE, message) from None
+            there = proxy.replace("socks5h://", "socks5://", 1)
+            connector = ProxyConnector.from_url(there, rdns=proxy.startswith("socks5h"), limit=0, keepalive_timeout=75)
+            session = self._behind[proxy] = _session(connector)
+        return session
 
     async def close(self) -> None:
-        await self._session.close()
+        for session in (self._session, *self._behind.values()):
+            await session.close()
+
+
+def _session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None),
+        headers={"User-Agent": USER_AGENT},
+        skip_auto_headers=("Accept", "Content-Type"),
+        max_line_size=65536,
+        max_field_size=65536,
+        read_bufsize=1 << 17,
+    )
 
 
 @lru_cache(maxsize=64)

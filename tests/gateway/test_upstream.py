@@ -265,13 +265,35 @@ async def test_the_proxy_of_a_call_is_used(client: Upstream) -> None:
     assert "pass" not in caught.value.message
 
 
-async def test_a_socks_proxy_is_not_asked_in_http(client: Upstream) -> None:
-    async with FakeUpstream() as proxy:
-        url = proxy.url.replace("http://", "socks5://")
-        with pytest.raises(MuxError, match="SOCKS") as caught:
-            await client.send(Call("http://127.0.0.2:9/v1", {"authorization": "Bearer k"}, proxy=url))
-        assert caught.value.kind is Kind.UNREACHABLE
-        assert not proxy.requests
+async def test_a_socks_proxy_is_spoken_to_in_socks(client: Upstream) -> None:
+    seen: list[bytes] = []
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await reader.readexactly(3))
+        writer.write(b"\x05\x00")
+        head = await reader.readexactly(4)
+        size = {1: 4, 4: 16}.get(head[3]) or (await reader.readexactly(1))[0]
+        await reader.readexactly(size)
+        port = int.from_bytes(await reader.readexactly(2), "big")
+        inner_reader, inner = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x00")
+        await asyncio.gather(_copy(reader, inner), _copy(inner_reader, writer))
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with FakeUpstream() as upstream:
+        upstream.on("*", json_reply({"ok": True}))
+        reply = await client.send(Call(upstream.url + "/x", {}, b"{}", proxy=f"socks5://127.0.0.1:{port}"))
+        assert await reply.read() == b'{"ok":true}'
+        await client.close()
+    server.close()
+    assert seen == [b"\x05\x01\x00"]
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+    writer.close()
 
 
 async def test_the_environments_proxy_is_used_but_never_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
