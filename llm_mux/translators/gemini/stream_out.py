@@ -14,7 +14,7 @@ from msgspec import UNSET, Raw
 from msgspec.structs import replace
 
 from llm_mux import ir
-from llm_mux.translators import tools
+from llm_mux.translators import moulds, tools
 from llm_mux.translators.gemini import answer_parts, citations, errors, finish, seals, wire
 from llm_mux.translators.gemini.decode import FRAMING
 from llm_mux.translators.gemini.logprobs import encode_logprobs
@@ -33,12 +33,17 @@ class _Open:
 
 @dataclass(slots=True)
 class _Record:
-    """The content of a record that waits to learn whether it is the last one. `index`: the part it is a piece of."""
+    """The content of a record that waits to learn whether it is the last one. `index`: the part it is a piece of.
+
+    `text`: the record has this piece and nothing else, said or, with `thought`, thought.
+    """
 
     choice: int
     parts: list[wire.Part | Raw]
     index: int | None = None
     logprobs: wire.RawField = UNSET
+    text: str | None = None
+    thought: bool = False
 
 
 class Encoder:
@@ -56,6 +61,7 @@ class Encoder:
         self._spoke: set[int] = set()
         self._waiting: _Record | None = None
         self._cut: list[tuple[int, ir.ToolCall]] = []
+        self._around: dict[tuple[int, bool], tuple[bytes, bytes]] = {}
         self._out: list[bytes] = []
         self._begun = self._ended = False
 
@@ -72,12 +78,12 @@ class Encoder:
 
     def _event(self, event: ir.Event) -> None:
         match event:
-            case ir.TextDelta(index=index, text=text):
-                self._text(index, text, event.logprobs)
-            case ir.ReasoningDelta(index=index, text=text):
-                self._thought(index, text)
-            case ir.ArgumentsDelta(index=index, text=text):
-                self._parts[index].held.append(text)
+            case ir.TextDelta():
+                self._text(event.index, event.text, event.logprobs)
+            case ir.ReasoningDelta():
+                self._thought(event.index, event.text)
+            case ir.ArgumentsDelta():
+                self._parts[event.index].held.append(event.text)
             case ir.PartStart(index=index, part=part, choice=choice):
                 self._parts[index] = _Open(part, choice)
             case ir.Seal(index=index, native=native):
@@ -115,6 +121,9 @@ class Encoder:
         if native is not None:
             open_.part = ir.Text("")
         open_.held.append("")
+        if native is None and tokens is None:
+            self._piece(open_.choice, index, text, thought=False)
+            return
         part = seals.beside(wire.Part(text=text), seals.for_client(native))
         self._put(open_.choice, part, index, encode_logprobs(tokens))
 
@@ -123,7 +132,7 @@ class Encoder:
         open_ = self._parts[index]
         if self._shown and open_.part.native is None:  # type: ignore[union-attr]  # the grammar: it is Reasoning
             open_.held.append("")
-            self._put(open_.choice, wire.Part(text=text, thought=True), index)
+            self._piece(open_.choice, index, text, thought=True)
         else:
             open_.held.append(text)
 
@@ -132,7 +141,8 @@ class Encoder:
         open_ = self._parts[index]
         waiting = self._waiting
         if waiting is not None and waiting.index == index and len(open_.held) == 1:
-            waiting.parts = [seals.beside(part, seals.for_client(native)) for part in waiting.parts]
+            fields = seals.for_client(native)
+            waiting.parts, waiting.text = [seals.beside(part, fields) for part in _parts(waiting)], None
         elif isinstance(open_.part, ir.Text | ir.Reasoning | ir.ToolCall | ir.Image):
             open_.part = replace(open_.part, native=native)
 
@@ -175,13 +185,38 @@ class Encoder:
         self._spoke.add(choice)
         self._waiting = _Record(choice, [part], index, logprobs)
 
+    def _piece(self, choice: int, index: int, text: str, *, thought: bool) -> None:
+        self._flush()
+        self._spoke.add(choice)
+        self._waiting = _Record(choice, [], index, UNSET, text, thought)
+
     def _flush(self) -> None:
         if self._waiting is None:
             return
         record, self._waiting = self._waiting, None
-        content = wire.Turn(parts=record.parts, role="model")
+        if record.text is None:
+            self._answer(self._whole(record))
+        else:
+            self._more(record, record.text)
+
+    def _whole(self, record: _Record) -> wire.AnswerOut:
+        content = wire.Turn(parts=_parts(record), role="model")
         candidate = wire.CandidateOut(content=content, index=record.choice, logprobsResult=record.logprobs)
-        self._answer(wire.AnswerOut([candidate], modelVersion=self._model, responseId=self._id))
+        return wire.AnswerOut([candidate], modelVersion=self._model, responseId=self._id)
+
+    def _more(self, record: _Record, text: str) -> None:
+        """A piece of text alone: such records differ in it alone, so the rest of them is made once."""
+        if not self._begun:
+            self._answer(self._whole(record))
+            return
+        key = record.choice, record.thought
+        found = self._around.get(key)
+        if found is None:
+            found = self._around[key] = moulds.around(lambda mark: self._framed(self._whole_of(record, mark)))
+        self._out.append(found[0] + jsonx.encode(text) + found[1])
+
+    def _whole_of(self, record: _Record, text: str) -> bytes:
+        return jsonx.encode(self._whole(_Record(record.choice, [], text=text, thought=record.thought)))
 
     def _last(self) -> None:
         """The record with every finish, and the content that still waits if one of them is its candidate's."""
@@ -210,7 +245,7 @@ class Encoder:
         parts: list[wire.Part | Raw] = [wire.Part(text="")] if choice in self._spoke else []
         logprobs: wire.RawField = UNSET
         if record is not None and record.choice == choice:
-            parts, logprobs = record.parts, record.logprobs
+            parts, logprobs = _parts(record), record.logprobs
         own = end.groundingMetadata
         grounding = own if isinstance(own, Raw) else self._source(choice).grounding()
         content = wire.Turn(parts=parts, role="model") if parts else None
@@ -221,17 +256,24 @@ class Encoder:
 
     def _write(self, data: bytes) -> None:
         """One record on one line, also where an upstream's own JSON has line breaks."""
-        data = jsonx.compact(data) if b"\n" in data else data
-        if not self._array:
-            self._out.append(sse.frame(data))
-        else:
-            self._out.append((b",\n" if self._begun else b"[") + data)
+        self._out.append(self._framed(jsonx.compact(data) if b"\n" in data else data))
         self._begun = True
+
+    def _framed(self, data: bytes) -> bytes:
+        if not self._array:
+            return sse.frame(data)
+        return (b",\n" if self._begun else b"[") + data
 
     def _finish_framing(self) -> None:
         self._ended = True
         if self._array:
             self._out.append(b"]")
+
+
+def _parts(record: _Record) -> list[wire.Part | Raw]:
+    if record.text is None:
+        return record.parts
+    return [wire.Part(text=record.text, thought=record.thought or None)]
 
 
 def stream_encoder(request: ir.Request) -> Encoder:
