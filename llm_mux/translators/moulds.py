@@ -18,6 +18,8 @@ _VALUE = rb'("[^"\\]*+(?:\\.[^"\\]*+)*+"|\d++)'
 _HEAD = re.compile(rb"(?:event: [\w.]+\n)?data: ")
 _values: msgspec.json.Decoder[list[str | int]] = msgspec.json.Decoder(list[str | int])
 
+_text: msgspec.json.Decoder[str] = msgspec.json.Decoder(str)
+
 
 def values_of(*keys: bytes) -> re.Pattern[bytes]:
     """What finds the values that may differ from record to record: those of `keys`, texts or whole numbers."""
@@ -74,3 +76,46 @@ def decoded(mould: Mould, decode: Callable[[bytes], object]) -> object:
         return decode(sample(mould))
     except ValueError:
         return None
+
+
+class Known:
+    """The last record that said nothing but one piece of a text, by which the next ones like it are known."""
+
+    __slots__ = ("_after", "_head", "_tail", "_tries", "_values")
+
+    def __init__(self, values: re.Pattern[bytes], tries: int = 40) -> None:
+        self._values = values
+        self._tries = tries
+        self._head = self._tail = b"\x00"
+        self._after = -1
+
+    def text(self, data: bytes) -> str | None:
+        """The piece that `data` says if it is a record like that one."""
+        if not (data.startswith(self._head) and data.endswith(self._tail)):
+            return None
+        try:
+            return _text.decode(data[len(self._head) : self._after])
+        except ValueError:
+            return None
+
+    @property
+    def curious(self) -> bool:
+        """Whether another record is worth learning: a server may write each in another way."""
+        return self._tries > 0
+
+    def learn(self, data: bytes, text: str) -> bool:
+        """Remembers a record that said just `text`; whether it can be told where in it that stands."""
+        self._tries -= 1
+        spelled = [match.span(1) for match in self._values.finditer(data) if _says(match[1], text)]
+        if len(spelled) != 1:
+            return False
+        start, end = spelled[0]
+        self._head, self._tail, self._after = data[:start], data[end:], end - len(data)
+        return True
+
+
+def _says(value: bytes, text: str) -> bool:
+    try:
+        return _text.decode(value) == text
+    except ValueError:
+        return False

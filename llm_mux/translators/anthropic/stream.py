@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from llm_mux import ir
+from llm_mux.translators import moulds
 from llm_mux.translators.anthropic import decode_blocks, errors, finish, opaque, response, seals, usage, wire
 from llm_mux.translators.anthropic.wire import NAME
 from llm_mux.translators.base import FrameDecoder, Target, cut_short, nonsense, present
@@ -55,12 +56,19 @@ class Decoder(FrameDecoder):
         self._open: _Open | None = None
         self._usage = wire.Usage()
         self._halves: jsonx.Surrogates | None = None
+        self._known = moulds.Known(_PIECES)
+        self._telling: _Open | None = None
 
     def frame(self, frame: sse.Frame) -> list[ir.Event]:
+        held = self._open
+        if held is not None and held is self._telling and (text := self._known.text(frame.data)):
+            return self._more(held, text)
         record = self._read(frame.data)
         match record:
             case wire.BlockDelta(delta=delta, index=index):
-                return self._delta(delta, index)
+                events = self._delta(delta, index)
+                self._learn(frame.data, events)
+                return events
             case wire.BlockStart():
                 return self._start_of_block(record)
             case wire.BlockStop(index=index):
@@ -77,6 +85,21 @@ class Decoder(FrameDecoder):
                 raise errors.decode_error(200, {}, frame.data)
             case _:
                 return []
+
+    def _learn(self, data: bytes, events: list[ir.Event]) -> None:
+        """Remembers a record that says one piece of the open block."""
+        if len(events) == 1 and isinstance(event := events[0], _PIECE) and self._known.curious:
+            self._telling = self._open if self._known.learn(data, event.text) else None
+
+    def _more(self, held: _Open, text: str) -> list[ir.Event]:
+        """The next piece of what `_learn` saw."""
+        if held.kind == "tool_use":
+            held.pieces.append("")
+            return [ir.ArgumentsDelta(held.index, text)]
+        text = self._joined(text)
+        if not text:
+            return []
+        return [ir.TextDelta(held.index, text) if held.kind == "text" else ir.ReasoningDelta(held.index, text)]
 
     def _read(self, data: bytes) -> Any:
         """The record in `data`, None for one that is to be passed over. Raises MuxError for errors and nonsense."""
@@ -289,6 +312,8 @@ def _listed(citations: Raw | UnsetType) -> list[Raw]:
     return jsonx.decode(bytes(citations), list[Raw]) if citations is not UNSET and present(citations) else []
 
 
+_PIECE: Final = (ir.TextDelta, ir.ReasoningDelta, ir.ArgumentsDelta)
+_PIECES: Final = moulds.values_of(b"text", b"thinking", b"partial_json")
 _RECORD: Final[Any] = wire.Record
 _record: msgspec.json.Decoder[Any] = msgspec.json.Decoder(wire.Record)
 _typed: msgspec.json.Decoder[Any] = msgspec.json.Decoder(

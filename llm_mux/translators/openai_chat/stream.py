@@ -14,12 +14,21 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from llm_mux import ir
+from llm_mux.translators import moulds
 from llm_mux.translators.base import FrameDecoder, Target, cut_short, present
-from llm_mux.translators.openai_chat import models, quirks, reasoning, response, usage, wire
+from llm_mux.translators.openai_chat import dull, models, quirks, reasoning, response, usage, wire
 from llm_mux.translators.openai_chat.calls import Call, Calls
 from llm_mux.translators.openai_chat.errors import decode_failure
 from llm_mux.translators.openai_chat.tags import ThinkTags
 from llm_mux.wire import jsonx, sse
+
+_DELTAS = (ir.TextDelta, ir.ReasoningDelta, ir.ArgumentsDelta)
+_CARRIED: dict[type | None, type] = {
+    ir.Text: ir.TextDelta,
+    ir.Reasoning: ir.ReasoningDelta,
+    ir.ToolCall: ir.ArgumentsDelta,
+}
+_PIECES = moulds.values_of(b"content", b"reasoning", b"reasoning_content", b"arguments")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +54,15 @@ class Decoder(FrameDecoder):
         self._parts = 0
         self._usage: ir.Usage | None = None
         self._sources: list[ir.Citation] = []
+        self._known = moulds.Known(_PIECES)
+        self._speaker: _Choice | None = None
 
     def frame(self, frame: sse.Frame) -> list[ir.Event]:
         data = frame.data
+        if self._speaker is not None and not frame.event and (text := self._known.text(data)):
+            more = self._speaker.more(text)
+            if more is not None:
+                return [more]
         if data.startswith(b"[DONE]"):
             return self._end(marked=True)
         if not data.strip():
@@ -62,7 +77,18 @@ class Decoder(FrameDecoder):
             self._sources = response.sources(chunk.citations)
         for choice in chunk.choices or ():
             self._choice(choice).take(choice, events)
+        if len(events) == 1 and self._known.curious:
+            self._learn(data, chunk, events[0])
         return events
+
+    def _learn(self, data: bytes, chunk: wire.Answer, event: ir.Event) -> None:
+        """Remembers a record that says one piece of an open part and nothing else."""
+        choice = dull.speaker(chunk)
+        if choice is None or not isinstance(event, _DELTAS):
+            return
+        speaker = self._choice(choice)
+        if speaker.ready(event) and self._known.learn(data, event.text):
+            self._speaker = speaker
 
     def closed(self) -> list[ir.Event]:
         return self._end(marked=False)
@@ -140,6 +166,22 @@ class _Choice:
         self._refusal = ""
         self._cites: list[ir.Citation] = []
         self._audio: dict[str, object] = {}
+        self._carrying: tuple[type | None, Call | None, int] | None = None
+
+    def ready(self, event: ir.Event) -> bool:
+        """Whether what `event` carries on is open, and more of it would need no other look than `more`."""
+        self._carrying = self._kind, self._call, len(self._calls.all)
+        return self._tags is None and self._kind in _CARRIED and type(event) is _CARRIED[self._kind]
+
+    def more(self, text: str) -> ir.Event | None:
+        """A piece like the last one that `ready` saw, None when its part is not open any more."""
+        if (self._kind, self._call, len(self._calls.all)) != self._carrying:
+            return None
+        if self._call is not None:
+            self._call.pieces.append(text)
+            return ir.ArgumentsDelta(self._index, self._call.unsent())
+        text = self._halves.feed(text)
+        return ir.ReasoningDelta(self._index, text) if self._kind is ir.Reasoning else ir.TextDelta(self._index, text)
 
     @property
     def whole(self) -> bool:
