@@ -22,8 +22,9 @@ _HALF_ESCAPE = re.compile(rb"\\u([dD][89a-fA-F][0-9a-fA-F]{2})")
 _LOW_ESCAPE = re.compile(rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 _NO_NUMBER = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|(-?Infinity|NaN)', re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_HALF = re.compile("[\ud800-\udfff\U0010d800-\U0010dfff]")
-_STAND_IN = 0x100000
+_HALF = re.compile("[\ud800-\udfff\U000dd800-\U000ddfff]")
+# Half of a pair stands in as a character that Unicode leaves unassigned, which no text holds.
+_STAND_IN = 0xD0000
 _BACKSLASH = 0x5C
 
 # For `depth`: opening brackets become +1 and closing ones -1 (as a signed byte); quotes stay; all else goes.
