@@ -1,0 +1,120 @@
+"""What is made or read by the mould of earlier records is what the long way makes and reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llm_mux import ir
+from llm_mux.translators import moulds, registry
+from tests.translators.transcripts import UPSTREAMS, Transcript, target, transcripts
+
+ODD = ("a", "é \U0001f600", '"}\n\n\r\\', "\x00\x7f\u2028", "half \ud83d", "")
+PARTS = {
+    "text": (ir.Text(""), ir.TextDelta),
+    "refusal": (ir.Refusal(""), ir.TextDelta),
+    "chain": (ir.Reasoning("", raw=True), ir.ReasoningDelta),
+    "summary": (ir.Reasoning(""), ir.ReasoningDelta),
+    "call": (ir.ToolCall("c1", "tool", ""), ir.ArgumentsDelta),
+    "custom": (ir.ToolCall("c1", "tool", "", custom=True), ir.ArgumentsDelta),
+}
+
+
+@pytest.mark.parametrize("format_", UPSTREAMS)
+@pytest.mark.parametrize("kind", PARTS)
+@pytest.mark.parametrize("model", ["m", "\x00"])
+def test_pieces_are_written_as_whole_records_would_be(
+    format_: str, kind: str, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Callable[[str], bytes]] = []
+    cut = moulds.around
+
+    def watched(make: Callable[[str], bytes]) -> tuple[bytes, bytes]:
+        made.append(make)
+        return cut(make)
+
+    monkeypatch.setattr(moulds, "around", watched)
+    part, delta = PARTS[kind]
+    thinking = ir.Thinking(show=True)
+    encoder = registry.get(format_).stream_encoder(
+        ir.Request(model="m", messages=(), stream=True, protocol=format_, thinking=thinking)
+    )
+    encoder.encode([ir.Start("id", model, 1), ir.PartStart(0, part)])
+    encoder.encode([delta(0, "first")])
+    for text in ODD:
+        out = encoder.encode([delta(0, text)])
+        if not made or not text:
+            continue
+        record = made[-1](text).removeprefix(b"event: content_block_delta\n").removeprefix(b"data: ")
+        shown = out.partition(b"data: ")[2]
+        assert unnumbered(record) == unnumbered(shown)
+
+
+def unnumbered(record: bytes) -> bytes:
+    """A record without its place in the stream, which is all that the second of two equal pieces may change."""
+    found = msgspec.json.decode(record)
+    number = found.get("sequence_number")
+    return record.strip().replace(b'"sequence_number":%d' % number, b"") if number is not None else record.strip()
+
+
+STREAMS = transcripts("stream", lambda t: t.format in UPSTREAMS)
+
+
+def decoded(format_: str, pieces: list[bytes]) -> list[ir.Event]:
+    decoder = registry.get(format_).stream_decoder(target(format_))
+    events = [event for piece in pieces for event in decoder.feed(piece)] + decoder.finish()
+    return [plain(event) for event in events]
+
+
+def plain(event: ir.Event) -> ir.Event:
+    if isinstance(event, ir.Failed):
+        return ir.Failed((event.error.kind, event.error.message))  # type: ignore[arg-type]  # errors are not comparable
+    return event
+
+
+@pytest.mark.parametrize("transcript", STREAMS, ids=str)
+@settings(max_examples=30)
+@given(data=st.data())
+def test_streams_are_read_the_same_by_the_last_record_or_without(transcript: Transcript, data: st.DataObject) -> None:
+    """Also where records are repeated, left out or put elsewhere."""
+    end = b"\n" if transcript.format == "ollama" else b"\n\n"
+    pieces = [piece + end for piece in transcript.body("stream").removesuffix(end).split(end)]
+    shuffled = data.draw(st.lists(st.sampled_from(pieces), max_size=20), label="more")
+    at = data.draw(st.integers(0, len(pieces)), label="at")
+    stream = [*pieces[:at], *shuffled, *pieces[at:]]
+    learnt = decoded(transcript.format, stream)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(moulds.Known, "text", lambda self, data: None)
+        assert learnt == decoded(transcript.format, stream)
+
+
+CHUNK = '{"id":"c","model":"m","choices":[{"index":%d,"delta":%s}]}'
+DELTAS = (
+    '{"content":"a"}',
+    '{"content":"b"}',
+    '{"content":""}',
+    '{"reasoning_content":"x","content":null}',
+    '{"reasoning":"\\ud83d","content":""}',
+    '{"content":"\\ude00"}',
+    '{"content":"a","reasoning":"a"}',
+    '{"refusal":"no"}',
+    '{"tool_calls":[{"index":0,"id":"1","type":"function","function":{"name":"f","arguments":""}}]}',
+    '{"tool_calls":[{"index":0,"function":{"arguments":"{\\"a\\""}}]}',
+    '{"tool_calls":[{"index":0,"function":{"arguments":":1}"}}]}',
+    '{"tool_calls":[{"index":0,"id":"2","function":{"name":"g","arguments":"{"}}]}',
+    '{"tool_calls":[{"index":1,"id":"3","function":{"name":"h","arguments":"{}"}}]}',
+    '{"tool_calls":[{"index":1,"function":{"arguments":"}"}}]}',
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from((0, 0, 0, 1)), st.sampled_from(DELTAS)), max_size=30))
+def test_any_order_of_pieces_is_read_the_same(said: list[tuple[int, str]]) -> None:
+    stream = [f"data: {CHUNK % one}\n\n".encode() for one in said]
+    learnt = decoded("openai_chat", stream)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(moulds.Known, "text", lambda self, data: None)
+        assert learnt == decoded("openai_chat", stream)
