@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
 from llm_mux import ir
 from llm_mux.errors import MuxError
@@ -24,6 +24,7 @@ from llm_mux.wire import jsonx, sse
 
 _response: msgspec.json.Decoder[wire.Response] = msgspec.json.Decoder(wire.Response, strict=False)
 _part: msgspec.json.Decoder[wire.Part] = msgspec.json.Decoder(wire.Part, strict=False)
+_piece: msgspec.json.Decoder[wire.Piece] = msgspec.json.Decoder(wire.Piece)
 _event: msgspec.json.Decoder[wire.StreamEvent] = msgspec.json.Decoder(wire.StreamEvent)
 
 TERMINAL: Final = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
@@ -86,6 +87,11 @@ class ResponsesStreamDecoder(FrameDecoder):
     def frame(self, frame: sse.Frame) -> list[ir.Event]:
         if frame.data.startswith(b"[DONE]"):
             return []
+        part = self._open
+        if part is not None and frame.event is not None and frame.event == _PIECES.get(part.kind):
+            more = _more(part, frame)
+            if more is not None:
+                return more
         event = _read(frame)
         self._out = []
         step = self._steps.get(event.type)
@@ -426,6 +432,33 @@ def _delta(event: wire.StreamEvent) -> str:
     return "" if delta is None else msgspec.json.encode(delta).decode("utf-8", "replace")
 
 
+def _more(part: _Open, frame: sse.Frame) -> list[ir.Event] | None:
+    """The next piece of the open part, None for a record that may be or say anything else."""
+    try:
+        piece = _piece.decode(frame.data)
+    except ValueError:
+        return None
+    if piece.type != frame.event or piece.output_index != part.owner or not piece.delta:
+        return None
+    if (part.kind == "text" and piece.content_index != part.content) or (
+        part.kind == "summary" and piece.summary_index != part.summary
+    ):
+        return None
+    if piece.logprobs is not UNSET and piece.logprobs != wire.EMPTY_LIST:
+        return None
+    text = part.halves.feed(piece.delta)
+    if not text:
+        return []
+    part.pieces.append(text)
+    return [_DELTAS[part.kind](part.index, text)]
+
+
+_PIECES: Final = {
+    "text": "response.output_text.delta",
+    "summary": "response.reasoning_summary_text.delta",
+    "chain": "response.reasoning_text.delta",
+    "call": "response.function_call_arguments.delta",
+}
 _DELTAS: Final[dict[str, Callable[[int, str], ir.Event]]] = {
     "text": ir.TextDelta,
     "refusal": ir.TextDelta,

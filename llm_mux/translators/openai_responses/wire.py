@@ -181,6 +181,17 @@ class Response(Struct):
     service_tier: str | None = None
 
 
+class Piece(Struct):
+    """The little of a stream's record that matters while it only carries on the open text."""
+
+    delta: str
+    type: str = ""
+    output_index: int = -1
+    content_index: int = 0
+    summary_index: int = 0
+    logprobs: Raw | UnsetType = UNSET
+
+
 class StreamEvent(Struct):
     """One record of a stream, any kind. `delta` is text, except in shell events and on servers that send objects."""
 
