@@ -1,7 +1,8 @@
 """Opaque vendor data in another protocol's opaque slot: a tagged envelope that only llm-mux opens.
 
-Form: `gw1.<owner>.<family>.<base64url of the data's JSON text>`. What does not carry the tag is the client format's own
-data. A damaged envelope is dropped, never sent on as a signature.
+Form: `gw1.<owner>.<family>.<base64url of the data's JSON text>`, with `gw1-call` in front where the data belongs to the
+tool call that follows. What does not carry the tag is the client format's own data. A damaged envelope is dropped,
+never sent on as a signature.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from msgspec import Raw
 from llm_mux.ir import Native
 
 _TAG = "gw1."
+_CALL_TAG = "gw1-call."
 
 
 def seal(native: Native) -> str:
@@ -37,6 +39,20 @@ def unseal(text: str) -> Native | None:
     except (binascii.Error, ValueError):
         return None
     return Native(owner=owner, data=Raw(raw), family="" if family == "-" else family)
+
+
+def seal_of_call(native: Native) -> str:
+    """`seal` for data of a tool call, in a slot that stands before the call."""
+    return _CALL_TAG + seal(native).removeprefix(_TAG)
+
+
+def is_of_call(text: str) -> bool:
+    return text.startswith(_CALL_TAG)
+
+
+def unseal_of_call(text: str) -> Native | None:
+    """What `seal_of_call` put in, or None when `text` is no such envelope or a damaged one."""
+    return unseal(_TAG + text.removeprefix(_CALL_TAG)) if is_of_call(text) else None
 
 
 def seal_base64(native: Native) -> str:

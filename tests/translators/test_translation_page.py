@@ -13,7 +13,7 @@ from tests.translators.transcripts import UPSTREAMS
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "translation.md"
 
-# Features that a format's encoder still leaves out without a report, although they are no hints.
+# Features that a format's encoder leaves out without a report, although they are no hints: format and feature.
 UNREPORTED: set[tuple[str, str]] = set()
 
 

@@ -23,7 +23,6 @@ TRACE: Final = b'"gw1'
 SEARCH_ID: Final = "srvtoolu_gw1_"
 """The beginning of the ids of search blocks that stand for another vendor's search."""
 
-_CALL: Final = "gw1-call"
 _NOTHING: Final = Raw(b'"gw1.none.-.bnVsbA"')
 _REDACTED: Final = b'{"redacted":'
 _OWN_FAMILIES: Final = ("", "claude")
@@ -53,8 +52,8 @@ def read(raw: Raw | UnsetType) -> Seal:
     if raw is UNSET or not bytes(raw).startswith(TRACE):
         return Seal(own(raw, ""))
     text = msgspec.json.decode(raw, type=str)
-    of_call = text.startswith(_CALL)
-    native = envelope.unseal("gw1" + text.removeprefix(_CALL) if of_call else text)
+    of_call = envelope.is_of_call(text)
+    native = envelope.unseal_of_call(text) if of_call else envelope.unseal(text)
     return Seal(None if native is None or native.owner == "none" else native, of_call)
 
 
@@ -85,4 +84,4 @@ def call_signature(native: ir.Native | None) -> Raw | None:
     """The `signature` of the block in front of a tool call that carries another owner's seal."""
     if native is None or native.owner == NAME:
         return None
-    return Raw(msgspec.json.encode(_CALL + envelope.seal(native).removeprefix("gw1")))
+    return Raw(msgspec.json.encode(envelope.seal_of_call(native)))

@@ -277,7 +277,9 @@ class _Builder:
                 id_ = reasoning.item_id(part) or item_id("rs", self.response, index)
                 self.items.append(reasoning.to_client(part, id_, "completed"))
             case ir.ToolCall():
-                self._call(part, index, "completed")
+                sealed = reasoning.before_call(part, item_id("rs", self.response, index))
+                self.items.extend([] if sealed is None else [sealed])
+                self._call(part, len(self.items), "completed")
             case ir.Opaque() | ir.Image():
                 made = opaque_out(part, self.response, index)
                 if made is not None:

@@ -54,6 +54,7 @@ class Conversation:
         self.compacts = False
         self._turn: list[ir.Part] = []
         self._phase: str | None = None
+        self._seal: ir.Native | None = None
 
     def finished(self) -> tuple[ir.Message, ...]:
         self._close()
@@ -70,6 +71,14 @@ class Conversation:
     def assistant(self, *found: ir.Part) -> None:
         """Parts that belong to the assistant's turn whatever its phase."""
         self._turn.extend(found)
+
+    def seal(self, native: ir.Native | None) -> None:
+        """The seal of the assistant's next call."""
+        self._seal = native
+
+    def call(self, call: ir.ToolCall) -> None:
+        native, self._seal = self._seal, None
+        self._turn.append(call if native is None else msgspec.structs.replace(call, native=native))
 
     def result(self, result: ir.ToolResult) -> None:
         self._close()
@@ -96,6 +105,7 @@ class Conversation:
         self._turn.extend(found)
 
     def _close(self) -> None:
+        self._seal = None
         if self._turn:
             self.messages.append(ir.Message("assistant", tuple(self._turn), phase=self._phase))
             self._turn, self._phase = [], None
@@ -141,13 +151,13 @@ def _message(into: Conversation, item: wire.Item, raw: Raw, where: str) -> None:
 
 def _function_call(into: Conversation, item: wire.Item, raw: Raw, where: str) -> None:
     name = item.name or _lacks(where, "name")
-    into.assistant(ir.ToolCall(_call_id(item, where), name, text_of(item.arguments), namespace=item.namespace))
+    into.call(ir.ToolCall(_call_id(item, where), name, text_of(item.arguments), namespace=item.namespace))
 
 
 def _custom_call(into: Conversation, item: wire.Item, raw: Raw, where: str) -> None:
     name = item.name or _lacks(where, "name")
     call_id = _call_id(item, where)
-    into.assistant(ir.ToolCall(call_id, name, text_of(item.input), custom=True, namespace=item.namespace))
+    into.call(ir.ToolCall(call_id, name, text_of(item.input), custom=True, namespace=item.namespace))
 
 
 def _result(into: Conversation, item: wire.Item, raw: Raw, where: str) -> None:
@@ -157,6 +167,9 @@ def _result(into: Conversation, item: wire.Item, raw: Raw, where: str) -> None:
 
 
 def _reasoning(into: Conversation, item: wire.Item, raw: Raw, where: str) -> None:
+    if item.encrypted_content and envelope.is_of_call(item.encrypted_content):
+        into.seal(envelope.unseal_of_call(item.encrypted_content))
+        return
     part = reasoning.decode(item, where)
     if part is not None:
         into.assistant(part)

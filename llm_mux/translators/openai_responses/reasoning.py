@@ -1,8 +1,9 @@
 """Reasoning items: to canonical reasoning and back, with the sealed content that only its maker can read.
 
 Rule: a seal of this format holds `{"id", "encrypted_content"}` (and the summary when it had several parts), because
-the server checks the id against the content. Seals of other formats travel in an envelope; without a usable seal the
-item is not sent at all. In a stream only the content of `output_item.done` counts.
+the server checks the id against the content. Seals of other formats travel in an envelope, that of a tool call (Gemini)
+in an item without words right before the call; without a usable seal the item is not sent at all. In a stream only the
+content of `output_item.done` counts.
 Spec: the Responses API page, section 5; translation matrix, section 5.
 """
 
@@ -117,6 +118,13 @@ def to_client(part: ir.Reasoning, item_id: str, status: str) -> wire.ReasoningOu
     elif part.native is not None:
         encrypted = envelope.seal(part.native)
     return wire.ReasoningOut(summary, id=item_id, content=content, encrypted_content=encrypted, status=status)
+
+
+def before_call(call: ir.ToolCall, item_id: str) -> wire.ReasoningOut | None:
+    """The item that carries another format's seal of `call` to a client; None when it has none."""
+    if call.native is None or call.native.owner == OWNER:
+        return None
+    return wire.ReasoningOut([], id=item_id, encrypted_content=envelope.seal_of_call(call.native), status="completed")
 
 
 def item_id(part: ir.Reasoning) -> str | None:

@@ -324,6 +324,10 @@ class ResponsesStreamEncoder:
             self._open.native = event.native
 
     def _open_call(self, call: ir.ToolCall) -> None:
+        sealed = reasoning.before_call(call, answer.item_id("rs", self._id, len(self._output)))
+        if sealed is not None:
+            self._item_added(sealed)
+            self._item_done(sealed)
         index = len(self._output)
         kind = answer.call_kind(call, self._client)
         item = _Call(answer.item_id(answer.PREFIXES[kind], self._id, index), index, call, kind)

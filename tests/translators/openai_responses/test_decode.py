@@ -343,6 +343,18 @@ def test_seals_of_other_formats_come_back_out_of_their_envelope() -> None:
     assert len(found) == 2
 
 
+def test_a_seal_of_a_call_is_for_the_next_call_of_the_same_turn() -> None:
+    native = ir.Native("gemini", raw({"thoughtSignature": "c2ln"}), "gemini")
+    item = {"type": "reasoning", "id": "rs_x", "summary": [], "encrypted_content": envelope.seal_of_call(native)}
+    custom = {"type": "custom_tool_call", "call_id": "c", "name": "p", "input": "x"}
+    (found,) = parts(item, custom)
+    assert isinstance(found, ir.ToolCall) and plain(found.native) == plain(native)
+    (found,) = parts({**item, "encrypted_content": "gw1-call.broken"}, custom)
+    assert isinstance(found, ir.ToolCall) and found.native is None
+    turns = decode(input=[item, {"role": "user", "content": "x"}, custom]).messages
+    assert [getattr(part, "native", None) for turn in turns for part in turn.parts] == [None, None]
+
+
 @pytest.mark.parametrize(
     ("asked", "thinking"),
     [

@@ -80,6 +80,10 @@ def test_a_poorer_server_gets_the_request_without_what_it_refuses(
     ("fields", "quirks"),
     [
         ({"input": [{"type": "reasoning", "encrypted_content": envelope.seal(ir.Native("gemini", raw(1)))}]}, Quirks()),
+        (
+            {"input": [{"type": "reasoning", "encrypted_content": envelope.seal_of_call(ir.Native("gemini", raw(1)))}]},
+            Quirks(),
+        ),
         ({"previous_response_id": "resp_1"}, SIMPLE),
         ({"tools": [{"type": "custom", "name": "p"}]}, SIMPLE),
         ({"tools": [{"type": "web_search"}]}, SIMPLE),

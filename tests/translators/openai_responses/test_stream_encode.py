@@ -15,7 +15,17 @@ from llm_mux.translators.openai_responses import TRANSLATOR
 from llm_mux.translators.openai_responses.errors import told_in_stream
 from llm_mux.translators.openai_responses.stream_encode import ResponsesStreamEncoder
 from llm_mux.translators.openai_responses.summary import opened
-from tests.translators.openai_responses.kit import CODEX, MODEL, client_for, decode, raw, records_of, sent, unfold
+from tests.translators.openai_responses.kit import (
+    CODEX,
+    MODEL,
+    client_for,
+    decode,
+    plain,
+    raw,
+    records_of,
+    sent,
+    unfold,
+)
 
 TOOLS_USED = ir.Finish("tool_calls")
 STOP = ir.Finish("stop")
@@ -130,6 +140,24 @@ def test_foreign_seals_travel_in_an_envelope(native: ir.Native | None) -> None:
         found = envelope.unseal(item["encrypted_content"])
         assert found is not None
         assert (found.owner, bytes(found.data)) == ("anthropic", bytes(native.data))
+
+
+@pytest.mark.covers("FB-58")
+def test_a_calls_foreign_seal_goes_before_the_call_and_comes_back_on_it() -> None:
+    native = ir.Native("gemini", raw({"thoughtSignature": "c2ln"}), "gemini")
+    signed = ir.ToolCall("call_1", "f", '{"a":1}', native=native)
+    said = (ir.Text("x"), signed, ir.ToolCall("call_2", "f", "{}"))
+    whole = ir.Response("abc", MODEL, (ir.Choice(said, TOOLS_USED),), created=1795000000)
+    records = sent(unfold(said, TOOLS_USED))
+    output = final(records)["output"]
+    assert [item["type"] for item in output] == ["message", "reasoning", "function_call", "function_call"]
+    assert json.loads(TRANSLATOR.encode_response(whole, decode()))["output"] == output
+    done = [r["output_index"] for r in records if r["type"] == "response.output_item.done"]
+    assert done == [0, 1, 2, 3]
+    results = [{"type": "function_call_output", "call_id": id_, "output": "ok"} for id_ in ("call_1", "call_2")]
+    turn = decode(input=[*output, *results]).messages[0]
+    assert not any(isinstance(part, ir.Reasoning) for part in turn.parts)
+    assert [plain(part.native) for part in turn.parts if isinstance(part, ir.ToolCall)] == [plain(native), None]
 
 
 def test_our_own_seals_fit_the_id_they_are_given_under() -> None:
