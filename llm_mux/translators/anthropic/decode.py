@@ -194,7 +194,7 @@ def _tool_choice(raw: Raw | None) -> tuple[ir.ToolChoice | None, bool | None]:
 
 def _thinking(raw: Raw | None, effort: Raw | None) -> ir.Thinking:
     """`thinking` and `output_config.effort`; `native` holds both as they came."""
-    sent = {key: value for key, value in (("thinking", raw), ("effort", effort)) if value is not None}
+    sent = {key: value for key, value in (("thinking", raw), ("effort", effort)) if present(value)}
     if not sent:
         return ir.Thinking()
     native = ir.Native(NAME, Raw(msgspec.json.encode(sent)))

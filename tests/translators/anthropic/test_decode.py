@@ -339,3 +339,10 @@ def test_whatever_comes_is_understood_or_refused(body: dict[str, object]) -> Non
         kit.sent(request, kit.OLD)
     except MuxError as error:
         assert error.kind is Kind.BAD_REQUEST
+
+
+@pytest.mark.parametrize("fields", [{"thinking": None}, {"output_config": {"effort": None}}])
+def test_a_wish_that_is_null_is_none(fields: dict[str, object]) -> None:
+    request = kit.decoded("hi", **fields)
+    assert request.thinking == ir.Thinking()
+    assert kit.sent(request).keys() == kit.sent(kit.decoded("hi")).keys()
