@@ -74,7 +74,7 @@ def decoded(mould: Mould, decode: Callable[[bytes], object]) -> object:
     """The sample of `mould` as `decode` reads it, None if it does not."""
     try:
         return decode(sample(mould))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

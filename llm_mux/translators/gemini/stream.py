@@ -7,6 +7,7 @@ consecutive unsigned parts are one part; a signed part stands alone. Spec: https
 
 from __future__ import annotations
 
+import msgspec
 from msgspec import UNSET, Raw
 from msgspec.structs import replace
 
@@ -17,6 +18,10 @@ from llm_mux.translators.gemini.logprobs import decode_logprobs
 from llm_mux.translators.gemini.partial import PartialCall
 from llm_mux.translators.gemini.usage import decode_usage
 from llm_mux.wire import jsonarray, jsonx, sse
+
+_plain: msgspec.json.Decoder[wire.PlainAnswer] = msgspec.json.Decoder(wire.PlainAnswer)
+_MOST_ODD = 4
+"""After so many records in a row that are not plain, a server is taken to write none that are."""
 
 
 class _Records:
@@ -93,6 +98,7 @@ class Decoder(FrameDecoder):
         self._usage: wire.UsageMetadata | None = None
         self._searches = 0
         self._blocked: wire.PromptFeedback | None = None
+        self._odd = 0
 
     def feed(self, data: bytes) -> list[ir.Event]:
         return self._events(self._records.feed(data))
@@ -104,6 +110,8 @@ class Decoder(FrameDecoder):
     def frame(self, frame: sse.Frame) -> list[ir.Event]:
         if frame.data.startswith(b"[DONE]"):
             return []
+        if self._started and self._odd < _MOST_ODD and (more := self._more(frame.data)) is not None:
+            return more
         answer = jsonx.decode(frame.data, wire.Answer, halves=True)
         if isinstance(answer.error, Raw) and present(answer.error):
             return [*self._usage_so_far(), ir.Failed(errors.decode_failure(frame.data))]
@@ -114,6 +122,29 @@ class Decoder(FrameDecoder):
             self._blocked = answer.promptFeedback
         for at, candidate in enumerate(answer.candidates or ()):
             self._candidate(at if candidate.index is None else candidate.index, candidate, events)
+        return events
+
+    def _more(self, data: bytes) -> list[ir.Event] | None:
+        """More of the open text of a candidate, None for a record that may say anything else."""
+        try:
+            answer = _plain.decode(data)
+        except (ValueError, RecursionError):
+            self._odd += 1
+            return None
+        self._odd = 0
+        (candidate,) = answer.candidates
+        (part,) = candidate.content.parts
+        one = self._candidates.get(candidate.index or 0)
+        if one is None or one.open is None or one.finished or not part.text:
+            return None
+        if one.kind is not (ir.Reasoning if part.thought else ir.Text):
+            return None
+        if answer.usageMetadata is not None:
+            self._usage = answer.usageMetadata
+        events: list[ir.Event] = []
+        text = one.halves.feed(part.text)
+        if text:
+            self._say(one, text, None, events)
         return events
 
     def closed(self) -> list[ir.Event]:

@@ -194,6 +194,31 @@ class Answer(Struct, frozen=True, omit_defaults=True):
     error: RawField = UNSET
 
 
+class PlainPart(Struct, frozen=True, forbid_unknown_fields=True):
+    text: str
+    thought: bool | None = None
+
+
+class PlainContent(Struct, frozen=True, forbid_unknown_fields=True):
+    parts: tuple[PlainPart]
+    role: str | None = None
+
+
+class PlainCandidate(Struct, frozen=True, forbid_unknown_fields=True):
+    content: PlainContent
+    index: int | None = None
+
+
+class PlainAnswer(Struct, frozen=True, forbid_unknown_fields=True):
+    """A record of a stream with one piece of text, and nothing beside it but counts and names."""
+
+    candidates: tuple[PlainCandidate]
+    usageMetadata: UsageMetadata | None = None
+    modelVersion: str | None = None
+    responseId: str | None = None
+    createTime: RawField = UNSET
+
+
 class CandidateOut(Struct, frozen=True, omit_defaults=True):
     """A candidate on its way to a client."""
 

@@ -436,7 +436,7 @@ def _more(part: _Open, frame: sse.Frame) -> list[ir.Event] | None:
     """The next piece of the open part, None for a record that may be or say anything else."""
     try:
         piece = _piece.decode(frame.data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if piece.type != frame.event or piece.output_index != part.owner or not piece.delta:
         return None
