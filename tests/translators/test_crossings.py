@@ -116,8 +116,6 @@ def _arrived(made: Encoded, format_: str) -> Asked:
 REPORTS = {
     "parallel_tool_calls": "parallel",
     "tool_choice": "choice",
-    "thinking": "effort",
-    "reasoning": "effort",
     "reasoning_effort": "effort",
     "response_format": "schema",
 }

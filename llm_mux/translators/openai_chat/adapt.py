@@ -230,8 +230,8 @@ def _takes_output(top: dict[str, Raw], quirks: Quirks) -> bool:
 
 def _takes_shape(top: dict[str, Raw], target: Target) -> bool:
     """Whether `n`, `logprobs` and `stop` can go as they are (they are refused or cut elsewhere if not)."""
-    lacks = quirks_.of(target).unsupported
-    if any(present(top.get(key)) and key in lacks for key in ("n", "logprobs")):
+    lacks = _lacking(top, target)
+    if any(key in lacks and _says_something(key, top.get(key)) for key in ("n", "logprobs")):
         return False
     stop = top.get("stop")
     if stop is None or not present(stop):
@@ -264,15 +264,27 @@ def _thinking_edits(top: dict[str, Raw], target: Target) -> dict[str, bytes | No
     return {}
 
 
+def _lacking(top: dict[str, Raw], target: Target) -> frozenset[str]:
+    effort = top.get("reasoning_effort")
+    return lacking(target, msgspec.json.decode(effort, type=str | None) if effort is not None else None)
+
+
+# What a server does anyway.
+_DEFAULTS = {"temperature": (b"1", b"1.0"), "service_tier": (b'"auto"',), "n": (b"1",), "logprobs": (b"false",)}
+
+
+def _says_something(name: str, value: Raw | None) -> bool:
+    """Whether the client loses anything when a parameter is left out."""
+    return present(value) and bytes(value or b"") not in _DEFAULTS.get(name, ())
+
+
 def _edits(top: dict[str, Raw], target: Target, stream: bool, edits: dict[str, bytes | None]) -> Edits:
     quirks = quirks_.of(target)
     edits["model"] = msgspec.json.encode(target.model)
     dropped: list[str] = []
-    effort = top.get("reasoning_effort")
-    word = msgspec.json.decode(effort, type=str | None) if effort is not None else None
-    for name in lacking(target, word).intersection(top):
+    for name in _lacking(top, target).intersection(top):
         edits[name] = None
-        if present(top[name]):
+        if _says_something(name, top[name]):
             dropped.append(name)
     _limit(top, target, edits)
     hide = _stream(top, quirks, stream, edits)

@@ -65,8 +65,15 @@ def encode_request(request: ir.Request, target: Target) -> Encoded:
         body["stream"] = True
     for name in sorted(quirks.unsupported.intersection(body)):
         del body[name]
-        dropped.append(REPORTED.get(name, name))
+        dropped.append(_reported(name, request))
     return Encoded(jsonx.encode(body), tuple(dict.fromkeys(dropped)), names, request.stop)
+
+
+def _reported(name: str, request: ir.Request) -> str:
+    """The name under which the client knows what is dropped."""
+    if name == "safety_identifier" and request.protocol != OWNER and name not in request.extras:
+        return "user"
+    return REPORTED.get(name, name)
 
 
 def _conversation(body: Body, request: ir.Request, way: Way) -> None:

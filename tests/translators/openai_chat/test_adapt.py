@@ -44,6 +44,7 @@ def calling(**message: Any) -> list[Any]:
         pytest.param({"max_completion_tokens": 5}, COMPAT, False, {"model": "some-model", "max_completion_tokens": None, "max_tokens": 5}, (), id="limit named the old way"),
         pytest.param({"max_completion_tokens": 50}, Target("gpt-4.1", max_output=9), False, {"model": "gpt-4.1", "max_completion_tokens": 9}, (), id="limit clamped"),
         pytest.param({"max_tokens": -1}, COMPAT, False, {"model": "some-model", "max_tokens": None}, (), id="no limit"),
+        pytest.param({"temperature": 1, "n": 1, "logprobs": False}, chat.OPENAI, False, {"model": "gpt-5.5", "temperature": None, "logprobs": None}, (), id="defaults removed"),
         pytest.param({"temperature": 0.5, "tools": [TOOL]}, chat.OPENAI, False, {"model": "gpt-5.5", "temperature": None}, ("temperature",), id="knob removed"),
         pytest.param({"store": True, "metadata": None}, COMPAT, False, {"model": "some-model", "store": None, "metadata": None}, ("store",), id="official fields removed"),
         pytest.param({"stream": True}, chat.PLAIN, True, {"model": "gpt-4.1", "stream_options": {"include_usage": True}}, (), id="usage asked for"),
@@ -190,3 +191,11 @@ def test_most_plain_requests_go_through() -> None:
 def test_only_the_usage_record_is_hidden(data: bytes, hidden: bool) -> None:
     assert TRANSLATOR.hides is not None
     assert TRANSLATOR.hides(sse.Frame(None, data, b"")) is hidden
+
+
+@pytest.mark.parametrize(("effort", "spliced"), [(None, False), ("low", False), ("none", True)])
+def test_log_probabilities_of_a_model_that_reasons_are_left_to_the_translation_to_refuse(
+    effort: str | None, spliced: bool
+) -> None:
+    fields = {"logprobs": True, **({"reasoning_effort": effort} if effort else {})}
+    assert (edits(Target("gpt-5.5"), **fields) is not None) is spliced

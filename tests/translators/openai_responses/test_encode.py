@@ -445,7 +445,8 @@ def test_a_server_without_a_memory_is_asked_nothing_about_it() -> None:
 def test_keys_a_server_refuses_are_removed_and_reported() -> None:
     target = Target(MODEL, quirks=Quirks(unsupported=frozenset({"max_output_tokens", "safety_identifier"})))
     made = encoded(other(max_tokens=100, user="u"), target)
-    assert made.dropped == ("max_tokens", "safety_identifier")
+    assert made.dropped == ("max_tokens", "user")
+    assert encoded(decode(safety_identifier="u"), target).dropped == ("safety_identifier",)
     assert "max_output_tokens" not in json.loads(made.body)
 
 
