@@ -80,19 +80,21 @@ def _without_blanks(message: ir.Message) -> ir.Message:
 
 
 def _blank(part: ir.Part) -> bool:
-    return isinstance(part, ir.Text) and not part.text.strip() and part.native is None
+    return isinstance(part, ir.Text) and (not part.text or part.text.isspace()) and part.native is None
 
 
 def _merged(messages: Iterable[ir.Message], *, strictly: bool = False) -> list[ir.Message]:
     merged: list[ir.Message] = []
+    last: ir.Message | None = None
     for message in messages:
-        last = merged[-1] if merged else None
         if last is not None and last.role == message.role and (strictly or _mergeable(last, message)):
             parts = _results_first(last.parts + message.parts) if last.role == "user" else last.parts + message.parts
-            merged[-1] = msgspec.structs.replace(last, parts=parts)
+            merged[-1] = last = msgspec.structs.replace(last, parts=parts)
         else:
-            parts = _results_first(message.parts) if message.role == "user" else message.parts
-            merged.append(message if parts is message.parts else msgspec.structs.replace(message, parts=parts))
+            last = message
+            if message.role == "user" and (parts := _results_first(message.parts)) is not message.parts:
+                last = msgspec.structs.replace(message, parts=parts)
+            merged.append(last)
     return merged
 
 
@@ -101,6 +103,8 @@ def _mergeable(last: ir.Message, message: ir.Message) -> bool:
 
 
 def _results_first(parts: tuple[ir.Part, ...]) -> tuple[ir.Part, ...]:
+    if len(parts) == 1:
+        return parts
     results = tuple([part for part in parts if isinstance(part, ir.ToolResult)])
     if not results or parts[: len(results)] == results:
         return parts
@@ -173,7 +177,7 @@ def _in_order(calls: Sequence[ir.ToolCall], turn: ir.Message) -> ir.Message | No
     rest = turn.parts[len(calls) :]
     if turn.role != "user" or len(results) < len(calls) or any(type(part) is ir.ToolResult for part in rest):
         return None
-    return msgspec.structs.replace(turn, parts=(*results, *rest))
+    return ir.Message(turn.role, (*results, *rest), turn.name, turn.phase, turn.native)
 
 
 def _with_results(calls: list[ir.ToolCall], following: list[ir.Message]) -> list[ir.Message]:
@@ -194,7 +198,12 @@ def _with_results(calls: list[ir.ToolCall], following: list[ir.Message]) -> list
 def _result(call: ir.ToolCall, result: ir.ToolResult | None) -> ir.ToolResult:
     if result is None:
         return ir.ToolResult(call.id, (ir.Text(MISSING),), name=call.name, is_error=True, custom=call.custom)
-    return msgspec.structs.replace(result, name=call.name, custom=call.custom or result.custom)
+    custom = call.custom or result.custom
+    if result.name == call.name and result.custom is custom:
+        return result
+    return ir.ToolResult(
+        result.call_id, result.content, call.name, result.is_error, custom, result.cache, result.native
+    )
 
 
 def _without_orphans(message: ir.Message, calls: Sequence[ir.ToolCall] = ()) -> ir.Message:
