@@ -1,7 +1,7 @@
-"""Stop strings that a backend cannot honour are cut here, whole and in streams.
+"""Stop strings and token limits that a backend cannot honour are held here, whole and in streams.
 
-When one is hit its choice is finished with `stop_sequence`; once that is so for all, the upstream may be closed:
-`Enforcer.satisfied`.
+A choice that hits one is finished with `stop_sequence` or `length`; once that is so for all, the upstream may be closed:
+`Enforcer.satisfied`. Tokens are counted as four characters each, since no tokenizer is at hand.
 """
 
 from __future__ import annotations
@@ -14,15 +14,20 @@ import msgspec
 from llm_mux import ir
 from llm_mux.wire.stops import StopCutter
 
+CHARS_PER_TOKEN = 4
+
 
 class Enforcer:
     """A filter over a stream's events. After `satisfied` nothing more of the upstream is needed.
 
-    `choices`: how many the client asked for; a later one may not have begun when the first is cut.
+    `choices`: how many the client asked for; a later one may not have begun when the first is cut. `most`: tokens of
+    text that each may have, None for no limit of ours.
     """
 
-    def __init__(self, stops: Sequence[str], choices: int = 1) -> None:
+    def __init__(self, stops: Sequence[str], choices: int = 1, most: int | None = None) -> None:
         self._stops = stops
+        self._most_chars = None if most is None else most * CHARS_PER_TOKEN
+        self._said: dict[int, int] = {}
         self._wanted = choices
         self._cutters: dict[int, StopCutter] = {}
         self._open: dict[int, int] = {}
@@ -70,17 +75,27 @@ class Enforcer:
 
     def _text(self, index: int, text: str) -> list[ir.Event]:
         safe, hit = self._cutters[index].feed(text)
+        choice = self._open[index]
+        safe, full = self._within(choice, safe)
         out: list[ir.Event] = [ir.TextDelta(index, safe)] if safe else []
-        if hit is None:
+        if hit is None and not full:
             return out
-        choice = self._open.pop(index)
-        del self._cutters[index]
+        del self._open[index], self._cutters[index]
         self._cut.add(choice)
-        out += [ir.PartEnd(index), ir.Finish("stop_sequence", choice, stop_sequence=hit)]
+        finish = ir.Finish("length", choice) if full else ir.Finish("stop_sequence", choice, stop_sequence=hit)
+        out += [ir.PartEnd(index), finish]
         if self._choices <= self._cut and len(self._cut) >= self._wanted:
             self.satisfied = True
             out.append(ir.Done())
         return out
+
+    def _within(self, choice: int, text: str) -> tuple[str, bool]:
+        """As much of a choice's next text as its limit leaves, and whether the limit cut it."""
+        if self._most_chars is None:
+            return text, False
+        left = self._most_chars - self._said.get(choice, 0)
+        self._said[choice] = self._said.get(choice, 0) + len(text)
+        return text[:left], len(text) > left
 
     def _end(self, index: int) -> list[ir.Event]:
         if self._open.pop(index, None) is None:
@@ -90,21 +105,28 @@ class Enforcer:
         return [ir.TextDelta(index, rest), ir.PartEnd(index)] if rest else [ir.PartEnd(index)]
 
 
-def cut_whole(response: ir.Response, stops: Sequence[str]) -> ir.Response:
-    """A whole answer with each choice's text cut at the first stop string."""
-    if not stops:
+def cut_whole(response: ir.Response, stops: Sequence[str], most: int | None = None) -> ir.Response:
+    """A whole answer with each choice's text cut at the first stop string, or at `most` tokens."""
+    if not stops and most is None:
         return response
-    choices = tuple(_cut_choice(choice, stops) for choice in response.choices)
+    choices = tuple(_cut_choice(choice, stops, most) for choice in response.choices)
     return msgspec.structs.replace(response, choices=choices)
 
 
-def _cut_choice(choice: ir.Choice, stops: Sequence[str]) -> ir.Choice:
+def _cut_choice(choice: ir.Choice, stops: Sequence[str], most: int | None) -> ir.Choice:
     parts: list[ir.Part] = []
+    left = None if most is None else most * CHARS_PER_TOKEN
     for part in choice.parts:
         if isinstance(part, ir.Text):
-            safe, hit = StopCutter(stops).feed(part.text)
-            if hit is not None:
-                finish = ir.Finish("stop_sequence", choice.finish.choice, stop_sequence=hit)
+            cutter = StopCutter(stops)
+            safe, hit = cutter.feed(part.text)
+            safe += cutter.flush() if hit is None else ""
+            full = left is not None and len(safe) > left
+            safe = safe[:left]
+            left = None if left is None else left - len(safe)
+            if hit is not None or full:
+                number = choice.finish.choice
+                finish = ir.Finish("length", number) if full else ir.Finish("stop_sequence", number, stop_sequence=hit)
                 kept = (*parts, msgspec.structs.replace(part, text=safe, citations=()))
                 return ir.Choice(parts=kept, finish=finish, logprobs=choice.logprobs)
         parts.append(part)

@@ -219,7 +219,7 @@ class Exchange:
             msgspec.structs.replace(choice, parts=raise_parts(choice.parts, chosen.names))
             for choice in response.choices
         )
-        response = cut_whole(msgspec.structs.replace(response, choices=choices), chosen.stops)
+        response = cut_whole(msgspec.structs.replace(response, choices=choices), chosen.stops, chosen.max_tokens)
         taken = complete.taken_ids(request)
         response = complete.completed(response, taken, self._ask.request_id, self._estimate)
         self._keep(response)
@@ -322,6 +322,7 @@ class Exchange:
             self._ask.protocol.stream_encoder(self._decoded()),
             names=chosen.names,
             stops=chosen.stops,
+            most=chosen.max_tokens,
             choices=self._decoded().sampling.n or 1,
             record=record,
             stamp=self._stamped,

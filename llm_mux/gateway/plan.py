@@ -44,6 +44,7 @@ class Plan:
     dropped: tuple[str, ...] = ()
     names: Names = _NOTHING
     stops: tuple[str, ...] = ()
+    max_tokens: int | None = None
     hide_usage: bool = False
     request: ir.Request | None = None
 
@@ -161,6 +162,7 @@ def _translate(
         dropped=encoded.dropped,
         names=encoded.names,
         stops=encoded.stops,
+        max_tokens=encoded.max_tokens,
         request=request,
     )
 

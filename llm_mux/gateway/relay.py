@@ -94,6 +94,7 @@ class Translate:
         *,
         names: Names,
         stops: tuple[str, ...],
+        most: int | None = None,
         choices: int = 1,
         record: Record,
         stamp: Callable[[ir.Start], ir.Start],
@@ -106,7 +107,7 @@ class Translate:
         self._decoder = decoder
         self._encoder = encoder
         self._raise = Raiser(names)
-        self._enforcer = Enforcer(stops, choices) if stops else None
+        self._enforcer = Enforcer(stops, choices, most) if stops or most is not None else None
 
     def feed(self, data: bytes) -> bytes:
         return self.pass_on(self._decoder.feed(data) if data else self._decoder.finish())

@@ -52,14 +52,17 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A request ready to send. `stops` must be cut by the daemon; `names` restores the client's tool names."""
+    """A request ready to send. `names` restores the client's tool names.
+
+    What the server cannot hold to, the daemon does: it cuts at `stops`, and at about `max_tokens` if that is given.
+    """
 
     body: bytes
     dropped: tuple[str, ...] = ()
     names: Names = field(default_factory=Names)
     stops: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
-    json_tool: str | None = None
+    max_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

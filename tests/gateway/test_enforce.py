@@ -2,6 +2,7 @@
 
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,3 +76,23 @@ def test_a_choice_that_has_not_begun_is_waited_for() -> None:
     assert enforcer.satisfied
     assert ir.violations([*first, *rest]) == []
     assert [ir.joined(choice.parts) for choice in answer([*first, *rest]).choices] == ["one ", "three "]
+
+
+@pytest.mark.parametrize("pieces", [["x" * 30], ["x"] * 30, ["x" * 8, "x" * 8, "x" * 14]])
+def test_a_limit_that_the_backend_cannot_hold_is_held_here(pieces: list[str]) -> None:
+    events: list[ir.Event] = [ir.Start("i", "m"), ir.PartStart(0, ir.Text(""))]
+    events += [ir.TextDelta(0, piece) for piece in pieces]
+    events += [ir.PartEnd(0), ir.Finish("stop"), ir.Done()]
+    enforcer = Enforcer((), most=5)
+    got = [event for each in events for event in enforcer([each])]
+    assert not ir.violations(got)
+    assert "".join(event.text for event in got if isinstance(event, ir.TextDelta)) == "x" * 20
+    assert [event.reason for event in got if isinstance(event, ir.Finish)] == ["length"]
+    whole = ir.Response("i", "m", (ir.Choice((ir.Text("x" * 30),), ir.Finish("stop")),))
+    cut = cut_whole(whole, (), 5).choices[0]
+    assert (ir.joined(cut.parts), cut.finish.reason) == ("x" * 20, "length")
+
+
+def test_an_answer_within_its_limit_is_left_alone() -> None:
+    whole = ir.Response("i", "m", (ir.Choice((ir.Text("x" * 20),), ir.Finish("stop")),))
+    assert cut_whole(whole, (), 5) == whole

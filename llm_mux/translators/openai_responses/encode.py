@@ -57,7 +57,7 @@ def encode_request(request: ir.Request, target: Target) -> Encoded:
     _text(body, request)
     if history.names_speakers(request.messages):
         dropped.append("messages.name")
-    _limits(body, request, target, dropped)
+    _limits(body, request, target)
     _sampling(body, request, target, facts, dropped)
     _identity(body, request, dropped)
     _extras(body, request, target, quirks, dropped)
@@ -65,8 +65,23 @@ def encode_request(request: ir.Request, target: Target) -> Encoded:
         body["stream"] = True
     for name in sorted(quirks.unsupported.intersection(body)):
         del body[name]
-        dropped.append(_reported(name, request))
-    return Encoded(jsonx.encode(body), tuple(dict.fromkeys(dropped)), names, request.stop)
+        if name != "max_output_tokens":
+            dropped.append(_reported(name, request))
+    return Encoded(
+        jsonx.encode(body),
+        tuple(dict.fromkeys(dropped)),
+        names,
+        request.stop,
+        max_tokens=_held_by_the_daemon(request, quirks),
+    )
+
+
+def _held_by_the_daemon(request: ir.Request, quirks: Quirks) -> int | None:
+    """A token limit that this server has no way to keep: it refuses the field, or limits that low."""
+    most = request.max_tokens
+    if most is None or (most >= _SHORTEST_ANSWER and "max_output_tokens" not in quirks.unsupported):
+        return None
+    return most
 
 
 def _reported(name: str, request: ir.Request) -> str:
@@ -177,11 +192,9 @@ def _text(body: Body, request: ir.Request) -> None:
         body["text"] = options
 
 
-def _limits(body: Body, request: ir.Request, target: Target, dropped: list[str]) -> None:
+def _limits(body: Body, request: ir.Request, target: Target) -> None:
     if request.max_tokens is None:
         return
-    if request.max_tokens < _SHORTEST_ANSWER:
-        dropped.append("max_tokens")
     most = request.max_tokens if target.max_output is None else min(request.max_tokens, target.max_output)
     body["max_output_tokens"] = max(most, _SHORTEST_ANSWER)
 
