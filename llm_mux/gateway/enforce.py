@@ -1,7 +1,7 @@
 """Stop strings and token limits that a backend cannot honour are held here, whole and in streams.
 
-A choice that hits one is finished with `stop_sequence` or `length`; once that is so for all, the upstream may be closed:
-`Enforcer.satisfied`. Tokens are counted as four characters each, since no tokenizer is at hand.
+A choice that hits one is finished with `stop_sequence` or `length`; once that is so for all, the upstream may be
+closed: `Enforcer.satisfied`. Tokens are counted as four characters each, since no tokenizer is at hand.
 """
 
 from __future__ import annotations

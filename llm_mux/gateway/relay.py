@@ -18,6 +18,8 @@ from llm_mux.translators.base import StreamDecoder, StreamEncoder, Translator
 from llm_mux.translators.tools import Names, Raiser
 from llm_mux.wire import ndjson, sse
 
+_GROUP = 2048
+_FIRST_RECORDS = 4
 _CONTENT = (ir.Finish, ir.Done, ir.Seal)
 _PIECES = (ir.ReasoningDelta, ir.ArgumentsDelta)
 
@@ -169,9 +171,24 @@ class Splice:
         return out
 
     def _watch(self, data: bytes) -> None:
+        """Reads a copy of what goes by, in groups of records once text is flowing: dull groups need no reading."""
         if self._blind:
             return
-        if self._in_text and self._dull is not None and self._whole(data) and self._dull(data):
+        begins = not self._tail or self._tail.endswith(self._border)
+        if self._dull is None or not begins or len(data) <= _GROUP:
+            self._look(data, whole=begins and data.endswith(self._border))
+            return
+        at, first = 0, _FIRST_RECORDS
+        while at < len(data):
+            end = data.find(self._border, at + (_GROUP if self._in_text else 0)) if self._in_text or first else -1
+            first = max(0, first - 1)
+            stop = len(data) if end < 0 else end + len(self._border)
+            self._look(data[at:stop], whole=end >= 0)
+            at = stop
+
+    def _look(self, data: bytes, *, whole: bool) -> None:
+        """Reads some records; `whole`: they begin and end at borders."""
+        if self._blind or (whole and self._in_text and self._dull is not None and self._dull(data)):
             return
         events = self._decoder.feed(data)
         if events and isinstance(events[-1], ir.Failed) and events[-1].error.kind is Kind.UPSTREAM_NONSENSE:
@@ -184,10 +201,6 @@ class Splice:
                 # A choice of which all was skipped would not be missed when the stream is cut.
                 self._dull = None
         self.record.note(events)
-
-    def _whole(self, data: bytes) -> bool:
-        """Whether `data` begins and ends where a record does."""
-        return self._tail.endswith(self._border) and data.endswith(self._border)
 
     def _end(self) -> bytes:
         self.over = True

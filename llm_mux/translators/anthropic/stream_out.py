@@ -50,6 +50,10 @@ class _MessageStart(Struct, frozen=True, tag_field="type", tag="message_start"):
 
 _Delta = wire.TextDelta | wire.ThinkingDelta | wire.InputDelta
 
+# What an answer said is looked through for links at its end; of a very long one only so much of the end is kept.
+_MOST_PIECES = 4096
+_REMEMBERED = 100_000
+
 
 class _Part:
     """An open part. `block` is the number of its block, None until something of it is written. `around` is what all
@@ -215,6 +219,8 @@ class Encoder:
         if held.block is None:
             self._open(out, held, wire.Text(""))
         held.text.append(text)
+        if len(held.text) > _MOST_PIECES:
+            held.text[:] = ["".join(held.text)[-_REMEMBERED:]]
         self._more(out, held, wire.TextDelta, text)
 
     def _piece(self, out: list[bytes], index: int, delta: type[_Delta], text: str) -> None:
