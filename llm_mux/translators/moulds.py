@@ -86,8 +86,8 @@ class Known:
     def __init__(self, values: re.Pattern[bytes], tries: int = 40) -> None:
         self._values = values
         self._tries = tries
-        self._head = self._tail = b"\x00"
         self._after = -1
+        self.forget()
 
     def text(self, data: bytes) -> str | None:
         """The piece that `data` says if it is a record like that one."""
@@ -103,11 +103,16 @@ class Known:
         """Whether another record is worth learning: a server may write each in another way."""
         return self._tries > 0
 
+    def forget(self) -> None:
+        """Knows no record any more: what the last one carried on may not be what is open now."""
+        self._head = self._tail = b"\x00"
+
     def learn(self, data: bytes, text: str) -> bool:
         """Remembers a record that said just `text`; whether it can be told where in it that stands."""
         self._tries -= 1
         spelled = [match.span(1) for match in self._values.finditer(data) if _says(match[1], text)]
         if len(spelled) != 1:
+            self.forget()
             return False
         start, end = spelled[0]
         self._head, self._tail, self._after = data[:start], data[end:], end - len(data)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from llm_mux import ir
@@ -111,6 +111,15 @@ DELTAS = (
 )
 
 
+@example(
+    [
+        (1, '{"content":"a"}'),
+        (1, '{"content":"a"}'),
+        (1, '{"reasoning":"\\ud83d","content":""}'),
+        (1, '{"reasoning_content":"x","content":null}'),
+        (1, '{"content":"a"}'),
+    ]
+)
 @given(st.lists(st.tuples(st.sampled_from((0, 0, 0, 1)), st.sampled_from(DELTAS)), max_size=30))
 def test_any_order_of_pieces_is_read_the_same(said: list[tuple[int, str]]) -> None:
     stream = [f"data: {CHUNK % one}\n\n".encode() for one in said]

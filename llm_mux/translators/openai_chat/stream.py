@@ -87,7 +87,9 @@ class Decoder(FrameDecoder):
         if choice is None or not isinstance(event, _DELTAS):
             return
         speaker = self._choice(choice)
-        if speaker.ready(event) and self._known.learn(data, event.text):
+        if not speaker.ready(event):
+            self._known.forget()
+        elif self._known.learn(data, event.text):
             self._speaker = speaker
 
     def closed(self) -> list[ir.Event]:
