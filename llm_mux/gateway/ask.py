@@ -9,6 +9,7 @@ from llm_mux.errors import MuxError
 from llm_mux.translators.base import Hints, Translator
 
 Write = Callable[[bytes], Awaitable[None]]
+Begin = Callable[[dict[str, str], str], Awaitable[Write]]
 _SESSION_HEADERS = (
     "x-claude-code-session-id",
     "session-id",
@@ -32,7 +33,8 @@ class Caller:
 class Ask:
     """One client request as it arrived. `headers` have lower-case names. `model` and `stream` were peeked.
 
-    `started` is monotonic seconds, `time` unix seconds.
+    `started` is monotonic seconds, `time` unix seconds. `begin` starts the client's stream (headers, media type) before
+    there is an answer, where the server can.
     """
 
     protocol: Translator
@@ -45,6 +47,7 @@ class Ask:
     caller: Caller
     time: float
     started: float
+    begin: Begin | None = None
 
     @property
     def conversation(self) -> str:

@@ -1,10 +1,12 @@
-"""Keep-alives in the gaps of a stream."""
+"""Keep-alives: before a stream begins, and in its gaps. Nothing of it costs a task until somebody has to wait."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
-from llm_mux.gateway.ask import Write
+from llm_mux.gateway.ask import Begin, Write
+from llm_mux.gateway.core import Settings
 from llm_mux.gateway.relay import Way
 
 
@@ -45,3 +47,55 @@ class Beats:
         self._timer.cancel()
         if self._task is not None:
             self._task.cancel()
+
+
+class Company:
+    """Keeps a client company while its stream is opened: after `patience_s` the stream begins with keep-alives."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        begin: Begin | None,
+        headers: Callable[[], dict[str, str]],
+        media: str,
+        beat: Callable[[], bytes],
+    ) -> None:
+        self._settings = settings
+        self._begin = begin
+        self._headers = headers
+        self._media = media
+        self._beat = beat
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        if begin is not None:
+            self._timer = asyncio.get_running_loop().call_later(settings.patience_s, self._start)
+
+    def _start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._keep())
+
+    async def _keep(self) -> None:
+        if self._begin is None:
+            return
+        try:
+            write = await self._begin(self._headers(), self._media)
+            while True:
+                if beat := self._beat():
+                    await write(beat)
+                await asyncio.sleep(self._settings.keepalive_s)
+        except ConnectionError:
+            # The client left; its request is cancelled by the server, which ends the opening too.
+            return
+
+    def cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+    async def leave(self) -> bool:
+        """Ends the company; whether the client's stream has begun."""
+        self.cancel()
+        if self._task is None:
+            return False
+        await asyncio.wait({self._task})
+        return True

@@ -18,7 +18,7 @@ from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway import complete, count, fold, plan, relay
 from llm_mux.gateway.ask import Answer, Ask, Streaming, Whole, Write, error_answer
-from llm_mux.gateway.beats import Beats
+from llm_mux.gateway.beats import Beats, Company
 from llm_mux.gateway.core import Gateway
 from llm_mux.gateway.enforce import cut_whole
 from llm_mux.gateway.seals import Watcher
@@ -242,24 +242,42 @@ class Exchange:
 
     async def _stream(self) -> Answer:
         """A stream that began well, or a whole error; a slow start becomes a stream of keep-alives."""
-        opening = asyncio.ensure_future(self._ladder(self._open))
+        media = self._ask.protocol.stream_type if self._ask.hints.framing != "array" else "application/json"
+        company = Company(self._gateway.settings, self._ask.begin, self._headers, media, self._beat)
         try:
-            await asyncio.wait({opening}, timeout=self._gateway.settings.patience_s)
-        except asyncio.CancelledError:
-            await _dropped(opening)
+            opened = await self._ladder(self._open)
+        except MuxError as error:
+            if not await company.leave():
+                raise
+            return Streaming(self._headers(), media, self._failing(error))
+        except BaseException:
+            company.cancel()
             raise
-        if opening.done():
-            opened: _Opened | None = opening.result()
-        else:
-            opened = None
-        headers, media = self._headers(), self._ask.protocol.stream_type
-        if self._ask.hints.framing == "array":
-            media = "application/json"
+        try:
+            await company.leave()
+        except BaseException:
+            opened.reply.close()
+            raise
 
         async def pump(write: Write) -> None:
-            await self._pump(opened, opening, write)
+            await self._pump(opened, write)
 
-        return Streaming(headers, media, pump)
+        return Streaming(self._headers(), media, pump)
+
+    def _beat(self) -> bytes:
+        """A keep-alive before anything of the answer is there."""
+        return self._ask.protocol.stream_encoder(self._decoded()).keepalive()
+
+    def _failing(self, error: MuxError) -> Callable[[Write], Awaitable[None]]:
+        """A stream that has begun with keep-alives only and now ends with the protocol's error."""
+
+        async def pump(write: Write) -> None:
+            try:
+                await write(self._ask.protocol.stream_encoder(self._decoded()).encode([ir.Failed(error)]))
+            finally:
+                self._settle(200, error)
+
+        return pump
 
     async def _open(self, chosen: plan.Plan) -> _Opened:
         """One attempt up to the first real content."""
@@ -345,41 +363,17 @@ class Exchange:
             created=start.created or int(self._ask.time),
         )
 
-    async def _pump(self, opened: _Opened | None, opening: asyncio.Future[_Opened], write: Write) -> None:
+    async def _pump(self, opened: _Opened, write: Write) -> None:
         """Writes the stream to its end. Cancelled (client gone) it closes the upstream and blames nobody."""
+        record = opened.way.record
         try:
-            if opened is None:
-                opened = await self._patient(opening, write)
-            if opened is None:
-                return
             await self._flow(opened, write)
-            self._settle_stream(opened.way.record, 200, opened.way.record.error)
+            self._settle_stream(record, 200, record.error)
         except (asyncio.CancelledError, ConnectionError):
-            gone = MuxError(Kind.CLIENT_GONE, "The client left.")
-            if opened is None:
-                self._settle(499, gone)
-            else:
-                self._settle_stream(opened.way.record, 499, gone)
+            self._settle_stream(record, 499, MuxError(Kind.CLIENT_GONE, "The client left."))
             raise
         finally:
-            if opened is not None:
-                opened.reply.close()
-            else:
-                await _dropped(opening)
-
-    async def _patient(self, opening: asyncio.Future[_Opened], write: Write) -> _Opened | None:
-        """Keep-alives until the stream begins; a failure becomes the protocol's error in the stream."""
-        encoder = self._ask.protocol.stream_encoder(self._decoded())
-        while not opening.done():
-            if beat := encoder.keepalive():
-                await write(beat)
-            await asyncio.wait({opening}, timeout=self._gateway.settings.keepalive_s)
-        try:
-            return opening.result()
-        except MuxError as error:
-            await write(encoder.encode([ir.Failed(error)]))
-            self._settle(200, error)
-            return None
+            opened.reply.close()
 
     async def _flow(self, opened: _Opened, write: Write) -> None:
         reply, way = opened.reply, opened.way
@@ -427,16 +421,6 @@ class Exchange:
         self._out.settled = True
         self._out.status, self._out.error = status, error
         self._gateway.settle(self._ask, self._out)
-
-
-async def _dropped(task: asyncio.Future[_Opened]) -> None:
-    """Ends an opening that nobody waits for any more, and closes what it may have opened."""
-    task.cancel()
-    try:
-        opened = await task
-    except (asyncio.CancelledError, MuxError):
-        return
-    opened.reply.close()
 
 
 def _lowered(reply: Reply) -> dict[str, str]:

@@ -10,11 +10,10 @@ from dataclasses import dataclass, replace
 
 from aiohttp import web
 from msgspec import Struct
-from multidict import CIMultiDict
 
 from llm_mux import __version__, log
 from llm_mux.errors import Kind, MuxError, bad_request
-from llm_mux.gateway.ask import Answer, Ask, Streaming, Whole, error_answer
+from llm_mux.gateway.ask import Answer, Ask, Streaming, Write, error_answer
 from llm_mux.gateway.core import Gateway
 from llm_mux.gateway.exchange import Exchange
 from llm_mux.ledger.responses import ResponseStore
@@ -77,22 +76,21 @@ async def serve(
     metrics = request.app[DAEMON].metrics
     metrics.active_requests += 1
     try:
-        answer, origin = await _answer(request, protocol, hints, run, streams)
-        return await respond(request, answer, origin)
+        early = _Early(request)
+        answer = await _answer(request, protocol, hints, run, streams, early)
+        return await respond(request, answer, early.origin, early.response)
     finally:
         metrics.active_requests -= 1
 
 
 async def _answer(
-    request: web.Request, protocol: Translator, hints: Hints, run: Serve, streams: bool
-) -> tuple[Answer, str | None]:
-    """The answer, and the Origin that may see it."""
+    request: web.Request, protocol: Translator, hints: Hints, run: Serve, streams: bool, early: _Early
+) -> Answer:
     started, now = time.monotonic(), time.time()
     name = request_id(request)
     daemon = request.app[DAEMON]
-    origin: str | None = None
     try:
-        origin = daemon.guard.check(request.headers)
+        early.origin = daemon.guard.check(request.headers)
         caller = daemon.guard.caller(
             request.headers, request.rel_url.query.get("key") if request.query_string else None
         )
@@ -109,15 +107,16 @@ async def _answer(
             caller=caller,
             time=now,
             started=started,
+            begin=early.begin,
         )
-        return await run(daemon.gateway, ask), origin
+        return await run(daemon.gateway, ask)
     except MuxError as error:
         log.logger.debug("request.refused", request=name, kind=error.kind.value, path=request.path)
-        return error_answer(error, protocol, name, {"X-Request-ID": name}), origin
+        return error_answer(error, protocol, name, {"X-Request-ID": name})
     except Exception:
         log.logger.exception("request.broken", request=name)
         broken = MuxError(Kind.INTERNAL, f"llm-mux failed on this request; its log has the details under {name}.")
-        return error_answer(broken, protocol, name, {"X-Request-ID": name}), origin
+        return error_answer(broken, protocol, name, {"X-Request-ID": name})
 
 
 async def refuse(request: web.Request, error: MuxError, protocol: Translator) -> web.StreamResponse:
@@ -162,27 +161,50 @@ def peek(body: bytes, hints: Hints, streams: bool) -> tuple[str, bool]:
     return model, streams if stream is None else stream
 
 
-async def respond(request: web.Request, answer: Answer, origin: str | None) -> web.StreamResponse:
+class _Early:
+    """A request's stream, should it have to begin before there is an answer; and the Origin that may see it."""
+
+    def __init__(self, request: web.Request) -> None:
+        self._request = request
+        self.origin: str | None = None
+        self.response: web.StreamResponse | None = None
+
+    async def begin(self, headers: dict[str, str], content_type: str) -> Write:
+        response = _stream_response(headers, content_type, self.origin)
+        await response.prepare(self._request)
+        self.response = response
+        return response.write
+
+
+async def respond(
+    request: web.Request, answer: Answer, origin: str | None, begun: web.StreamResponse | None = None
+) -> web.StreamResponse:
     """Writes an answer; a client that left ends it quietly."""
-    headers: CIMultiDict[str] = CIMultiDict(answer.headers)
-    headers["Server"] = _SERVER
+    if isinstance(answer, Streaming):
+        return await _stream(request, answer, origin, begun)
+    headers = {**answer.headers, "Server": _SERVER, "Content-Type": answer.content_type}
     if origin is not None:
-        headers.update(cors(origin))
-    if isinstance(answer, Whole):
-        headers["Content-Type"] = answer.content_type
-        return web.Response(status=answer.status, body=answer.body, headers=headers)
-    return await _stream(request, answer, headers)
+        headers |= cors(origin)
+    return web.Response(status=answer.status, body=answer.body, headers=headers)
 
 
-async def _stream(request: web.Request, answer: Streaming, headers: CIMultiDict[str]) -> web.StreamResponse:
-    headers.update(_STREAM_HEADERS)
-    headers["Content-Type"] = answer.content_type
-    response = web.StreamResponse(status=200, headers=headers)
+def _stream_response(headers: dict[str, str], content_type: str, origin: str | None) -> web.StreamResponse:
+    headers = {**headers, **_STREAM_HEADERS, "Server": _SERVER, "Content-Type": content_type}
+    if origin is not None:
+        headers |= cors(origin)
+    return web.StreamResponse(status=200, headers=headers)
+
+
+async def _stream(
+    request: web.Request, answer: Streaming, origin: str | None, begun: web.StreamResponse | None
+) -> web.StreamResponse:
+    response = begun or _stream_response(answer.headers, answer.content_type, origin)
     metrics = request.app[DAEMON].metrics
     metrics.active_streams += 1
     try:
         try:
-            await response.prepare(request)
+            if begun is None:
+                await response.prepare(request)
         except ConnectionError:
             # Nobody is there any more; the pump still has to close the upstream and settle.
             await answer.pump(_nowhere)
