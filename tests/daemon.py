@@ -34,7 +34,9 @@ def clean_environment(home: pathlib.Path, extra: Mapping[str, str] | None = None
 
 def config_text(config: Mapping[str, Any]) -> str:
     """A configuration file: `config` on a free port, with nothing discovered."""
-    return yaml.safe_dump({"host": "127.0.0.1", "port": 0, "discover": False, **config}, sort_keys=False)
+    return yaml.safe_dump(
+        {"host": "127.0.0.1", "port": 0, "discover": False, "drain-timeout": 5, **config}, sort_keys=False
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,5 @@
-"""Answers of the daemon's own endpoints: guarded, with a request id, and errors in one shape with both field sets."""
+"""Answers beside the model calls: guarded, with a request id. Errors of a protocol's lists have that protocol's shape,
+those of the daemon's own endpoints one shape with both field sets."""
 
 from __future__ import annotations
 
@@ -10,8 +11,11 @@ from aiohttp import web
 
 from llm_mux import log
 from llm_mux.errors import Kind, MuxError
-from llm_mux.server.serving import DAEMON, cors, request_id
+from llm_mux.gateway.ask import error_answer
+from llm_mux.server.serving import DAEMON, cors, request_id, respond
+from llm_mux.translators import registry
 
+Who = Literal["key", "local", "anyone"]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _TYPES = {
     401: "authentication_error",
@@ -30,7 +34,24 @@ def error_body(error: MuxError, status: int) -> dict[str, object]:
     return {"error": inner, "detail": error.message, "code": status, "error_type": type_}
 
 
-Who = Literal["key", "local", "anyone"]
+def protocol_of(request: web.Request) -> str | None:
+    """The translator of the protocol that a request looks like; None: none of them."""
+    path = request.path
+    if "anthropic-version" in request.headers or path.startswith("/v1/messages"):
+        return "anthropic"
+    if "x-goog-api-key" in request.headers or path.startswith(("/v1beta", "/v1alpha")):
+        return "gemini"
+    if path.startswith("/api/"):
+        return "ollama"
+    return "openai_chat" if path.startswith("/v1") else None
+
+
+async def _refused(request: web.Request, error: MuxError, who: Who, name: str) -> web.StreamResponse:
+    """OpenAI's clients read the daemon's own shape too, so it stands for theirs."""
+    protocol = protocol_of(request) if who == "key" else None
+    if protocol is None or protocol == "openai_chat":
+        return web.json_response(error_body(error, error.http_status), status=error.http_status)
+    return await respond(request, error_answer(error, registry.get(protocol), name, {}), None)
 
 
 def answered(handler: Handler, *, who: Who = "key") -> Handler:
@@ -40,22 +61,22 @@ def answered(handler: Handler, *, who: Who = "key") -> Handler:
     @wraps(handler)
     async def guarded(request: web.Request) -> web.StreamResponse:
         daemon = request.app[DAEMON]
-        origin = None
+        name, origin = request_id(request), None
         try:
             origin = daemon.guard.check(request.headers)
             if who == "key" or (who == "local" and not daemon.guard.local):
                 daemon.guard.caller(request.headers, request.query.get("key"))
             response = await handler(request)
         except MuxError as error:
-            response = web.json_response(error_body(error, error.http_status), status=error.http_status)
+            response = await _refused(request, error, who, name)
         except web.HTTPException:
             raise
         except Exception:
             log.logger.exception("request.broken", path=request.path)
             broken = MuxError(Kind.INTERNAL, "llm-mux failed on this request; its log has the details.")
-            response = web.json_response(error_body(broken, 500), status=500)
+            response = await _refused(request, broken, who, name)
         if not response.prepared:
-            response.headers["X-Request-ID"] = request_id(request)
+            response.headers["X-Request-ID"] = name
             if origin is not None:
                 response.headers.update(cors(origin))
         return response

@@ -26,12 +26,13 @@ from llm_mux.ledger.database import Database
 from llm_mux.ledger.responses import ResponseStore
 from llm_mux.ledger.writer import Writer
 from llm_mux.server import health
-from llm_mux.server.answers import error_body
+from llm_mux.server.address import Unheard, listen
+from llm_mux.server.answers import error_body, protocol_of
 from llm_mux.server.books import Books
 from llm_mux.server.compose import fleet
 from llm_mux.server.guard import Guard
 from llm_mux.server.metrics import Metrics
-from llm_mux.server.protocols import anthropic, gemini, ollama, openai, responses
+from llm_mux.server.protocols import anthropic, gemini, ollama, openai, responses, responses_ws
 from llm_mux.server.serving import DAEMON, STORE, Daemon, cors, refuse, request_id
 from llm_mux.translators import registry
 
@@ -95,6 +96,7 @@ def make_app(
     app[health.ENVIRONMENT] = config.environment
     if config.store_responses:
         app[STORE] = parts.store
+    app.on_shutdown.append(responses_ws.leave)
     for protocol in (openai, responses, anthropic, gemini, ollama, health):
         protocol.add_routes(app)
     if config.telemetry.prometheus:
@@ -118,25 +120,16 @@ async def unrouted(request: web.Request) -> web.StreamResponse:
         return web.Response(status=204, headers=headers)
     message = f"There is no {request.method} {request.path} here; GET / lists the endpoints."
     missing = MuxError(Kind.NOT_FOUND, message, code="unknown_url")
-    protocol = _protocol_of(request)
+    protocol = protocol_of(request)
     if protocol is None:
         headers = named if origin is None else {**named, **cors(origin)}
         return web.json_response(error_body(missing, 404), status=404, headers=headers)
     return await refuse(request, missing, registry.get(protocol))
 
 
-def _protocol_of(request: web.Request) -> str | None:
-    if "anthropic-version" in request.headers:
-        return "anthropic"
-    if "x-goog-api-key" in request.headers or request.path.startswith(("/v1beta", "/v1alpha")):
-        return "gemini"
-    if request.path.startswith("/api/"):
-        return "ollama"
-    return "openai_chat" if request.path.startswith("/v1") else None
-
-
-def make_runner(app: web.Application) -> web.AppRunner:
-    """The only place that decides how requests are run. A vanished client cancels its handler."""
+def make_runner(app: web.Application, drain_s: float = 5) -> web.AppRunner:
+    """The only place that decides how requests are run. A vanished client cancels its handler; at the end those under
+    way get `drain_s` to finish."""
     return web.AppRunner(
         app,
         handler_cancellation=True,
@@ -145,29 +138,24 @@ def make_runner(app: web.Application) -> web.AppRunner:
         max_line_size=65536,
         max_field_size=65536,
         keepalive_timeout=75,
-        shutdown_timeout=5,
+        shutdown_timeout=drain_s,
     )
 
 
-async def start(app: web.Application, host: str, port: int, more: tuple[int, ...] = ()) -> tuple[web.AppRunner, int]:
-    """A listening daemon and its port. Raises OSError when an address is taken."""
-    runner = make_runner(app)
+async def start(
+    app: web.Application, host: str, port: int, more: tuple[int, ...] = (), *, drain_s: float = 5
+) -> tuple[web.AppRunner, int]:
+    """A listening daemon and its port. Raises Unheard when an address cannot be had."""
+    runner = make_runner(app, drain_s)
     await runner.setup()
     try:
         for number in (port, *more):
-            await _listen(runner, host, number)
+            await listen(runner, host, number)
     except BaseException:
         await runner.cleanup()
         raise
     bound: int = runner.addresses[0][1]
     return runner, bound
-
-
-async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
-    try:
-        await web.TCPSite(runner, host, port, backlog=1024).start()
-    except OSError as error:
-        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror or error}") from error
 
 
 def run(loaded: Loaded, *, host: str | None = None, port: int | None = None, demo: bool = False) -> int:
@@ -194,19 +182,22 @@ async def _serve(loaded: Loaded, host: str, port: int, demo: bool) -> int:
             secrets = await asyncio.to_thread(open_store, env=env, data_dir=paths.data_dir(env))
             app = await asyncio.to_thread(make_app, config, env, secrets, demo_url)
             more = (config.ollama_port,) if config.ollama_port else ()
-            runner, bound = await start(app, host, port, more)
-        except (ConfigError, StoreError) as error:
+            runner, bound = await start(app, host, port, more, drain_s=config.drain_timeout)
+        except (ConfigError, StoreError, Unheard, OSError) as error:
             print(f"llm-mux: {error}", file=sys.stderr)
-            return EXIT_USAGE
-        except OSError as error:
-            print(f"llm-mux: {error.strerror or error}", file=sys.stderr)
-            return EXIT_PORT
+            return _exit_code(error)
         stack.push_async_callback(runner.cleanup)
         stack.callback(paths.remove_daemon, os.getpid(), env)
         _announce(loaded, host, bound, demo)
         asyncio.get_running_loop().call_later(_SETTLED_S, _spare_the_collector)
         await _until_stopped()
     return EXIT_OK
+
+
+def _exit_code(error: Exception) -> int:
+    if isinstance(error, Unheard):
+        return EXIT_PORT if error.taken else EXIT_FAILED
+    return EXIT_USAGE if isinstance(error, (ConfigError, StoreError)) else EXIT_FAILED
 
 
 def _spare_the_collector() -> None:
@@ -228,7 +219,7 @@ def _announce(loaded: Loaded, host: str, port: int, demo: bool) -> None:
     if demo:
         from llm_mux.server.demo import curls
 
-        print(curls(url), flush=True)
+        print(curls(url, keyed=not loaded.config.disable_auth), flush=True)
 
 
 async def _until_stopped() -> None:
@@ -236,3 +227,6 @@ async def _until_stopped() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     await stopped.wait()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # Whoever says it twice does not want to wait for what is under way.
+        loop.add_signal_handler(number, os._exit, 128 + number)

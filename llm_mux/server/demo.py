@@ -140,21 +140,23 @@ def _in_words(events: list[ir.Event]) -> list[ir.Event]:
     return out
 
 
-def curls(url: str) -> str:
-    """One line to paste for each protocol."""
-    hello = "Hello from the demo"
-    return "\n".join(
-        [
-            "Try it (one line a protocol):",
-            f"  curl {url}/v1/chat/completions -H 'content-type: application/json' "
-            f'-d \'{{"model":"demo","messages":[{{"role":"user","content":"{hello}"}}]}}\'',
-            f"  curl {url}/v1/responses -H 'content-type: application/json' "
-            f'-d \'{{"model":"demo","input":"{hello}"}}\'',
-            f"  curl {url}/v1/messages -H 'content-type: application/json' -H 'anthropic-version: 2023-06-01' "
-            f'-d \'{{"model":"demo","max_tokens":100,"messages":[{{"role":"user","content":"{hello}"}}]}}\'',
-            f"  curl {url}/v1beta/models/demo:generateContent -H 'content-type: application/json' "
-            f'-d \'{{"contents":[{{"role":"user","parts":[{{"text":"{hello}"}}]}}]}}\'',
-            f"  curl {url}/api/chat -d '"
-            f'{{"model":"demo","stream":false,"messages":[{{"role":"user","content":"{hello}"}}]}}\'',
-        ]
+def curls(url: str, *, keyed: bool = False) -> str:
+    """One line to paste for each protocol. `keyed`: the daemon asks for client keys."""
+    question = '[{"role":"user","content":"Hello from the demo"}]'
+    calls = (
+        ("/v1/chat/completions", "", f'{{"model":"demo","messages":{question}}}'),
+        ("/v1/responses", "", '{"model":"demo","input":"Hello from the demo"}'),
+        ("/v1/messages", "anthropic-version: 2023-06-01", f'{{"model":"demo","max_tokens":100,"messages":{question}}}'),
+        (
+            "/v1beta/models/demo:generateContent",
+            "",
+            '{"contents":[{"role":"user","parts":[{"text":"Hello from the demo"}]}]}',
+        ),
+        ("/api/chat", "", f'{{"model":"demo","stream":false,"messages":{question}}}'),
     )
+    key = "authorization: Bearer YOUR-KEY" if keyed else ""
+    lines = ["Try it (one line a protocol" + (", with one of your api-keys for YOUR-KEY):" if keyed else "):")]
+    for path, version, body in calls:
+        headers = "".join(f" -H '{each}'" for each in ("content-type: application/json", version, key) if each)
+        lines.append(f"  curl {url}{path}{headers} -d '{body}'")
+    return "\n".join(lines)

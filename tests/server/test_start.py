@@ -89,6 +89,8 @@ def test_a_taken_port_is_named_whichever_it_is(tmp_path: pathlib.Path) -> None:
                 check=False,
             )
             assert got.returncode == EXIT_PORT
-            assert f"cannot listen on 127.0.0.1:{taken}" in got.stderr
+            assert f"cannot listen on 127.0.0.1:{taken}: " in got.stderr
+            assert "choose another port" in got.stderr
+            assert got.stderr.count("\n") == 1
             assert "Traceback" not in got.stderr
             assert got.stdout == ""

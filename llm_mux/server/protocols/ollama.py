@@ -15,7 +15,7 @@ from llm_mux.gateway import embeddings
 from llm_mux.server import listing
 from llm_mux.server.answers import answered, open_endpoint
 from llm_mux.server.listing import Entry
-from llm_mux.server.serving import serve
+from llm_mux.server.serving import DAEMON, read_body, serve
 from llm_mux.translators import registry
 from llm_mux.translators.base import Hints
 from llm_mux.translators.ids import digest
@@ -105,8 +105,9 @@ class _Show(Struct):
 
 
 async def _named(request: web.Request) -> str:
+    body = await read_body(request, request.app[DAEMON].max_request_size)
     try:
-        asked = jsonx.decode(await request.read(), _Show)
+        asked = jsonx.decode(body, _Show)
     except jsonx.Malformed as error:
         raise bad_request(f"The request body is not a valid request: {error}") from None
     if not (name := asked.model or asked.name):

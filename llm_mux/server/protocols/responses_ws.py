@@ -7,9 +7,10 @@ A connection remembers its own responses, also those with `store: false`, so tha
 from __future__ import annotations
 
 import time
+import weakref
 
 import msgspec
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 from msgspec import Raw, Struct
 
 from llm_mux import log
@@ -27,6 +28,7 @@ from llm_mux.wire import jsonx, sse
 
 _LARGEST = 64 << 20
 _BEAT_S = 30.0
+_OPEN: weakref.WeakSet[_Connection] = weakref.WeakSet()
 
 
 class _Fields(Struct):
@@ -58,12 +60,21 @@ async def connect(request: web.Request) -> web.StreamResponse:
         return web.json_response(error_body(plain, 426), status=426, headers={**named, "Upgrade": "websocket"})
     await socket.prepare(request)
     connection = _Connection(request, socket, caller)
+    _OPEN.add(connection)
     async for received in socket:
         if received.type == WSMsgType.TEXT:
             await connection.take(received.data.encode("utf-8", "surrogatepass"))
         elif received.type == WSMsgType.BINARY:
             await connection.fail(bad_request("Send text frames with JSON events."), 400, None)
+        if connection.leaving:
+            await socket.close(code=WSCloseCode.GOING_AWAY)
     return socket
+
+
+async def leave(app: web.Application) -> None:
+    """The daemon stops: idle connections are closed, the others after the answer that is under way."""
+    for connection in [each for each in _OPEN if each.app is app]:
+        await connection.leave()
 
 
 class _Connection:
@@ -75,8 +86,26 @@ class _Connection:
         self._caller = caller
         self._memory = stored.Memory(store_of(request.app))
         self._made = 0
+        self._busy = False
+        self.leaving = False
+
+    @property
+    def app(self) -> web.Application:
+        return self._request.app
+
+    async def leave(self) -> None:
+        self.leaving = True
+        if not self._busy:
+            await self._socket.close(code=WSCloseCode.GOING_AWAY)
 
     async def take(self, data: bytes) -> None:
+        self._busy = True
+        try:
+            await self._answer(data)
+        finally:
+            self._busy = False
+
+    async def _answer(self, data: bytes) -> None:
         lane = None
         try:
             create = websocket.split_ws_create(data)

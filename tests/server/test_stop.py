@@ -1,0 +1,76 @@
+"""The end: what is under way finishes, what is idle does not hold it up."""
+
+import asyncio
+import pathlib
+import shlex
+import signal
+
+import aiohttp
+import pytest
+
+from llm_mux.server.demo import curls
+from tests.daemon import process_daemon
+from tests.server.conftest import Run
+
+SLOW = {"model": "demo-slow", "stream": True, "messages": [{"role": "user", "content": "one two three four five six"}]}
+
+
+async def test_a_stream_under_way_finishes_when_the_daemon_is_told_to_stop(tmp_path: pathlib.Path) -> None:
+    with process_daemon(tmp_path, {}, "--demo") as mux:
+        async with aiohttp.ClientSession() as client:
+            async with client.post(f"{mux.url}/v1/chat/completions", json=SLOW) as answer:
+                head = await answer.content.readany()
+                mux.process.send_signal(signal.SIGTERM)
+                assert (head + await answer.read()).endswith(b"data: [DONE]\n\n")
+        assert await asyncio.to_thread(mux.process.wait, 10) == 0
+
+
+async def test_a_second_signal_does_not_wait(tmp_path: pathlib.Path) -> None:
+    long = {**SLOW, "messages": [{"role": "user", "content": "word " * 2000}]}
+    process = None
+    with pytest.raises(AssertionError):  # the helper expects 0
+        with process_daemon(tmp_path, {"drain-timeout": 60}, "--demo") as mux:
+            process = mux.process
+            async with aiohttp.ClientSession() as client:
+                async with client.post(f"{mux.url}/v1/chat/completions", json=long) as answer:
+                    await answer.content.readany()
+                    process.send_signal(signal.SIGTERM)
+                    while await _listens(client, mux.url):
+                        await asyncio.sleep(0.01)
+                    process.send_signal(signal.SIGINT)
+                    with pytest.raises(aiohttp.ClientError):
+                        await answer.read()
+    assert process is not None
+    assert process.returncode == 128 + signal.SIGINT
+
+
+async def _listens(client: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with client.get(f"{url}/healthz"):
+            return True
+    except aiohttp.ClientError:
+        return False
+
+
+async def test_an_idle_websocket_is_closed(demo: Run) -> None:
+    async with aiohttp.ClientSession() as client:
+        async with asyncio.timeout(4):
+            async with demo() as mux:
+                socket = await client.ws_connect(f"{mux.url}/v1/responses")
+                waiting = asyncio.create_task(socket.receive())
+            closing = await waiting
+    assert closing.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING)
+    assert closing.data == aiohttp.WSCloseCode.GOING_AWAY
+
+
+@pytest.mark.parametrize("keyed", [False, True])
+async def test_every_line_to_paste_works(demo: Run, keyed: bool) -> None:
+    async with demo({"api-keys": ["a-key"]} if keyed else {}) as mux, aiohttp.ClientSession() as client:
+        lines = curls(mux.url, keyed=keyed).replace("YOUR-KEY", "a-key").splitlines()[1:]
+        assert len(lines) == 5
+        for line in lines:
+            _, url, *options = shlex.split(line)
+            headers = dict(each.split(": ") for each in options[1:-2:2])
+            async with client.post(url, data=options[-1], headers=headers) as answer:
+                assert answer.status == 200, await answer.text()
+                assert "Hello from the demo" in await answer.text()
