@@ -83,15 +83,21 @@ def _configured(
         more = {"weight": one.weight, "priority": one.priority, "proxy_url": one.proxy_url or proxy}
         keys = _labelled(one.label or f"key{number}", _keys_of(one.key, secret))
         accounts.extend(account(label, key, **more) for label, key in keys)
-    accounts.extend(account(k.label, k.key) for k in stored if k.provider == provider.name)
+    mine = [key for key in stored if key.provider == provider.name]
+    accounts.extend(replace(account(k.label, k.key), provider=_at(entry, k, provider)) for k in mine)
     if not accounts and provider.keyless and not (entry.api_key or entry.api_keys):
         accounts.append(account("default", ""))
     _add(made, provider, _offer(provider, entry), accounts)
 
 
+def _at(entry: ProviderEntry, key: StoredKey, provider: Provider) -> Provider:
+    """Where a stored key belongs: it never goes to another address than the one it was stored for."""
+    return configured(msgspec.structs.replace(entry, base_url=key.base_url)) if key.base_url else provider
+
+
 def _labelled(label: str, keys: Sequence[str]) -> list[tuple[str, str]]:
     """Each key with a label of its own; the first has `label` itself."""
-    return [(label if number == 1 else f"{label}{number}", key) for number, key in enumerate(keys, 1)]
+    return [(label if number == 1 else f"{label}-{number}", key) for number, key in enumerate(keys, 1)]
 
 
 def _keys_of(setting: str | None, secret: Callable[[str], list[str]]) -> list[str]:
@@ -139,14 +145,15 @@ def _offer(provider: Provider, entry: ProviderEntry | None) -> Offer:
 def _stored(made: Fleet, name: str, stored: Sequence[StoredKey], config: Config) -> None:
     if name not in registry.load():
         return
-    provider = registry.get(name)
-    mine = [key for key in stored if key.provider == name]
-    if mine[0].base_url:
-        provider = placed(provider, base_url=mine[0].base_url)
-    if not provider.base_url:
-        return
-    accounts = [Account(provider, key.label, key.key, proxy_url=config.proxy_url) for key in mine]
-    _add(made, provider, _offer(provider, None), accounts)
+    accounts: list[Account] = []
+    for key in stored:
+        registered = registry.get(name)
+        if key.provider == name and (key.base_url or registered.base_url):
+            # Each at its own address: a key must not be sent to the server that another one was stored for.
+            at = placed(registered, base_url=key.base_url) if key.base_url else registered
+            accounts.append(Account(at, key.label, key.key, proxy_url=config.proxy_url))
+    if accounts:
+        _add(made, accounts[0].provider, _offer(accounts[0].provider, None), accounts)
 
 
 def _discovered(made: Fleet, env: Mapping[str, str], config: Config) -> None:

@@ -49,9 +49,9 @@ def test_each_key_of_the_configuration_is_an_account_with_its_own_weight_priorit
         ("lab/key1", "plain"),
         ("lab/main", "weighty"),
         ("lab/team", "first"),
-        ("lab/team2", "second"),
+        ("lab/team-2", "second"),
         ("lab/key4", "first"),
-        ("lab/key42", "second"),
+        ("lab/key4-2", "second"),
     ]
     main = made.accounts[1]
     assert (main.weight, main.priority, main.proxy_url) == (3, 2, "http://127.0.0.1:1")
@@ -63,7 +63,7 @@ def test_each_key_of_the_configuration_is_an_account_with_its_own_weight_priorit
     ("entry", "env", "want"),
     [
         pytest.param({"api-key": "sk-1"}, {}, [("lab/config", "sk-1")], id="a key"),
-        pytest.param({"api-key": "env:K"}, {"K": "a b"}, [("lab/config", "a"), ("lab/config2", "b")], id="two in env"),
+        pytest.param({"api-key": "env:K"}, {"K": "a b"}, [("lab/config", "a"), ("lab/config-2", "b")], id="two in env"),
         pytest.param({"api-key": "env:K"}, {}, [], id="unset"),
         pytest.param({"api-key": "env:K"}, {"K": "  "}, [], id="blank"),
         pytest.param({"api-keys": ["env:K", "env:L"]}, {"L": "z"}, [("lab/key2", "z")], id="one of two unset"),
@@ -131,7 +131,7 @@ def test_keys_of_the_environment_are_found_when_discovery_is_on(compose: Any) ->
     env = {"OPENAI_API_KEY": "one two", "ANTHROPIC_API_KEY": " three ", "MISTRAL_API_KEY": "", "GROQ_API_KEY": "\n"}
     made = compose({"discover": True}, env)
     found = {pair for pair in shown(made) if pair[1]}
-    assert found == {("openai/env", "one"), ("openai/env2", "two"), ("anthropic/env", "three")}
+    assert found == {("openai/env", "one"), ("openai/env-2", "two"), ("anthropic/env", "three")}
     assert {account.provider.name for account in made.accounts} == {"openai", "anthropic", "ollama"}
     (ollama,) = [offer for offer in made.offers if offer.provider == "ollama"]
     assert not ollama.there, "a server that may not be running counts once it has listed a model"
@@ -148,7 +148,7 @@ def test_what_is_configured_is_not_discovered_too(compose: Any) -> None:
 def test_stored_keys_join_their_provider_or_make_one(compose: Any, store: SecretStore) -> None:
     add_key(store, "lab", "home", "k1")
     add_key(store, "openai", "default", "k2")
-    add_key(store, "openai", "second", "k3", base_url="https://ignored.example/v1")
+    add_key(store, "openai", "second", "k3", base_url="https://other.example/v1")
     add_key(store, "removed-since", "default", "k4")
     add_key(store, "openai-compatible", "default", "k5")
     made = compose({"providers": [{**LAB, "api-key": "k0"}]})
@@ -159,6 +159,20 @@ def test_stored_keys_join_their_provider_or_make_one(compose: Any, store: Secret
         ("openai/second", "k3"),
     ]
     assert isinstance(keys(store)[0], StoredKey)
+
+
+def test_a_stored_key_goes_to_the_address_it_was_stored_for_and_no_other(compose: Any, store: SecretStore) -> None:
+    add_key(store, "lab", "home", "k1")
+    add_key(store, "lab", "office", "k2", base_url="http://127.0.0.1:8/v1")
+    add_key(store, "openai", "default", "k3", base_url="https://other.example/v1")
+    add_key(store, "openai", "second", "k4")
+    made = compose({"providers": [LAB]})
+    assert {account.key: account.provider.base_url for account in made.accounts} == {
+        "k1": "http://127.0.0.1:9/v1",
+        "k2": "http://127.0.0.1:8/v1",
+        "k3": "https://other.example/v1",
+        "k4": "https://api.openai.com/v1",
+    }
 
 
 def test_a_stored_address_is_used(compose: Any, store: SecretStore) -> None:
