@@ -12,9 +12,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
+from llm_mux.config.keys import keys_of
 from llm_mux.config.problems import nearest
 from llm_mux.config.references import PASSTHRU, reference
-from llm_mux.config.schema import Config, ProviderEntry
+from llm_mux.config.schema import Config, ProviderEntry, Section
 from llm_mux.config.tree import Step
 
 MAX_ALIAS_CHAIN = 10
@@ -85,9 +86,10 @@ def _listening(config: Config, _: Surroundings) -> Findings:
             )
 
 
-def _client_keys(config: Config, _: Surroundings) -> Findings:
+def _client_keys(config: Config, around: Surroundings) -> Findings:
     for index, key in enumerate(config.api_keys):
         yield from _reference_shape(("api-keys", index), key, passthru=False)
+        yield from _unset(("api-keys", index), key, around, "nobody has this key")
     if config.disable_auth and (config.api_keys or config.auth.jwt.enabled):
         yield Finding(
             ("disable-auth",), "client keys are configured but not checked; set disable-auth: false", fatal=False
@@ -149,15 +151,19 @@ def _provider_keys(path: tuple[Step, ...], entry: ProviderEntry, around: Surroun
         yield Finding((*path, "api-keys"), f"{PASSTHRU} cannot be mixed with other keys of the same provider")
     for at, value in keys:
         yield from _reference_shape(at, value, passthru=True)
-        found = reference(value)
-        if found.kind == "env" and found.name and not around.env.get(found.name):
-            yield Finding(at, f"the environment variable {found.name} is not set; the account is left out", fatal=False)
+        yield from _unset(at, value, around, "the account is left out")
     labels = Counter(key.label for key in entry.api_keys if key.label)
     for place, key in enumerate(entry.api_keys):
         if key.label and labels[key.label] > 1:
             yield Finding((*path, "api-keys", place, "label"), f'two keys have the label "{key.label}"')
         if key.proxy_url is not None:
             yield from _proxy((*path, "api-keys", place, "proxy-url"), key.proxy_url)
+
+
+def _unset(path: tuple[Step, ...], value: str, around: Surroundings, effect: str) -> Findings:
+    found = reference(value)
+    if found.kind == "env" and found.name and not around.env.get(found.name):
+        yield Finding(path, f"the environment variable {found.name} is not set; {effect}", fatal=False)
 
 
 def _reference_shape(path: tuple[Step, ...], value: str, *, passthru: bool) -> Findings:
@@ -284,6 +290,22 @@ def _telemetry(config: Config, _: Surroundings) -> Findings:
         yield Finding(("telemetry", "langfuse"), "langfuse needs both public-key and secret-key")
 
 
+def _later(config: Config, _: Surroundings) -> Findings:
+    yield from _without_effect(config, Config(), ())
+
+
+def _without_effect(section: Section, usual: Section, path: tuple[Step, ...]) -> Findings:
+    """Settings that differ from their defaults although nothing reads them yet."""
+    for (name, key), attribute in zip(keys_of(type(section)).items(), section.__struct_fields__, strict=True):
+        value, default = getattr(section, attribute), getattr(usual, attribute)
+        if value == default:
+            continue
+        if key.shape.extra.get("later"):
+            yield Finding((*path, name), f'"{name}" has no effect in this version', fatal=False)
+        elif isinstance(value, Section):
+            yield from _without_effect(value, default, (*path, name))
+
+
 _CHECKS: tuple[Callable[[Config, Surroundings], Findings], ...] = (
     _listening,
     _client_keys,
@@ -294,4 +316,5 @@ _CHECKS: tuple[Callable[[Config, Surroundings], Findings], ...] = (
     _fallbacks,
     _stores,
     _telemetry,
+    _later,
 )

@@ -12,12 +12,16 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct, field
 
 
-def doc(text: str, *, secret: bool = False, example: str | None = None, instead: bool = False) -> Meta:
+def doc(
+    text: str, *, secret: bool = False, example: str | None = None, instead: bool = False, later: bool = False
+) -> Meta:
     """Help for one key. `secret` is masked wherever the configuration is shown; `example` is YAML for the example file.
 
-    `instead`: the key excludes one that stands before it.
+    `instead`: the key excludes one that stands before it. `later`: nothing reads it yet, so that whoever sets it has
+    to be told.
     """
-    return Meta(description=text, extra={"secret": secret, "example": example, "instead": instead})
+    said = f"{text} (no effect yet)" if later else text
+    return Meta(description=said, extra={"secret": secret, "example": example, "instead": instead, "later": later})
 
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -68,7 +72,7 @@ class ProviderEntry(Section, frozen=True, kw_only=True):
     type: Annotated[
         Name,
         doc(
-            "A registered provider, or openai-compatible, anthropic-compatible, gemini-compatible, oauth",
+            "A registered provider, or openai-compatible, anthropic-compatible, gemini-compatible",
             example="anthropic",
         ),
     ]
@@ -105,7 +109,10 @@ class ProviderEntry(Section, frozen=True, kw_only=True):
     timeout: Annotated[Seconds | None, doc("Replaces timeouts.first-byte for this provider", example="60")] = None
     oauth: Annotated[
         dict[str, Any],
-        doc("Replaces parts of the login: authorize-url, token-url, device-url, issuer, client-id, scopes..."),
+        doc(
+            "Replaces parts of the login: authorize-url, token-url, device-url, issuer, client-id, scopes...",
+            later=True,
+        ),
     ] = {}
     options: Annotated[
         dict[str, Any],
@@ -117,7 +124,9 @@ class ProviderEntry(Section, frozen=True, kw_only=True):
 
 
 class Routing(Section, frozen=True, kw_only=True):
-    strategy: Annotated[Strategy, doc("How an account is picked among those that have the model")] = "sticky"
+    strategy: Annotated[Strategy, doc("How an account is picked among those that have the model", later=True)] = (
+        "sticky"
+    )
 
 
 class Usage(Section, frozen=True, kw_only=True):
@@ -129,7 +138,7 @@ class Usage(Section, frozen=True, kw_only=True):
             example="postgresql://localhost/llm_mux",
         ),
     ] = None
-    retention_days: Annotated[Limit, doc("Days to keep each exchange's row")] = 90
+    retention_days: Annotated[Limit, doc("Days to keep each exchange's row", later=True)] = 90
 
 
 class Limits(Section, frozen=True, kw_only=True):
@@ -179,7 +188,7 @@ class Jwt(Section, frozen=True, kw_only=True):
 
 
 class Auth(Section, frozen=True, kw_only=True):
-    jwt: Annotated[Jwt, doc("JSON Web Tokens as client keys")] = field(default_factory=Jwt)
+    jwt: Annotated[Jwt, doc("JSON Web Tokens as client keys", later=True)] = field(default_factory=Jwt)
 
 
 class RemoteManagement(Section, frozen=True, kw_only=True):
@@ -195,12 +204,12 @@ class Langfuse(Section, frozen=True, kw_only=True):
 class Telemetry(Section, frozen=True, kw_only=True):
     prometheus: Annotated[bool, doc("Serve GET /metrics")] = True
     otlp_endpoint: Annotated[
-        str | None, doc("Send traces to this OTLP/HTTP endpoint", example="http://127.0.0.1:4318")
+        str | None, doc("Send traces to this OTLP/HTTP endpoint", example="http://127.0.0.1:4318", later=True)
     ] = None
     sentry_dsn: Annotated[
-        str | None, doc("Report internal errors to Sentry", secret=True, example="env:SENTRY_DSN")
+        str | None, doc("Report internal errors to Sentry", secret=True, example="env:SENTRY_DSN", later=True)
     ] = None
-    langfuse: Annotated[Langfuse, doc("Send exchanges to Langfuse")] = field(default_factory=Langfuse)
+    langfuse: Annotated[Langfuse, doc("Send exchanges to Langfuse", later=True)] = field(default_factory=Langfuse)
 
 
 class Config(Section, frozen=True, kw_only=True):
@@ -220,7 +229,7 @@ class Config(Section, frozen=True, kw_only=True):
     api_keys: Annotated[
         tuple[str, ...],
         doc(
-            "Fixed client keys; better: llm-mux keys create. $PROXY_API_KEY is added",
+            "Fixed client keys; $PROXY_API_KEY is added",
             secret=True,
             example="[env:TEAM_KEY]",
         ),
@@ -232,8 +241,8 @@ class Config(Section, frozen=True, kw_only=True):
         Name | None, doc("Who gets a model name that nobody is known to have", example="work")
     ] = None
     strict: Annotated[bool, doc("What a target cannot take is a 400 instead of dropped and reported")] = False
-    request_retry: Annotated[Count, doc("Further tries over the accounts after a failure")] = 3
-    max_retry_interval: Annotated[Seconds, doc("Longest wait for an account to recover, in seconds")] = 30
+    request_retry: Annotated[Count, doc("Further tries over the accounts after a failure", later=True)] = 3
+    max_retry_interval: Annotated[Seconds, doc("Longest wait for an account to recover, in seconds", later=True)] = 30
     timeouts: Annotated[Timeouts, doc("Three named timeouts, in seconds; there is no total one")] = field(
         default_factory=Timeouts
     )
@@ -243,7 +252,9 @@ class Config(Section, frozen=True, kw_only=True):
     )
     proxy_url: ProxyUrl = None
     debug: Annotated[bool, doc("Log more; bodies are redacted")] = False
-    capture: Annotated[bool, doc("Keep what was sent and received for the inspector (in memory, bounded)")] = False
+    capture: Annotated[
+        bool, doc("Keep what was sent and received for the inspector (in memory, bounded)", later=True)
+    ] = False
     environment: Annotated[str, doc("Name of this installation in GET /health, logs and traces")] = "local"
     store_responses: Annotated[
         bool, doc("Keep stored Responses so that previous_response_id works on every target")
@@ -256,16 +267,27 @@ class Config(Section, frozen=True, kw_only=True):
     ] = {}
     fallbacks: Annotated[
         dict[str, tuple[str, ...]],
-        doc("Models to try in this order when one fails", example="{claude-opus-4-5: [claude-sonnet-4-5, gpt-5]}"),
+        doc(
+            "Models to try in this order when one fails",
+            example="{claude-opus-4-5: [claude-sonnet-4-5, gpt-5]}",
+            later=True,
+        ),
     ] = {}
     routing: Annotated[Routing, doc("Choice of the account")] = field(default_factory=Routing)
     usage: Annotated[Usage, doc("The books")] = field(default_factory=Usage)
     redis_url: Annotated[
         str | None,
-        doc("Share limits and cooldowns between several daemons", secret=True, example="redis://127.0.0.1:6379/0"),
+        doc(
+            "Share limits and cooldowns between several daemons",
+            secret=True,
+            example="redis://127.0.0.1:6379/0",
+            later=True,
+        ),
     ] = None
-    rate_limits: Annotated[RateLimits, doc("Limits per key or user")] = field(default_factory=RateLimits)
-    billing: Annotated[Billing, doc("Prepaid balances")] = field(default_factory=Billing)
+    rate_limits: Annotated[RateLimits, doc("Limits per key or user", later=True)] = field(default_factory=RateLimits)
+    billing: Annotated[Billing, doc("Prepaid balances", later=True)] = field(default_factory=Billing)
     auth: Annotated[Auth, doc("Other kinds of client credentials")] = field(default_factory=Auth)
-    remote_management: Annotated[RemoteManagement, doc("The management API")] = field(default_factory=RemoteManagement)
+    remote_management: Annotated[RemoteManagement, doc("The management API", later=True)] = field(
+        default_factory=RemoteManagement
+    )
     telemetry: Annotated[Telemetry, doc("Where measurements go")] = field(default_factory=Telemetry)
