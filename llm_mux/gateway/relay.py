@@ -18,7 +18,7 @@ from llm_mux.translators.base import StreamDecoder, StreamEncoder, Translator
 from llm_mux.translators.tools import Names, Raiser
 from llm_mux.wire import ndjson, sse
 
-_GROUP = 2048
+_LAST_BYTES = 1024
 _FIRST_RECORDS = 4
 _CONTENT = (ir.Finish, ir.Done, ir.Seal)
 _PIECES = (ir.ReasoningDelta, ir.ArgumentsDelta)
@@ -171,20 +171,24 @@ class Splice:
         return out
 
     def _watch(self, data: bytes) -> None:
-        """Reads a copy of what goes by, in groups of records once text is flowing: dull groups need no reading."""
+        """Reads a copy of what goes by. Of many records at once only the first are read, until text flows, and the
+        last; what lies between needs no reading when it is dull."""
         if self._blind:
             return
         begins = not self._tail or self._tail.endswith(self._border)
-        if self._dull is None or not begins or len(data) <= _GROUP:
-            self._look(data, whole=begins and data.endswith(self._border))
-            return
-        at, first = 0, _FIRST_RECORDS
-        while at < len(data):
-            end = data.find(self._border, at + (_GROUP if self._in_text else 0)) if self._in_text or first else -1
-            first = max(0, first - 1)
-            stop = len(data) if end < 0 else end + len(self._border)
-            self._look(data[at:stop], whole=end >= 0)
-            at = stop
+        at, step = 0, len(self._border)
+        if self._dull is not None and begins and len(data) > 2 * _LAST_BYTES:
+            for _ in range(_FIRST_RECORDS):
+                end = data.find(self._border, at)
+                if self._in_text or end < 0:
+                    break
+                self._look(data[at : end + step], whole=True)
+                at = end + step
+            end = data.rfind(self._border, at, len(data) - _LAST_BYTES)
+            if self._in_text and end >= 0:
+                self._look(data[at : end + step], whole=True)
+                at = end + step
+        self._look(data[at:], whole=begins and data.endswith(self._border))
 
     def _look(self, data: bytes, *, whole: bool) -> None:
         """Reads some records; `whole`: they begin and end at borders."""
