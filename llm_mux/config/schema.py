@@ -56,8 +56,8 @@ class ProviderKey(Section, frozen=True, kw_only=True):
 
     key: Annotated[str, doc("The key, `env:NAME` or `keyring:NAME`", secret=True)]
     label: Annotated[Name | None, doc("Name of the account: `provider/label`", example="team")] = None
-    weight: Annotated[Limit, doc("Share of requests under the `weighted` strategy")] = 1
-    priority: Annotated[int, doc("Higher goes first")] = 0
+    weight: Annotated[Limit, doc("Share of the conversations among accounts of the same priority")] = 1
+    priority: Annotated[int, doc("Higher goes first; added to that of the provider")] = 0
     proxy_url: ProxyUrl = None
 
 
@@ -105,7 +105,7 @@ class ProviderEntry(Section, frozen=True, kw_only=True):
     excluded_models: Annotated[tuple[str, ...], doc("Models to hide, with wildcards", example='["*-preview"]')] = ()
     proxy_url: ProxyUrl = None
     priority: Annotated[int, doc("Higher goes first when several providers have a model")] = 0
-    weight: Annotated[Limit, doc("Share of requests under the `weighted` strategy")] = 1
+    weight: Annotated[Limit, doc("Share of the conversations among accounts of the same priority")] = 1
     timeout: Annotated[Seconds | None, doc("Replaces timeouts.first-byte for this provider", example="60")] = None
     oauth: Annotated[
         dict[str, Any],

@@ -86,10 +86,21 @@ class Catalog(Struct, frozen=True):
         return bool(self._routes(name.removeprefix("models/"), guess=False))
 
     def unknown(self, name: str) -> MuxError:
-        near = difflib.get_close_matches(name, self.names(), n=3, cutoff=0.5)
-        hint = f" Nearest: {', '.join(near)}." if near else " `llm-mux models` lists what there is."
-        message = f"The model `{name}` does not exist at any configured provider.{hint}"
-        return MuxError(Kind.MODEL_NOT_FOUND, message, param="model", code="model_not_found")
+        return MuxError(Kind.MODEL_NOT_FOUND, self._why(name), param="model", code="model_not_found")
+
+    def _why(self, name: str) -> str:
+        """What is wrong with a name that leads nowhere, and the nearest ones that do not."""
+        if (aliased := self.aliases.get(name)) is not None:
+            return f"The alias `{name}` stands for `{aliased}`, which does not exist at any configured provider."
+        head, forced, _ = name.partition("://")
+        prefix = head.partition("@")[0]
+        if forced and not any(offer.answers_to(prefix) for offer in self.offers):
+            there = ", ".join(offer.provider for offer in self.offers)
+            return f"The model `{name}` does not exist: no provider `{prefix}` is configured. There is: {there}."
+        folded = {known.lower(): known for known in reversed(self.names())}
+        near = [folded[each] for each in difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0.5)]
+        hint = f"Nearest: {', '.join(near)}." if near else "`llm-mux models` lists what there is."
+        return f"The model `{name}` does not exist at any configured provider. {hint}"
 
     def names(self) -> list[str]:
         """Every name a client may use without a prefix, in a stable order."""

@@ -27,7 +27,8 @@ class Candidate(Struct, frozen=True):
 def order(routes: Sequence[Route], accounts: Sequence[Account], conversation: str, now: float) -> list[Candidate]:
     """Every target that may be asked now, best first. Raises MuxError when none may, saying when one will.
 
-    Routes keep their order (the configuration's); within a route higher priority goes first, then the rendezvous score.
+    Higher priority goes first; then routes keep their order (the configuration's), accounts of one have that of the
+    rendezvous score.
     """
     able: list[Candidate] = []
     lacking: list[Candidate] = []
@@ -42,6 +43,8 @@ def order(routes: Sequence[Route], accounts: Sequence[Account], conversation: st
         if len(ready) > 1:
             ready.sort(key=lambda a: (-a.priority, -score(a, conversation)))
         able.extend(Candidate(account, route) for account in ready)
+    if len(routes) > 1:
+        able.sort(key=lambda candidate: -candidate.account.priority)
     if able or lacking:
         # Those that said "no such model" are better asked again than waited for: their own words reach the client.
         return able or lacking

@@ -80,7 +80,11 @@ def _configured(
 
     accounts = [account(label, key) for label, key in _labelled("config", _keys_of(entry.api_key, secret))]
     for number, one in enumerate(entry.api_keys, 1):
-        more = {"weight": one.weight, "priority": one.priority, "proxy_url": one.proxy_url or proxy}
+        more = {
+            "weight": entry.weight * one.weight,
+            "priority": entry.priority + one.priority,
+            "proxy_url": one.proxy_url or proxy,
+        }
         keys = _labelled(one.label or f"key{number}", _keys_of(one.key, secret))
         accounts.extend(account(label, key, **more) for label, key in keys)
     mine = [key for key in stored if key.provider == provider.name]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import msgspec
 import pytest
 
 from llm_mux.errors import Kind, MuxError
@@ -158,6 +159,22 @@ def test_an_unknown_name_is_answered_with_the_nearest_names() -> None:
     names = CATALOG.names()
     assert {"sonnet", "fast", "qwen3:8b"} <= set(names)
     assert not {"gpt-*", "mini?", "early", "claude-opus-4-6-preview"} & set(names), "neither wildcards nor hidden ones"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("Gemini-2.5-Pro", "Nearest: gemini-2.5-pro"),
+        ("gone", "The alias `gone` stands for `no-such-model`, which does not exist"),
+        ("nobody://m", "no provider `nobody` is configured. There is: gemini"),
+        ("nobody@me://m", "no provider `nobody` is configured"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_what_is_wrong_with_it(name: str, words: str) -> None:
+    catalog = Catalog((msgspec.structs.replace(GEMINI, owns=()),), aliases={"gone": "no-such-model"})
+    with pytest.raises(MuxError) as caught:
+        catalog.resolve(name)
+    assert words in str(caught.value)
 
 
 def test_without_any_provider_the_answer_says_what_to_do() -> None:

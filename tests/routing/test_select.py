@@ -100,6 +100,12 @@ def test_routes_keep_their_order_and_take_their_own_accounts() -> None:
     assert [candidate.account.label for candidate in named] == ["b"]
 
 
+def test_a_higher_priority_goes_before_the_order_of_the_routes() -> None:
+    pool = [*accounts("a", "b"), Account(OTHER, "x", priority=1)]
+    got = order([ROUTE, Route("q", "n")], pool, "c", 0)
+    assert [candidate.route.model for candidate in got] == ["n", "m", "m"]
+
+
 def test_when_all_rest_the_answer_names_the_soonest() -> None:
     pool = accounts("a", "b", "c")
     for account, seconds in zip(pool, (50.0, 12.4, 300.0), strict=True):

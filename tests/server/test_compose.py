@@ -44,6 +44,7 @@ def test_each_key_of_the_configuration_is_an_account_with_its_own_weight_priorit
         "env:TWO_KEYS",
     ]
     entry = {**LAB, "api-keys": several, "proxy-url": "http://127.0.0.1:2", "headers": {"x-team": "blue"}}
+    entry |= {"weight": 2, "priority": 1}
     made = compose({"providers": [entry]}, {"TWO_KEYS": "  first\tsecond\n"})
     assert shown(made) == [
         ("lab/key1", "plain"),
@@ -54,7 +55,7 @@ def test_each_key_of_the_configuration_is_an_account_with_its_own_weight_priorit
         ("lab/key4-2", "second"),
     ]
     main = made.accounts[1]
-    assert (main.weight, main.priority, main.proxy_url) == (3, 2, "http://127.0.0.1:1")
+    assert (main.weight, main.priority, main.proxy_url) == (6, 3, "http://127.0.0.1:1")
     assert made.accounts[0].proxy_url == "http://127.0.0.1:2"
     assert all(account.headers == {"x-team": "blue"} for account in made.accounts)
 
