@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from llm_mux.cli.client import say_when_running
 from llm_mux.cli.invocation import Failure, Invocation, full_name, known_types, open_secrets, pass_invocation
 from llm_mux.cli.said import clean
 
@@ -51,12 +52,14 @@ def login(
     provider = full_name(provider, loaded)
     kind, usual_url = _known(provider, loaded)
     _check(label, base_url)
+    _check_place(kind, base_url or usual_url, loaded)
     store = open_secrets()
     key = _key(provider, piped=source == "-")
     if not no_check:
         _try(kind, key, base_url or usual_url, loaded, piped=source == "-")
     stored = add_key(store, provider, label or free_label(store, provider, key), key, base_url=base_url)
     click.echo(f"Stored {stored.account} in the {store.description}.")
+    say_when_running()
 
 
 def _known(provider: str, loaded: Loaded) -> tuple[str, str | None]:
@@ -82,6 +85,17 @@ def _check(label: str | None, base_url: str | None) -> None:
         raise click.UsageError(f"--base-url: {problem}; a provider of the configuration may use http")
     if label is not None and (not label.strip() or not label.isprintable() or "/" in label):
         raise click.UsageError("--name must be printable and without a slash")
+
+
+def _check_place(kind: str, base_url: str | None, loaded: Loaded) -> None:
+    """Refuses what no key helps, before one is asked for."""
+    from llm_mux.providers import registry
+
+    if kind == "demo":
+        raise Failure("the demo provider needs no key; start it with: llm-mux serve --demo")
+    found = registry.get(kind)
+    if not (found.base_url or base_url or any(entry.type == kind for entry in loaded.config.providers)):
+        raise click.UsageError(f"{kind} has no usual place: say where it is with --base-url")
 
 
 def _key(provider: str, *, piped: bool) -> str:
@@ -110,6 +124,12 @@ def _try(kind: str, key: str, base_url: str | None, loaded: Loaded, *, piped: bo
         return
     if check.reached:
         raise Failure(f"the key was not stored: {clean(check.message)}")
-    click.echo(f"{kind} could not be reached: {clean(check.message)}", err=True)
+    click.echo(f"{kind} could not be reached at {_address(kind, base_url)}: {clean(check.message)}", err=True)
     if piped or not click.confirm("Store the key untried?", default=False):
         raise Failure("the key was not stored; --no-check stores it untried")
+
+
+def _address(kind: str, base_url: str | None) -> str:
+    from llm_mux.providers import registry
+
+    return base_url or registry.get(kind).base_url

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from llm_mux.cli.client import say_when_running
 from llm_mux.cli.invocation import Failure, Invocation, full_name, open_secrets, pass_invocation
 
 
@@ -26,6 +27,7 @@ def logout(invocation: Invocation, provider: str, label: str | None, every: bool
     for each in _chosen(provider, label, known, every=every):
         remove(store, provider, each)
         click.echo(f"Forgot {provider}/{each}.")
+    say_when_running()
 
 
 def _chosen(provider: str, label: str | None, known: list[str], *, every: bool) -> list[str]:

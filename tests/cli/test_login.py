@@ -61,6 +61,9 @@ def test_a_short_name_means_its_provider(run: Run, store: SecretStore) -> None:
         (["openai", "-", "--name", "a/b"], "sk-1", 2, "--name"),
         (["openai", "-", "--base-url", "http://llm.example"], "sk-1", 2, "would send secrets unencrypted"),
         (["openai", "-", "--base-url", "llm.example"], "sk-1", 2, "must be a URL"),
+        (["azure", "-"], "sk-1", 2, "azure has no usual place: say where it is with --base-url"),
+        (["openai-compatible", "-"], "sk-1", 2, "say where it is with --base-url"),
+        (["demo", "-"], "sk-1", 1, "needs no key; start it with: llm-mux serve --demo"),
         (["openai"], "sk-1", 1, "pipe the key: llm-mux login openai --api-key -"),
     ],
 )
@@ -77,7 +80,7 @@ def test_what_cannot_be_stored_is_refused(
 def test_an_unreachable_provider_is_not_trusted_with_a_piped_key(run: Run, store: SecretStore) -> None:
     done = run("login", "openai", "-", "--base-url", "http://127.0.0.1:1/v1", stdin="sk-PLANTED")
     assert done.code == 1
-    assert "could not be reached" in done.err
+    assert "openai could not be reached at http://127.0.0.1:1/v1" in done.err
     assert "PLANTED" not in done.err
     assert accounts(store) == []
 
