@@ -9,6 +9,7 @@ from aiohttp import web
 
 from llm_mux import __version__
 from llm_mux.gateway.core import Gateway
+from llm_mux.routing.accounts import Account
 from llm_mux.server.answers import local_endpoint, open_endpoint
 from llm_mux.server.serving import DAEMON
 
@@ -44,7 +45,7 @@ async def root(request: web.Request) -> web.StreamResponse:
             "status": "running",
             "config": {
                 "providers": len(daemon.gateway.catalog.offers),
-                "accounts": len(daemon.gateway.accounts),
+                "accounts": len(_accounts(daemon.gateway)),
                 "client_api_key_validation": not daemon.guard.open,
             },
             "endpoints": _ENDPOINTS,
@@ -57,7 +58,7 @@ async def health(request: web.Request) -> web.StreamResponse:
     """healthy; degraded when some account rests; unhealthy when there is nobody to ask."""
     gateway = request.app[DAEMON].gateway
     now = asyncio.get_running_loop().time()
-    resting = [a for a in gateway.accounts if any(until > now for until in a.rests.values())]
+    resting = [a for a in _accounts(gateway) if any(until > now for until in a.rests.values())]
     offers = gateway.catalog.offers
     state = "unhealthy" if not _able(gateway) else ("degraded" if resting else "healthy")
     return web.json_response(
@@ -69,17 +70,21 @@ async def health(request: web.Request) -> web.StreamResponse:
             "components": {offer.provider: "healthy" for offer in offers},
             "accounts": [
                 {"name": a.name, "state": "resting" if a in resting else "ready", "last_error": a.last_error}
-                for a in gateway.accounts
-                if any(offer.provider == a.provider.name for offer in offers)
+                for a in _accounts(gateway)
             ],
         }
     )
 
 
+def _accounts(gateway: Gateway) -> list[Account]:
+    """Those of the providers that are there."""
+    there = {offer.provider for offer in gateway.catalog.offers}
+    return [account for account in gateway.accounts if account.provider.name in there]
+
+
 def _able(gateway: Gateway) -> bool:
     """Whether there is anybody to ask: a provider with an account."""
-    owners = {account.provider.name for account in gateway.accounts}
-    return any(offer.provider in owners for offer in gateway.catalog.offers)
+    return bool(_accounts(gateway))
 
 
 ENVIRONMENT: web.AppKey[str] = web.AppKey("environment", str)
