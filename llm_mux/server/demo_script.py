@@ -114,9 +114,14 @@ def _last_turn(request: ir.Request) -> tuple[ir.Part, ...]:
 
 
 def _results(request: ir.Request) -> list[ir.ToolResult]:
-    if not request.messages or request.messages[-1].role != "user":
-        return []
-    return [part for part in request.messages[-1].parts if isinstance(part, ir.ToolResult)]
+    """The results that were sent last, also one a message."""
+    found: list[ir.ToolResult] = []
+    for message in reversed(request.messages):
+        here = [part for part in message.parts if isinstance(part, ir.ToolResult)]
+        if message.role != "user" or not here:
+            break
+        found = here + found
+    return found
 
 
 def _result_text(result: ir.ToolResult) -> str:
