@@ -160,6 +160,10 @@ def _stored(made: Fleet, name: str, stored: Sequence[StoredKey], config: Config)
         _add(made, accounts[0].provider, _offer(accounts[0].provider, None), accounts)
 
 
+_OLLAMA_PORT = 11434
+"""Where a local Ollama listens; a daemon that listens there itself would find itself."""
+
+
 def _discovered(made: Fleet, env: Mapping[str, str], config: Config) -> None:
     """Providers whose key is in the environment, and a local Ollama, unless they are already there."""
     there = {offer.vendor for offer in made.offers}
@@ -171,6 +175,6 @@ def _discovered(made: Fleet, env: Mapping[str, str], config: Config) -> None:
         if keys and provider.base_url:
             accounts = [Account(provider, lb, k, proxy_url=config.proxy_url) for lb, k in _labelled("env", keys)]
             _add(made, provider, _offer(provider, None), accounts)
-        elif provider.name == "ollama":
+        elif provider.name == "ollama" and _OLLAMA_PORT not in (config.port, config.ollama_port):
             offer = msgspec.structs.replace(_offer(provider, None), tentative=True)
             _add(made, provider, offer, [Account(provider, "local")])

@@ -2,15 +2,19 @@
 
 import pathlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+import aiohttp
 import pytest
 
 from llm_mux.auth.keys import StoredKey, add_key, keys, resolve
 from llm_mux.auth.store import SecretStore, open_store
 from llm_mux.config import ConfigError, parse
+from llm_mux.providers import registry
 from llm_mux.server.compose import Fleet, fleet
-from tests.daemon import clean_environment, config_text
+from tests.daemon import clean_environment, config_text, daemon
+from tests.fake_upstream import FakeUpstream, json_reply
 
 LAB = {"type": "openai-compatible", "id": "lab", "base-url": "http://127.0.0.1:9/v1"}
 
@@ -137,6 +141,29 @@ def test_keys_of_the_environment_are_found_when_discovery_is_on(compose: Any) ->
     (ollama,) = [offer for offer in made.offers if offer.provider == "ollama"]
     assert not ollama.there, "a server that may not be running counts once it has listed a model"
     assert compose({"discover": False}, env).accounts == []
+
+
+@pytest.mark.parametrize("setting", ["port", "ollama-port"])
+def test_a_daemon_on_the_port_of_ollama_does_not_take_itself_for_one(compose: Any, setting: str) -> None:
+    assert compose({"discover": True, setting: 11434}).offers == []
+
+
+async def test_a_local_ollama_is_found_by_itself_also_when_it_starts_later(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with FakeUpstream() as upstream:
+        there = replace(registry.get("ollama"), base_url=upstream.url)
+        monkeypatch.setitem(registry.load(), "ollama", there)
+        async with daemon(tmp_path, {"discover": True}) as mux, aiohttp.ClientSession() as client:
+
+            async def names() -> list[str]:
+                async with client.get(f"{mux.url}/v1/models?refresh=true") as answer:
+                    return [model["id"] for model in (await answer.json())["data"]]
+
+            upstream.on("/api/tags", json_reply({"error": "not yet"}, status=503))
+            assert await names() == []
+            upstream.on("/api/tags", json_reply({"models": [{"name": "qwen3:8b", "model": "qwen3:8b"}]}))
+            assert await names() == ["qwen3:8b"]
 
 
 def test_what_is_configured_is_not_discovered_too(compose: Any) -> None:
