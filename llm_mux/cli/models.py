@@ -21,11 +21,12 @@ from llm_mux.cli.said import clean
 @pass_invocation
 def models(invocation: Invocation, provider: str | None, refresh: bool, as_json: bool) -> None:
     """List the models of the running daemon."""
-    found = listed(client_of(invocation), provider=provider, refresh=refresh)
+    client = client_of(invocation)
+    found = listed(client, provider=provider, refresh=refresh)
     if as_json:
         click.echo(json.dumps(found, indent=2))
     elif not found:
-        click.echo("no models; add an account with: llm-mux login PROVIDER --api-key")
+        click.echo(f"no models; {_why_none(client, provider)}")
     else:
         _show(found)
 
@@ -52,6 +53,17 @@ def listed(client: Client, *, provider: str | None = None, refresh: bool = False
     if not isinstance(data, list):
         raise Failure("the daemon answered with something that is not a model list")
     return [entry for entry in data if isinstance(entry, dict)]
+
+
+def _why_none(client: Client, provider: str | None) -> str:
+    """What keeps the accounts from telling their models; without an account, how to add one."""
+    health = client.get("/health").json()
+    accounts = health.get("accounts") if isinstance(health, dict) else None
+    mine = [each for each in accounts or () if provider in (None, str(each.get("name")).partition("/")[0])]
+    errors = {str(each["last_error"]) for each in mine if each.get("last_error")}
+    if not errors:
+        return "add an account with: llm-mux login PROVIDER --api-key"
+    return clean("; ".join(sorted(errors)))
 
 
 def _show(found: list[dict[str, Any]]) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from llm_mux import __version__
+from llm_mux import __version__, log
 from llm_mux.gateway.core import Gateway
 from llm_mux.routing.accounts import Account
 from llm_mux.server.answers import local_endpoint, open_endpoint
@@ -69,7 +69,11 @@ async def health(request: web.Request) -> web.StreamResponse:
             "environment": request.app[ENVIRONMENT],
             "components": {offer.provider: "healthy" for offer in offers},
             "accounts": [
-                {"name": a.name, "state": "resting" if a in resting else "ready", "last_error": a.last_error}
+                {
+                    "name": a.name,
+                    "state": "resting" if a in resting else "ready",
+                    "last_error": _last_error(gateway, a),
+                }
                 for a in _accounts(gateway)
             ],
         }
@@ -80,6 +84,12 @@ def _accounts(gateway: Gateway) -> list[Account]:
     """Those of the providers that are there."""
     there = {offer.provider for offer in gateway.catalog.offers}
     return [account for account in gateway.accounts if account.provider.name in there]
+
+
+def _last_error(gateway: Gateway, account: Account) -> str | None:
+    """What went wrong last; providers repeat keys in their words."""
+    said = account.last_error or gateway.lists.errors.get(account.provider.name)
+    return None if said is None else log.redact_text(said)
 
 
 def _able(gateway: Gateway) -> bool:

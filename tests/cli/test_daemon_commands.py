@@ -144,6 +144,14 @@ def test_models_asks_for_one_provider_with_the_configured_key(
     assert registered.asked[0][2]["authorization"] == "Bearer client-key"
 
 
+def test_without_models_it_says_what_keeps_the_accounts_from_telling_theirs(run: Run, registered: Scripted) -> None:
+    registered.answer("/v1/models", {"data": []})
+    registered.answer("/health", {"accounts": []})
+    assert run("models").out == "no models; add an account with: llm-mux login PROVIDER --api-key\n"
+    registered.answer("/health", {"accounts": [{"name": "openai/env", "last_error": "openai/env is not reachable."}]})
+    assert run("models").out == "no models; openai/env is not reachable.\n"
+
+
 @pytest.mark.parametrize(
     ("body", "status", "message"),
     [
