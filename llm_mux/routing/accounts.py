@@ -14,6 +14,8 @@ from llm_mux.providers.base import Provider
 
 PASSTHROUGH = "!PASSTHRU"
 _LONGEST_GROWN_S = 1800.0
+_KEY_REFUSED = (Kind.UPSTREAM_AUTH, Kind.UPSTREAM_FORBIDDEN)
+_OF_THE_KEY = (*_KEY_REFUSED, Kind.RATE_LIMIT, Kind.QUOTA)
 
 
 @dataclass(slots=True, eq=False)
@@ -55,13 +57,21 @@ class Account:
         """Whether it rests only because the provider said that it has no such model."""
         return self.reasons.get(model) is Kind.UPSTREAM_MODEL and "" not in self.rests
 
+    @property
+    def refused(self) -> bool:
+        """Whether it rests because its key was refused: waiting does not help."""
+        return self.reasons.get("") in _KEY_REFUSED
+
     def failed(self, model: str, error: MuxError, now: float) -> None:
         """Takes note of a failure that was this account's: rests as the error table and the provider's hint say."""
         policy = error.policy
+        if self.key == PASSTHROUGH and error.kind in _OF_THE_KEY:
+            # The key was the client's own: nobody else's requests have to wait for it.
+            return
         self.last_error = f"{error.kind.value}: {error.message}"
         if policy.cooldown_s == 0:
             return
-        scope = "" if error.kind in (Kind.UPSTREAM_AUTH, Kind.UPSTREAM_FORBIDDEN) else model
+        scope = "" if error.kind in _KEY_REFUSED else model
         until = now + (self._grown(model, policy, now) if error.retry_after is None else error.retry_after)
         self._forget_what_is_over(now)
         # Of several refusals at the same time the longest counts.

@@ -32,13 +32,13 @@ def order(routes: Sequence[Route], accounts: Sequence[Account], conversation: st
     """
     able: list[Candidate] = []
     lacking: list[Candidate] = []
-    resting: list[float] = []
+    resting: list[tuple[Account, float]] = []
     for route in routes:
         mine = [a for a in accounts if a.provider.name == route.provider and route.account in (None, a.label)]
         ready = [a for a in mine if a.rest_until(route.model) <= now]
         for account in mine:
             if account not in ready:
-                resting.append(account.rest_until(route.model) - now)
+                resting.append((account, account.rest_until(route.model) - now))
                 lacking.extend([Candidate(account, route)] if account.lacks(route.model) else [])
         if len(ready) > 1:
             ready.sort(key=lambda a: (-a.priority, -score(a, conversation)))
@@ -59,12 +59,19 @@ def score(account: Account, conversation: str) -> float:
     return -account.weight / math.log(draw) if account.weight > 0 else 0.0
 
 
-def none_ready(routes: Sequence[Route], resting: Sequence[float]) -> MuxError:
-    name = routes[0].model
+def none_ready(routes: Sequence[Route], resting: Sequence[tuple[Account, float]]) -> MuxError:
+    """What the client is told when no account may be asked. `resting` are those of the routes, with seconds to go."""
+    wanted = routes[0]
     if not resting:
-        wanted = routes[0]
         who = f"{wanted.provider}/{wanted.account}" if wanted.account else wanted.provider
-        return MuxError(Kind.NO_TARGET, f"No account for `{name}` at {who}. Run `llm-mux login {wanted.provider}`.")
-    wait = max(1.0, min(resting))
-    message = f"Every account that has `{name}` is resting after a refusal; the first is back in {math.ceil(wait)} s."
+        message = f"No account for `{wanted.model}` at {who}. Run `llm-mux login {wanted.provider}`."
+        return MuxError(Kind.NO_TARGET, message)
+    if all(account.refused for account, _ in resting):
+        who = ", ".join(dict.fromkeys(account.name for account, _ in resting))
+        message = f"The provider refused the key of {who}. Replace it and start llm-mux again."
+        return MuxError(Kind.LOGIN_NEEDED, message)
+    wait = max(1.0, min(seconds for _, seconds in resting))
+    message = (
+        f"Every account that has `{wanted.model}` is resting after a refusal; the first is back in {math.ceil(wait)} s."
+    )
     return MuxError(Kind.RATE_LIMIT, message, retry_after=wait, code="rate_limit_exceeded")

@@ -120,6 +120,27 @@ def test_when_all_rest_the_answer_names_the_soonest() -> None:
     assert caught.value.retry_after == 1.0, "never a wait of nothing"
 
 
+def test_a_refused_key_is_not_called_a_rate_limit() -> None:
+    pool = accounts("a", "b")
+    resting(pool[0], Kind.UPSTREAM_AUTH, 1800)
+    resting(pool[1], Kind.RATE_LIMIT, 20)
+    with pytest.raises(MuxError) as caught:
+        order([ROUTE], pool, "c", 0)
+    assert (caught.value.kind, caught.value.retry_after) == (Kind.RATE_LIMIT, 20)
+    with pytest.raises(MuxError, match="refused the key of p/a") as caught:
+        order([ROUTE], pool[:1], "c", 0)
+    assert caught.value.kind is Kind.LOGIN_NEEDED
+    assert caught.value.retry_after is None
+
+
+@pytest.mark.parametrize("kind", [Kind.UPSTREAM_AUTH, Kind.UPSTREAM_FORBIDDEN, Kind.RATE_LIMIT, Kind.QUOTA])
+def test_a_clients_own_key_that_is_refused_keeps_nobody_else_waiting(kind: Kind) -> None:
+    (account,) = accounts("a", key="!PASSTHRU")
+    resting(account, kind, 60)
+    assert order([ROUTE], [account], "c", 0)[0].account is account
+    assert account.last_error is None
+
+
 def test_accounts_that_only_lack_the_model_are_asked_again() -> None:
     pool = accounts("a", "b")
     resting(pool[0], Kind.UPSTREAM_MODEL, 1000)
