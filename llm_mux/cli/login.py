@@ -119,12 +119,14 @@ def _try(kind: str, key: str, base_url: str | None, loaded: Loaded, *, piped: bo
 
     click.echo(f"Trying the key with {kind}...", err=True)
     check = asyncio.run(try_key(kind, key, base_url=base_url, config=loaded.config))
+    # Some providers repeat the key that they refuse.
+    said = clean(check.message.replace(key, "***"))
     if check.ok:
-        click.echo(f"{clean(check.message)} {check.models} models." if check.models else clean(check.message))
+        click.echo(f"{said} {check.models} models." if check.models else said)
         return
     if check.reached:
-        raise Failure(f"the key was not stored: {clean(check.message)}")
-    click.echo(f"{kind} could not be reached at {_address(kind, base_url)}: {clean(check.message)}", err=True)
+        raise Failure(f"the key was not stored: {said}")
+    click.echo(f"{kind} could not be reached at {_address(kind, base_url)}: {said}", err=True)
     if piped or not click.confirm("Store the key untried?", default=False):
         raise Failure("the key was not stored; --no-check stores it untried")
 

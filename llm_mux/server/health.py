@@ -89,7 +89,9 @@ def _accounts(gateway: Gateway) -> list[Account]:
 def _last_error(gateway: Gateway, account: Account) -> str | None:
     """What went wrong last; providers repeat keys in their words."""
     said = account.last_error or gateway.lists.errors.get(account.provider.name)
-    return None if said is None else log.redact_text(said)
+    if said is None:
+        return None
+    return log.redact_text(said.replace(account.key, "***") if account.key else said)
 
 
 def _able(gateway: Gateway) -> bool:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -81,6 +84,31 @@ def test_an_unreachable_provider_is_not_trusted_with_a_piped_key(run: Run, store
     done = run("login", "openai", "-", "--base-url", "http://127.0.0.1:1/v1", stdin="sk-PLANTED")
     assert done.code == 1
     assert "openai could not be reached at http://127.0.0.1:1/v1" in done.err
+    assert "PLANTED" not in done.err
+    assert accounts(store) == []
+
+
+def test_a_provider_that_repeats_the_key_it_refuses_does_not_show_it(run: Run, store: SecretStore) -> None:
+    class Refusing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps({"error": {"message": f"bad key: {self.headers['authorization']}"}}).encode()
+            self.send_response(401)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}/v1"
+        done = run("login", "openai", "-", "--base-url", url, stdin="corporate-PLANTED")
+        server.shutdown()
+        thread.join()
+    assert done.code == 1
+    assert "the key was not stored: bad key: Bearer ***" in done.err
     assert "PLANTED" not in done.err
     assert accounts(store) == []
 
