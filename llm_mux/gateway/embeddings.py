@@ -9,7 +9,7 @@ from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.ask import Answer, Ask, Whole, error_answer
 from llm_mux.gateway.core import Gateway
 from llm_mux.gateway.exchange import Outcome
-from llm_mux.gateway.plan import headers_for, operation_endpoint, url_for
+from llm_mux.gateway.plan import headers_for, operation_endpoint, url_for, whose_fault
 from llm_mux.gateway.upstream import Call
 from llm_mux.routing.select import Candidate
 from llm_mux.translators import registry
@@ -87,7 +87,8 @@ async def _once(gateway: Gateway, ask: Ask, candidate: Candidate, request: ir.Em
         reply.close()
     if reply.status >= 300:
         headers = {name.lower(): value for name, value in reply.headers.items()}
-        raise account.provider.refined(translator.decode_error(reply.status, headers, body), headers)
+        error = account.provider.refined(translator.decode_error(reply.status, headers, body), headers)
+        raise whose_fault(account, error)
     return embedder.decode_response(body, target)
 
 

@@ -169,7 +169,7 @@ class Exchange:
         body = await reply.read_error()
         reply.close()
         error = chosen.upstream.decode_error(reply.status, _lowered(reply), body)
-        raise account.provider.refined(error, _lowered(reply))
+        raise plan.whose_fault(account, account.provider.refined(error, _lowered(reply)))
 
     async def _attempt_whole(self, chosen: plan.Plan) -> Whole:
         reply = await self._send(chosen)

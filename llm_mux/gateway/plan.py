@@ -242,6 +242,12 @@ def credential(ask: Ask, account: Account) -> str:
     return ask.caller.key
 
 
+def whose_fault(account: Account, error: MuxError) -> MuxError:
+    """A refused credential is the client's own to mend where it was the client's own."""
+    refused = error.kind in (Kind.UPSTREAM_AUTH, Kind.UPSTREAM_FORBIDDEN)
+    return replace(error, kind=Kind.CLIENT_AUTH) if refused and account.key == PASSTHROUGH else error
+
+
 def operation_endpoint(ask: Ask, candidate: Candidate, operation: Operation) -> Endpoint | None:
     """The endpoint of a side operation (embeddings, counting) for the candidate's model."""
     return candidate.account.provider.endpoint_for(candidate.route.model, ask.protocol.name, operation)

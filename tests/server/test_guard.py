@@ -114,3 +114,19 @@ async def test_the_clients_key_never_goes_upstream_unless_passthrough_is_chosen(
         sent = [json.dumps(dict(request.headers)) for request in upstream.requests]
         assert ["clients-key" in headers for headers in sent] == [False, True]
         assert not any(name in headers for headers in sent for name in ("Cookie", "X-Forwarded-For"))
+
+
+async def test_a_key_that_was_passed_through_and_refused_is_the_clients_to_mend(demo: Run) -> None:
+    from tests.fake_upstream import FakeUpstream, json_reply
+
+    async with FakeUpstream() as upstream:
+        upstream.on("*", json_reply({"error": {"message": "Incorrect API key provided"}}, 401))
+        provider = {"id": "pass", "type": "openai-compatible", "base-url": upstream.url + "/v1", "models": ["m"]}
+        config = {"providers": [{**provider, "api-key": "!PASSTHRU"}]}
+        async with demo(config) as mux, aiohttp.ClientSession() as client:
+            headers = {"Authorization": "Bearer clients-key"}
+            for path, body in ((PATH, {**CHAT, "model": "m"}), ("/v1/embeddings", {"model": "m", "input": "x"})):
+                async with client.post(mux.url + path, json=body, headers=headers) as answer:
+                    assert answer.status == 401
+                    assert "Incorrect API key" in await answer.text()
+                    assert "clients-key" not in await answer.text()
