@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from llm_mux import ir
 from llm_mux.errors import MuxError
+from llm_mux.gateway.aside import asked
 from llm_mux.gateway.ask import Answer, Ask, Whole, error_answer
 from llm_mux.gateway.core import Gateway
-from llm_mux.gateway.plan import headers_for, operation_endpoint, url_for
-from llm_mux.gateway.upstream import Call
+from llm_mux.gateway.plan import operation_endpoint
 from llm_mux.routing.select import Candidate
 from llm_mux.translators import registry
 from llm_mux.translators.base import Target
@@ -46,20 +46,8 @@ async def _native(gateway: Gateway, ask: Ask, candidate: Candidate, request: ir.
     target = Target(candidate.route.model, account.provider.name, endpoint.quirks)
     try:
         encoded = translator.counter.encode_request(request, target)
-        call = Call(
-            url=url_for(account, endpoint, target.model, stream=False),
-            headers=headers_for(ask, account, endpoint, encoded.headers),
-            body=encoded.body,
-            proxy=account.proxy_url,
-            place=account.name,
-            timeouts=gateway.timeouts_for(account),
-        )
-        reply = await gateway.upstream.send(call)
-        try:
-            body = await reply.read()
-        finally:
-            reply.close()
-        return translator.counter.decode_response(body) if reply.status < 300 else None
+        body = await asked(gateway, ask, account, endpoint, target.model, encoded)
+        return translator.counter.decode_response(body)
     except MuxError:
         return None
 

@@ -6,11 +6,11 @@ import asyncio
 
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
+from llm_mux.gateway.aside import asked
 from llm_mux.gateway.ask import Answer, Ask, Whole, error_answer
 from llm_mux.gateway.core import Gateway
 from llm_mux.gateway.exchange import Outcome
-from llm_mux.gateway.plan import headers_for, operation_endpoint, url_for, whose_fault
-from llm_mux.gateway.upstream import Call
+from llm_mux.gateway.plan import operation_endpoint
 from llm_mux.routing.select import Candidate
 from llm_mux.translators import registry
 from llm_mux.translators.base import Embedder, Target, Translator
@@ -72,23 +72,7 @@ async def _once(gateway: Gateway, ask: Ask, candidate: Candidate, request: ir.Em
     embedder = _embedder(translator)
     target = Target(candidate.route.model, account.provider.name, endpoint.quirks)
     encoded = embedder.encode_request(request, target)
-    call = Call(
-        url=url_for(account, endpoint, target.model, stream=False),
-        headers=headers_for(ask, account, endpoint, encoded.headers),
-        body=encoded.body,
-        proxy=account.proxy_url,
-        place=account.name,
-        timeouts=gateway.timeouts_for(account),
-    )
-    reply = await gateway.upstream.send(call)
-    try:
-        body = await reply.read()
-    finally:
-        reply.close()
-    if reply.status >= 300:
-        headers = {name.lower(): value for name, value in reply.headers.items()}
-        error = account.provider.refined(translator.decode_error(reply.status, headers, body), headers)
-        raise whose_fault(account, error)
+    body = await asked(gateway, ask, account, endpoint, target.model, encoded)
     return embedder.decode_response(body, target)
 
 
