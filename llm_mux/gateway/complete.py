@@ -25,12 +25,10 @@ class Completion:
     """The same for a stream, as a filter over its events.
 
     `taken` are the ids of the conversation's earlier calls, `seed` makes another one of a repeated id; `estimate` gives
-    the usage for so many characters of output when the upstream told none. With `at_start` a first event without usage
-    gets the estimate of the prompt (Anthropic's clients show it); the true numbers follow at the end.
+    the usage for so many characters of output when the upstream told none.
     """
 
-    def __init__(self, taken: frozenset[str], seed: str, estimate: Estimate, *, at_start: bool = False) -> None:
-        self._at_start = at_start
+    def __init__(self, taken: frozenset[str], seed: str, estimate: Estimate) -> None:
         self._taken = taken
         self._seed = seed
         self._estimate = estimate
@@ -43,20 +41,11 @@ class Completion:
                 self._chars += len(event.text)
             elif isinstance(event, ir.PartStart):
                 events[position] = self._started(event)
-            elif isinstance(event, ir.UsageReport):
+            elif isinstance(event, ir.UsageReport) or (isinstance(event, ir.Start) and event.usage is not None):
                 self._told = True
-            elif isinstance(event, ir.Start):
-                events[position] = self._begun(event)
             elif isinstance(event, ir.Done) and not self._told:
                 return [*events[:position], ir.UsageReport(self._estimate(self._chars)), *events[position:]]
         return events
-
-    def _begun(self, event: ir.Start) -> ir.Start:
-        if event.usage is not None:
-            self._told = True
-        elif self._at_start:
-            return msgspec.structs.replace(event, usage=self._estimate(0))
-        return event
 
     def _started(self, event: ir.PartStart) -> ir.PartStart:
         part = _fresh(event.part, self._taken, f"{self._seed}\x00{event.index}")

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 import msgspec
 
 from llm_mux import ir
+from llm_mux.translators.estimate import CHARS_PER_TOKEN
 from llm_mux.wire.stops import StopCutter
-
-CHARS_PER_TOKEN = 4
 
 
 class Enforcer:

@@ -16,7 +16,7 @@ import msgspec
 
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
-from llm_mux.gateway import complete, count, fold, plan, relay
+from llm_mux.gateway import complete, fold, plan, relay
 from llm_mux.gateway.ask import Answer, Ask, Streaming, Whole, Write, error_answer
 from llm_mux.gateway.beats import Beats, Company
 from llm_mux.gateway.core import Gateway
@@ -25,6 +25,7 @@ from llm_mux.gateway.seals import Watcher
 from llm_mux.gateway.upstream import Call, Reply
 from llm_mux.routing.accounts import Account
 from llm_mux.routing.select import Candidate
+from llm_mux.translators import estimate
 from llm_mux.translators.base import nonsense
 from llm_mux.translators.ids import digest
 from llm_mux.translators.tools import raise_parts
@@ -247,7 +248,7 @@ class Exchange:
         try:
             opened = await self._ladder(self._open)
         except MuxError as error:
-            if not await company.leave():
+            if not await company.leave() and not self._told_in_stream(error):
                 raise
             return Streaming(self._headers(), media, self._failing(error))
         except BaseException:
@@ -263,6 +264,11 @@ class Exchange:
             await self._pump(opened, write)
 
         return Streaming(self._headers(), media, pump)
+
+    def _told_in_stream(self, error: MuxError) -> bool:
+        """Whether this client understands the failure as an event of a stream only."""
+        tells = self._ask.protocol.told_in_stream
+        return tells is not None and tells(error, self._decoded())
 
     def _beat(self) -> bytes:
         """A keep-alive before anything of the answer is there."""
@@ -348,12 +354,11 @@ class Exchange:
                 complete.taken_ids(self._decoded()),
                 self._ask.request_id,
                 self._estimate,
-                at_start=self._ask.protocol.name == "anthropic",
             ),
         )
 
     def _estimate(self, chars: int) -> ir.Usage:
-        return ir.Usage(input=count.estimate(self._decoded()), output=-(-chars // 4), estimated=True)
+        return ir.Usage(input=estimate.prompt(self._decoded()), output=estimate.output(chars), estimated=True)
 
     def _stamped(self, start: ir.Start) -> ir.Start:
         return msgspec.structs.replace(

@@ -18,7 +18,7 @@ from msgspec import Raw
 
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
-from llm_mux.gateway.count import estimate
+from llm_mux.translators import estimate
 from llm_mux.translators.ids import digest
 
 MODELS = {
@@ -57,7 +57,7 @@ def answer(request: ir.Request) -> ir.Response:
     finish = ir.Finish("tool_calls" if calls else "stop")
     if not calls and request.max_tokens is not None:
         parts, finish = _limited(parts, request.max_tokens, finish)
-    prompt = estimate(request)
+    prompt = estimate.prompt(request)
     spoken = sum(len(p.text) for p in parts if isinstance(p, ir.Text | ir.Reasoning)) // 4 + 1
     thought = sum(len(p.text) for p in parts if isinstance(p, ir.Reasoning)) // 4
     usage = ir.Usage(input=prompt, output=spoken + 8 * len(calls), reasoning=thought or None)

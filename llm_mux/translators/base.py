@@ -141,7 +141,8 @@ class Translator:
     `adapt(body, target, stream)` says under which top-level edits the client's bytes may go through unchanged to a
     target of the same format, or None when they must be translated. `summary` reads a whole answer for the books and
     never raises. `dull(records)` says cheaply that whole records, all of them, only carry on an open text: a watcher
-    may then skip them. `hides(frame)` recognises the usage-only record that `Edits.hide_usage` speaks of.
+    may then skip them. `told_in_stream(error, request)`: the client understands a failure before any answer only as an
+    event of a stream. `hides(frame)` recognises the usage-only record that `Edits.hide_usage` speaks of.
     """
 
     name: str
@@ -162,6 +163,7 @@ class Translator:
     counter: Counter | None = None
     hides: Callable[[sse.Frame], bool] | None = None
     dull: Callable[[bytes], bool] | None = None
+    told_in_stream: Callable[[MuxError, ir.Request], bool] | None = None
 
 
 _ENDS = frozenset({ir.Done, ir.Failed})

@@ -8,7 +8,7 @@ import pytest
 from msgspec import Raw
 
 from llm_mux import ir
-from llm_mux.gateway.count import estimate
+from llm_mux.translators.estimate import prompt as estimate
 from tests.daemon import daemon
 from tests.fake_upstream import FakeUpstream, Reply, json_reply
 

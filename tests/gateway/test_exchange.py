@@ -411,3 +411,30 @@ async def test_nothing_is_downloaded_for_a_client(mux: Run) -> None:
                 assert "image" in (await answer.json())["error"]["message"].lower()
         assert not upstream.requests
         assert not elsewhere.requests
+
+
+@pytest.mark.covers("PF-90")
+@pytest.mark.parametrize(
+    ("status", "message", "code"),
+    [
+        pytest.param(
+            400, "This model's maximum context length is 10 tokens.", "context_length_exceeded", id="overflow"
+        ),
+        pytest.param(429, "slow down", "rate_limit_exceeded", id="rate limit"),
+    ],
+)
+async def test_codex_is_told_in_a_stream_what_it_would_give_up_at_as_a_status(
+    mux: Run, status: int, message: str, code: str
+) -> None:
+    async with FakeUpstream() as upstream:
+        upstream.on("/v1/chat/completions", json_reply({"error": {"message": message, "code": code}}, status))
+        async with mux(one_account(upstream)) as url, aiohttp.ClientSession() as client:
+            body = {"model": "m", "input": "hi", "stream": True}
+            async with client.post(url + "/v1/responses", json=body, headers={"originator": "codex_exec"}) as answer:
+                assert answer.status == 200
+                text = await answer.text()
+            assert "event: response.created" in text
+            assert "event: response.failed" in text
+            assert code in text
+            async with client.post(url + "/v1/responses", json=body) as answer:
+                assert answer.status == status

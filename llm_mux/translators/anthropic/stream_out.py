@@ -15,7 +15,7 @@ from msgspec import Raw, Struct
 
 from llm_mux import ir
 from llm_mux.errors import MuxError
-from llm_mux.translators import moulds
+from llm_mux.translators import estimate, moulds
 from llm_mux.translators.anthropic import answer_blocks, encode_blocks, errors, finish, response, seals, usage, wire
 from llm_mux.translators.anthropic.wire import NAME
 from llm_mux.wire import jsonx, sse
@@ -132,7 +132,7 @@ class Encoder:
         self._seed = start.id
         known = start.usage or ir.Usage()
         if not known.prompt:
-            known = msgspec.structs.replace(known, input=usage.estimate(self._request), estimated=True)
+            known = msgspec.structs.replace(known, input=estimate.prompt(self._request), estimated=True)
         self._usage = known
         native = start.native
         own = jsonx.top(bytes(native.data)) if native is not None and native.owner == NAME else {}

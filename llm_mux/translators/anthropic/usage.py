@@ -62,27 +62,3 @@ def encode(usage: ir.Usage | None) -> wire.Usage:
         output_tokens_details=None if usage.reasoning is None else wire.TokenDetails(usage.reasoning),
         server_tool_use=wire.ServerToolUse(usage.searches, 0) if usage.searches else None,
     )
-
-
-_CHARS_PER_TOKEN = 4
-_MEDIA_TOKENS = 1000
-
-
-def estimate(request: ir.Request) -> int:
-    """A rough size of the prompt for the start of a stream, where clients show it before the true count is known."""
-    chars = tokens = 0
-    for message in request.messages:
-        for part in message.parts:
-            match part:
-                case ir.Text(text=text) | ir.Reasoning(text=text) | ir.Refusal(text=text) | ir.Opaque(text=text):
-                    chars += len(text)
-                case ir.ToolCall(arguments=arguments):
-                    chars += len(arguments)
-                case ir.ToolResult(content=content):
-                    chars += len(ir.joined(content))
-                case _:
-                    tokens += _MEDIA_TOKENS
-    for tool in request.tools:
-        if isinstance(tool, ir.Tool):
-            chars += len(tool.description or "") + (len(bytes(tool.schema)) if tool.schema is not None else 0)
-    return tokens + chars // _CHARS_PER_TOKEN

@@ -12,7 +12,7 @@ from llm_mux.translators.openai_responses.count import COUNTER
 from llm_mux.translators.openai_responses.decode import decode_request
 from llm_mux.translators.openai_responses.dull import dull
 from llm_mux.translators.openai_responses.encode import encode_request
-from llm_mux.translators.openai_responses.errors import decode_error, encode_error, error_status
+from llm_mux.translators.openai_responses.errors import decode_error, encode_error, error_status, told_in_stream
 from llm_mux.translators.openai_responses.models import decode_models
 from llm_mux.translators.openai_responses.quirks import Quirks
 from llm_mux.translators.openai_responses.response import decode_response, encode_response, summary
@@ -37,5 +37,6 @@ TRANSLATOR = Translator(
     summary=summary,
     decode_models=decode_models,
     dull=dull,
+    told_in_stream=told_in_stream,
     counter=COUNTER,
 )
