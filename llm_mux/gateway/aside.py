@@ -30,7 +30,7 @@ async def asked(
     finally:
         reply.close()
     if reply.status >= 300:
-        headers = {name.lower(): value for name, value in reply.headers.items()}
+        headers = reply.lowered
         error = registry.get(endpoint.translator).decode_error(reply.status, headers, body)
         raise whose_fault(account, account.provider.refined(error, headers))
     return body

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from llm_mux.errors import MuxError
 from llm_mux.translators.base import Hints, Translator
+from llm_mux.wire import hints
 
 Write = Callable[[bytes], Awaitable[None]]
 Begin = Callable[[dict[str, str], str], Awaitable[Write]]
@@ -83,5 +84,5 @@ Answer = Whole | Streaming
 def error_answer(error: MuxError, protocol: Translator, request_id: str, headers: dict[str, str]) -> Whole:
     """A failure in the client's own shape, with Retry-After where there is a hint."""
     if error.retry_after is not None:
-        headers = {**headers, "Retry-After": str(max(1, round(error.retry_after + 0.499)))}
+        headers = {**headers, "Retry-After": hints.to_seconds_header(max(1.0, error.retry_after))}
     return Whole(protocol.error_status(error), protocol.encode_error(error, request_id), headers)

@@ -169,8 +169,9 @@ class Exchange:
             return reply
         body = await reply.read_error()
         reply.close()
-        error = chosen.upstream.decode_error(reply.status, _lowered(reply), body)
-        raise plan.whose_fault(account, account.provider.refined(error, _lowered(reply)))
+        headers = reply.lowered
+        error = chosen.upstream.decode_error(reply.status, headers, body)
+        raise plan.whose_fault(account, account.provider.refined(error, headers))
 
     async def _attempt_whole(self, chosen: plan.Plan) -> Whole:
         reply = await self._send(chosen)
@@ -426,7 +427,3 @@ class Exchange:
         self._out.settled = True
         self._out.status, self._out.error = status, error
         self._gateway.settle(self._ask, self._out)
-
-
-def _lowered(reply: Reply) -> dict[str, str]:
-    return {name.lower(): value for name, value in reply.headers.items()}

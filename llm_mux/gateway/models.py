@@ -159,7 +159,7 @@ async def fetch(account: Account, upstream: Upstream, path: str) -> bytes:
     finally:
         reply.close()
     if reply.status >= 300:
-        lowered = {name.lower(): value for name, value in reply.headers.items()}
+        lowered = reply.lowered
         error = registry.get(provider.models_translator).decode_error(reply.status, lowered, body)
         raise provider.refined(error, lowered)
     return body

@@ -106,6 +106,11 @@ class Reply:
     def content_type(self) -> str:
         return self._response.headers.get("Content-Type", "").split(";", 1)[0].strip().lower()
 
+    @property
+    def lowered(self) -> dict[str, str]:
+        """The headers under lower-case names."""
+        return {name.lower(): value for name, value in self.headers.items()}
+
     async def chunk(self) -> bytes:
         """What has arrived, b"" at the end. Raises MuxError IDLE_TIMEOUT or UPSTREAM_CUT."""
         while data := await self._arrived():
