@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import quote
 
+from llm_mux.auth.base import Credential, Flow, OAuth, Steps, Wish
 from llm_mux.errors import MuxError
 from llm_mux.translators.base import ModelInfo
 
@@ -67,6 +68,29 @@ no_auth = if_given(bearer)
 
 
 @dataclass(frozen=True, slots=True)
+class Login:
+    """One way to log in to a provider other than by API key.
+
+    `way` is what `--oauth` (browser), `--device`, `--code-assist` ask for by name. `start` is the flow; `refresh`
+    gives the next credential from the last at epoch seconds (None: it never ends, or ends for good); `revoke` tells
+    the provider that it is over. `imports` is the flow that starts from a file's text, `import_path` where other
+    programs keep that file. `warning` is said, and must be agreed to, before anything else. `applied` is the provider
+    as an account with this credential uses it: its address, headers and way of showing the secret.
+    """
+
+    way: str
+    title: str
+    oauth: OAuth
+    start: Callable[[OAuth, Wish], Flow] | None = None
+    refresh: Callable[[OAuth, Credential, float], Flow] | None = None
+    revoke: Callable[[OAuth, Credential], Steps[None]] | None = None
+    imports: Callable[[OAuth, Wish, str], Flow] | None = None
+    import_path: str = ""
+    warning: str = ""
+    applied: Callable[[Provider, Credential], Provider] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Provider:
     """Facts about one vendor or server.
 
@@ -78,7 +102,8 @@ class Provider:
     (None: required). `keyless`: works without a key. `forwards`: headers of a client of the same format that go on.
     `vendor`: the registered name, when `name` is an id. `picks(model, endpoints, body)` narrows the generate endpoints
     for a model and the client's body (b"" when unknown), best first; `classify(error, headers)` refines an error;
-    `adjust(provider, options)` is the record as the config entry's options change it.
+    `adjust(provider, options)` is the record as the config entry's options change it. `logins`: the ways to log in
+    beside an API key, the usual one first; `takes_keys`: whether there are API keys at all.
     """
 
     name: str
@@ -103,6 +128,8 @@ class Provider:
     forwards: tuple[str, ...] = ()
     vendor: str = ""
     keeps_responses: bool = False
+    logins: tuple[Login, ...] = ()
+    takes_keys: bool = True
     picks: Callable[[str, Endpoints, bytes], Endpoints] | None = None
     classify: Callable[[MuxError, Mapping[str, str]], MuxError] | None = None
     adjust: Callable[[Provider, Mapping[str, str]], Provider] | None = None
