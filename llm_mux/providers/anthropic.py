@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llm_mux.errors import Kind
+from llm_mux.providers import quota
 from llm_mux.providers.base import Endpoint, Provider, x_api_key
 from llm_mux.providers.faults import Fault, table
 
@@ -28,4 +29,5 @@ PROVIDER = Provider(
         Fault(400, "credit balance is too low", Kind.QUOTA),
         Fault(400, "reached your specified api usage limits", Kind.QUOTA),
     ),
+    quota=quota.anthropic,
 )

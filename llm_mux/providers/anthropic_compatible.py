@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from llm_mux.providers import quota
 from llm_mux.providers.base import Endpoint, Provider, bearer, if_given, x_api_key
 from llm_mux.providers.compatible import MESSAGES, MESSAGES_HEADERS
 
@@ -27,4 +28,5 @@ PROVIDER = Provider(
     keyless=True,
     allows="Whatever the server you name allows.",
     forwards=("anthropic-beta",),
+    quota=quota.anthropic,
 )

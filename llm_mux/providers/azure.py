@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from llm_mux.errors import Kind
+from llm_mux.providers import quota
 from llm_mux.providers.base import Endpoint, Endpoints, Provider, api_key_header, x_api_key
 from llm_mux.providers.choosing import only, responses_for_new_gpt, without
 from llm_mux.providers.faults import Fault, table
@@ -81,4 +82,5 @@ PROVIDER = Provider(
     picks=picks,
     adjust=adjust,
     classify=table(Fault(404, "DeploymentNotFound", Kind.UPSTREAM_MODEL)),
+    quota=quota.openai,
 )

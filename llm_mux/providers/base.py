@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from llm_mux.auth.base import Credential, Flow, OAuth, Steps, Wish
 from llm_mux.errors import MuxError
+from llm_mux.providers.quota import Quota, Windows
 from llm_mux.translators.base import ModelInfo
 
 Operation = Literal["generate", "complete", "embed", "count"]
@@ -102,6 +103,7 @@ class Provider:
     (None: required). `keyless`: works without a key. `forwards`: headers of a client of the same format that go on.
     `vendor`: the registered name, when `name` is an id. `picks(model, endpoints, body)` narrows the generate endpoints
     for a model and the client's body (b"" when unknown), best first; `classify(error, headers)` refines an error;
+    `quota(headers, body, now)` reads what is left of an account's quota from an answer (see `quota.py`);
     `adjust(provider, options)` is the record as the config entry's options change it. `logins`: the ways to log in
     beside an API key, the usual one first; `takes_keys`: whether there are API keys at all.
     """
@@ -132,6 +134,7 @@ class Provider:
     takes_keys: bool = True
     picks: Callable[[str, Endpoints, bytes], Endpoints] | None = None
     classify: Callable[[MuxError, Mapping[str, str]], MuxError] | None = None
+    quota: Quota | None = None
     adjust: Callable[[Provider, Mapping[str, str]], Provider] | None = None
 
     def endpoint_for(self, model: str, protocol: str, operation: Operation, body: bytes = b"") -> Endpoint | None:
@@ -147,6 +150,10 @@ class Provider:
     def refined(self, error: MuxError, headers: Mapping[str, str]) -> MuxError:
         """What this vendor means by an error that the translator has read. `headers` are lower case."""
         return self.classify(error, headers) if self.classify is not None else error
+
+    def windows(self, headers: Mapping[str, str], body: bytes, now: float) -> Windows:
+        """The quota windows that an answer tells; `body` is that of an error, else b"". `now` is unix seconds."""
+        return self.quota(headers, body, now) if self.quota is not None else ()
 
 
 VERSION = re.compile(r"v\d+(?:alpha|beta)?\d*")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from llm_mux.providers import quota
 from llm_mux.providers.base import Endpoint, Provider
 from llm_mux.translators.openai_chat.quirks import COMPATIBLE, EXTENSIONS, OFFICIAL_ONLY
 
@@ -31,4 +32,5 @@ PROVIDER = Provider(
     env=("CEREBRAS_API_KEY",),
     key_url="https://cloud.cerebras.ai",
     allows="API keys may be used with any client; a free tier with daily limits exists.",
+    quota=quota.rate_limits("requests-day", "tokens-minute"),
 )

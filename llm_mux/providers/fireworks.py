@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from llm_mux.errors import Kind
+from llm_mux.providers import quota
 from llm_mux.providers.base import Endpoint, Provider
 from llm_mux.providers.compatible import MESSAGES, MESSAGES_HEADERS, RESPONSES
 from llm_mux.providers.faults import Fault, table
@@ -38,4 +39,5 @@ PROVIDER = Provider(
     key_url="https://app.fireworks.ai/settings/users/api-keys",
     allows="API keys may be used with any client; use is billed per token.",
     classify=table(Fault(402, "", Kind.QUOTA), Fault(412, "suspended", Kind.QUOTA)),
+    quota=quota.openai,
 )

@@ -6,6 +6,7 @@ A bad key is a 400 with the reason API_KEY_INVALID, so it is told apart from a c
 from __future__ import annotations
 
 from llm_mux.errors import Kind
+from llm_mux.providers import quota
 from llm_mux.providers.base import Endpoint, Provider, x_goog_api_key
 from llm_mux.providers.faults import Fault, table
 
@@ -35,4 +36,5 @@ PROVIDER = Provider(
         # The free tier is closed to some countries: another account may do, waiting does not.
         Fault(400, "User location is not supported", Kind.UPSTREAM_FORBIDDEN),
     ),
+    quota=quota.gemini,
 )

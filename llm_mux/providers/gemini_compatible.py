@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from llm_mux.providers import quota
 from llm_mux.providers.base import Endpoint, Provider, if_given, x_goog_api_key
 from llm_mux.translators.gemini.quirks import Quirks
 
@@ -27,4 +28,5 @@ PROVIDER = Provider(
     models_translator="gemini",
     keyless=True,
     allows="Whatever the server you name allows.",
+    quota=quota.gemini,
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from llm_mux.errors import Kind
+from llm_mux.providers import quota
 from llm_mux.providers.base import Endpoint, Provider
 from llm_mux.providers.faults import Fault, table
 from llm_mux.translators.openai_chat.quirks import OFFICIAL, OFFICIAL_ONLY
@@ -41,4 +42,5 @@ PROVIDER = Provider(
         Fault(413, "max size", Kind.CONTEXT_LENGTH),
         Fault(429, "UserByModelByDay", Kind.QUOTA),
     ),
+    quota=quota.openai,
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from llm_mux.errors import Kind
+from llm_mux.providers import quota
 from llm_mux.providers.base import Endpoint, Provider
 from llm_mux.providers.compatible import RESPONSES
 from llm_mux.providers.faults import Fault, table
@@ -39,4 +40,5 @@ PROVIDER = Provider(
     allows="API keys may be used with any client; a free tier with small limits exists.",
     # A request larger than the account's tokens per minute never fits: the client has to shorten it.
     classify=table(Fault(413, "request too large for model", Kind.CONTEXT_LENGTH)),
+    quota=quota.openai,
 )

@@ -5,6 +5,7 @@ Facts: https://platform.openai.com/docs/api-reference.
 
 from __future__ import annotations
 
+from llm_mux.providers import quota
 from llm_mux.providers.base import Endpoint, Provider
 from llm_mux.providers.choosing import responses_for_new_gpt
 
@@ -27,4 +28,5 @@ PROVIDER = Provider(
     allows="API keys may be used with any client under OpenAI's terms; use is billed per token.",
     forwards=("openai-beta", "openai-organization", "openai-project"),
     picks=responses_for_new_gpt,
+    quota=quota.openai,
 )

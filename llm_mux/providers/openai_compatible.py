@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from llm_mux.providers import quota
 from llm_mux.providers.base import Endpoint, Provider, no_auth
 from llm_mux.providers.compatible import RESPONSES
 from llm_mux.translators.openai_chat.quirks import COMPATIBLE
@@ -32,4 +33,5 @@ PROVIDER = Provider(
     keyless=True,
     allows="Whatever the server you name allows.",
     picks=_chat_unless_named,
+    quota=quota.openai,
 )

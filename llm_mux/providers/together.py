@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from llm_mux.errors import Kind
+from llm_mux.providers import quota
 from llm_mux.providers.base import Endpoint, Provider
 from llm_mux.providers.faults import Fault, table
 from llm_mux.translators.openai_chat.quirks import COMPATIBLE
@@ -34,4 +35,5 @@ PROVIDER = Provider(
     key_url="https://api.together.ai/settings/api-keys",
     allows="API keys may be used with any client; use is billed per token.",
     classify=table(Fault(402, "", Kind.QUOTA), Fault(422, "must be <=", Kind.CONTEXT_LENGTH)),
+    quota=quota.openai,
 )

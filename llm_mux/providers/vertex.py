@@ -7,6 +7,7 @@ keys, so the ids that are surely there are named here and others are tried as th
 from __future__ import annotations
 
 from llm_mux.errors import Kind
+from llm_mux.providers import quota
 from llm_mux.providers.base import Endpoint, Provider, x_goog_api_key
 from llm_mux.providers.faults import Fault, table
 from llm_mux.translators.base import ModelInfo
@@ -43,4 +44,5 @@ PROVIDER = Provider(
         Fault(400, "API_KEY_INVALID", Kind.UPSTREAM_AUTH),
         Fault(400, "API key not valid", Kind.UPSTREAM_AUTH),
     ),
+    quota=quota.gemini,
 )

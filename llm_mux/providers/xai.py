@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from llm_mux.errors import Kind
+from llm_mux.providers import quota
 from llm_mux.providers.base import Endpoint, Endpoints, Provider
 from llm_mux.providers.compatible import RESPONSES
 from llm_mux.providers.faults import Fault, table
@@ -67,4 +68,5 @@ PROVIDER = Provider(
         Fault(403, "credits", Kind.QUOTA),
         Fault(429, "free usage exhausted", Kind.QUOTA),
     ),
+    quota=quota.openai,
 )
