@@ -30,7 +30,7 @@ from sqlalchemy.types import TypeDecorator
 
 from llm_mux.ledger.rows import PICO, picodollars
 
-REVISION = "0001"
+REVISION = "0002"
 """The newest revision under `migrations/versions`."""
 
 
@@ -105,4 +105,65 @@ responses = Table(
     Column("items", LargeBinary, nullable=False),  # the request's input items, JSON under zstd
     Index("responses_created", "created", "size"),
     Index("responses_expires", "expires"),
+)
+
+client_keys = Table(
+    "client_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("revision", BigInteger, nullable=False),  # the number of the table's last change to this row
+    Column("digest", LargeBinary, nullable=False),  # SHA-256 of the key; the key itself is nowhere
+    Column("former_digest", LargeBinary),  # after a rotation: of the key before
+    Column("former_until", Double),
+    Column("name", Text, nullable=False),
+    Column("user", Text),
+    Column("hint", Text, nullable=False),
+    Column("scopes", Text, nullable=False),  # auth.scopes.Scopes as JSON
+    Column("created", Double, nullable=False),
+    Column("expires", Double),
+    Column("revoked", Double),
+    UniqueConstraint("digest", name="client_keys_digest"),
+    Index("client_keys_revision", "revision"),
+)
+
+balances = Table(
+    "balances",
+    metadata,
+    Column("user", Text, primary_key=True),
+    Column("balance", Usd, nullable=False),
+    Column("created", Double, nullable=False),
+)
+
+transactions = Table(
+    "transactions",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("user", Text, nullable=False),
+    Column("time", Double, nullable=False),
+    Column("amount", Usd, nullable=False),
+    Column("balance_after", Usd, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("hold", Text),  # which hold it settled; one that is settled twice is paid once
+    UniqueConstraint("hold", name="transactions_hold"),
+    Index("transactions_user", "user", "id"),
+)
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("user", Text),
+    Column("client_key", Text),
+    Column("amount", Usd, nullable=False),
+    Column("expires", Double, nullable=False),
+    Index("holds_user", "user"),
+    Index("holds_client_key", "client_key"),
+)
+
+spending = Table(
+    "spending",
+    metadata,
+    Column("client_key", Text, primary_key=True),
+    Column("day", Integer, primary_key=True),  # whole days since 1970 in UTC
+    Column("amount", Usd, nullable=False),
 )
