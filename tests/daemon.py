@@ -56,7 +56,7 @@ async def daemon(
     environment = clean_environment(home, env)
     loaded = parse(config_text(config), None, environment)
     store = open_store(env=environment, data_dir=paths.data_dir(environment))
-    app = make_app(loaded.config, environment, store, demo_url)
+    app = make_app(loaded, environment, store, demo_url)
     runner, port = await start(app, loaded.config.host, loaded.config.port)
     try:
         yield Daemon(f"http://127.0.0.1:{port}", app, home)

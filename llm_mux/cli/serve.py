@@ -20,6 +20,6 @@ def serve(invocation: Invocation, host: str | None, port: int | None, demo: bool
     loaded = invocation.load({"host": host, "port": port})
     for warning in loaded.warnings:
         warn(warning)
-    from llm_mux.server.app import run
+    from llm_mux.server.process import run
 
     return run(loaded, host=loaded.config.host, port=loaded.config.port, demo=demo)

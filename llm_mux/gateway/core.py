@@ -40,7 +40,7 @@ Settle = Callable[[Ask, "Outcome"], None]
 
 
 class Gateway:
-    """Shared state of all exchanges. `offers` are the providers as configured, `accounts` theirs in order."""
+    """What the exchanges of one configuration share. `offers` are its providers, `accounts` theirs in order."""
 
     def __init__(
         self,
@@ -50,13 +50,14 @@ class Gateway:
         accounts: Sequence[Account],
         upstream: Upstream,
         lists: ModelLists,
+        seals: Seals,
         settle: Settle,
     ) -> None:
         self.settings = settings
         self.accounts = list(accounts)
         self.upstream = upstream
         self.lists = lists
-        self.seals = Seals()
+        self.seals = seals
         self.settle = settle
         self._offers = list(offers)
         self._catalog: Catalog | None = None

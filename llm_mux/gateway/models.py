@@ -41,6 +41,7 @@ class ModelLists:
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
+        self._places: dict[str, str] = {}
         self._lists: dict[str, dict[str, ModelInfo]] = {}
         self._at: dict[str, float] = {}
         self._tried: dict[str, float] = {}
@@ -49,15 +50,26 @@ class ModelLists:
         self.version = 0
 
     def known(self, accounts: Iterable[Account]) -> None:
-        """Takes what the providers' records and the disk already know."""
-        for account in accounts:
-            provider = account.provider
-            if provider.name in self._lists:
+        """From now on these accounts are there: takes what their providers' records and the disk know, and forgets
+        the lists of providers that are gone or have moved."""
+        first = {account.provider.name: account for account in reversed(list(accounts))}
+        for name in self._places.keys() - {n for n, a in first.items() if self._places.get(n) == a.provider.base_url}:
+            self._forget(name)
+        for name, account in first.items():
+            if name in self._places:
                 continue
-            self._put(provider.name, provider.models, 0.0) if provider.models else None
+            self._places[name] = account.provider.base_url
+            if account.provider.models:
+                self._put(name, account.provider.models, 0.0)
             saved = self._load(account)
             if saved is not None:
-                self._put(provider.name, saved.models, saved.at)
+                self._put(name, saved.models, saved.at)
+
+    def _forget(self, name: str) -> None:
+        del self._places[name]
+        for kept in (self._lists, self._at, self._tried, self.errors):
+            kept.pop(name, None)
+        self.version += 1
 
     def get(self, provider: str, model: str) -> ModelInfo | None:
         return self._lists.get(provider, {}).get(model)

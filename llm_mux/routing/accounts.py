@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from llm_mux.errors import POLICY, Kind, MuxError, Policy
@@ -15,6 +15,7 @@ from llm_mux.providers.base import Provider
 PASSTHROUGH = "!PASSTHRU"
 _LONGEST_GROWN_S = 1800.0
 _KEY_REFUSED = (Kind.UPSTREAM_AUTH, Kind.UPSTREAM_FORBIDDEN)
+_LIVE = {"live": True}
 _OF_THE_KEY = (*_KEY_REFUSED, Kind.RATE_LIMIT, Kind.QUOTA)
 
 
@@ -25,7 +26,8 @@ class Account:
 
     `rests` maps a model id (or "" for all) to the time until which it is not asked; `failures` counts refusals in
     a row; `reasons` says why it rests. `refuses` remembers the top-level parameters that a model answered 400 to.
-    `memo` is the gateway's, for what does not change from request to request.
+    `memo` is the gateway's, for what does not change from request to request. Fields marked `_LIVE` outlast a new
+    reading of the configuration (`carried_over`); the others are facts that it states anew.
     """
 
     provider: Provider
@@ -37,17 +39,29 @@ class Account:
     first_byte_s: float | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    rests: dict[str, float] = field(default_factory=dict)
-    reasons: dict[str, Kind] = field(default_factory=dict)
-    failures: dict[str, int] = field(default_factory=dict)
-    refuses: dict[str, frozenset[str]] = field(default_factory=dict)
-    last_error: str | None = None
-    memo: dict[object, Any] = field(default_factory=dict, repr=False)
-    inflight: int = 0
+    rests: dict[str, float] = field(default_factory=dict, metadata=_LIVE)
+    reasons: dict[str, Kind] = field(default_factory=dict, metadata=_LIVE)
+    failures: dict[str, int] = field(default_factory=dict, metadata=_LIVE)
+    refuses: dict[str, frozenset[str]] = field(default_factory=dict, metadata=_LIVE)
+    last_error: str | None = field(default=None, metadata=_LIVE)
+    memo: dict[object, Any] = field(default_factory=dict, repr=False, metadata=_LIVE)
+    inflight: int = field(default=0, metadata=_LIVE)
 
     @property
     def name(self) -> str:
         return f"{self.provider.name}/{self.label}"
+
+    def is_still(self, fresh: Account) -> bool:
+        """Whether `fresh` is this account: the same place and the same key, so that what is known of it holds on."""
+        return self.provider == fresh.provider and self.key == fresh.key
+
+    def restate(self, fresh: Account) -> None:
+        """Takes the facts of `fresh`, and forgets what the gateway derived from the old ones if any is another."""
+        changed = [name for name in _FACTS if getattr(self, name) != getattr(fresh, name)]
+        for name in changed:
+            setattr(self, name, getattr(fresh, name))
+        if changed:
+            self.memo.clear()
 
     def rest_until(self, model: str) -> float:
         """When `model` may be asked again here; 0 when it may be now."""
@@ -112,3 +126,20 @@ def punishes(kind: Kind) -> bool:
     """Whether a failure says something about the account at all."""
     policy = POLICY[kind]
     return policy.try_next or policy.trips
+
+
+_FACTS = tuple(each.name for each in fields(Account) if not each.metadata.get("live"))
+
+
+def carried_over(fresh: Iterable[Account], before: Iterable[Account]) -> list[Account]:
+    """`fresh`, with every account that was there before in its old object: live state and all, with the new facts."""
+    known = {account.name: account for account in before}
+    accounts = []
+    for account in fresh:
+        old = known.pop(account.name, None)
+        if old is not None and old.is_still(account):
+            old.restate(account)
+            accounts.append(old)
+        else:
+            accounts.append(account)
+    return accounts

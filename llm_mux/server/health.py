@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from llm_mux import __version__, log
+from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.core import Gateway
 from llm_mux.routing.accounts import Account
 from llm_mux.server.answers import local_endpoint, open_endpoint
@@ -32,6 +33,7 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get("/health", health)
     app.router.add_get("/healthz", alive)
     app.router.add_get("/ready", ready)
+    app.router.add_get("/metrics", metrics)
 
 
 @local_endpoint
@@ -56,7 +58,8 @@ async def root(request: web.Request) -> web.StreamResponse:
 @local_endpoint
 async def health(request: web.Request) -> web.StreamResponse:
     """healthy; degraded when some account rests; unhealthy when there is nobody to ask."""
-    gateway = request.app[DAEMON].gateway
+    daemon = request.app[DAEMON]
+    gateway = daemon.gateway
     now = asyncio.get_running_loop().time()
     resting = [a for a in _accounts(gateway) if any(until > now for until in a.rests.values())]
     offers = gateway.catalog.offers
@@ -66,7 +69,7 @@ async def health(request: web.Request) -> web.StreamResponse:
             "status": state,
             "version": __version__,
             "timestamp": datetime.now(UTC).isoformat(),
-            "environment": request.app[ENVIRONMENT],
+            "environment": daemon.loaded.config.environment,
             "components": {offer.provider: "healthy" for offer in offers},
             "accounts": [
                 {
@@ -99,9 +102,6 @@ def _able(gateway: Gateway) -> bool:
     return bool(_accounts(gateway))
 
 
-ENVIRONMENT: web.AppKey[str] = web.AppKey("environment", str)
-
-
 @open_endpoint
 async def alive(request: web.Request) -> web.StreamResponse:
     return web.json_response({"status": "ok"})
@@ -120,5 +120,8 @@ async def ready(request: web.Request) -> web.StreamResponse:
 
 @local_endpoint
 async def metrics(request: web.Request) -> web.StreamResponse:
-    page = await asyncio.to_thread(request.app[DAEMON].metrics.render)
+    daemon = request.app[DAEMON]
+    if not daemon.loaded.config.telemetry.prometheus:
+        raise MuxError(Kind.NOT_FOUND, "Metrics are switched off by `telemetry.prometheus`.", code="unknown_url")
+    page = await asyncio.to_thread(daemon.metrics.render)
     return web.Response(body=page, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})

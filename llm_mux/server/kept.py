@@ -11,7 +11,7 @@ from llm_mux.gateway import stored
 from llm_mux.gateway.ask import Ask
 from llm_mux.gateway.stored import Kept, Wishes
 from llm_mux.ledger.responses import ResponseStore
-from llm_mux.server.serving import STORE
+from llm_mux.server.serving import DAEMON
 from llm_mux.wire import jsonx
 
 
@@ -40,5 +40,5 @@ class LedgerStore:
 
 def store_of(app: web.Application) -> stored.Store | None:
     """The store, None when `store-responses` is off."""
-    table = app.get(STORE)
+    table = app[DAEMON].store
     return None if table is None else LedgerStore(table)

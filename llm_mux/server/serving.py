@@ -12,6 +12,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from llm_mux import __version__, log
+from llm_mux.config import Loaded
 from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.gateway.ask import Answer, Ask, Streaming, Write, error_answer
 from llm_mux.gateway.core import Gateway
@@ -19,6 +20,7 @@ from llm_mux.gateway.exchange import Exchange
 from llm_mux.ledger.responses import ResponseStore
 from llm_mux.server.guard import Guard
 from llm_mux.server.metrics import Metrics
+from llm_mux.server.parts import Parts
 from llm_mux.translators.base import Hints, Translator
 from llm_mux.wire import jsonx
 
@@ -35,16 +37,27 @@ _EXPOSED = (
 
 @dataclass(slots=True)
 class Daemon:
-    """What every handler needs. Replaced as a whole when the configuration is read again."""
+    """What every handler needs: the long-lived parts, and what `server/build.py` made of one reading of the
+    configuration. `store` is None when `store-responses` is off.
 
+    A new reading replaces all fields between two steps of the event loop. Whoever took one of them before, such as a
+    running stream its gateway, keeps it to the end.
+    """
+
+    loaded: Loaded
+    parts: Parts
     gateway: Gateway
     guard: Guard
     metrics: Metrics
+    store: ResponseStore | None
     max_request_size: int
+
+    def become(self, other: Daemon) -> None:
+        for name in self.__slots__:
+            setattr(self, name, getattr(other, name))
 
 
 DAEMON: web.AppKey[Daemon] = web.AppKey("daemon", Daemon)
-STORE: web.AppKey[ResponseStore] = web.AppKey("store", ResponseStore)
 
 
 class Peek(Struct):

@@ -6,7 +6,7 @@ import pytest
 
 from llm_mux.errors import POLICY, Kind, MuxError
 from llm_mux.providers import registry
-from llm_mux.routing.accounts import Account, punishes
+from llm_mux.routing.accounts import Account, carried_over, punishes
 
 
 def account(label: str = "a", **more: object) -> Account:
@@ -114,3 +114,52 @@ def test_the_secret_never_shows() -> None:
     assert "hidden-value" not in shown
     assert "key" not in {f.name for f in dataclasses.fields(Account) if f.repr}
     assert account("work").name == "openai/work"
+
+
+def test_an_account_that_is_still_there_keeps_its_object_and_state_and_takes_the_new_facts() -> None:
+    old = account(weight=1.0)
+    old.failed("m", failure(Kind.RATE_LIMIT), now=100)
+    old.inflight = 2
+    old.memo["derived"] = "from the old facts"
+    fresh = account(weight=3.0, headers={"x-team": "blue"})
+    (kept,) = carried_over([fresh], [old])
+    assert kept is old
+    assert (kept.weight, kept.headers) == (3.0, {"x-team": "blue"})
+    assert (kept.rest_until("m"), kept.inflight) == (101, 2)
+    assert kept.memo == {}
+
+
+def test_an_account_restated_word_for_word_keeps_what_was_derived() -> None:
+    old = account()
+    old.memo["derived"] = 1
+    assert carried_over([account()], [old]) == [old]
+    assert old.memo == {"derived": 1}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param({"key": "sk-another"}, id="another key"),
+        pytest.param({"label": "b"}, id="another label"),
+        pytest.param(
+            {"provider": dataclasses.replace(registry.get("openai"), base_url="https://elsewhere.example/v1")},
+            id="another place",
+        ),
+    ],
+)
+def test_another_account_begins_with_a_clean_slate(other: dict[str, object]) -> None:
+    old = account()
+    old.failed("m", failure(Kind.RATE_LIMIT), now=100)
+    fresh = dataclasses.replace(account(), **other)  # type: ignore[arg-type]
+    (kept,) = carried_over([fresh], [old])
+    assert kept is fresh
+    assert kept.rests == {}
+    assert old.rest_until("m") == 101, "exchanges under way still hold the old one"
+
+
+def test_every_field_of_an_account_is_either_a_fact_or_live_state() -> None:
+    live = {each.name for each in dataclasses.fields(Account) if each.metadata.get("live")}
+    facts = {"provider", "label", "key", "proxy_url", "weight", "priority", "first_byte_s", "options", "headers"}
+    assert live | facts == {each.name for each in dataclasses.fields(Account)}, (
+        "a new field has to say which it is: facts are replaced by a reload, live state is kept"
+    )

@@ -19,8 +19,8 @@ ROW = re.compile(r"^\| (any|[A-Z]+) \| `([^`]+)` \| .+ \| (key|local|anyone) \|$
 @pytest.fixture
 def app(tmp_path: pathlib.Path) -> web.Application:
     environment = clean_environment(tmp_path)
-    config = parse(config_text({}), None, environment).config
-    return make_app(config, environment, open_store(env=environment, data_dir=paths.data_dir(environment)))
+    loaded = parse(config_text({}), None, environment)
+    return make_app(loaded, environment, open_store(env=environment, data_dir=paths.data_dir(environment)))
 
 
 def registered(app: web.Application) -> set[tuple[str, str]]:

@@ -27,8 +27,8 @@ async def test_the_daemons_own_routes_are_open_on_loopback_and_ask_for_a_key_els
 ) -> None:
     environment = clean_environment(tmp_path)
     settings = {"host": host, "api-keys": ["right"], "disable-auth": False}
-    config = parse(config_text(settings), None, environment).config
-    app = make_app(config, environment, open_store(env=environment, data_dir=paths.data_dir(environment)))
+    loaded = parse(config_text(settings), None, environment)
+    app = make_app(loaded, environment, open_store(env=environment, data_dir=paths.data_dir(environment)))
     runner, port = await start(app, "127.0.0.1", 0)
     try:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:

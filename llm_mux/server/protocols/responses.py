@@ -14,7 +14,7 @@ from llm_mux.ledger.response_table import Stored
 from llm_mux.server.answers import answered
 from llm_mux.server.kept import store_of
 from llm_mux.server.protocols import responses_ws
-from llm_mux.server.serving import DAEMON, STORE, serve
+from llm_mux.server.serving import DAEMON, serve
 from llm_mux.translators import registry
 from llm_mux.translators.base import Hints
 from llm_mux.translators.ids import digest
@@ -50,8 +50,8 @@ async def compacted(request: web.Request) -> web.StreamResponse:
 
 
 async def _found(request: web.Request) -> Stored:
-    table, name = request.app.get(STORE), request.match_info["id"]
-    caller = request.app[DAEMON].guard.caller(request.headers, request.query.get("key"))
+    daemon, name = request.app[DAEMON], request.match_info["id"]
+    table, caller = daemon.store, daemon.guard.caller(request.headers, request.query.get("key"))
     kept = await table.get(caller.tenant, name, now=time.time()) if table is not None else None
     if kept is None:
         raise MuxError(Kind.NOT_FOUND, f"Response with id '{name}' not found.", param="id", code="response_not_found")
@@ -69,7 +69,7 @@ async def retrieve(request: web.Request) -> web.StreamResponse:
 @answered
 async def delete(request: web.Request) -> web.StreamResponse:
     kept = await _found(request)
-    table = request.app.get(STORE)
+    table = request.app[DAEMON].store
     if table is not None:
         await table.delete(kept.tenant, kept.id, now=time.time())
     return web.json_response({"id": kept.id, "object": "response", "deleted": True})

@@ -1,0 +1,89 @@
+"""What lives as long as the process, whatever the configuration becomes: stores, the HTTP client, counters, memories.
+
+Something long-lived is a field of `Parts` and a line in `opened`, which also says how it ends. What follows from the
+configuration is made in `server/build.py`, again at every reading.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from llm_mux import paths
+from llm_mux.auth.store import SecretStore
+from llm_mux.config import Config
+from llm_mux.gateway.models import ModelLists
+from llm_mux.gateway.seals import Seals
+from llm_mux.gateway.upstream import Upstream
+from llm_mux.ledger.database import Database
+from llm_mux.ledger.responses import ResponseStore
+from llm_mux.ledger.writer import Writer
+from llm_mux.server.books import Books
+from llm_mux.server.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """`env` and `secrets` are read again with the configuration; `demo_url` is the demo provider's, if it runs."""
+
+    env: Mapping[str, str]
+    secrets: SecretStore
+    demo_url: str | None
+    database: Database
+    writer: Writer
+    responses: ResponseStore
+    metrics: Metrics
+    books: Books
+    lists: ModelLists
+    seals: Seals
+    upstream: Upstream
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    config: Config, env: Mapping[str, str], secrets: SecretStore, demo_url: str | None
+) -> AsyncIterator[Parts]:
+    """The parts, for as long as the block lasts. What is opened last is closed first.
+
+    `config` decides only what cannot change without a restart.
+    """
+    async with AsyncExitStack() as stack:
+        upstream = Upstream()
+        stack.push_async_callback(upstream.close)
+        database = Database(config.usage.database or paths.data_dir(env) / "llm-mux.sqlite")
+        stack.push_async_callback(database.close)
+        writer, responses, metrics = Writer(database), ResponseStore(database), Metrics()
+        await stack.enter_async_context(_running(writer.run(), responses.run()))
+        stack.push_async_callback(responses.close)
+        stack.push_async_callback(writer.close)
+        books = Books(writer, metrics)
+        stack.callback(books.flush)
+        yield Parts(
+            env=env,
+            secrets=secrets,
+            demo_url=demo_url,
+            database=database,
+            writer=writer,
+            responses=responses,
+            metrics=metrics,
+            books=books,
+            lists=ModelLists(paths.cache_dir(env) / "models"),
+            seals=Seals(),
+            upstream=upstream,
+        )
+
+
+@contextlib.asynccontextmanager
+async def _running(*loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """The loops run beside the block and end with it."""
+    tasks = [asyncio.create_task(loop) for loop in loops]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

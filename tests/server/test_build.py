@@ -1,0 +1,57 @@
+"""A new reading of the configuration beside the running daemon: what is replaced, and what goes on as it was."""
+
+import asyncio
+import pathlib
+
+import aiohttp
+
+from llm_mux.config import parse
+from llm_mux.errors import Kind, MuxError
+from llm_mux.server.build import build
+from llm_mux.server.serving import DAEMON
+from tests.daemon import clean_environment, config_text, daemon
+from tests.fake_upstream import FakeUpstream, json_reply
+from tests.server.conftest import Run
+
+SLOW = {"model": "demo-slow", "stream": True, "messages": [{"role": "user", "content": "one two three four five six"}]}
+CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+WHOLE = {"id": "c", "model": "m", "choices": [{"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}]}
+
+
+async def test_a_running_stream_does_not_notice_that_its_provider_is_taken_away(demo: Run) -> None:
+    async with demo() as mux, aiohttp.ClientSession() as client:
+        async with client.post(f"{mux.url}/v1/chat/completions", json=SLOW) as answer:
+            head = await answer.content.readany()
+            now = mux.app[DAEMON]
+            old = now.gateway
+            loaded = parse(config_text({"strict": True}), None, clean_environment(mux.home))
+            fresh = await build(loaded, now.parts, now)
+            now.become(fresh)
+            assert now.gateway is not old
+            assert now.gateway.settings.strict
+            assert (head + await answer.read()).endswith(b"data: [DONE]\n\n")
+
+
+async def test_accounts_keep_their_rest_and_moved_ones_do_not(tmp_path: pathlib.Path) -> None:
+    async with FakeUpstream() as upstream:
+        upstream.on("*", json_reply(WHOLE))
+        same = {"type": "openai-compatible", "id": "same", "base-url": f"{upstream.url}/v1", "api-key": "k"}
+        moved = {**same, "id": "moved", "options": {}}
+        async with daemon(tmp_path, {"providers": [same, moved]}) as mux:
+            now = mux.app[DAEMON]
+            loop = asyncio.get_running_loop()
+            for account in now.gateway.accounts:
+                account.failed("m", MuxError(Kind.RATE_LIMIT, "slow down", retry_after=60), loop.time())
+            later = [{**same, "weight": 2}, {**moved, "base-url": f"{upstream.url}/other/v1"}]
+            loaded = parse(config_text({"providers": later}), None, clean_environment(tmp_path))
+            now.become(await build(loaded, now.parts, now))
+            rests = {account.provider.name: bool(account.rests) for account in now.gateway.accounts}
+            assert rests == {"same": True, "moved": False}
+            assert {account.provider.name: account.weight for account in now.gateway.accounts} == {
+                "same": 2,
+                "moved": 1,
+            }
+            async with aiohttp.ClientSession() as client:
+                async with client.post(f"{mux.url}/v1/chat/completions", json={**CHAT, "model": "moved://m"}) as answer:
+                    assert answer.status == 200, await answer.text()
+            assert upstream.requests[-1].path == "/other/v1/chat/completions"
