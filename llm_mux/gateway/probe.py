@@ -7,7 +7,7 @@ from typing import Any
 
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.models import fetch, list_models
-from llm_mux.gateway.upstream import Upstream
+from llm_mux.gateway.upstream import Upstream, open_upstream
 from llm_mux.providers import registry
 from llm_mux.providers.placement import placed
 from llm_mux.routing.accounts import Account
@@ -30,7 +30,7 @@ async def try_key(provider_type: str, key: str, *, base_url: str | None = None, 
     except ValueError as error:
         return KeyCheck(False, f"{provider_type} {error}: say where it is with --base-url")
     account = Account(provider, "new", key, proxy_url=getattr(config, "proxy_url", None))
-    upstream = Upstream()
+    upstream = open_upstream()
     try:
         return await _tried(account, upstream)
     except MuxError as error:

@@ -18,7 +18,7 @@ from llm_mux.auth.store import SecretStore
 from llm_mux.config import Config
 from llm_mux.gateway.models import ModelLists
 from llm_mux.gateway.seals import Seals
-from llm_mux.gateway.upstream import Upstream
+from llm_mux.gateway.upstream import Upstream, open_upstream
 from llm_mux.ledger.database import Database
 from llm_mux.ledger.responses import ResponseStore
 from llm_mux.ledger.writer import Writer
@@ -52,7 +52,7 @@ async def opened(
     `config` decides only what cannot change without a restart.
     """
     async with AsyncExitStack() as stack:
-        upstream = Upstream()
+        upstream = open_upstream()
         stack.push_async_callback(upstream.close)
         database = Database(config.usage.database or paths.data_dir(env) / "llm-mux.sqlite")
         stack.push_async_callback(database.close)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from llm_mux.gateway.models import ModelLists
-from llm_mux.gateway.upstream import Upstream
+from llm_mux.gateway.upstream import Upstream, open_upstream
 from llm_mux.providers import registry
 from llm_mux.providers.base import Provider
 from llm_mux.routing.accounts import PASSTHROUGH, Account
@@ -25,7 +25,7 @@ def listing(*ids: str) -> Reply:
 
 @pytest.fixture
 async def client() -> AsyncIterator[Upstream]:
-    upstream = Upstream(environment_proxies=False)
+    upstream = open_upstream(environment_proxies=False)
     yield upstream
     await upstream.close()
 

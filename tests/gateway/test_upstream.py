@@ -5,13 +5,14 @@ import contextlib
 import gzip
 import ssl
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import aiohttp
 import pytest
 
 from llm_mux.errors import Kind, MuxError
-from llm_mux.gateway.upstream import Call, Timeouts, Upstream, translated
+from llm_mux.gateway.http.session import translated
+from llm_mux.gateway.upstream import Call, Timeouts, Upstream, open_upstream
 from tests.fake_upstream import RESET, FakeUpstream, Reply, Wait, cut, json_reply
 
 TEXT = b'data: {"text": "' + b"Hello, world. " * 200 + b'"}\n\n'
@@ -20,7 +21,7 @@ CALL = Call("http://upstream.invalid/", {}, place="acme/work")
 
 @pytest.fixture
 async def client() -> AsyncIterator[Upstream]:
-    upstream = Upstream(environment_proxies=False)
+    upstream = open_upstream(environment_proxies=False)
     yield upstream
     await upstream.close()
 
@@ -33,6 +34,53 @@ async def whole(client: Upstream, call: Call) -> bytes:
         reply.close()
 
 
+class Bucket:
+    """A sink that keeps what it gets; `moved` is set by each piece."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.ended: asyncio.Future[MuxError | None] = asyncio.get_running_loop().create_future()
+        self.moved = asyncio.Event()
+
+    def piece(self, data: bytes) -> None:
+        assert data
+        assert not self.ended.done()
+        self.pieces.append(data)
+        self.moved.set()
+
+    def end(self, error: MuxError | None) -> None:
+        self.ended.set_result(error)
+
+
+async def waited(client: Upstream, call: Call) -> bytes:
+    """The body, had by waiting only when nothing is there."""
+    reply = await client.send(call)
+    pieces: list[bytes] = []
+    try:
+        while not reply.over:
+            pieces.append(reply.ready() or await reply.chunk())
+        assert reply.ready() == await reply.chunk() == b""
+    finally:
+        reply.close()
+    return b"".join(pieces)
+
+
+async def poured(client: Upstream, call: Call) -> bytes:
+    """The body, had by a sink."""
+    reply = await client.send(call)
+    bucket = Bucket()
+    reply.pour(bucket)
+    error = await bucket.ended
+    reply.close()
+    if error is not None:
+        raise error
+    return b"".join(bucket.pieces)
+
+
+WAYS = [pytest.param(whole, id="read"), pytest.param(waited, id="ready"), pytest.param(poured, id="pour")]
+Way = Callable[[Upstream, Call], Awaitable[bytes]]
+
+
 def client_errors() -> list[type[BaseException]]:
     module = vars(aiohttp.client_exceptions).values()
     return sorted(
@@ -40,6 +88,9 @@ def client_errors() -> list[type[BaseException]]:
         key=lambda each: each.__name__,
     )
 
+
+WAIT = object()
+"""Stands for a wait without end; events belong to one test's loop."""
 
 KNOWN = {
     aiohttp.ConnectionTimeoutError: Kind.CONNECT_TIMEOUT,
@@ -104,33 +155,50 @@ async def test_a_header_of_two_lines_goes_nowhere(client: Upstream) -> None:
         assert not upstream.requests
 
 
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
-    ("reply", "timeouts", "kind"),
+    ("steps", "timeouts", "kind"),
     [
+        pytest.param(None, Timeouts(0.05, 0.05, 5), Kind.FIRST_BYTE_TIMEOUT, id="nothing at all"),
+        pytest.param(None, Timeouts(5, 0.05, 0.05), Kind.FIRST_BYTE_TIMEOUT, id="nothing, equal limits"),
         pytest.param(
-            Reply(before=asyncio.Event()), Timeouts(0.05, 0.05, 5), Kind.FIRST_BYTE_TIMEOUT, id="nothing at all"
-        ),
-        pytest.param(
-            Reply(before=asyncio.Event()), Timeouts(5, 0.05, 0.05), Kind.FIRST_BYTE_TIMEOUT, id="nothing, equal limits"
-        ),
-        pytest.param(
-            Reply((b"some", Wait(asyncio.Event()))),
+            (b"some", WAIT),
             Timeouts(5, 0.05, 0.05),
             Kind.IDLE_TIMEOUT,
             id="a pause, equal limits",
         ),
-        pytest.param(
-            Reply((b"some", Wait(asyncio.Event()))), Timeouts(5, 5, 0.05), Kind.IDLE_TIMEOUT, id="a pause in the middle"
-        ),
-        pytest.param(Reply((b"some", RESET)), Timeouts(), Kind.UPSTREAM_CUT, id="a cut in the middle"),
+        pytest.param((b"some", WAIT), Timeouts(5, 5, 0.05), Kind.IDLE_TIMEOUT, id="a pause in the middle"),
+        pytest.param((b"some", RESET), Timeouts(), Kind.UPSTREAM_CUT, id="a cut in the middle"),
     ],
 )
-async def test_each_wait_has_its_own_limit(client: Upstream, reply: Reply, timeouts: Timeouts, kind: Kind) -> None:
+async def test_each_wait_has_its_own_limit(
+    client: Upstream, steps: tuple[object, ...] | None, timeouts: Timeouts, kind: Kind, way: Way
+) -> None:
     async with FakeUpstream() as upstream:
-        upstream.on("*", reply)
+        body = [Wait(asyncio.Event()) if step is WAIT else step for step in steps or ()]
+        upstream.on("*", Reply(body) if steps else Reply(before=asyncio.Event()))
         with pytest.raises(MuxError) as caught:
-            await whole(client, Call(upstream.url, {}, place="acme/work", timeouts=timeouts))
+            await way(client, Call(upstream.url, {}, place="acme/work", timeouts=timeouts))
         assert caught.value.kind is kind
+
+
+async def test_a_sink_that_pauses_gets_nothing_until_it_goes_on(client: Upstream) -> None:
+    first, second = asyncio.Event(), asyncio.Event()
+    async with FakeUpstream() as upstream:
+        upstream.on("/paused", Reply((b"one", Wait(first), b"two", Wait(second), b"three"))).on("/other", Reply(b"{}"))
+        reply = await client.send(Call(f"{upstream.url}/paused", {}))
+        bucket = Bucket()
+        reply.pour(bucket)
+        await bucket.moved.wait()
+        reply.pause()
+        first.set()
+        for _ in range(3):
+            assert await whole(client, Call(f"{upstream.url}/other", {})) == b"{}"
+        assert bucket.pieces == [b"one"]
+        reply.resume()
+        second.set()
+        assert await bucket.ended is None
+        assert b"".join(bucket.pieces) == b"onetwothree"
 
 
 async def test_a_redirect_is_not_followed(client: Upstream) -> None:
@@ -207,20 +275,22 @@ PACKED = [
 
 
 @pytest.mark.covers("FB-111")
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("size", [1, 2, 9, 100_000])
 @pytest.mark.parametrize(("body", "headers"), PACKED)
 async def test_a_packed_body_is_unpacked_whatever_its_label(
-    client: Upstream, body: bytes, headers: dict[str, str], size: int
+    client: Upstream, body: bytes, headers: dict[str, str], size: int, way: Way
 ) -> None:
     async with FakeUpstream() as upstream:
         upstream.on("*", Reply(cut(body, size), headers=headers))
-        assert await whole(client, Call(upstream.url, {"accept-encoding": "identity"})) == (
+        assert await way(client, Call(upstream.url, {"accept-encoding": "identity"})) == (
             TEXT if len(body) > 1 else body
         )
         assert upstream.last.headers["Accept-Encoding"] == "identity"
 
 
 @pytest.mark.covers("FB-111")
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
     ("body", "headers", "kinds"),
     [
@@ -232,12 +302,12 @@ async def test_a_packed_body_is_unpacked_whatever_its_label(
     ],
 )
 async def test_a_damaged_body_is_no_answer(
-    client: Upstream, body: bytes, headers: dict[str, str], kinds: set[Kind]
+    client: Upstream, body: bytes, headers: dict[str, str], kinds: set[Kind], way: Way
 ) -> None:
     async with FakeUpstream() as upstream:
         upstream.on("*", Reply(body, headers=headers))
         with pytest.raises(MuxError) as caught:
-            await whole(client, Call(upstream.url, {}))
+            await way(client, Call(upstream.url, {}))
         assert caught.value.kind in kinds
 
 
@@ -304,7 +374,7 @@ async def test_the_environments_proxy_is_used_but_never_for_this_machine(monkeyp
         upstream.on("*", json_reply({"from": "upstream"}))
         monkeypatch.setenv("http_proxy", proxy.url)
         monkeypatch.setenv("no_proxy", "127.0.0.3")
-        client = Upstream()
+        client = open_upstream()
         try:
             assert b"proxy" in await whole(client, Call("http://127.0.0.2:9/v1", {}))
             assert b"upstream" in await whole(client, Call(upstream.url, {}))
