@@ -207,14 +207,12 @@ class Wish:
     """What the person wants of a login, and what a flow may not make itself.
 
     `now` is epoch seconds; `token(n)` gives URL-safe text from n random bytes. `port` None: the provider's own.
-    `browser` False: only show the address, listen for nothing. `extra` holds what only some ways want, by option name:
-    project.
+    `extra` holds what only some ways want, by option name: project.
     """
 
     now: float
     token: Callable[[int], str]
     port: int | None = None
-    browser: bool = True
     extra: Mapping[str, str] = field(default_factory=dict)
 
 
