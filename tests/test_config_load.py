@@ -267,3 +267,35 @@ def test_reading_again_keeps_flags_and_known_types(tmp_path: Path) -> None:
     path.write_text("debug: true\nport: 1\n")
     second = reload(first, {})
     assert (second.config.debug, second.config.port, second.known_types) == (True, 9001, KNOWN)
+
+
+def test_what_needs_a_restart_stays_as_it_runs_and_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("port: 9000\nusage: {retention-days: 7}\n")
+    first = load(path, {})
+    path.write_text("port: 9001\nusage: {database: 'sqlite:///x', retention-days: 8}\nstrict: true\n")
+    second = reload(first, {})
+    assert (second.config.port, second.config.usage.database) == (9000, None)
+    assert (second.config.usage.retention_days, second.config.strict) == (8, True)
+    assert second.needs_restart == ("port", "usage.database")
+    assert reload(second, {}, "port: 9000\n").needs_restart == ()
+
+
+def test_a_file_that_only_a_restart_makes_safe_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("host: 0.0.0.0\napi-keys: [k]\n")
+    first = load(path, {})
+    path.write_text("host: 127.0.0.1\n")
+    with pytest.raises(ConfigError, match=r"config\.yaml: other machines could reach.*takes a restart.*the old host"):
+        reload(first, {})
+
+
+def test_a_file_that_was_there_must_still_be_at_the_next_reading(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    first = load(path, {})
+    assert reload(first, {}).text == ""
+    path.write_text("strict: true\n")
+    second = reload(first, {})
+    path.unlink()
+    with pytest.raises(ConfigError, match="no such file"):
+        reload(second, {})

@@ -228,14 +228,14 @@ def _members(backend: Any) -> Iterator[KeyringBackend]:
 
 
 class _Deciding:
-    """A store that writes down which kind it is with the first secret it keeps."""
+    """A store that writes down which kind it is with every secret it keeps or forgets: the file's time tells others
+    that something changed (`changes`)."""
 
     def __init__(self, store: SecretStore, choice: Choice, mark: Path) -> None:
         self._store = store
         self._choice: Choice = choice
         self._mark = mark
         self.get = store.get
-        self.delete = store.delete
         self.names = store.names
 
     @property
@@ -244,7 +244,11 @@ class _Deciding:
 
     def set(self, name: str, value: str) -> None:
         self._store.set(name, value)
-        if _decided(self._mark) != self._choice:
+        write_private(self._mark, self._choice.encode() + b"\n")
+
+    def delete(self, name: str) -> None:
+        self._store.delete(name)
+        if self._mark.exists():
             write_private(self._mark, self._choice.encode() + b"\n")
 
 
@@ -256,9 +260,14 @@ def _decided(mark: Path) -> Choice | None:
     return cast(Choice, word) if word in ("os", "file") else None
 
 
+def changes(data_dir: Path) -> Path:
+    """The file that is written anew whenever a secret is kept or forgotten, whichever store keeps it."""
+    return data_dir / "secrets.kind"
+
+
 def open_store(*, env: Mapping[str, str], data_dir: Path, timeout_s: float = 5.0) -> SecretStore:
     """The store in use. Raises `StoreError` when secrets are in a keyring that does not answer now."""
-    mark = data_dir / "secrets.kind"
+    mark = changes(data_dir)
     wanted = env.get("LLM_MUX_KEYRING") or None
     if wanted not in (None, "os", "file"):
         raise StoreError("LLM_MUX_KEYRING must be os or file")

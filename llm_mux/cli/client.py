@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-import click
-
 from llm_mux import paths
 from llm_mux.cli.invocation import Failure
 
@@ -79,12 +77,6 @@ def running() -> paths.DaemonRecord | None:
     except psutil.Error:
         return None
     return record if abs(started - record.started) <= START_SLACK_S else None
-
-
-def say_when_running() -> None:
-    """A running daemon keeps the accounts that it began with."""
-    if running() is not None:
-        click.echo("The running daemon takes this up when it is started again: llm-mux stop; llm-mux serve", err=True)
 
 
 def require() -> paths.DaemonRecord:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from llm_mux.cli.client import say_when_running
 from llm_mux.cli.invocation import Failure, Invocation, full_name, known_types, open_secrets, pass_invocation
 from llm_mux.cli.said import clean
 
@@ -59,7 +58,6 @@ def login(
         _try(kind, key, base_url or usual_url, loaded, piped=source == "-")
     stored = add_key(store, provider, label or free_label(store, provider, key), key, base_url=base_url)
     click.echo(f"Stored {stored.account} in the {store.description}.")
-    say_when_running()
 
 
 def _known(provider: str, loaded: Loaded) -> tuple[str, str | None]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from llm_mux.cli.client import say_when_running
 from llm_mux.cli.invocation import Failure, Invocation, full_name, open_secrets, pass_invocation
 
 
@@ -27,7 +26,6 @@ def logout(invocation: Invocation, provider: str, label: str | None, every: bool
     for each in _chosen(provider, label, known, every=every):
         remove(store, provider, each)
         click.echo(f"Forgot {provider}/{each}.")
-    say_when_running()
 
 
 def _chosen(provider: str, label: str | None, known: list[str], *, every: bool) -> list[str]:

@@ -1,9 +1,10 @@
-"""`llm-mux status`: whether a daemon runs, where, and how it is."""
+"""`llm-mux status`: whether a daemon runs, where, how it is, and which configuration it serves by."""
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -27,8 +28,10 @@ def status(as_json: bool) -> int:
         click.echo(json.dumps({"running": True, **asdict(record), "health": health}, indent=2))
     else:
         up = _duration(time.time() - record.started)
-        state = clean(str(health.get("status", "unknown")))
-        click.echo(f"{state}: {record.url} (llm-mux {record.version}, process {record.pid}, up {up})")
+        state = str(health.get("status", "unknown"))
+        click.echo(clean(f"{state}: {record.url} (llm-mux {record.version}, process {record.pid}, up {up})"))
+        for line in (*_configuration(health.get("config")), *_accounts(health.get("accounts"))):
+            click.echo(clean(line))
     return 0 if health.get("status") in ("healthy", "degraded") else 1
 
 
@@ -38,6 +41,29 @@ def _health(client: Client) -> dict[str, Any]:
     except Failure as error:
         return {"status": "not answering", "detail": error.message}
     return found if isinstance(found, dict) else {}
+
+
+def _configuration(config: object) -> Iterator[str]:
+    """What is in effect, and why something newer is not."""
+    if not isinstance(config, Mapping):
+        return
+    read = config.get("loaded_at")
+    since = f", read {_duration(time.time() - read)} ago" if isinstance(read, (int, float)) else ""
+    yield f"configuration: {config.get('file') or 'defaults'}{since}"
+    if config.get("error"):
+        yield f"  not in effect: {config['error']}"
+    if config.get("needs_restart"):
+        yield f"  takes a restart: {', '.join(map(str, config['needs_restart']))}"
+
+
+def _accounts(accounts: object) -> Iterator[str]:
+    found = [each for each in accounts if isinstance(each, Mapping)] if isinstance(accounts, list) else []
+    if not found:
+        return
+    yield f"accounts: {len(found)}"
+    for each in found:
+        why = f" ({each['last_error']})" if each.get("last_error") else ""
+        yield f"  {each.get('name')}: {each.get('state')}{why}"
 
 
 def _duration(seconds: float) -> str:

@@ -38,6 +38,11 @@ over the environment, the environment over the file. `llm-mux config validate` c
 `llm-mux config show` prints what is in effect, with secrets masked. An unknown key is refused with its line, its column
 and the nearest key.
 
+A running daemon reads the file again when it changes, and on SIGHUP; running streams do not notice. A version that
+cannot be used is refused as a whole: the old one stays in effect, and the reason is in the log, in `llm-mux status` and
+in `GET /health`. Settings marked with "needs a restart" keep their value until then. Keys that `llm-mux login` stores
+are taken up the same way.
+
 This page is made from the schema (`python -m llm_mux.config markdown`).
 
 ## Values

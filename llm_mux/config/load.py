@@ -6,7 +6,7 @@ Rule: a configuration is whole or refused; every problem says where it was read.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import msgspec
 from llm_mux.config.checks import Surroundings, findings
 from llm_mux.config.keys import ENV_PREFIX, env_paths
 from llm_mux.config.problems import ConfigError, Place, nearest
+from llm_mux.config.restart import as_running
 from llm_mux.config.schema import Config
 from llm_mux.config.tree import MAX_BYTES, Entries, Leaf, at, from_value, place_of, put, read_yaml
 from llm_mux.config.validate import Validation
@@ -25,7 +26,10 @@ PROXY_KEY = "PROXY_API_KEY"
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A checked configuration, the file's text as it was (empty when there is no file), and what it came from."""
+    """A checked configuration, the file's text as it was (empty when there is no file), and what it came from.
+
+    `needs_restart` names settings of the file that differ from those in `config`, which a running daemon keeps.
+    """
 
     config: Config
     path: Path | None
@@ -33,6 +37,7 @@ class Loaded:
     warnings: tuple[str, ...] = ()
     overrides: Mapping[str, object] = field(default_factory=dict)
     known_types: Collection[str] | None = None
+    needs_restart: tuple[str, ...] = ()
 
 
 def load(
@@ -52,9 +57,23 @@ def load(
     return parse(text, path, env, overrides, known_types=known_types)
 
 
-def reload(previous: Loaded, env: Mapping[str, str]) -> Loaded:
-    """The same file, flags and known types read again."""
-    return load(previous.path, env, previous.overrides, known_types=previous.known_types)
+def reload(previous: Loaded, env: Mapping[str, str], text: str | None = None) -> Loaded:
+    """The same file (or `text` in its place), flags and known types read again, for a daemon that runs as `previous`.
+
+    Settings that need a restart stay as they run, and what was read has to go with those. A file that was there must
+    still be. Raises `ConfigError`.
+    """
+    path, known = previous.path, previous.known_types
+    if text is None:
+        text = _read(path, required=previous.text != "") if path is not None else previous.text
+    fresh = parse(text, path, env, previous.overrides, known_types=known)
+    config, changed = as_running(fresh.config, previous.config)
+    if changed:
+        wrong = next((each for each in findings(config, Surroundings(env, known)) if each.fatal), None)
+        if wrong is not None:
+            message = f"{wrong.message}; this takes a restart, because the daemon still runs with the old {changed[0]}"
+            raise ConfigError(message, Place(str(path or "configuration")))
+    return replace(fresh, config=config, needs_restart=changed)
 
 
 def parse(

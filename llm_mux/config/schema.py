@@ -13,15 +13,22 @@ from msgspec import Meta, Struct, field
 
 
 def doc(
-    text: str, *, secret: bool = False, example: str | None = None, instead: bool = False, later: bool = False
+    text: str,
+    *,
+    secret: bool = False,
+    example: str | None = None,
+    instead: bool = False,
+    later: bool = False,
+    restart: bool = False,
 ) -> Meta:
     """Help for one key. `secret` is masked wherever the configuration is shown; `example` is YAML for the example file.
 
     `instead`: the key excludes one that stands before it. `later`: nothing reads it yet, so that whoever sets it has
-    to be told.
+    to be told. `restart`: a running daemon keeps the value that it began with.
     """
-    said = f"{text} (no effect yet)" if later else text
-    return Meta(description=said, extra={"secret": secret, "example": example, "instead": instead, "later": later})
+    said = f"{text} (no effect yet)" if later else f"{text} (needs a restart)" if restart else text
+    extra = {"secret": secret, "example": example, "instead": instead, "later": later, "restart": restart}
+    return Meta(description=said, extra=extra)
 
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -136,6 +143,7 @@ class Usage(Section, frozen=True, kw_only=True):
             "Where the books are kept; null: SQLite in the data folder",
             secret=True,
             example="postgresql://localhost/llm_mux",
+            restart=True,
         ),
     ] = None
     retention_days: Annotated[Limit, doc("Days to keep each exchange's row", later=True)] = 90
@@ -213,9 +221,13 @@ class Telemetry(Section, frozen=True, kw_only=True):
 
 
 class Config(Section, frozen=True, kw_only=True):
-    host: Annotated[str, doc("Address to listen on; another than loopback needs client keys")] = "127.0.0.1"
-    port: Annotated[Port, doc("Port of all protocols; 0 takes a free one")] = 8317
-    ollama_port: Annotated[Port | None, doc("Also serve the Ollama protocol here", example="11434")] = None
+    host: Annotated[str, doc("Address to listen on; another than loopback needs client keys", restart=True)] = (
+        "127.0.0.1"
+    )
+    port: Annotated[Port, doc("Port of all protocols; 0 takes a free one", restart=True)] = 8317
+    ollama_port: Annotated[Port | None, doc("Also serve the Ollama protocol here", example="11434", restart=True)] = (
+        None
+    )
     allowed_hosts: Annotated[
         tuple[str, ...], doc("Further values of the Host header to accept", example="[mux.lan]")
     ] = ()
@@ -247,9 +259,9 @@ class Config(Section, frozen=True, kw_only=True):
         default_factory=Timeouts
     )
     drain_timeout: Annotated[Seconds, doc("Seconds that running exchanges get to finish at stop")] = 30
-    max_request_size: Annotated[Size, doc("Largest request body after decompression (KiB, MiB, GiB, KB, MB, GB)")] = (
-        64 * 1024 * 1024
-    )
+    max_request_size: Annotated[
+        Size, doc("Largest request body after decompression (KiB, MiB, GiB, KB, MB, GB)", restart=True)
+    ] = 64 * 1024 * 1024
     proxy_url: ProxyUrl = None
     debug: Annotated[bool, doc("Log more; bodies are redacted")] = False
     capture: Annotated[

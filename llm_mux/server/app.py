@@ -16,8 +16,9 @@ from llm_mux.server import health
 from llm_mux.server.address import listen
 from llm_mux.server.answers import error_body, protocol_of
 from llm_mux.server.build import build
-from llm_mux.server.parts import opened
+from llm_mux.server.parts import opened, running
 from llm_mux.server.protocols import anthropic, gemini, ollama, openai, responses, responses_ws
+from llm_mux.server.reload import RELOADER, Reloader
 from llm_mux.server.serving import DAEMON, cors, refuse, request_id
 from llm_mux.translators import registry
 
@@ -32,8 +33,10 @@ def make_app(
 
     async def life(app: web.Application) -> AsyncIterator[None]:
         async with opened(loaded.config, env, secrets, demo_url) as parts:
-            app[DAEMON] = await build(loaded, parts)
-            yield
+            app[DAEMON] = daemon = await build(loaded, parts)
+            app[RELOADER] = reloader = Reloader(daemon)
+            async with running(reloader.run()):
+                yield
 
     app.cleanup_ctx.append(life)
     app.on_shutdown.append(responses_ws.leave)

@@ -1,33 +1,60 @@
 """From one reading of the configuration, and the long-lived parts, to the daemon that serves.
 
-Whatever follows from the configuration is made in `build`, at the start and again at every reload. Nothing here may
-change what running exchanges use: accounts that are still there keep their live state, everything else is new.
+Whatever follows from the configuration is made here, at the start and again at every reload: in `draw` what may block
+or fail, in `assemble` the rest. Accounts that are still there keep their live state, everything else is new.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from llm_mux.auth.keys import keys, resolve
 from llm_mux.config import Config, Loaded
 from llm_mux.gateway.core import Gateway, Settings
 from llm_mux.gateway.upstream import Timeouts
-from llm_mux.routing.accounts import carried_over
+from llm_mux.routing.accounts import Account, carried_over
 from llm_mux.server.compose import Fleet, fleet
 from llm_mux.server.guard import Guard
 from llm_mux.server.parts import Parts
 from llm_mux.server.serving import Daemon
 
 
-async def build(loaded: Loaded, parts: Parts, before: Daemon | None = None) -> Daemon:
-    """The daemon of a configuration; `before` is the one that it replaces. Raises ConfigError or StoreError."""
-    config = loaded.config
-    made, client_keys = await asyncio.to_thread(_read, config, parts)
-    accounts = carried_over(made.accounts, before.gateway.accounts if before is not None else ())
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What a configuration stands for once keyring and environment were asked; nothing of it is in use yet."""
+
+    loaded: Loaded
+    fleet: Fleet
+    client_keys: list[str]
+
+
+async def build(loaded: Loaded, parts: Parts) -> Daemon:
+    """The first daemon. Raises ConfigError or StoreError."""
+    return assemble(await draw(loaded, parts), parts, ())
+
+
+async def draw(loaded: Loaded, parts: Parts) -> Drawn:
+    """Everything that can fail or block. Raises ConfigError or StoreError."""
+    return await asyncio.to_thread(_draw, loaded, parts)
+
+
+def _draw(loaded: Loaded, parts: Parts) -> Drawn:
+    config, env, secrets = loaded.config, parts.env, parts.secrets
+    stored = keys(secrets)
+    made = fleet(config, env, stored, secret=lambda text: resolve(text, env, secrets), demo_url=parts.demo_url)
+    return Drawn(loaded, made, [key for setting in config.api_keys for key in resolve(setting, env, secrets)])
+
+
+def assemble(drawn: Drawn, parts: Parts, before: Sequence[Account]) -> Daemon:
+    """The daemon of a configuration; `before` are the accounts of the one that it replaces."""
+    config = drawn.loaded.config
+    accounts = carried_over(drawn.fleet.accounts, before)
     parts.lists.known(accounts)
     gateway = Gateway(
         settings=_settings(config),
-        offers=made.offers,
+        offers=drawn.fleet.offers,
         accounts=accounts,
         upstream=parts.upstream,
         lists=parts.lists,
@@ -35,22 +62,14 @@ async def build(loaded: Loaded, parts: Parts, before: Daemon | None = None) -> D
         settle=parts.books,
     )
     return Daemon(
-        loaded=loaded,
+        loaded=drawn.loaded,
         parts=parts,
         gateway=gateway,
-        guard=Guard(config, client_keys),
+        guard=Guard(config, drawn.client_keys),
         metrics=parts.metrics,
         store=parts.responses if config.store_responses else None,
         max_request_size=config.max_request_size,
     )
-
-
-def _read(config: Config, parts: Parts) -> tuple[Fleet, list[str]]:
-    """Providers and accounts, and the client keys. Blocks: the keyring is asked."""
-    env, secrets = parts.env, parts.secrets
-    stored = keys(secrets)
-    made = fleet(config, env, stored, secret=lambda text: resolve(text, env, secrets), demo_url=parts.demo_url)
-    return made, [key for setting in config.api_keys for key in resolve(setting, env, secrets)]
 
 
 def _settings(config: Config) -> Settings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 
+import msgspec
 from aiohttp import web
 
 from llm_mux import __version__, log
@@ -12,6 +13,7 @@ from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.core import Gateway
 from llm_mux.routing.accounts import Account
 from llm_mux.server.answers import local_endpoint, open_endpoint
+from llm_mux.server.reload import RELOADER
 from llm_mux.server.serving import DAEMON
 
 _ENDPOINTS = {
@@ -57,19 +59,23 @@ async def root(request: web.Request) -> web.StreamResponse:
 
 @local_endpoint
 async def health(request: web.Request) -> web.StreamResponse:
-    """healthy; degraded when some account rests; unhealthy when there is nobody to ask."""
+    """healthy; degraded when some account rests or the newest configuration was refused; unhealthy when there is nobody
+    to ask."""
     daemon = request.app[DAEMON]
     gateway = daemon.gateway
     now = asyncio.get_running_loop().time()
     resting = [a for a in _accounts(gateway) if any(until > now for until in a.rests.values())]
     offers = gateway.catalog.offers
-    state = "unhealthy" if not _able(gateway) else ("degraded" if resting else "healthy")
+    reading = request.app[RELOADER].state
+    degraded = resting or reading.error is not None
+    state = "unhealthy" if not _able(gateway) else ("degraded" if degraded else "healthy")
     return web.json_response(
         {
             "status": state,
             "version": __version__,
             "timestamp": datetime.now(UTC).isoformat(),
             "environment": daemon.loaded.config.environment,
+            "config": msgspec.to_builtins(reading),
             "components": {offer.provider: "healthy" for offer in offers},
             "accounts": [
                 {

@@ -57,7 +57,7 @@ async def opened(
         database = Database(config.usage.database or paths.data_dir(env) / "llm-mux.sqlite")
         stack.push_async_callback(database.close)
         writer, responses, metrics = Writer(database), ResponseStore(database), Metrics()
-        await stack.enter_async_context(_running(writer.run(), responses.run()))
+        await stack.enter_async_context(running(writer.run(), responses.run()))
         stack.push_async_callback(responses.close)
         stack.push_async_callback(writer.close)
         books = Books(writer, metrics)
@@ -78,7 +78,7 @@ async def opened(
 
 
 @contextlib.asynccontextmanager
-async def _running(*loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+async def running(*loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """The loops run beside the block and end with it."""
     tasks = [asyncio.create_task(loop) for loop in loops]
     try:

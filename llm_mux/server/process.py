@@ -15,6 +15,7 @@ from llm_mux.auth.store import open_store
 from llm_mux.config import ConfigError, Loaded
 from llm_mux.server.address import Unheard
 from llm_mux.server.app import make_app, start
+from llm_mux.server.reload import RELOADER, Reloader, State
 
 _SETTLED_S = 2.0
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_PORT = 0, 1, 2, 3
@@ -52,7 +53,7 @@ async def _serve(loaded: Loaded, host: str, port: int, demo: bool) -> int:
         stack.callback(paths.remove_daemon, os.getpid(), env)
         _announce(loaded, host, bound, demo)
         asyncio.get_running_loop().call_later(_SETTLED_S, _spare_the_collector)
-        await _until_stopped()
+        await _until_stopped(app[RELOADER])
     return EXIT_OK
 
 
@@ -84,8 +85,17 @@ def _announce(loaded: Loaded, host: str, port: int, demo: bool) -> None:
         print(curls(url, keyed=not loaded.config.disable_auth), flush=True)
 
 
-async def _until_stopped() -> None:
+async def _until_stopped(reloader: Reloader) -> None:
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+    readings: set[asyncio.Task[State]] = set()
+
+    def read_again() -> None:
+        task = loop.create_task(reloader.reload())
+        readings.add(task)
+        task.add_done_callback(readings.discard)
+
+    if hasattr(signal, "SIGHUP"):
+        loop.add_signal_handler(signal.SIGHUP, read_again)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     await stopped.wait()

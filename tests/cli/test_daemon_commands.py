@@ -74,11 +74,6 @@ def registered(scripted: Scripted) -> Scripted:
     return scripted
 
 
-def test_a_running_daemon_has_to_be_started_again_for_a_change_of_accounts(run: Run, registered: Scripted) -> None:
-    assert "started again" in run("login", "openai", "-", "--no-check", stdin="sk-1").err
-    assert "started again" in run("logout", "openai").err
-
-
 @pytest.mark.parametrize("command", ["stop", "models"])
 def test_without_a_daemon_it_says_how_to_start_one(run: Run, command: str) -> None:
     done = run(command)

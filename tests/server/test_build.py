@@ -7,7 +7,7 @@ import aiohttp
 
 from llm_mux.config import parse
 from llm_mux.errors import Kind, MuxError
-from llm_mux.server.build import build
+from llm_mux.server.build import assemble, draw
 from llm_mux.server.serving import DAEMON
 from tests.daemon import clean_environment, config_text, daemon
 from tests.fake_upstream import FakeUpstream, json_reply
@@ -25,8 +25,7 @@ async def test_a_running_stream_does_not_notice_that_its_provider_is_taken_away(
             now = mux.app[DAEMON]
             old = now.gateway
             loaded = parse(config_text({"strict": True}), None, clean_environment(mux.home))
-            fresh = await build(loaded, now.parts, now)
-            now.become(fresh)
+            now.become(assemble(await draw(loaded, now.parts), now.parts, old.accounts))
             assert now.gateway is not old
             assert now.gateway.settings.strict
             assert (head + await answer.read()).endswith(b"data: [DONE]\n\n")
@@ -44,7 +43,7 @@ async def test_accounts_keep_their_rest_and_moved_ones_do_not(tmp_path: pathlib.
                 account.failed("m", MuxError(Kind.RATE_LIMIT, "slow down", retry_after=60), loop.time())
             later = [{**same, "weight": 2}, {**moved, "base-url": f"{upstream.url}/other/v1"}]
             loaded = parse(config_text({"providers": later}), None, clean_environment(tmp_path))
-            now.become(await build(loaded, now.parts, now))
+            now.become(assemble(await draw(loaded, now.parts), now.parts, now.gateway.accounts))
             rests = {account.provider.name: bool(account.rests) for account in now.gateway.accounts}
             assert rests == {"same": True, "moved": False}
             assert {account.provider.name: account.weight for account in now.gateway.accounts} == {

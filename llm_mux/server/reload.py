@@ -1,0 +1,123 @@
+"""Reading the configuration again while the daemon runs: when its file or the stored secrets change, and on demand.
+
+Rule: what cannot be used changes nothing; the reason is kept in `state` until something good is read. A file that was
+written by the daemon itself, or that came back to what is in effect, is no change: texts are compared, not times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+from aiohttp import web
+from msgspec import Struct
+from msgspec.structs import replace
+
+from llm_mux import config, log, paths
+from llm_mux.auth.sealed import StoreError
+from llm_mux.auth.store import changes
+from llm_mux.config import ConfigError
+from llm_mux.server.build import Drawn, assemble, draw
+from llm_mux.server.serving import Daemon
+
+LOOK_S = 1.0
+SETTLE_S = 0.1
+
+Signature = tuple[int, int, int]
+
+
+class State(Struct, frozen=True, kw_only=True):
+    """What is in effect since when (unix seconds), and why a newer reading is not: `error`, at `refused_at`."""
+
+    file: str | None
+    loaded_at: float
+    needs_restart: tuple[str, ...] = ()
+    error: str | None = None
+    refused_at: float | None = None
+
+
+class Reloader:
+    """Keeps `daemon` what its configuration says. Used from one event loop."""
+
+    def __init__(self, daemon: Daemon, *, look_s: float = LOOK_S) -> None:
+        self._daemon = daemon
+        self._look_s = look_s
+        self._turn = asyncio.Lock()
+        path = daemon.loaded.path
+        self._watched = (*([path] if path is not None else []), changes(paths.data_dir(daemon.parts.env)))
+        self._seen = self._signatures()
+        self.state = State(file=str(path) if path is not None else None, loaded_at=time.time())
+
+    async def run(self) -> None:
+        """Look at the files again and again; one task, ended by cancelling it."""
+        while True:
+            await asyncio.sleep(self._look_s)
+            now = await asyncio.to_thread(self._signatures)
+            if now == self._seen:
+                continue
+            while (later := await self._a_moment_later()) != now:
+                now = later
+            secrets = now[-1] != self._seen[-1]
+            self._seen = now
+            await self.reload(secrets=secrets)
+
+    async def _a_moment_later(self) -> list[Signature | None]:
+        """Editors and deployments write in several steps."""
+        await asyncio.sleep(SETTLE_S)
+        return await asyncio.to_thread(self._signatures)
+
+    def _signatures(self) -> list[Signature | None]:
+        return [_signature(path) for path in self._watched]
+
+    async def reload(self, *, secrets: bool = True) -> State:
+        """Read everything again and put it in place, or note why not. `secrets` False: only if the text changed."""
+        async with self._turn:
+            try:
+                loaded = await asyncio.to_thread(config.reload, self._daemon.loaded, self._daemon.parts.env)
+                if secrets or loaded.text != self._daemon.loaded.text:
+                    self._put(await draw(loaded, self._daemon.parts))
+                elif self.state.error is not None:
+                    self.state = replace(self.state, error=None, refused_at=None)
+            except (ConfigError, StoreError, OSError) as error:
+                self._refuse(str(error))
+            except Exception as error:
+                log.logger.exception("config.broken")
+                self._refuse(f"reading it failed unexpectedly ({type(error).__name__}); the log has the details")
+        return self.state
+
+    async def take(self, text: str, file: Path) -> State:
+        """Write `text` to the file and put it in place. Raises ConfigError, StoreError or OSError: nothing changed."""
+        async with self._turn:
+            loaded = await asyncio.to_thread(config.reload, self._daemon.loaded, self._daemon.parts.env, text)
+            drawn = await draw(loaded, self._daemon.parts)
+            await asyncio.to_thread(paths.write_private, file, text.encode())
+            self._put(drawn)
+        return self.state
+
+    def _put(self, drawn: Drawn) -> None:
+        old, new = self._daemon.loaded, drawn.loaded
+        self._daemon.become(assemble(drawn, self._daemon.parts, self._daemon.gateway.accounts))
+        if new.config.debug != old.config.debug:
+            log.set_debug(new.config.debug)
+        self.state = State(file=self.state.file, loaded_at=time.time(), needs_restart=new.needs_restart)
+        for warning in new.warnings:
+            if warning not in old.warnings:
+                log.logger.warning("config.doubtful", reason=warning)
+        log.logger.info("config.loaded", file=self.state.file, needs_restart=list(new.needs_restart))
+
+    def _refuse(self, reason: str) -> None:
+        self.state = replace(self.state, error=reason, refused_at=time.time())
+        log.logger.warning("config.refused", file=self.state.file, reason=reason)
+
+
+def _signature(path: Path) -> Signature | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+RELOADER: web.AppKey[Reloader] = web.AppKey("reloader", Reloader)

@@ -1,0 +1,151 @@
+"""A configuration that changes under a running daemon: taken up when it is good, refused and told when it is not."""
+
+import asyncio
+import contextlib
+import pathlib
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.daemon import ROOT, ProcessDaemon, clean_environment, config_text, process_daemon
+from tests.fake_upstream import FakeUpstream, json_reply
+
+WHOLE = {"id": "c", "model": "m", "choices": [{"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}]}
+LONG = {"model": "demo-slow", "stream": True, "messages": [{"role": "user", "content": "word " * 60}]}
+Health = dict[str, Any]
+
+
+@contextlib.asynccontextmanager
+async def running(
+    home: pathlib.Path, config: Mapping[str, Any]
+) -> AsyncIterator[tuple[ProcessDaemon, aiohttp.ClientSession]]:
+    with process_daemon(home, config, "--demo") as mux:
+        async with aiohttp.ClientSession(mux.url) as client:
+            yield mux, client
+
+
+def write(mux: ProcessDaemon, config: Mapping[str, Any] | str) -> None:
+    text = config if isinstance(config, str) else config_text(config)
+    (mux.home / "config.yaml").write_text(text, encoding="utf-8")
+
+
+async def health(client: aiohttp.ClientSession, until: Callable[[Health], bool]) -> Health:
+    """The daemon's health once it is as wished; it is asked again for ten seconds."""
+    async with asyncio.timeout(10):
+        while True:
+            async with client.get("/health") as answer:
+                found: Health = await answer.json()
+            if until(found):
+                return found
+            await asyncio.sleep(0.05)
+
+
+async def knows(client: aiohttp.ClientSession, model: str) -> bool:
+    async with client.get(f"/v1/models/{model}") as answer:
+        return answer.status == 200
+
+
+def status(home: pathlib.Path) -> str:
+    command = [sys.executable, "-m", "llm_mux", "status"]
+    done = subprocess.run(
+        command, cwd=ROOT, env=clean_environment(home), capture_output=True, text=True, timeout=30, check=False
+    )
+    return done.stdout
+
+
+async def test_an_edited_file_is_in_effect_within_seconds_and_streams_go_on(tmp_path: pathlib.Path) -> None:
+    async with running(tmp_path, {}) as (mux, client):
+        before = await health(client, lambda _: True)
+        assert not await knows(client, "quick")
+        async with client.post("/v1/chat/completions", json=LONG) as answer:
+            head = await answer.content.readany()
+            write(mux, {"aliases": {"quick": "demo"}})
+            after = await health(client, lambda now: now["config"]["loaded_at"] > before["config"]["loaded_at"])
+            assert (head + await answer.read()).endswith(b"data: [DONE]\n\n")
+        assert after["config"]["error"] is None
+        assert await knows(client, "quick")
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this platform has no SIGHUP")
+async def test_sighup_reads_it_again_at_once(tmp_path: pathlib.Path) -> None:
+    async with running(tmp_path, {}) as (mux, client):
+        before = await health(client, lambda _: True)
+        mux.process.send_signal(signal.SIGHUP)
+        await health(client, lambda now: now["config"]["loaded_at"] > before["config"]["loaded_at"])
+
+
+async def test_a_broken_version_is_told_with_its_line_and_the_old_one_stays(tmp_path: pathlib.Path) -> None:
+    async with running(tmp_path, {"aliases": {"quick": "demo"}}) as (mux, client):
+        good = (tmp_path / "config.yaml").read_text()
+        write(mux, f"{good}alases: {{}}\n")
+        refused = await health(client, lambda now: now["config"]["error"] is not None)
+        line = good.count("\n") + 1
+        assert refused["status"] == "degraded"
+        assert f"config.yaml:{line}:1: " in refused["config"]["error"]
+        assert 'did you mean "aliases"' in refused["config"]["error"]
+        assert await knows(client, "quick")
+        shown = await asyncio.to_thread(status, tmp_path)
+        assert f"not in effect: {tmp_path}/config.yaml:{line}:1: " in shown
+        write(mux, good)
+        again = await health(client, lambda now: now["config"]["error"] is None)
+        assert again["status"] == "healthy"
+    assert "config.refused" in (tmp_path / "log" / "llm-mux.log").read_text()
+
+
+async def test_a_vanished_file_is_a_broken_one(tmp_path: pathlib.Path) -> None:
+    async with running(tmp_path, {"aliases": {"quick": "demo"}}) as (mux, client):
+        (tmp_path / "config.yaml").unlink()
+        refused = await health(client, lambda now: now["config"]["error"] is not None)
+        assert "there is no such file" in refused["config"]["error"]
+        assert await knows(client, "quick")
+        write(mux, {"aliases": {"fast": "demo"}})
+        await health(client, lambda now: now["config"]["error"] is None)
+        assert await knows(client, "fast")
+
+
+async def test_what_needs_a_restart_is_named_and_everything_else_taken(tmp_path: pathlib.Path) -> None:
+    async with running(tmp_path, {}) as (mux, client):
+        write(mux, {"port": 1, "max-request-size": "1MiB", "aliases": {"quick": "demo"}})
+        now = await health(client, lambda now: now["config"]["needs_restart"] != [])
+        assert now["config"]["needs_restart"] == ["port", "max-request-size"]
+        assert await knows(client, "quick")
+        assert "takes a restart: port, max-request-size" in await asyncio.to_thread(status, tmp_path)
+
+
+async def test_the_same_text_written_again_changes_nothing(tmp_path: pathlib.Path) -> None:
+    async with running(tmp_path, {}) as (mux, client):
+        before = await health(client, lambda _: True)
+        path = tmp_path / "config.yaml"
+        path.write_text(path.read_text())
+        write(mux, {"strict": "no such value"})
+        refused = await health(client, lambda now: now["config"]["error"] is not None)
+        assert refused["config"]["loaded_at"] == before["config"]["loaded_at"]
+
+
+async def test_a_key_stored_by_another_process_makes_an_account(tmp_path: pathlib.Path) -> None:
+    async with FakeUpstream() as upstream:
+        upstream.on("*", json_reply(WHOLE))
+        async with running(tmp_path, {}) as (_, client):
+            command = [sys.executable, "-m", "llm_mux", "login", "openai", "-", "--api-key", "--no-check"]
+            login = await asyncio.create_subprocess_exec(
+                *command,
+                "--base-url",
+                f"{upstream.url}/v1",
+                cwd=ROOT,
+                env=clean_environment(tmp_path),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.DEVNULL,
+            )
+            await login.communicate(b"sk-stored-by-somebody-else")
+            assert login.returncode == 0
+            now = await health(client, lambda now: len(now["accounts"]) > 1)
+            assert "openai/default" in {account["name"] for account in now["accounts"]}
+            chat = {"model": "openai://m", "messages": [{"role": "user", "content": "hi"}]}
+            async with client.post("/v1/chat/completions", json=chat) as answer:
+                assert answer.status == 200, await answer.text()
+            assert upstream.requests[-1].headers["authorization"] == "Bearer sk-stored-by-somebody-else"
