@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from llm_mux.errors import MuxError
-from llm_mux.translators.base import Hints, Translator
+from llm_mux.translators.base import Hints, Outline, Translator
 from llm_mux.wire import hints
 
 Write = Callable[[bytes], Awaitable[None]]
@@ -32,7 +32,8 @@ class Caller:
 
 @dataclass(slots=True)
 class Ask:
-    """One client request as it arrived. `headers` have lower-case names. `model` and `stream` were peeked.
+    """One client request as it arrived. `headers` have lower-case names. `model` and `stream` were peeked,
+    `outline` is what else that look found.
 
     `started` is monotonic seconds, `time` unix seconds. `begin` starts the client's stream (headers, media type) before
     there is an answer, where the server can.
@@ -49,6 +50,7 @@ class Ask:
     time: float
     started: float
     begin: Begin | None = None
+    outline: Outline | None = None
 
     @property
     def conversation(self) -> str:

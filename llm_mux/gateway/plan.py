@@ -122,7 +122,7 @@ def _target(account: Account, endpoint: Endpoint, model: str, info: ModelInfo | 
 def _splice(ask: Ask, account: Account, endpoint: Endpoint, upstream: Translator, target: Target) -> Plan | None:
     if ask.hints.framing == "array":
         return None
-    edits = upstream.adapt(ask.body, target, ask.stream)
+    edits = upstream.adapt(ask.body, target, ask.stream, ask.outline)
     if edits is None:
         return None
     body = jsonx.splice(ask.body, edits.top) if edits.top else ask.body

@@ -88,7 +88,7 @@ async def _generate(
 ) -> web.StreamResponse:
     body = await request.read()
     try:
-        model, stream = peek(body, hints, streams)
+        model, stream, *_ = peek(body, hints, streams)
         if (refused := demo_script.refusal(model)) is not None:
             raise refused
         asked = translator.decode_request(body, Hints(model=model, stream=stream, operation=hints.operation))

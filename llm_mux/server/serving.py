@@ -7,9 +7,9 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from aiohttp import web
-from msgspec import Struct
 
 from llm_mux import __version__, log
 from llm_mux.config import Loaded
@@ -21,7 +21,7 @@ from llm_mux.ledger.responses import ResponseStore
 from llm_mux.server.guard import Guard
 from llm_mux.server.metrics import Metrics
 from llm_mux.server.parts import Parts
-from llm_mux.translators.base import Hints, Translator
+from llm_mux.translators.base import Hints, Outline, Translator
 from llm_mux.wire import jsonx
 
 _SERVER = f"llm-mux/{__version__}"
@@ -60,11 +60,13 @@ class Daemon:
 DAEMON: web.AppKey[Daemon] = web.AppKey("daemon", Daemon)
 
 
-class Peek(Struct):
-    """The two fields that routing needs of a body."""
+class Peeked(NamedTuple):
+    """What one look at a body finds. `body` is the bytes themselves, mended where they were no JSON."""
 
-    model: str | None = None
-    stream: bool | None = None
+    model: str
+    stream: bool
+    outline: Outline | None
+    body: bytes
 
 
 Serve = Callable[[Gateway, Ask], Awaitable[Answer]]
@@ -108,7 +110,7 @@ async def _answer(
             request.headers, request.rel_url.query.get("key") if request.query_string else None
         )
         body = await read_body(request, daemon.max_request_size)
-        model, stream = peek(body, hints, streams)
+        model, stream, outline, body = peek(body, hints, streams, protocol.outline)
         ask = Ask(
             protocol=protocol,
             body=body,
@@ -121,6 +123,7 @@ async def _answer(
             time=now,
             started=started,
             begin=early.begin,
+            outline=outline,
         )
         return await run(daemon.gateway, ask)
     except MuxError as error:
@@ -159,19 +162,28 @@ async def read_body(request: web.Request, most: int) -> bytes:
         raise bad_request("The request body could not be decoded; check its Content-Encoding.") from None
 
 
-def peek(body: bytes, hints: Hints, streams: bool) -> tuple[str, bool]:
+def peek(body: bytes, hints: Hints, streams: bool, outline: type[Outline] = Outline) -> Peeked:
     """The model name and whether to stream, from the route where it says so, else from the body."""
     if hints.model is not None and hints.stream is not None:
-        return hints.model, hints.stream
-    try:
-        found = jsonx.decode(body, Peek)
-    except jsonx.Malformed as error:
-        raise bad_request(f"The request body is not a valid request: {error}") from None
+        return Peeked(hints.model, hints.stream, None, body)
+    found, body = _looked_at(body, outline)
     model = hints.model if hints.model is not None else found.model
     if not model:
         raise bad_request("The field `model` is missing.", param="model")
     stream = hints.stream if hints.stream is not None else found.stream
-    return model, streams if stream is None else stream
+    return Peeked(model, streams if stream is None else stream, found, body)
+
+
+def _looked_at(body: bytes, outline: type[Outline]) -> tuple[Outline, bytes]:
+    """What the protocol's own outline finds, or a bare one of a body that has not its shape."""
+    try:
+        return jsonx.sound(body, outline)
+    except jsonx.Malformed:
+        pass
+    try:
+        return jsonx.sound(body, Outline)
+    except jsonx.Malformed as error:
+        raise bad_request(f"The request body is not a valid request: {error}") from None
 
 
 class _Early:

@@ -36,6 +36,7 @@ class Target:
 
     `max_output` and `context` are tokens, None when unknown. `capabilities` are words such as "thinking.adaptive",
     "thinking.enabled", "vision", "tools", "structured" as the provider's model list gave them; empty: unknown.
+    `memo` is for what a translator works out of all this, once for as long as the target lives.
     """
 
     model: str
@@ -44,6 +45,7 @@ class Target:
     max_output: int | None = None
     context: int | None = None
     capabilities: frozenset[str] = frozenset()
+    memo: dict[object, object] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def title(self) -> str:
@@ -63,6 +65,13 @@ class Encoded:
     stops: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     max_tokens: int | None = None
+
+
+class Outline(Struct, frozen=True):
+    """What routing reads of a client's body; a translator's own also holds what its `adapt` looks at."""
+
+    model: str | None = None
+    stream: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,15 +143,23 @@ class Counter:
     encode_response: Callable[[int, ir.Request], bytes]
 
 
+class Adapt(Protocol):
+    def __call__(
+        self, body: bytes, target: Target, stream: bool, outline: Outline | None = None, /
+    ) -> Edits | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Translator:
     """One wire format. `stream_type` is the media type of its streams (client side).
 
-    `adapt(body, target, stream)` says under which top-level edits the client's bytes may go through unchanged to a
-    target of the same format, or None when they must be translated. `summary` reads a whole answer for the books and
-    never raises. `dull(records)` says cheaply that whole records, all of them, only carry on an open text: a watcher
-    may then skip them. `told_in_stream(error, request)`: the client understands a failure before any answer only as an
-    event of a stream. `hides(frame)` recognises the usage-only record that `Edits.hide_usage` speaks of.
+    `adapt(body, target, stream, outline)` says under which top-level edits the client's bytes may go through unchanged
+    to a target of the same format, or None when they must be translated; `outline` is what a look at the body by the
+    translator's own `outline` type found (a bare `Outline`: it could not be read as one). `summary` reads a whole
+    answer for the books and never raises. `dull(records)` says cheaply that whole records, all of them, only carry on
+    an open text: a watcher may then skip them. `told_in_stream(error, request)`: the client understands a failure
+    before any answer only as an event of a stream. `hides(frame)` recognises the usage-only record that
+    `Edits.hide_usage` speaks of.
     """
 
     name: str
@@ -156,7 +173,7 @@ class Translator:
     decode_error: Callable[[int, Mapping[str, str], bytes], MuxError]
     encode_error: Callable[[MuxError, str], bytes]
     error_status: Callable[[MuxError], int]
-    adapt: Callable[[bytes, Target, bool], Edits | None]
+    adapt: Adapt
     summary: Callable[[bytes], Summary]
     decode_models: Callable[[bytes], list[ModelInfo]]
     embedder: Embedder | None = None
@@ -164,6 +181,7 @@ class Translator:
     hides: Callable[[sse.Frame], bool] | None = None
     dull: Callable[[bytes], bool] | None = None
     told_in_stream: Callable[[MuxError, ir.Request], bool] | None = None
+    outline: type[Outline] = Outline
 
 
 _ENDS = frozenset({ir.Done, ir.Failed})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from llm_mux.ir import EFFORTS
 
@@ -40,6 +41,7 @@ def version(model: str) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2] or 0)) if found else None
 
 
+@lru_cache(1024)
 def facts(model: str) -> Facts:
     """The facts of the family that `model` names."""
     name = model.lower()

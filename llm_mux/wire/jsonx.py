@@ -45,6 +45,17 @@ def decode(body: bytes, type_: type[T], *, strict: bool = True, halves: bool = F
     return _repaired(_decoder(type_, strict), body, halves=halves)
 
 
+def sound(body: bytes, type_: type[T]) -> tuple[T, bytes]:
+    """`body` as `type_`, and the bytes that it was read from: `body` itself, or its repaired form if it needed that."""
+    try:
+        return _decoder(type_, True)(body), body
+    except msgspec.ValidationError as error:
+        raise Malformed(_where(error)) from None
+    except (RecursionError, ValueError):
+        mended = repair(body)
+    return decode(mended, type_), mended
+
+
 peek = decode
 """`decode` for a partial struct: a name for the calls that read two keys of a body and skip the rest."""
 

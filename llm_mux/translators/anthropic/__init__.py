@@ -19,7 +19,7 @@ from llm_mux.translators.anthropic.response import (
 from llm_mux.translators.anthropic.response import (
     encode_count as encode_count_answer,
 )
-from llm_mux.translators.anthropic.splice import adapt
+from llm_mux.translators.anthropic.splice import Head, adapt
 from llm_mux.translators.anthropic.stream import stream_decoder
 from llm_mux.translators.anthropic.stream_out import stream_encoder
 from llm_mux.translators.base import Counter, Translator
@@ -40,6 +40,7 @@ TRANSLATOR = Translator(
     summary=summary,
     decode_models=decode_models,
     dull=dull,
+    outline=Head,
     counter=Counter(encode_count, decode_count, encode_count_answer),
 )
 

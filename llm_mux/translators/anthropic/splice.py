@@ -18,7 +18,7 @@ from llm_mux.translators.anthropic import quirks, seals
 from llm_mux.translators.anthropic.decode import ATTRIBUTION_LINE
 from llm_mux.translators.anthropic.models import Facts, facts
 from llm_mux.translators.anthropic.quirks import Quirks
-from llm_mux.translators.base import Edits, Target, present
+from llm_mux.translators.base import Edits, Outline, Target, present
 from llm_mux.wire import jsonx
 
 # Long needles are found several times faster than short ones; a client writes all of a body with or without spaces.
@@ -37,12 +37,10 @@ class _Choice(Struct, frozen=True):
     type: str | None = None
 
 
-class _Head(Struct, frozen=True):
+class Head(Outline, frozen=True):
     """The top-level fields that decide."""
 
-    model: str | None = None
     max_tokens: int | None = None
-    stream: bool | None = None
     system: Raw | UnsetType = UNSET
     thinking: _Thinking | None = None
     tool_choice: _Choice | None = None
@@ -52,10 +50,10 @@ class _Head(Struct, frozen=True):
     output_config: Raw | UnsetType = UNSET
 
 
-def adapt(body: bytes, target: Target, stream: bool) -> Edits | None:
+def adapt(body: bytes, target: Target, stream: bool, outline: Outline | None = None) -> Edits | None:
     """The edits, None when the request must be translated (or cannot be read: the decoder then says why)."""
     try:
-        head = jsonx.peek(body, _Head, strict=False)
+        head = outline if isinstance(outline, Head) else jsonx.peek(body, Head, strict=False)
     except jsonx.Malformed:
         return None
     wanted = quirks.of(target)
@@ -96,12 +94,12 @@ def _is_claude(target: Target) -> bool:
     return ir.family(target.model) == "claude"
 
 
-def _turned(head: _Head, target: Target, wanted: Quirks) -> bool:
+def _turned(head: Head, target: Target, wanted: Quirks) -> bool:
     """Whether another model or host answers than the client had in mind."""
     return head.model != target.model or wanted != quirks.OFFICIAL or not _is_claude(target)
 
 
-def _fits(head: _Head, body: bytes, wanted: Quirks, known: Facts) -> bool:
+def _fits(head: Head, body: bytes, wanted: Quirks, known: Facts) -> bool:
     """Whether the model that answers takes what the client put together for another."""
     if not (known.system_in_messages and wanted.system_in_messages) and _SYSTEM_ROLE[_spaced(body)] in body:
         return False
@@ -116,7 +114,7 @@ def _fits(head: _Head, body: bytes, wanted: Quirks, known: Facts) -> bool:
     return _output_fits(head, wanted, known)
 
 
-def _output_fits(head: _Head, wanted: Quirks, known: Facts) -> bool:
+def _output_fits(head: Head, wanted: Quirks, known: Facts) -> bool:
     if not present(head.output_config) or isinstance(head.output_config, UnsetType):
         return True
     config: Any = msgspec.json.decode(head.output_config)

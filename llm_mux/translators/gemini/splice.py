@@ -6,7 +6,7 @@ vendor's sealed reasoning, call ids or fields that Vertex lacks, or thinking in 
 
 from __future__ import annotations
 
-from llm_mux.translators.base import Edits, Target
+from llm_mux.translators.base import Edits, Outline, Target
 from llm_mux.translators.gemini import models, quirks, seals, spelling
 from llm_mux.translators.gemini.encode import NOT_ON_VERTEX
 from llm_mux.wire import jsonx
@@ -15,7 +15,7 @@ _BUDGET = (b'"thinkingBudget"', b'"thinking_budget"')
 _LEVEL = (b'"thinkingLevel"', b'"thinking_level"')
 
 
-def adapt(body: bytes, target: Target, stream: bool) -> Edits | None:
+def adapt(body: bytes, target: Target, stream: bool, outline: Outline | None = None) -> Edits | None:
     """No edits for most bodies; None when the body has to be translated for `target`."""
     if b'"' + seals.ENVELOPE_START in body or _foreign_thinking(body, models.facts(target.model, target.capabilities)):
         return None

@@ -10,7 +10,7 @@ import re
 from msgspec import Raw
 
 from llm_mux.errors import MuxError
-from llm_mux.translators.base import Edits, Target, present
+from llm_mux.translators.base import Edits, Outline, Target, present
 from llm_mux.translators.ollama import quirks
 from llm_mux.translators.ollama.decode import decode_thinking
 from llm_mux.translators.ollama.encode import may_think, think_value
@@ -21,7 +21,7 @@ from llm_mux.wire import jsonx
 _TO_MEND = re.compile(rb'"content"\s*+:\s*+\[|"data:|"arguments"\s*+:\s*+"')
 
 
-def adapt(body: bytes, target: Target, stream: bool) -> Edits | None:
+def adapt(body: bytes, target: Target, stream: bool, outline: Outline | None = None) -> Edits | None:
     """Chat goes through; generate is translated, as the endpoint of a target is `/api/chat`."""
     try:
         fields = top(body)

@@ -15,6 +15,7 @@ from llm_mux.translators.openai_chat import (
     encode,
     errors,
     models,
+    outline,
     response,
     stream,
     wire,
@@ -39,6 +40,7 @@ TRANSLATOR = Translator(
     embedder=embeddings.EMBEDDER,
     hides=adapt.hides,
     dull=dull.dull,
+    outline=outline.Usual,
 )
 
 __all__ = ["TRANSLATOR", "Quirks"]

@@ -7,84 +7,80 @@ Whatever this module lets through must mean the same to the server as what `enco
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from typing import Literal
+from collections.abc import Collection, Iterable
+from functools import lru_cache
+from typing import cast
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from llm_mux.translators import openai_models
-from llm_mux.translators.base import Edits, Target, present
+from llm_mux.translators.base import Edits, Outline, Target, present
 from llm_mux.translators.openai_chat import quirks as quirks_
 from llm_mux.translators.openai_chat import thinking, wire
 from llm_mux.translators.openai_chat.encode import RULES, lacking, stops_taken
+from llm_mux.translators.openai_chat.outline import OUTLINED, Call, Head, Message, Plain, Usual, Wide
 from llm_mux.translators.openai_chat.quirks import Quirks
 from llm_mux.translators.tools import legal_name
 from llm_mux.wire import jsonx, sse
 
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 _QUOTE = ord('"')
-_SWITCHES = frozenset((*thinking.FIELDS, "chat_template_kwargs"))
-_OLD = ("functions", "function_call")
+_SWITCHES = (*sorted(thinking.FIELDS), "chat_template_kwargs")
 
 
-def adapt(body: bytes, target: Target, stream: bool) -> Edits | None:
-    """The edits for `target`, or None when the body has to be translated."""
+def adapt(body: bytes, target: Target, stream: bool, outline: Outline | None = None) -> Edits | None:
+    """The edits for `target`, or None when the body has to be translated. `outline` is what was read of it before."""
     try:
-        top = jsonx.top(body)
-        quirks = quirks_.of(target)
-        if not _takes_tools(top, quirks) or not _takes_output(top, quirks):
+        head = outline if isinstance(outline, Head) else jsonx.decode(body, Wide)
+        rules = _rules(target)
+        if not (
+            _takes_tools(head, rules.quirks) and _takes_output(head, rules.quirks) and _takes_thinking(head, rules)
+        ):
             return None
-        edits = _thinking_edits(top, target)
-        if edits is None or not _takes_shape(top, target):
+        lacks = _lacking(head, rules)
+        if not _takes_shape(head, lacks, rules) or not _takes_messages(head, rules):
             return None
-        messages = top.get("messages")
-        usual = messages is not None and not quirks.single_system and _usual(messages)
-        if not usual and not _Look(target).plain(messages):
-            return None
-        return _edits(top, target, stream, edits)
+        return _edits(body, head, lacks, rules, stream)
     except (jsonx.Malformed, msgspec.DecodeError):
         return None
 
 
-class _Usual(Struct, forbid_unknown_fields=True):
-    """A message that every server takes as it is, once its content is seen to be a text."""
+class _Rules(Struct, frozen=True):
+    """What a target's quirks and its model's family come to, worked out once for the target."""
 
-    role: Literal["system", "user", "assistant"]
-    content: Raw
-
-
-_usuals: msgspec.json.Decoder[list[_Usual]] = msgspec.json.Decoder(list[_Usual])
-
-
-def _usual(messages: Raw) -> bool:
-    """Whether there is nothing but roles and texts: the look that most small requests need."""
-    try:
-        return all(memoryview(message.content)[0] == _QUOTE for message in _usuals.decode(messages))
-    except msgspec.ValidationError:
-        return False
+    target: Target
+    quirks: Quirks
+    model: bytes
+    types: frozenset[str]
+    marks: bool
+    stops: int
+    facts: openai_models.Facts
 
 
-class _Call(Struct):
-    id: str | None = None
-    extra_content: Raw | UnsetType = UNSET
-
-
-class _Message(Struct):
-    """As much of a message as says whether it can go as it is; nothing long is copied."""
-
-    role: str = ""
-    content: Raw | UnsetType = UNSET
-    tool_calls: list[_Call] | None = None
-    tool_call_id: str | None = None
-    name: Raw | UnsetType = UNSET
-    refusal: Raw | UnsetType = UNSET
-    function_call: Raw | UnsetType = UNSET
-    reasoning_content: Raw | UnsetType = UNSET
-    reasoning: Raw | UnsetType = UNSET
-    reasoning_details: Raw | UnsetType = UNSET
-    cache_control: Raw | UnsetType = UNSET
-    prompt_cache_breakpoint: Raw | UnsetType = UNSET
+def _rules(target: Target) -> _Rules:
+    kept = target.memo.get(_Rules)
+    if isinstance(kept, _Rules):
+        return kept
+    quirks, facts = quirks_.of(target), openai_models.facts(target.model)
+    types = {
+        "text": True,
+        "refusal": quirks.refusals,
+        "image_url": quirks.images and quirks.image_urls,
+        "input_audio": quirks.audio,
+        "file": quirks.files,
+        "video_url": quirks.video,
+    }
+    made = target.memo[_Rules] = _Rules(
+        target=target,
+        quirks=quirks,
+        model=msgspec.json.encode(target.model),
+        types=frozenset(name for name, taken in types.items() if taken),
+        marks=quirks.cache_breakpoints and facts.breakpoints,
+        stops=stops_taken(target),
+        facts=facts,
+    )
+    return made
 
 
 class _Part(Struct):
@@ -94,85 +90,82 @@ class _Part(Struct):
     prompt_cache_breakpoint: Raw | UnsetType = UNSET
 
 
-_messages: msgspec.json.Decoder[list[_Message]] = msgspec.json.Decoder(list[_Message])
 _parts: msgspec.json.Decoder[list[_Part]] = msgspec.json.Decoder(list[_Part])
-
-
 _TEXT = frozenset({"text"})
+
+
+def _takes_messages(head: Head, rules: _Rules) -> bool:
+    """Whether all messages can go as they are."""
+    found = head.messages if isinstance(head, Usual | Wide) else None
+    if found is None:
+        return False
+    if rules.quirks.single_system and sum(1 for m in found if m.role in ("system", "developer")) > 1:
+        return False
+    look = _Look(rules)
+    return all(look.plain(m) if type(m) is Plain else look.whatever(m) for m in found)
 
 
 class _Look:
     """Looks at messages for what this server needs in another form."""
 
-    def __init__(self, target: Target) -> None:
-        self._quirks = quirks_.of(target)
-        quirks = self._quirks
-        self._marks = quirks.cache_breakpoints and openai_models.facts(target.model).breakpoints
-        self._types = {"text"}
-        self._types |= {"refusal"} if quirks.refusals else set()
-        self._types |= {"image_url"} if quirks.images and quirks.image_urls else set()
-        self._types |= {"input_audio"} if quirks.audio else set()
-        self._types |= {"file"} if quirks.files else set()
-        self._types |= {"video_url"} if quirks.video else set()
+    def __init__(self, rules: _Rules) -> None:
+        self._quirks = rules.quirks
+        self._rules = rules
 
-    def plain(self, raw: Raw | None) -> bool:
-        """Whether all messages can go as they are."""
-        if raw is None:
+    def plain(self, message: Plain) -> bool:
+        calls, role = message.tool_calls, message.role
+        if memoryview(message.content)[0] != _QUOTE and not self._content(message.content, role, called=bool(calls)):
             return False
-        found = _messages.decode(raw)
-        systems = sum(1 for message in found if message.role in ("system", "developer"))
-        if self._quirks.single_system and systems > 1:
-            return False
-        return all(self._message(message) for message in found)
+        return self._calls(calls, reasoned=False) if calls else role != "tool" or self._id(message.tool_call_id)
 
-    def _message(self, message: _Message) -> bool:
+    def whatever(self, message: Message | Plain) -> bool:
         quirks = self._quirks
-        if message.role == "developer" and not quirks.developer_role:
+        if isinstance(message, Plain) or message.cache_control is not UNSET or message.function_call is not UNSET:
             return False
-        if message.role == "function" or message.function_call is not UNSET:
+        if message.prompt_cache_breakpoint is not UNSET or (message.name is not UNSET and "name" in quirks.unsupported):
             return False
-        if message.name is not UNSET and "name" in quirks.unsupported:
+        if message.role == "function" or (message.role == "developer" and not quirks.developer_role):
             return False
         if message.role == "tool" and not self._id(message.tool_call_id):
             return False
-        return self._content(message) and (message.role != "assistant" or self._assistant(message))
+        if not self._content(message.content, message.role, called=bool(message.tool_calls)):
+            return False
+        return message.role != "assistant" or self._assistant(message)
 
-    def _assistant(self, message: _Message) -> bool:
+    def _assistant(self, message: Message) -> bool:
         quirks = self._quirks
         if message.refusal is not UNSET and present(message.refusal) and not quirks.refusals:
             return False
-        spelled = {"reasoning_content": message.reasoning_content, "reasoning": message.reasoning}
-        for name, raw in spelled.items():
-            if raw is not UNSET and (quirks.send_back_reasoning == "never" or name != quirks.reasoning_field):
-                return False
+        here, elsewhere = message.reasoning_content, message.reasoning
+        if quirks.reasoning_field == "reasoning":
+            here, elsewhere = elsewhere, here
+        if elsewhere is not UNSET or (here is not UNSET and quirks.send_back_reasoning == "never"):
+            return False
         details = message.reasoning_details
         if isinstance(details, Raw) and (not quirks.reasoning_details or b"gw1." in bytes(details)):
             return False
-        if not message.tool_calls:
-            return True
-        if quirks.send_back_reasoning != "never" and spelled[quirks.reasoning_field] is UNSET:
+        return not message.tool_calls or self._calls(message.tool_calls, reasoned=here is not UNSET)
+
+    def _calls(self, calls: list[Call], *, reasoned: bool) -> bool:
+        quirks = self._quirks
+        if quirks.send_back_reasoning != "never" and not reasoned:
             return False
-        signed = any(call.extra_content is not UNSET for call in message.tool_calls)
-        if signed != quirks.extra_content_signatures:
-            return False
-        return all(self._id(call.id) for call in message.tool_calls)
+        signed = any([call.extra_content is not UNSET for call in calls])
+        return signed == quirks.extra_content_signatures and all([self._id(call.id) for call in calls])
 
     def _id(self, call_id: str | None) -> bool:
         limit = self._quirks.tool_id_limit
         return call_id is not None and (len(call_id) == limit or (limit >= 29 and len(call_id) < limit))
 
-    def _content(self, message: _Message) -> bool:
-        if message.cache_control is not UNSET or message.prompt_cache_breakpoint is not UNSET:
-            return False
-        content = message.content
+    def _content(self, content: Raw | UnsetType, role: str, *, called: bool) -> bool:
         if not isinstance(content, Raw) or not present(content):
-            return self._quirks.content_null_ok or not message.tool_calls
-        head = memoryview(content)[0]
-        if head != ord("["):
-            return head == ord('"')
+            return self._quirks.content_null_ok or not called
+        start = memoryview(content)[0]
+        if start != ord("["):
+            return start == _QUOTE
         if self._quirks.flatten_content:
             return False
-        types = _TEXT if message.role == "tool" else self._types
+        types = _TEXT if role == "tool" else self._rules.types
         return all(self._part(part, types) for part in _parts.decode(content))
 
     def _part(self, part: _Part, types: Collection[str]) -> bool:
@@ -180,64 +173,54 @@ class _Look:
             return False
         if part.cache_control is not UNSET and not self._quirks.cache_control_parts:
             return False
-        if part.prompt_cache_breakpoint is not UNSET and not self._marks:
+        if part.prompt_cache_breakpoint is not UNSET and not self._rules.marks:
             return False
-        return not (isinstance(part.image_url, Raw) and memoryview(part.image_url)[0] == ord('"'))
+        return not (isinstance(part.image_url, Raw) and memoryview(part.image_url)[0] == _QUOTE)
 
 
-class _Named(Struct):
-    name: str = ""
+@lru_cache(4096)
+def _legal(name: str) -> bool:
+    return legal_name(name, RULES) == name
 
 
-class _Tool(Struct):
-    type: str | None = None
-    function: _Named | None = None
-    custom: _Named | None = None
-
-
-def _takes_tools(top: dict[str, Raw], quirks: Quirks) -> bool:
-    if any(key in top for key in _OLD):
+def _takes_tools(head: Head, quirks: Quirks) -> bool:
+    if head.functions is not UNSET or head.function_call is not UNSET:
         return False
-    if "tools" not in top or not present(top["tools"]):
-        return "tool_choice" not in top and "parallel_tool_calls" not in top
-    tools = msgspec.json.decode(top["tools"], type=list[_Tool])
-    for tool in tools:
+    if head.tools is None:
+        return head.tool_choice is UNSET and head.parallel_tool_calls is UNSET
+    for tool in head.tools:
         named = tool.function or tool.custom
-        if named is not None and legal_name(named.name, RULES) != named.name:
+        if named is not None and (not _legal(named.name) or (named.strict is not UNSET and not quirks.strict_tools)):
             return False
         if tool.type == "custom" and not quirks.custom_tools:
             return False
-    if not quirks.strict_tools and b'"strict"' in bytes(top["tools"]):
-        return False
-    choice = bytes(top["tool_choice"]) if "tool_choice" in top else b"null"
+    choice = b"null" if isinstance(head.tool_choice, UnsetType) else bytes(head.tool_choice)
     if not quirks.allowed_tools and b"allowed_tools" in choice:
         return False
     forced = choice not in (b"null", b'"auto"', b'"none"')
-    return bool(tools) and (quirks.forced_tools or not forced)
+    return bool(head.tools) and (quirks.forced_tools or not forced)
 
 
 class _Format(Struct):
     type: str = "text"
 
 
-def _takes_output(top: dict[str, Raw], quirks: Quirks) -> bool:
-    raw = top.get("response_format")
-    if raw is None or not present(raw):
+def _takes_output(head: Head, quirks: Quirks) -> bool:
+    raw = head.response_format
+    if isinstance(raw, UnsetType) or not present(raw):
         return True
     kind = msgspec.json.decode(raw, type=_Format).type
     return {"json_schema": quirks.json_schema, "json_object": quirks.json_object}.get(kind, True)
 
 
-def _takes_shape(top: dict[str, Raw], target: Target) -> bool:
+def _takes_shape(head: Head, lacks: frozenset[str], rules: _Rules) -> bool:
     """Whether `n`, `logprobs` and `stop` can go as they are (they are refused or cut elsewhere if not)."""
-    lacks = _lacking(top, target)
-    if any(key in lacks and _says_something(key, top.get(key)) for key in ("n", "logprobs")):
+    if any(key in lacks and _says_something(key, getattr(head, key)) for key in ("n", "logprobs")):
         return False
-    stop = top.get("stop")
-    if stop is None or not present(stop):
+    if isinstance(head.stop, UnsetType) or not present(head.stop):
         return True
-    wanted = msgspec.json.decode(stop, type=str | list[str])
-    return (1 if isinstance(wanted, str) else len(wanted)) <= stops_taken(target)
+    wanted = msgspec.json.decode(head.stop, type=str | list[str])
+    return (1 if isinstance(wanted, str) else len(wanted)) <= rules.stops
 
 
 _STYLES = {
@@ -250,78 +233,96 @@ _STYLES = {
 }
 
 
-def _thinking_edits(top: dict[str, Raw], target: Target) -> dict[str, bytes | None] | None:
-    """Edits of the reasoning switches; None when they have to be said in another way."""
-    if _SWITCHES.isdisjoint(top):
-        return {}
-    asked = {key for key in _SWITCHES if present(top.get(key))}
-    if not asked <= set(_STYLES[quirks_.of(target).thinking_style]):
-        return None
-    if "reasoning_effort" in asked:
-        word = msgspec.json.decode(top["reasoning_effort"], type=str)
-        if word not in thinking.words(target):
-            return None
-    return {}
+def _takes_thinking(head: Head, rules: _Rules) -> bool:
+    """Whether the reasoning switches are said in the server's own way, in words that the model takes."""
+    asked = [name for name in _SWITCHES if getattr(head, name) is not UNSET and present(getattr(head, name))]
+    if not asked:
+        return True
+    taken = _STYLES[rules.quirks.thinking_style]
+    if any(name not in taken for name in asked):
+        return False
+    if "reasoning_effort" not in asked or isinstance(head.reasoning_effort, UnsetType):
+        return True
+    return msgspec.json.decode(head.reasoning_effort, type=str) in thinking.words(rules.target)
 
 
-def _lacking(top: dict[str, Raw], target: Target) -> frozenset[str]:
-    effort = top.get("reasoning_effort")
-    return lacking(target, msgspec.json.decode(effort, type=str | None) if effort is not None else None)
+def _lacking(head: Head, rules: _Rules) -> frozenset[str]:
+    """The parameters that this model does not take at the effort it is asked for."""
+    effort = head.reasoning_effort
+    if isinstance(effort, UnsetType):
+        kept = rules.target.memo.get(_lacking)
+        if kept is None:
+            kept = rules.target.memo[_lacking] = lacking(rules.target, None)
+        return cast(frozenset[str], kept)
+    return lacking(rules.target, msgspec.json.decode(effort, type=str | None))
 
 
 # What a server does anyway.
 _DEFAULTS = {"temperature": (b"1", b"1.0"), "service_tier": (b'"auto"',), "n": (b"1",), "logprobs": (b"false",)}
 
 
-def _says_something(name: str, value: Raw | None) -> bool:
+def _says_something(name: str, value: Raw | UnsetType) -> bool:
     """Whether the client loses anything when a parameter is left out."""
-    return present(value) and bytes(value or b"") not in _DEFAULTS.get(name, ())
+    return present(value) and not isinstance(value, UnsetType) and bytes(value) not in _DEFAULTS.get(name, ())
 
 
-def _edits(top: dict[str, Raw], target: Target, stream: bool, edits: dict[str, bytes | None]) -> Edits:
-    quirks = quirks_.of(target)
-    edits["model"] = msgspec.json.encode(target.model)
+def _edits(body: bytes, head: Head, lacks: frozenset[str], rules: _Rules, stream: bool) -> Edits:
+    edits: dict[str, bytes | None] = {}
+    if head.model != rules.target.model:
+        edits["model"] = rules.model
     dropped: list[str] = []
-    for name in _lacking(top, target).intersection(top):
+    for name, value in _said(body, head, lacks):
         edits[name] = None
-        if _says_something(name, top[name]):
+        if _says_something(name, value):
             dropped.append(name)
-    _limit(top, target, edits)
-    hide = _stream(top, quirks, stream, edits)
+    _limit(head, rules, edits)
+    asked = b"" if head.stream is None else b"true" if head.stream else b"false"
+    hide = _stream(asked, head.stream_options, rules.quirks, stream, edits)
     return Edits(edits, tuple(sorted(dropped)), hide)
+
+
+def _said(body: bytes, head: Head, names: frozenset[str]) -> Iterable[tuple[str, Raw | UnsetType]]:
+    """Those of `names` that the body has at its top, with their values."""
+    if not names <= OUTLINED:
+        top = jsonx.top(body)
+        return [(name, top[name]) for name in names & top.keys()]
+    return [(name, value) for name in names if (value := getattr(head, name)) is not UNSET]
 
 
 def legacy_edits(top: dict[str, Raw], target: Target, stream: bool) -> Edits:
     """The edits of a legacy completions body, which is never translated for a server of its own format."""
     edits: dict[str, bytes | None] = {"model": msgspec.json.encode(target.model)}
-    hide = _stream(top, quirks_.of(target), stream, edits)
+    asked, options = bytes(top.get("stream", b"")), top.get("stream_options", UNSET)
+    hide = _stream(asked, options, quirks_.of(target), stream, edits)
     return Edits(edits, hide_usage=hide)
 
 
-def _limit(top: dict[str, Raw], target: Target, edits: dict[str, bytes | None]) -> None:
-    field = quirks_.of(target).max_tokens_field
-    other = "max_tokens" if field == "max_completion_tokens" else "max_completion_tokens"
-    given = [top[key] for key in ("max_completion_tokens", "max_tokens") if present(top.get(key))]
-    limit = msgspec.json.decode(given[0], type=int, strict=False) if given else 0
-    if other in top:
-        edits[other] = None
+def _limit(head: Head, rules: _Rules, edits: dict[str, bytes | None]) -> None:
+    """The limit on the answer under the server's own name for it, clamped to what the model can."""
+    given = head.max_completion_tokens if present(head.max_completion_tokens) else head.max_tokens
+    limit = msgspec.json.decode(given, type=int, strict=False) if isinstance(given, Raw) and present(given) else 0
+    field = rules.quirks.max_tokens_field
+    named, other = head.max_completion_tokens, head.max_tokens
+    if field == "max_tokens":
+        named, other = other, named
+    if other is not UNSET:
+        edits["max_tokens" if field == "max_completion_tokens" else "max_completion_tokens"] = None
     if limit <= 0:
-        edits |= {field: None} if field in top else {}
+        edits |= {field: None} if named is not UNSET else {}
         return
-    most = target.max_output
-    wanted = min(limit, most) if most else limit
-    if bytes(top.get(field, Raw(b""))) != str(wanted).encode():
-        edits[field] = str(wanted).encode()
+    most = rules.target.max_output
+    wanted = str(min(limit, most) if most else limit).encode()
+    if isinstance(named, UnsetType) or bytes(named) != wanted:
+        edits[field] = wanted
 
 
-def _stream(top: dict[str, Raw], quirks: Quirks, stream: bool, edits: dict[str, bytes | None]) -> bool:
-    """Whether the usage chunk has to be hidden from the client."""
-    if bytes(top.get("stream", Raw(b"false"))) != (b"true" if stream else b"false"):
+def _stream(asked: bytes, raw: Raw | UnsetType, quirks: Quirks, stream: bool, edits: dict[str, bytes | None]) -> bool:
+    """Whether the usage chunk has to be hidden from the client. `asked`: the body's `stream`, b"" without one."""
+    if (asked or b"false") != (b"true" if stream else b"false"):
         edits["stream"] = b"true" if stream else b"false"
-    raw = top.get("stream_options")
-    options = msgspec.json.decode(raw, type=wire.StreamOptions | None) if raw is not None else None
+    options = None if isinstance(raw, UnsetType) else msgspec.json.decode(raw, type=wire.StreamOptions | None)
     if not stream or not quirks.stream_usage:
-        if raw is not None:
+        if raw is not UNSET:
             edits["stream_options"] = None
         return False
     if options is not None and options.include_usage:

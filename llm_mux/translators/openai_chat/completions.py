@@ -13,7 +13,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from llm_mux import ir
 from llm_mux.errors import bad_request, refused
-from llm_mux.translators.base import Edits, Encoded, Hints, Target, Translator, present
+from llm_mux.translators.base import Edits, Encoded, Hints, Outline, Target, Translator, present
 from llm_mux.translators.openai_chat import adapt as adapt_
 from llm_mux.translators.openai_chat import errors, models, response, stream, usage, wire
 from llm_mux.wire import jsonx, sse
@@ -264,7 +264,7 @@ class Encoder:
         return self._record((), usage.encode_usage(self._usage))
 
 
-def adapt(body: bytes, target: Target, streams: bool) -> Edits | None:
+def adapt(body: bytes, target: Target, streams: bool, outline: Outline | None = None) -> Edits | None:
     """A legacy server gets the client's own bytes; the counts of a stream are asked for as in chat."""
     try:
         return adapt_.legacy_edits(jsonx.top(body), target, streams)

@@ -15,7 +15,7 @@ from msgspec import Raw
 
 from llm_mux.errors import MuxError
 from llm_mux.translators import openai_models
-from llm_mux.translators.base import Edits, Target
+from llm_mux.translators.base import Edits, Outline, Target
 from llm_mux.translators.openai_responses.decode import TRUE, thinking_of
 from llm_mux.translators.openai_responses.encode import REPORTED, SAMPLED, lacking
 from llm_mux.translators.openai_responses.quirks import Quirks, quirks_of
@@ -28,7 +28,7 @@ _NEWER: Final = (b'"custom', b'"namespace"', b'"additional_tools"', b'"tool_sear
 _MEMORY: Final = ("previous_response_id", "conversation", "prompt")
 
 
-def adapt(body: bytes, target: Target, stream: bool) -> Edits | None:
+def adapt(body: bytes, target: Target, stream: bool, outline: Outline | None = None) -> Edits | None:
     """The edits under which `body` may go to `target`; None when it must be translated."""
     quirks = quirks_of(target)
     try:

@@ -1,0 +1,115 @@
+"""What one look at a request reads: the fields that say where it goes, and whether it can go there as it is.
+
+Rule: every value that is not looked into stays `Raw` (a view of the body), so the cost is that of skipping the bytes
+once. The look for routing and that of `adapt` are one. Nearly all histories are `Usual`; the others are read `Wide`.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from llm_mux.translators.base import Outline
+
+
+class Call(Struct):
+    id: str | None = None
+    extra_content: Raw | UnsetType = UNSET
+
+
+class Plain(Struct, forbid_unknown_fields=True):
+    """A message with nothing in it that only some servers know."""
+
+    role: Literal["user", "assistant", "tool", "system"]
+    content: Raw
+    tool_calls: list[Call] | None = None
+    tool_call_id: str | None = None
+
+
+class Message(Struct):
+    """As much of any message as says whether it can go as it is; nothing long is copied."""
+
+    role: str = ""
+    content: Raw | UnsetType = UNSET
+    tool_calls: list[Call] | None = None
+    tool_call_id: str | None = None
+    name: Raw | UnsetType = UNSET
+    refusal: Raw | UnsetType = UNSET
+    function_call: Raw | UnsetType = UNSET
+    reasoning_content: Raw | UnsetType = UNSET
+    reasoning: Raw | UnsetType = UNSET
+    reasoning_details: Raw | UnsetType = UNSET
+    cache_control: Raw | UnsetType = UNSET
+    prompt_cache_breakpoint: Raw | UnsetType = UNSET
+
+
+class Named(Struct):
+    name: str = ""
+    strict: Raw | UnsetType = UNSET
+
+
+class Tool(Struct):
+    type: str | None = None
+    function: Named | None = None
+    custom: Named | None = None
+
+
+class Head(Outline, frozen=True):
+    """The top level of a request beside its messages."""
+
+    tools: list[Tool] | None = None
+    tool_choice: Raw | UnsetType = UNSET
+    parallel_tool_calls: Raw | UnsetType = UNSET
+    functions: Raw | UnsetType = UNSET
+    function_call: Raw | UnsetType = UNSET
+    response_format: Raw | UnsetType = UNSET
+    stop: Raw | UnsetType = UNSET
+    n: Raw | UnsetType = UNSET
+    logprobs: Raw | UnsetType = UNSET
+    top_logprobs: Raw | UnsetType = UNSET
+    stream_options: Raw | UnsetType = UNSET
+    max_tokens: Raw | UnsetType = UNSET
+    max_completion_tokens: Raw | UnsetType = UNSET
+    temperature: Raw | UnsetType = UNSET
+    top_p: Raw | UnsetType = UNSET
+    top_k: Raw | UnsetType = UNSET
+    min_p: Raw | UnsetType = UNSET
+    repetition_penalty: Raw | UnsetType = UNSET
+    frequency_penalty: Raw | UnsetType = UNSET
+    presence_penalty: Raw | UnsetType = UNSET
+    logit_bias: Raw | UnsetType = UNSET
+    seed: Raw | UnsetType = UNSET
+    reasoning_effort: Raw | UnsetType = UNSET
+    reasoning: Raw | UnsetType = UNSET
+    thinking: Raw | UnsetType = UNSET
+    enable_thinking: Raw | UnsetType = UNSET
+    thinking_budget: Raw | UnsetType = UNSET
+    chat_template_kwargs: Raw | UnsetType = UNSET
+    extra_body: Raw | UnsetType = UNSET
+    google: Raw | UnsetType = UNSET
+    store: Raw | UnsetType = UNSET
+    metadata: Raw | UnsetType = UNSET
+    service_tier: Raw | UnsetType = UNSET
+    verbosity: Raw | UnsetType = UNSET
+    prediction: Raw | UnsetType = UNSET
+    prompt_cache_key: Raw | UnsetType = UNSET
+    prompt_cache_options: Raw | UnsetType = UNSET
+    prompt_cache_retention: Raw | UnsetType = UNSET
+    safety_identifier: Raw | UnsetType = UNSET
+    moderation: Raw | UnsetType = UNSET
+    web_search_options: Raw | UnsetType = UNSET
+    user: Raw | UnsetType = UNSET
+    modalities: Raw | UnsetType = UNSET
+
+
+class Usual(Head, frozen=True):
+    messages: list[Plain] | None = None
+
+
+class Wide(Head, frozen=True):
+    messages: list[Message] | None = None
+
+
+OUTLINED: Final = frozenset(Head.__struct_fields__)
+"""The top-level names that a `Head` tells apart from those it skips."""
