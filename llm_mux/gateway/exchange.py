@@ -22,6 +22,7 @@ from llm_mux.gateway.beats import Beats, Company
 from llm_mux.gateway.core import Gateway
 from llm_mux.gateway.enforce import cut_whole
 from llm_mux.gateway.seals import Watcher
+from llm_mux.gateway.unwrapped import opened
 from llm_mux.gateway.upstream import Call, Reply
 from llm_mux.routing.accounts import Account
 from llm_mux.routing.select import Candidate
@@ -166,7 +167,7 @@ class Exchange:
         )
         reply = await self._gateway.upstream.send(call)
         if reply.status < 300:
-            return reply
+            return opened(reply, chosen.endpoint)
         body = await reply.read_error()
         reply.close()
         headers = reply.lowered

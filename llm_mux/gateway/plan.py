@@ -74,7 +74,10 @@ def choose(ask: Ask, candidate: Candidate, decode: Callable[[], ir.Request], fac
         raise bad_request(
             f"{target.title} cannot take: {', '.join(plan.dropped)} (strict is on).", param=plan.dropped[0]
         )
-    return plan
+    if endpoint.wrap is None and endpoint.tells is None:
+        return plan
+    body, headers = endpoint.sent(plan.body, plan.model, plan.headers)
+    return replace(plan, body=body, headers=headers)
 
 
 def _endpoint(ask: Ask, account: Account, model: str) -> tuple[Endpoint, Translator]:
@@ -223,7 +226,9 @@ def _forward(ask: Ask, account: Account, headers: dict[str, str]) -> None:
     hop_by_hop = ask.headers.get("connection", "").lower()
     for name in account.provider.forwards:
         if (value := ask.headers.get(name)) is not None and name not in hop_by_hop and name not in account.headers:
-            headers[name] = value
+            # What the account itself needs stays beside what the client wants.
+            both = name == "anthropic-beta" and name in headers
+            headers[name] = _union(headers[name], value) if both else value
 
 
 def _union(first: str, second: str) -> str:

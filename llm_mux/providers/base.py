@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 from urllib.parse import quote
 
 from llm_mux.auth.base import Credential, Flow, OAuth, Steps, Wish
@@ -22,12 +22,24 @@ Operation = Literal["generate", "complete", "embed", "count"]
 Auth = Callable[[str], Mapping[str, str]]
 
 
+class Unwrap(Protocol):
+    """Takes the envelope off one answer: off a whole one, or off a stream piece by piece. Raises MuxError."""
+
+    def whole(self, body: bytes) -> bytes: ...
+
+    def feed(self, data: bytes) -> bytes: ...
+
+    def finish(self) -> bytes: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One path of a provider, spoken in one translator with its quirks.
 
     `path` may hold `{model}` and the names of the provider's `options`; `stream_path` where streaming has its own.
     `base_url` overrides the provider's (a vendor that serves a second format elsewhere). `auth` likewise.
+    `wrap(body, model)` makes of the format's body what this path takes, `unwrap()` undoes that in one answer;
+    `tells(body)` gives the headers that depend on the body.
     """
 
     translator: str
@@ -38,6 +50,15 @@ class Endpoint:
     base_url: str | None = None
     auth: Auth | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    wrap: Callable[[bytes, str], bytes] | None = None
+    unwrap: Callable[[], Unwrap] | None = None
+    tells: Callable[[bytes], Mapping[str, str]] | None = None
+
+    def sent(self, body: bytes, model: str, headers: Mapping[str, str]) -> tuple[bytes, Mapping[str, str]]:
+        """Body and headers of a request as this path takes them."""
+        if self.tells is not None:
+            headers = {**headers, **self.tells(body)}
+        return (body if self.wrap is None else self.wrap(body, model)), headers
 
 
 Endpoints = tuple[Endpoint, ...]

@@ -51,7 +51,7 @@ def encode_request(request: ir.Request, target: Target) -> Encoded:
     names = names_for(request, tools.RULES)
     dropped: list[str] = []
     body: Body = {"model": target.model}
-    _conversation(body, request, Way(target, quirks, names, facts.breakpoints))
+    _conversation(body, request, Way(target, quirks, names, facts.breakpoints and quirks.cache_marks))
     _tools(body, request, names, target, quirks, dropped)
     _reasoning(body, request, facts, dropped)
     _text(body, request)
@@ -59,10 +59,14 @@ def encode_request(request: ir.Request, target: Target) -> Encoded:
         dropped.append("messages.name")
     _limits(body, request, target)
     _sampling(body, request, target, facts, dropped)
-    _identity(body, request, dropped)
+    _identity(body, request, quirks, dropped)
     _extras(body, request, target, quirks, dropped)
-    if request.stream:
+    if request.stream or quirks.only_streams:
         body["stream"] = True
+    if quirks.strict_shape:
+        body.setdefault("instructions", "")
+        if "tools" not in body and not any(isinstance(tool, ir.Tool) for tool in request.tools):
+            body.pop("parallel_tool_calls", None)
     for name in sorted(quirks.unsupported.intersection(body)):
         del body[name]
         if name != "max_output_tokens":
@@ -224,10 +228,11 @@ def _sampling(body: Body, request: ir.Request, target: Target, facts: openai_mod
         body["top_logprobs"] = sampling.top_logprobs
 
 
-def _identity(body: Body, request: ir.Request, dropped: list[str]) -> None:
+def _identity(body: Body, request: ir.Request, quirks: Quirks, dropped: list[str]) -> None:
     if request.metadata is not None:
         body["metadata"] = request.metadata
-    if request.service_tier in _TIERS or (request.protocol == OWNER and request.service_tier):
+    known = request.service_tier in _TIERS or (request.protocol == OWNER and request.service_tier)
+    if known and (quirks.tiers is None or request.service_tier in quirks.tiers):
         body["service_tier"] = request.service_tier
     elif request.service_tier:
         dropped.append("service_tier")

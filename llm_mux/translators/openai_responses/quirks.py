@@ -28,6 +28,16 @@ class Quirks:
     openai_models: bool = True
     # The Codex backend takes developer messages only; others know only "system". None: both are fine.
     system_role: str | None = None
+    # The Codex backend only streams; the gateway folds the stream for clients that want a whole answer.
+    only_streams: bool = False
+    # The Codex backend wants `instructions`, if only "", the input as a list, `parallel_tool_calls` only with tools.
+    strict_shape: bool = False
+    # The Codex backend keeps nothing, so sealed reasoning is asked for even where the client did not.
+    always_sealed: bool = False
+    # The Codex backend knows no marks in the parts where a cached prefix may end.
+    cache_marks: bool = True
+    # Service tiers that the server takes, None: all of them. The Codex backend takes `priority` alone.
+    tiers: frozenset[str] | None = None
 
 
 def quirks_of(target: Target) -> Quirks:
