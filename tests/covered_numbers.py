@@ -5,7 +5,6 @@ wire formats, `RC-n` something real clients need. A test names what it holds by 
 traps (PF-122 to PF-131) come with its translator and are not listed yet.
 """
 
-CODEX = "only the Codex subscription backend refuses this; the Responses API itself does not"
 ANTIGRAVITY = "only the Antigravity and Code Assist backends, which need a Google login, do this"
 BEDROCK = "the binary event stream is Bedrock's alone and comes with its translator"
 XAI = "only xAI's own searches, which come with its login backend, do this"
@@ -14,8 +13,6 @@ EXEMPT = {
     "PF-20": BEDROCK,
     "FB-23": ANTIGRAVITY,
     "FB-40": XAI,
-    "FB-136": CODEX,
-    "FB-137": CODEX,
     "PF-114": ANTIGRAVITY,
 }
 

@@ -52,18 +52,20 @@ class ModelLists:
     def known(self, accounts: Iterable[Account]) -> None:
         """From now on these accounts are there: takes what their providers' records and the disk know, and forgets
         the lists of providers that are gone or have moved."""
-        first = {account.provider.name: account for account in reversed(list(accounts))}
+        accounts = list(accounts)
+        first = {account.provider.name: account for account in reversed(accounts)}
         for name in self._places.keys() - {n for n, a in first.items() if self._places.get(n) == a.provider.base_url}:
             self._forget(name)
         for name, account in first.items():
             if name in self._places:
                 continue
             self._places[name] = account.provider.base_url
-            if account.provider.models:
-                self._put(name, account.provider.models, 0.0)
+            own = [each for each in accounts if each.provider.name == name]
+            if models := [model for each in own for model in each.provider.models]:
+                self._put(name, models, 0.0)
             saved = self._load(account)
             if saved is not None:
-                self._put(name, saved.models, saved.at)
+                self._put(name, [*_recorded(own), *saved.models], saved.at)
 
     def _forget(self, name: str) -> None:
         del self._places[name]
@@ -106,7 +108,11 @@ class ModelLists:
         """Asks a provider's accounts until one of them is told the list."""
         name = accounts[0].provider.name
         self._tried[name] = time.time()
-        for account in accounts[:_MOST_ASKED]:
+        recorded = _recorded(accounts)
+        asked = [account for account in accounts if _is_asked(account)]
+        if not asked and recorded:
+            self._put(name, recorded, time.time())
+        for account in asked[:_MOST_ASKED]:
             try:
                 models = await list_models(account, upstream)
             except MuxError as error:
@@ -114,7 +120,7 @@ class ModelLists:
                 continue
             self.errors.pop(name, None)
             if models:
-                self._put(name, models, time.time())
+                self._put(name, [*recorded, *models], time.time())
                 await asyncio.to_thread(self._save, account, models)
             return
 
@@ -149,10 +155,19 @@ class ModelLists:
             return
 
 
+def _is_asked(account: Account) -> bool:
+    return account.provider.models_path is not None and account.key != PASSTHROUGH
+
+
+def _recorded(accounts: Iterable[Account]) -> list[ModelInfo]:
+    """The models of those accounts that have no list to ask for, such as what their plans include."""
+    return [model for account in accounts if not _is_asked(account) for model in account.provider.models]
+
+
 async def list_models(account: Account, upstream: Upstream) -> list[ModelInfo]:
     """Asks a provider for its models. Raises MuxError when it refuses or cannot be reached."""
     provider = account.provider
-    if provider.models_path is None or account.key == PASSTHROUGH:
+    if provider.models_path is None or not _is_asked(account):
         return list(provider.models)
     return registry.get(provider.models_translator).decode_models(await fetch(account, upstream, provider.models_path))
 

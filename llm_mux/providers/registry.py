@@ -18,6 +18,7 @@ GROUP: Final = "llm_mux.providers"
 
 _OURS: Final = (
     "openai",
+    "codex",
     "anthropic",
     "gemini",
     "azure",
@@ -49,6 +50,7 @@ _OURS: Final = (
 # What people call a vendor or its models, to the provider that serves them.
 ALIASES: Final[dict[str, str]] = {
     "claude": "anthropic",
+    "chatgpt": "codex",
     "google": "gemini",
     "aistudio": "gemini",
     "azure-openai": "azure",

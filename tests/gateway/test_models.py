@@ -189,3 +189,23 @@ def test_a_list_fixed_by_the_configuration_stays_as_it_is() -> None:
     assert set(lists.completed(Offer("up")).listed) >= {"demo"}
     assert lists.get("up", "demo") is not None
     assert lists.get("up", "nothing") is None
+
+
+async def test_what_accounts_have_by_their_plans_is_the_providers_list_beside_what_is_asked(
+    tmp_path: pathlib.Path, client: Upstream
+) -> None:
+    async with FakeUpstream() as upstream:
+        upstream.on(PATH, listing("asked"))
+        free = account(upstream, models_path=None, models=(ModelInfo("small"),))
+        paid = account(upstream, models_path=None, models=(ModelInfo("small"), ModelInfo("large")))
+        lists = ModelLists(tmp_path)
+        lists.known([free, paid])
+        assert ids(lists) == ["small", "large"]
+        await lists.refresh([free, paid], client)
+        assert ids(lists) == ["small", "large"]
+        assert upstream.requests == []
+        own = account(upstream)
+        for each in (lists, ModelLists(tmp_path)):
+            each.known([own, free])
+            await each.refresh([own, free], client, force=True)
+            assert ids(each) == ["small", "asked"]
