@@ -146,7 +146,7 @@ class Usage(Section, frozen=True, kw_only=True):
             restart=True,
         ),
     ] = None
-    retention_days: Annotated[Limit, doc("Days to keep each exchange's row", later=True)] = 90
+    retention_days: Annotated[Limit, doc("Days to keep each exchange's row; sums by day are kept for good")] = 90
 
 
 class Limits(Section, frozen=True, kw_only=True):

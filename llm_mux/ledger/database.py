@@ -11,20 +11,22 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from llm_mux.paths import private_dir
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, Connection
+    from sqlalchemy import URL, Connection, Engine
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 BUSY_S = 2.0
 """How long SQLite waits for another process's lock before the caller hears of it."""
 
+T = TypeVar("T")
 _POSTGRES = ("postgresql", "postgres", "postgresql+asyncpg")
 
 
@@ -39,6 +41,8 @@ class Database:
         self._dsn, self._file = _place(location)
         self._busy_s = busy_s
         self._engine: AsyncEngine | None = None
+        self._threaded: Engine | None = None
+        self._thread: ThreadPoolExecutor | None = None
         self._opening = asyncio.Lock()
         self._turn = asyncio.Lock()
         self._inode: tuple[int, int] | None = None
@@ -50,6 +54,11 @@ class Database:
             return f"SQLite at {self._file}"
         parts = urlsplit(self._dsn or "")
         return f"PostgreSQL at {parts.hostname or 'the local socket'}{parts.path}"
+
+    @property
+    def opened(self) -> bool:
+        """Whether somebody has used it."""
+        return self._engine is not None
 
     async def open(self) -> None:
         """Connect and bring the tables up to date; nothing to do when that is done and the file is still there."""
@@ -67,6 +76,11 @@ class Database:
         engine, self._engine = self._engine, None
         if engine is not None:
             await engine.dispose()
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            threaded, self._threaded = self._threaded, None
+            thread.submit(_dispose, threaded)
+            await asyncio.to_thread(thread.shutdown)
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -85,6 +99,23 @@ class Database:
         async with self._turn if self._file else contextlib.nullcontext(), engine.begin() as connection:
             yield connection
 
+    async def transact(self, work: Callable[[Connection], T]) -> T:
+        """What `work` makes of a connection inside a transaction that may write. For much at once: SQLite's part of it
+        runs in one thread from begin to commit, where `write` comes back to the event loop for every statement."""
+        await self.open()
+        if self._thread is None:
+            async with self.write() as connection:
+                return await connection.run_sync(work)
+        async with self._turn:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._in_thread, work)
+
+    def _in_thread(self, work: Callable[[Connection], T]) -> T:
+        if self._threaded is None:
+            assert self._file is not None
+            self._threaded = _threaded(self._file, self._busy_s)
+        with self._threaded.execution_options(writes=True).begin() as connection:
+            return work(connection)
+
     async def _connect(self) -> None:
         engine = await asyncio.to_thread(self._make_engine)
         try:
@@ -93,7 +124,9 @@ class Database:
         except BaseException:
             await engine.dispose()
             raise
-        self._inode = _inode(self._file) if self._file else None
+        if self._file:
+            self._inode = _inode(self._file)
+            self._thread = ThreadPoolExecutor(1, "ledger")
         self._engine = engine
 
     def _vanished(self) -> bool:
@@ -101,9 +134,9 @@ class Database:
         return self._file is not None and self._inode != _inode(self._file)
 
     def _make_engine(self) -> AsyncEngine:
-        from llm_mux.ledger import schema, upgrade
+        from llm_mux.ledger import insert, upgrade
 
-        assert schema.metadata is not None and upgrade is not None  # loaded here, in the thread, for the calls to come
+        assert insert is not None and upgrade is not None  # loaded here, in the thread, for the calls to come
         return _sqlite(self._file, self._busy_s) if self._file else _postgres(self._dsn or "")
 
 
@@ -150,8 +183,27 @@ def _sqlite(file: Path, busy_s: float) -> AsyncEngine:
         max_overflow=0,
         connect_args={"timeout": busy_s},
     )
+    _set_up_sqlite(engine.sync_engine)
+    return engine
+
+
+def _threaded(file: Path, busy_s: float) -> Engine:
+    """One connection, for the thread that makes it."""
+    from sqlalchemy import URL, StaticPool, create_engine
+
+    engine = create_engine(
+        URL.create("sqlite", database=str(file)),
+        hide_parameters=True,
+        poolclass=StaticPool,
+        connect_args={"timeout": busy_s},
+    )
     _set_up_sqlite(engine)
     return engine
+
+
+def _dispose(engine: Engine | None) -> None:
+    if engine is not None:
+        engine.dispose()
 
 
 def _prepare_file(file: Path, busy_s: float) -> None:
@@ -173,10 +225,10 @@ def _prepare_file(file: Path, busy_s: float) -> None:
                 time.sleep(0.01)
 
 
-def _set_up_sqlite(engine: AsyncEngine) -> None:
+def _set_up_sqlite(engine: Engine) -> None:
     from sqlalchemy import event
 
-    @event.listens_for(engine.sync_engine, "connect")
+    @event.listens_for(engine, "connect")
     def connect(connection: Any, record: object) -> None:
         # Python's sqlite3 starts transactions late and not around DDL; without it, `begin` below does it properly.
         connection.isolation_level = None
@@ -184,7 +236,7 @@ def _set_up_sqlite(engine: AsyncEngine) -> None:
         cursor.execute("PRAGMA synchronous = NORMAL")
         cursor.close()
 
-    @event.listens_for(engine.sync_engine, "begin")
+    @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         writes = connection.get_execution_options().get("writes")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,34 +1,40 @@
 """What the books add up to: requests, tokens and cost by day, model, account and the like.
 
-Rule: sums are made by the database, exact; a cost is None where no price was known, and `unpriced` says how often.
+Rule: everything comes from the sums that the writer keeps, so that a report costs the same for a thousand exchanges and
+for millions. A cost is None where no price was known, and `unpriced` says how often.
 """
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from msgspec import Struct
 
 from llm_mux.ledger.database import Database
-from llm_mux.ledger.rows import PICO
+from llm_mux.ledger.rows import SECONDS_AN_HOUR, dollars
 
 if TYPE_CHECKING:
-    from sqlalchemy import Select
+    from sqlalchemy import ColumnElement, Select, Table
 
-GroupBy = Literal["day", "model", "account", "provider", "client_key", "user", "protocol"]
+GroupBy = Literal["day", "hour", "model", "account", "provider", "client_key", "user", "protocol"]
+GROUPS: tuple[GroupBy, ...] = get_args(GroupBy)
 
 _EPOCH = date(1970, 1, 1)
-_COLUMN: dict[GroupBy, str] = {"model": "model_served"}
+_COLUMN: dict[str, str] = {"model": "model_served"}
 
 
 class Line(Struct, frozen=True, kw_only=True):
-    """One group: `name` is a date as YYYY-MM-DD in UTC for days, "" for exchanges that have no such thing."""
+    """One group: `name` is a date as YYYY-MM-DD in UTC for days, with the hour for hours, "" for exchanges that have no
+    such thing; an account's name has its provider's before it. `cancelled` are not among the `failures`, `duration_ms`
+    and `ttft_ms` are means."""
 
     name: str
     requests: int
     failures: int
+    cancelled: int
+    retries: int
     input_tokens: int
     output_tokens: int
     cache_read_tokens: int
@@ -36,47 +42,81 @@ class Line(Struct, frozen=True, kw_only=True):
     reasoning_tokens: int
     unpriced: int
     cost: Decimal | None
+    duration_ms: float | None
+    ttft_ms: float | None
+
+    @property
+    def tokens(self) -> int:
+        """Prompt and answer together."""
+        return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens + self.output_tokens
 
 
-async def usage(database: Database, group_by: GroupBy, first: date, last: date) -> list[Line]:
-    """Groups of all exchanges from `first` to `last`, both included, days in UTC; by name."""
-    query = _query(_COLUMN.get(group_by, group_by), (first - _EPOCH).days, (last - _EPOCH).days)
+class Only(Struct, frozen=True, kw_only=True):
+    """Which exchanges count; None: all."""
+
+    model: str | None = None
+    provider: str | None = None
+    account: str | None = None
+    client_key: str | None = None
+    user: str | None = None
+
+
+async def usage(
+    database: Database, group_by: GroupBy | None, first: date, last: date, only: Only | None = None
+) -> list[Line]:
+    """Groups of all exchanges from `first` to `last`, both included, days in UTC; by name. None: one line for all."""
+    await database.open()
+    query = _query(group_by, (first - _EPOCH).days, (last - _EPOCH).days, only or Only())
     async with database.read() as connection:
         rows = (await connection.execute(query)).mappings().all()
-    return [_line(dict(row)) for row in rows]
+    return [_line(group_by, dict(row)) for row in rows if row["requests"]]
 
 
-def _query(column: str, first_day: int, last_day: int) -> Select[Any]:
-    from sqlalchemy import BigInteger, case, func, select, type_coerce
+def _query(group_by: GroupBy | None, first_day: int, last_day: int, only: Only) -> Select[Any]:
+    from sqlalchemy import func, literal, select
 
-    from llm_mux.ledger.schema import exchanges
+    from llm_mux.ledger.schema import MEASURES, usage_days, usage_hours
 
-    row = exchanges.c
-    group = row[column]
-    tokens = [
-        func.coalesce(func.sum(row[name]), 0).label(name) for name in Line.__struct_fields__ if name.endswith("_tokens")
+    table = usage_hours if group_by == "hour" else usage_days
+    period = table.columns[0]
+    scale = 24 if group_by == "hour" else 1
+    name: ColumnElement[Any] = literal("") if group_by is None else _named(table, group_by)
+    measures = [func.coalesce(func.sum(table.c[measure]), 0).label(measure) for measure in MEASURES]
+    wanted = [
+        table.c[_COLUMN.get(field, field)] == value
+        for field in Only.__struct_fields__
+        if (value := getattr(only, field)) is not None
     ]
-    return (
-        select(
-            group.label("name"),
-            func.count().label("requests"),
-            func.sum(case((row.error_kind.is_not(None) | (row.status >= 400), 1), else_=0)).label("failures"),
-            *tokens,
-            (func.count() - func.count(row.cost)).label("unpriced"),
-            func.sum(type_coerce(row.cost, BigInteger)).label("cost"),
-        )
-        .where(row.day >= first_day, row.day <= last_day)
-        .group_by(group)
-        .order_by(group)
+    query = select(name.label("name"), *measures).where(
+        period >= first_day * scale, period < (last_day + 1) * scale, *wanted
     )
+    return query if group_by is None else query.group_by(name).order_by(name)
 
 
-def _line(row: dict[str, Any]) -> Line:
-    name, cost = row.pop("name"), row.pop("cost")
-    if isinstance(name, int):
-        name = (_EPOCH + timedelta(days=name)).isoformat()
+def _named(table: Table, group_by: GroupBy) -> ColumnElement[Any]:
+    from sqlalchemy import case
+
+    column: ColumnElement[Any] = table.c[_COLUMN.get(group_by, group_by)]
+    if group_by != "account":
+        return column
+    # Labels are a provider's own: two that are called "work" are two accounts.
+    return case((column == "", ""), else_=table.c.provider.concat("/").concat(column))
+
+
+def _line(group_by: GroupBy | None, row: dict[str, Any]) -> Line:
+    row = {measure: value if measure == "name" else int(value) for measure, value in row.items()}
+    name, cost, ttfts = row.pop("name"), row.pop("cost"), row.pop("ttfts")
+    durations, ttft = row.pop("duration_ms"), row.pop("ttft_ms")
     return Line(
-        name=name or "",
-        cost=None if cost is None else Decimal(int(cost)).scaleb(-PICO),
-        **{field: int(value) for field, value in row.items()},
+        name=_period(group_by, name) if isinstance(name, int) else name,
+        cost=None if not cost and row["unpriced"] else dollars(cost),
+        duration_ms=round(durations / row["requests"], 1),
+        ttft_ms=round(ttft / ttfts, 1) if ttfts else None,
+        **row,
     )
+
+
+def _period(group_by: GroupBy | None, number: int) -> str:
+    if group_by == "hour":
+        return datetime.fromtimestamp(number * SECONDS_AN_HOUR, UTC).strftime("%Y-%m-%dT%H:00Z")
+    return (_EPOCH + timedelta(days=number)).isoformat()

@@ -1,7 +1,8 @@
 """What the books say about one exchange, as the gateway hands it over.
 
 Rule: no database library is imported here, so that a row can be made before one is loaded. `schema.exchanges` has one
-column for each field, in this order (a test compares them), and `day`, which follows from `time`.
+column for each field, in this order (a test compares them), and `day`, which follows from `time`. Money is whole
+picodollars, so that it adds up.
 """
 
 from __future__ import annotations
@@ -12,23 +13,25 @@ from math import isfinite
 from typing import Any, Literal
 
 from msgspec import Struct
-from msgspec.structs import astuple
+from msgspec.structs import astuple, replace
 
 PICO = 12
 SECONDS_A_DAY = 86_400
+SECONDS_AN_HOUR = 3_600
 MOST = 2**63 - 1
 LONGEST_TEXT = 256
 
 Value = str | int | float | bool | None
 
 
-class Exchange(Struct, frozen=True, kw_only=True, gc=False):
+class Exchange(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """One client request with all its attempts and its outcome.
 
     `time` is the start in unix seconds. `client_key` names the client's key and is never the key itself.
     `input_tokens` is the uncached prompt only: whole prompt = input + cache_read + cache_write. `output_tokens`
-    includes `reasoning_tokens` (None: not told apart). `cost` is in USD, None when the price is unknown, never 0 for
-    that; `price_source` says where the price came from, with its date. `error_kind` is a value of `errors.Kind`.
+    includes `reasoning_tokens` (None: not told apart), `cache_write_tokens` includes `cache_write_1h_tokens`.
+    `cost` is in picodollars, None when the price is unknown, never 0 for that; `price_source` says where the price came
+    from, with its date. `error_kind` is a value of `errors.Kind`.
     """
 
     time: float
@@ -52,19 +55,46 @@ class Exchange(Struct, frozen=True, kw_only=True, gc=False):
     usage_estimated: bool = False
     ttft_ms: float | None = None
     duration_ms: float
-    cost: Decimal | None = None
+    cost: int | None = None
     price_source: str | None = None
     path: Literal["splice", "translate"] | None = None
+    cache_write_1h_tokens: int = 0
+
+    @property
+    def usd(self) -> Decimal | None:
+        """The cost in US dollars."""
+        return None if self.cost is None else dollars(self.cost)
+
+    @property
+    def tokens(self) -> int:
+        """Prompt and answer together."""
+        return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens + self.output_tokens
 
 
 def columns(row: Exchange) -> tuple[Value, ...]:
     """What the columns of `schema.exchanges` after `id` hold for a row, in their order.
 
-    A name that a client or an upstream made up never spoils its batch: numbers are kept within 64 bits, text is cut
-    at `LONGEST_TEXT` and loses what no database stores.
+    A name that a client or an upstream made up never spoils its batch: text is cut at `LONGEST_TEXT` and loses what no
+    database stores.
     """
-    values = [None if value is None else _CLEAN.get(type(value), str)(value) for value in astuple(row)]
+    values = [plain(value) if type(value) is str else value for value in astuple(row)]
     return int(row.time // SECONDS_A_DAY), *values
+
+
+def mended(row: Exchange) -> Exchange:
+    """The row with numbers that every database takes: whole ones within 64 bits, no infinities. Without its true
+    time it is no row."""
+    numbers = {
+        name: _MENDED[type(value)](value)
+        for name in Exchange.__struct_fields__
+        if name != "time" and type(value := getattr(row, name)) in _MENDED
+    }
+    return replace(row, **numbers)
+
+
+def dollars(cost: int) -> Decimal:
+    """Picodollars as US dollars."""
+    return Decimal(cost).scaleb(-PICO)
 
 
 def picodollars(cost: Decimal) -> int | None:
@@ -90,14 +120,4 @@ def _number(value: float) -> float:
     return value if isfinite(value) else 0.0
 
 
-def _same(value: Any) -> Any:
-    return value
-
-
-_CLEAN: dict[type, Callable[[Any], Value]] = {
-    str: plain,
-    int: _whole,
-    float: _number,
-    bool: _same,
-    Decimal: picodollars,
-}
+_MENDED: dict[type, Callable[[Any], Value]] = {int: _whole, float: _number}

@@ -28,9 +28,9 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-from llm_mux.ledger.rows import PICO, picodollars
+from llm_mux.ledger.rows import dollars, picodollars
 
-REVISION = "0002"
+REVISION = "0003"
 """The newest revision under `migrations/versions`."""
 
 
@@ -44,7 +44,7 @@ class Usd(TypeDecorator[Decimal]):
         return None if value is None else picodollars(value)
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> Decimal | None:
-        return None if value is None else Decimal(int(value)).scaleb(-PICO)
+        return None if value is None else dollars(int(value))
 
 
 metadata = MetaData()
@@ -85,10 +85,53 @@ exchanges = Table(
     Column("cost", Usd),
     Column("price_source", Text),
     Column("path", Text),
-    # A client may send one X-Request-ID twice, and both are real exchanges; the same row written again is not.
-    UniqueConstraint("request_id", "time", name="exchanges_once"),
-    Index("exchanges_day_model", "day", "model_served"),
-    Index("exchanges_day_account", "day", "account"),
+    Column("cache_write_1h_tokens", BigInteger, nullable=False, server_default="0"),
+)
+
+DIMENSIONS = ("model_served", "provider", "account", "client_key", "user", "protocol")
+"""What sums are kept apart by; "" where an exchange has no such thing."""
+
+MEASURES = (
+    "requests",
+    "failures",
+    "cancelled",
+    "retries",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "unpriced",
+    "cost",
+    "duration_ms",
+    "ttft_ms",
+    "ttfts",
+)
+"""What is summed; `ttfts` counts the exchanges that `ttft_ms` is the sum of, `cost` is in picodollars."""
+
+
+def _sums(name: str, period: str) -> Table:
+    """Sums over an hour or a day, counted since 1970 in UTC."""
+    return Table(
+        name,
+        metadata,
+        Column(period, Integer, nullable=False),
+        *(Column(dimension, Text, nullable=False) for dimension in DIMENSIONS),
+        *(Column(measure, BigInteger, nullable=False) for measure in MEASURES),
+        PrimaryKeyConstraint(period, *DIMENSIONS, name=f"{name}_pkc"),
+        sqlite_with_rowid=False,
+    )
+
+
+usage_hours = _sums("usage_hours", "hour")
+usage_days = _sums("usage_days", "day")
+
+writers = Table(
+    "ledger_writers",
+    metadata,
+    Column("writer", Text, primary_key=True),
+    Column("batch", BigInteger, nullable=False),  # the last one that is in the books
+    Column("time", Double, nullable=False),
 )
 
 responses = Table(

@@ -1,14 +1,19 @@
 """Rows of exchanges on their way into the database.
 
-Rule: `record` is called on the event loop at the end of an exchange, costs an append, and never waits or raises. Rows
-wait in memory, bounded; the oldest go first when the database stays away, counted in `state`. A row is written once,
-however often its batch is tried: the table refuses the same request id and time a second time. A killed process loses
-what gathered since the last batch.
+Rule: `record` is called on the event loop at the end of an exchange, costs an append, and never waits or raises. Less
+than 100 ms later a batch is on disk (`spool`), and from there it goes into the database, once, however often that is
+tried. A killed process loses what gathered since its last batch; a database that is locked, full or away loses nothing
+while the spool has room. Without a spool, rows wait in memory, bounded; the oldest go first, counted in `state`.
 """
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -16,131 +21,219 @@ from msgspec import Struct
 
 from llm_mux.ledger.database import Database, reason
 from llm_mux.ledger.flusher import GATHER_S, Flusher
-from llm_mux.ledger.rows import Exchange, Value, columns
+from llm_mux.ledger.rows import Exchange
+from llm_mux.ledger.spool import Batch, Left, Spool
 
 if TYPE_CHECKING:
-    from sqlalchemy import Dialect
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import Connection
 
 CAPACITY = 20_000
 BATCH_ROWS = 500
+TRANSACTION_ROWS = 2_000
 
 _log = structlog.get_logger()
 
 
 class State(Struct, frozen=True, kw_only=True):
-    """How the writer fares. `error` is why the last batch failed, None when it did not. No column took `rejected`."""
+    """How the writer fares. `error` is why the last try to write failed, None when it did not; `spool_error` the same
+    of the disk. `spooled` of the `waiting` rows are on disk. No column took `rejected`; `replayed` are an earlier
+    process's."""
 
     recorded: int
     written: int
     waiting: int
+    spooled: int
     dropped: int
     rejected: int
+    replayed: int
     failures: int
     error: str | None
+    spool_error: str | None
 
     @property
     def healthy(self) -> bool:
-        return self.error is None
+        return self.error is None and self.spool_error is None
 
 
 class Writer:
     """`record` rows at any time, `run` as a task beside the server, `close` at the end. Used from one event loop."""
 
-    def __init__(self, database: Database, *, capacity: int = CAPACITY, gather_s: float = GATHER_S) -> None:
+    def __init__(
+        self, database: Database, spool: Path | None = None, *, capacity: int = CAPACITY, gather_s: float = GATHER_S
+    ) -> None:
         self._database = database
+        self._folder = spool
+        self._spool = Spool(spool) if spool is not None else None
+        self._name = self._spool.writer if self._spool is not None else Spool(Path()).writer
+        self._disk = asyncio.Lock()
+        self._capacity = capacity
         self._rows: deque[Exchange] = deque(maxlen=capacity)
-        self._batch: list[Exchange] = []
-        self._flusher = Flusher("exchanges", self._flush, gather_s=gather_s)
-        self._recorded = 0
-        self._written = 0
-        self._rejected = 0
-        self._statement: str | None = None
+        self._made = 0
+        self._unspooled: deque[Batch] = deque()
+        self._spooled: deque[Batch] = deque()
+        self._on_disk_only = 0
+        self._written_to = 0
+        self._gathering = Flusher("rows", self._gather, gather_s=gather_s)
+        self._writing = Flusher("exchanges", self._write_all, gather_s=0)
+        self._recorded = self._written = self._rejected = self._replayed = 0
+        self._left_seen = False
+        self._spool_error: str | None = None
 
     def record(self, row: Exchange) -> None:
         """Take a row for the next batch."""
         self._rows.append(row)
         self._recorded += 1
-        self._flusher.wake()
+        self._gathering.wake()
 
     async def run(self) -> None:
         """Write batches until `close`; sleeps without waking while there are no rows."""
-        await self._flusher.run()
+        if self._folder is not None and await asyncio.to_thread(Left(self._folder).anything):
+            self._writing.wake()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._gathering.run())
+            group.create_task(self._writing.run())
 
     async def close(self, *, deadline_s: float = 5.0) -> None:
-        """Write what is left; rows that the database does not take in time are lost and logged by their number."""
-        if not await self._flusher.close(deadline_s):
-            _log.error("ledger.rows_lost", rows=self.state.waiting, error=self._flusher.error)
+        """Write what is left. Rows that the database does not take in time wait in the spool for the next start;
+        those that are not there either are lost and logged by their number."""
+        await self._gathering.close(deadline_s)
+        done = await self._writing.close(deadline_s)
+        state = self.state
+        if not done and state.spooled:
+            _log.warning("ledger.rows_wait", rows=state.spooled, error=state.error)
+        if not done and state.waiting > state.spooled:
+            _log.error("ledger.rows_lost", rows=state.waiting - state.spooled, error=state.error)
+        if self._spool is not None:
+            await asyncio.to_thread(self._spool.close, self._written_to)
 
     @property
     def state(self) -> State:
-        waiting = len(self._rows) + len(self._batch)
+        spooled = _count(self._spooled) + self._on_disk_only
+        waiting = spooled + len(self._rows) + _count(self._unspooled)
         return State(
             recorded=self._recorded,
             written=self._written,
             waiting=waiting,
+            spooled=spooled,
             dropped=self._recorded - self._written - self._rejected - waiting,
             rejected=self._rejected,
-            failures=self._flusher.failures,
-            error=self._flusher.error,
+            replayed=self._replayed,
+            failures=self._writing.failures,
+            error=self._writing.error,
+            spool_error=self._spool_error,
         )
 
-    async def _flush(self) -> None:
-        while self._take():
-            await self._database.open()
-            try:
-                await self._insert([columns(row) for row in self._batch])
-            except Exception as error:
-                if not _fault_of_a_row(error):
-                    raise
-                await self._insert_one_by_one()
+    async def _gather(self) -> None:
+        """Rows become batches, batches go to the disk, and whoever writes them hears of it."""
+        while self._rows:
+            rows = [self._rows.popleft() for _ in range(min(BATCH_ROWS, len(self._rows)))]
+            self._made += 1
+            self._unspooled.append(Batch(self._made, rows))
+        while _count(self._unspooled) > self._capacity:
+            self._unspooled.popleft()
+        self._writing.wake()
+        if self._spool is not None:
+            async with self._disk:
+                await self._to_disk(self._spool)
+
+    async def _to_disk(self, spool: Spool) -> None:
+        batches = list(self._unspooled)
+        kept, error = await asyncio.to_thread(_appended, spool, batches)
+        if error != self._spool_error:
+            self._spool_error = error
+            if error is not None:
+                _log.warning("ledger.spool_failed", error=error)
+        for batch in batches[:kept]:
+            self._settle_on_disk(batch)
+
+    def _settle_on_disk(self, batch: Batch) -> None:
+        if self._unspooled and self._unspooled[0] is batch:
+            self._unspooled.popleft()
+            if self._on_disk_only or _count(self._spooled) + len(batch.rows) > self._capacity:
+                self._on_disk_only += len(batch.rows)
             else:
-                self._written += len(self._batch)
-                self._batch = []
+                self._spooled.append(batch)
 
-    def _take(self) -> bool:
-        """Fill the batch unless one is still unwritten; it stays until the database has it."""
-        if not self._batch:
-            count = min(BATCH_ROWS, len(self._rows))
-            self._batch = [self._rows.popleft() for _ in range(count)]
-        return bool(self._batch)
+    async def _write_all(self) -> None:
+        """Everything that waits, oldest first: what an earlier process left, the spool, then memory. Raises what the
+        database raises."""
+        await self._write_left()
+        while True:
+            batches = await self._next()
+            if not batches:
+                return
+            rejected = await self._into_books(self._name, batches)
+            self._rejected += rejected
+            self._written += _count(batches) - rejected
+            await self._done(batches)
 
-    async def _insert_one_by_one(self) -> None:
-        while self._batch:
-            try:
-                await self._insert([columns(self._batch[0])])
-                self._written += 1
-            except Exception as error:
-                if not _fault_of_a_row(error):
-                    raise
-                self._rejected += 1
-                _log.error("ledger.row_rejected", request=self._batch[0].request_id, error=reason(error))
-            del self._batch[0]
+    async def _next(self) -> list[Batch]:
+        if not self._spooled and self._on_disk_only and self._spool is not None:
+            async with self._disk:
+                found = await asyncio.to_thread(self._spool.after, self._written_to)
+                self._on_disk_only = max(self._on_disk_only - _count(found), 0) if found else 0
+                self._spooled.extend(found)
+        return _first(self._spooled or self._unspooled)
 
-    async def _insert(self, values: list[tuple[Value, ...]]) -> None:
-        async with self._database.write() as connection:
-            await connection.exec_driver_sql(self._sql(connection), values)
+    async def _done(self, batches: Sequence[Batch]) -> None:
+        """The database has them; they may have reached the disk meanwhile."""
+        self._written_to = batches[-1].number
+        for queue in (self._spooled, self._unspooled):
+            while queue and queue[0].number <= self._written_to:
+                queue.popleft()
+        if self._spool is not None:
+            async with self._disk:
+                await asyncio.to_thread(self._spool.written, self._written_to)
 
-    def _sql(self, connection: AsyncConnection) -> str:
-        if self._statement is None:
-            self._statement = _insert_sql(connection.dialect)
-        return self._statement
+    async def _write_left(self) -> None:
+        """What writers that are gone left in the spool; looked for once."""
+        if self._left_seen or self._folder is None:
+            return
+        left = Left(self._folder).batches()
+        while (found := await asyncio.to_thread(next, left, None)) is not None:
+            writer, batches = found
+            if batches:
+                await self._into_books(writer, batches)
+                self._replayed += _count(batches)
+        self._left_seen = True
+
+    async def _into_books(self, writer: str, batches: Sequence[Batch]) -> int:
+        await self._database.open()
+        from llm_mux.ledger import insert  # loaded by `open`, in a thread
+
+        def how(write: Callable[..., int]) -> Callable[[Connection], int]:
+            return partial(write, writer=writer, batches=batches, now=time.time())
+
+        try:
+            return await self._database.transact(how(insert.write))
+        except Exception as error:
+            if not insert.fault_of_a_row(error):
+                raise
+            _log.error("ledger.row_rejected", error=reason(error))
+            return await self._database.transact(how(insert.write_carefully))
 
 
-def _insert_sql(dialect: Dialect) -> str:
-    """The statement with a place for each of `rows.columns`: compiled once, for it costs more than the row itself."""
-    from sqlalchemy.dialects import postgresql, sqlite
-
-    from llm_mux.ledger.schema import exchanges
-
-    names = [column.name for column in exchanges.columns if column.name != "id"]
-    insert = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
-    statement = insert(exchanges).on_conflict_do_nothing(index_elements=["request_id", "time"])
-    return str(statement.compile(dialect=dialect, column_keys=names))
+def _appended(spool: Spool, batches: Sequence[Batch]) -> tuple[int, str | None]:
+    """How many of the batches are on disk now, and why not all."""
+    for number, batch in enumerate(batches):
+        try:
+            spool.append(batch)
+        except OSError as error:
+            return number, reason(error)
+    return len(batches), None
 
 
-def _fault_of_a_row(error: Exception) -> bool:
-    """Whether a value was refused, so that trying the same batch again cannot help."""
-    from sqlalchemy.exc import DataError, IntegrityError
+def _first(queue: deque[Batch]) -> list[Batch]:
+    """The first batches, as many as one transaction takes."""
+    found: list[Batch] = []
+    rows = 0
+    for batch in queue:
+        rows += len(batch.rows)
+        if found and rows > TRANSACTION_ROWS:
+            break
+        found.append(batch)
+    return found
 
-    return isinstance(error, DataError | IntegrityError | OverflowError | ValueError | TypeError)
+
+def _count(batches: Sequence[Batch] | deque[Batch]) -> int:
+    return sum(len(batch.rows) for batch in batches)

@@ -52,6 +52,7 @@ def assemble(drawn: Drawn, parts: Parts, before: Sequence[Account]) -> Daemon:
     config = drawn.loaded.config
     accounts = carried_over(drawn.fleet.accounts, before)
     parts.lists.known(accounts)
+    parts.retention.days = config.usage.retention_days
     gateway = Gateway(
         settings=_settings(config),
         offers=drawn.fleet.offers,

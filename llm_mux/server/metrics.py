@@ -99,7 +99,7 @@ class ModelTally:
     def __init__(self) -> None:
         self.statuses = {"success": 0, "error": 0, "cancelled": 0}
         self.tokens = [0] * len(TOKEN_KINDS)
-        self.cost = 0.0
+        self.cost = 0
         self.unpriced = 0
         self.duration = Distribution(DURATION_BUCKETS_S)
         self.ttft = Distribution(TTFT_BUCKETS_S)
@@ -128,7 +128,7 @@ class ModelTally:
         if row.cost is None:
             self.unpriced += 1
         else:
-            self.cost += float(row.cost)
+            self.cost += row.cost
 
 
 class Metrics:
@@ -232,7 +232,7 @@ def _token_families(models: list[tuple[str, ModelTally]]) -> Iterator[Metric]:
         (model, kind): n for model, tally in models for kind, n in zip(TOKEN_KINDS, tally.tokens, strict=True) if n
     }
     yield _counter("llm_tokens", "Tokens; input is uncached, output includes reasoning", ("model", "kind"), tokens)
-    cost: dict[Labels, float] = {(model,): tally.cost for model, tally in models if tally.cost}
+    cost: dict[Labels, float] = {(model,): tally.cost * 1e-12 for model, tally in models if tally.cost}
     yield _counter("llm_cost_usd", "Cost of exchanges whose price is known", ("model",), cost)
     unpriced: dict[Labels, float] = {(model,): tally.unpriced for model, tally in models if tally.unpriced}
     yield _counter("llm_unpriced_requests", "Exchanges with tokens but no known price", ("model",), unpriced)

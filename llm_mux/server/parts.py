@@ -21,6 +21,7 @@ from llm_mux.gateway.seals import Seals
 from llm_mux.gateway.upstream import Upstream, open_upstream
 from llm_mux.ledger.database import Database
 from llm_mux.ledger.responses import ResponseStore
+from llm_mux.ledger.retention import Retention
 from llm_mux.ledger.writer import Writer
 from llm_mux.server.books import Books
 from llm_mux.server.metrics import Metrics
@@ -35,6 +36,7 @@ class Parts:
     demo_url: str | None
     database: Database
     writer: Writer
+    retention: Retention
     responses: ResponseStore
     metrics: Metrics
     books: Books
@@ -56,8 +58,9 @@ async def opened(
         stack.push_async_callback(upstream.close)
         database = Database(config.usage.database or paths.data_dir(env) / "llm-mux.sqlite")
         stack.push_async_callback(database.close)
-        writer, responses, metrics = Writer(database), ResponseStore(database), Metrics()
-        await stack.enter_async_context(running(writer.run(), responses.run()))
+        writer, responses, metrics = Writer(database, paths.data_dir(env) / "spool"), ResponseStore(database), Metrics()
+        retention = Retention(database)
+        await stack.enter_async_context(running(writer.run(), responses.run(), retention.run()))
         stack.push_async_callback(responses.close)
         stack.push_async_callback(writer.close)
         books = Books(writer, metrics)
@@ -68,6 +71,7 @@ async def opened(
             demo_url=demo_url,
             database=database,
             writer=writer,
+            retention=retention,
             responses=responses,
             metrics=metrics,
             books=books,

@@ -1,6 +1,5 @@
 """Rows for the tests of this folder."""
 
-from decimal import Decimal
 from typing import Any
 
 from llm_mux.ledger.rows import Exchange
@@ -24,6 +23,6 @@ def exchange(request_id: str = "req-1", **changes: Any) -> Exchange:
         "ttft_ms": 320.0,
         "input_tokens": 10,
         "output_tokens": 20,
-        "cost": Decimal("0.000123456789"),
+        "cost": 123_456_789,
     }
     return Exchange(**(fields | changes))

@@ -16,11 +16,11 @@ NEXT_DAY = date(2026, 9, 22)
 async def books(database: Database) -> Database:
     writer = Writer(database)
     for row in (
-        exchange("a", cost=Decimal("0.1")),
-        exchange("b", cost=Decimal("0.2"), reasoning_tokens=7, cache_read_tokens=5),
+        exchange("a", cost=10**11),
+        exchange("b", cost=2 * 10**11, reasoning_tokens=7, cache_read_tokens=5),
         exchange("c", cost=None, account="home"),
         exchange("d", model_served=None, account=None, status=404, error_kind="model_not_found", cost=None),
-        exchange("e", time=NOON + 86_400, cost=Decimal("0.000000000001")),
+        exchange("e", time=NOON + 86_400, cost=1),
     ):
         writer.record(row)
     await writer.close()
@@ -33,6 +33,8 @@ async def test_sums_are_exact_and_unknown_prices_are_counted(books: Database) ->
         name="2026-09-21",
         requests=4,
         failures=1,
+        cancelled=0,
+        retries=0,
         input_tokens=40,
         output_tokens=80,
         cache_read_tokens=5,
@@ -40,6 +42,8 @@ async def test_sums_are_exact_and_unknown_prices_are_counted(books: Database) ->
         reasoning_tokens=7,
         unpriced=2,
         cost=Decimal("0.3"),
+        duration_ms=1500.0,
+        ttft_ms=320.0,
     )
     assert (second.name, second.cost) == ("2026-09-22", Decimal("1E-12"))
 
@@ -48,14 +52,18 @@ async def test_sums_are_exact_and_unknown_prices_are_counted(books: Database) ->
     ("group_by", "names"),
     [
         ("model", {"", "claude-sonnet-4-5"}),
-        ("account", {"", "home", "work"}),
+        ("account", {"", "anthropic/home", "anthropic/work"}),
         ("provider", {"anthropic"}),
         ("client_key", {""}),
         ("user", {""}),
         ("protocol", {"anthropic"}),
+        ("hour", {"2026-09-21T14:00Z", "2026-09-22T14:00Z"}),
+        (None, {""}),
     ],
 )
-async def test_groups_are_named_after_what_they_share(books: Database, group_by: GroupBy, names: set[str]) -> None:
+async def test_groups_are_named_after_what_they_share(
+    books: Database, group_by: GroupBy | None, names: set[str]
+) -> None:
     lines = await usage(books, group_by, DAY, NEXT_DAY)
     assert {line.name for line in lines} == names
     assert sum(line.requests for line in lines) == 5
@@ -63,7 +71,7 @@ async def test_groups_are_named_after_what_they_share(books: Database, group_by:
 
 async def test_a_group_without_a_known_price_has_no_cost(books: Database) -> None:
     costs = {line.name: line.cost for line in await usage(books, "account", DAY, DAY)}
-    assert costs == {"": None, "home": None, "work": Decimal("0.3")}
+    assert costs == {"": None, "anthropic/home": None, "anthropic/work": Decimal("0.3")}
 
 
 async def test_days_outside_are_left_out(books: Database) -> None:

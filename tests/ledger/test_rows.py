@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from llm_mux.ledger.rows import LONGEST_TEXT, MOST, Exchange, columns, picodollars, plain
+from llm_mux.ledger.rows import LONGEST_TEXT, MOST, Exchange, columns, mended, picodollars, plain
 from llm_mux.ledger.schema import exchanges
 from tests.ledger.samples import exchange
 
@@ -65,6 +65,6 @@ def test_costs_become_whole_picodollars(cost: Decimal, kept: int | None) -> None
 
 
 def test_numbers_that_no_column_holds_do_not_spoil_a_row() -> None:
-    values = columns(exchange(input_tokens=10**40, ttft_ms=math.inf, duration_ms=math.nan))
+    values = columns(mended(exchange(input_tokens=10**40, ttft_ms=math.inf, duration_ms=math.nan)))
     assert MOST in values
     assert all(math.isfinite(value) for value in values if isinstance(value, float))

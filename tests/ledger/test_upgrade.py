@@ -1,14 +1,25 @@
 import pathlib
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, inspect, text
+from sqlalchemy import Connection, create_engine, delete, inspect, text
 
 from llm_mux.ledger import schema, upgrade
+from llm_mux.ledger.database import Database
+from llm_mux.ledger.report import usage
+from llm_mux.ledger.rows import columns
+from llm_mux.ledger.writer import Writer
+from tests.ledger.samples import exchange
+
+COLUMNS = [column.name for column in schema.exchanges.columns if column.name != "id"]
+SUMS = (schema.usage_days, schema.usage_hours)
+DAY = date(2026, 9, 21)
 
 
 def _shape(connection: Connection) -> dict[str, Any]:
@@ -48,6 +59,29 @@ def test_alembic_finds_nothing_to_change_after_the_last_revision(tmp_path: pathl
         context = MigrationContext.configure(connection, opts={"version_table": schema.version.name})
         assert compare_metadata(context, schema.metadata) == []
     engine.dispose()
+
+
+async def test_rows_from_before_there_were_sums_are_in_them(location: pathlib.Path | str) -> None:
+    database = Database(location)
+    row = exchange(error_kind="client_gone", attempts=3, cost=None, ttft_ms=320.4)
+    old = {name: value for name, value in zip(COLUMNS, columns(row), strict=True) if name != "cache_write_1h_tokens"}
+    places = ", ".join(f":{name}" for name in old)
+    names = ", ".join(f'"{name}"' for name in old)
+
+    def at_revision_2(connection: Connection) -> None:
+        schema.metadata.drop_all(connection)
+        command.upgrade(upgrade.alembic_config(connection), "0002")
+        connection.execute(text(f"INSERT INTO exchanges ({names}) VALUES ({places})"), old)
+
+    await database.transact(at_revision_2)
+    await database.transact(upgrade.to_newest)
+    upgraded = await usage(database, "hour", DAY, DAY), await usage(database, "day", DAY, DAY)
+    await database.transact(lambda connection: [connection.execute(delete(table)) for table in SUMS])
+    writer = Writer(database)
+    writer.record(row)
+    await writer.close()
+    assert upgraded == (await usage(database, "hour", DAY, DAY), await usage(database, "day", DAY, DAY))
+    await database.close()
 
 
 def test_the_newest_revision_is_the_one_the_schema_names() -> None:

@@ -2,7 +2,6 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -102,7 +101,7 @@ CASES = [
         {"model": "gpt-5", "kind": "reasoning"},
         4,
     ),
-    Case("cost", exchange(input_tokens=1, cost=Decimal("0.25")), "llm_cost_usd_total", {"model": "gpt-5"}, 0.25),
+    Case("cost", exchange(input_tokens=1, cost=25 * 10**10), "llm_cost_usd_total", {"model": "gpt-5"}, 0.25),
     Case("no price", exchange(input_tokens=1), "llm_unpriced_requests_total", {"model": "gpt-5"}, 1),
     Case("retries", exchange(attempts=3), "llm_retries_total", {"provider": "openai"}, 2),
 ]

@@ -1,0 +1,176 @@
+"""Batches into the tables: the rows, their sums by hour and day, and how far the writer is, in one transaction.
+
+Rule: a batch that is in the books already is left out, however often it is tried: the transaction that has its rows has
+its number. What goes in as one statement for many rows is compiled once a size. Runs in the database's thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from itertools import chain, pairwise
+from typing import Any
+
+from sqlalchemy import Connection, Table, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+
+from llm_mux.errors import Kind
+from llm_mux.ledger.rows import SECONDS_A_DAY, SECONDS_AN_HOUR, Exchange, Value, columns, mended, plain
+from llm_mux.ledger.schema import DIMENSIONS, MEASURES, exchanges, usage_days, usage_hours, writers
+from llm_mux.ledger.spool import Batch
+
+SIZES = (256, 64, 16, 4, 1)
+"""Rows of one statement; PostgreSQL and SQLite take 32,767 values in one."""
+
+_FAULTS = (DataError, IntegrityError, OverflowError, ValueError, TypeError)
+
+_GONE = Kind.CLIENT_GONE.value
+_NAMES = tuple(column.name for column in exchanges.columns if column.name != "id")
+
+Group = tuple[str, ...]
+
+
+def write(connection: Connection, writer: str, batches: Sequence[Batch], now: float) -> int:
+    """Write what is not there yet; the number of rows that were refused. A bad row fails all of them, see
+    `fault_of_a_row`: `write_carefully` is for those."""
+    rows = _new_rows(connection, writer, batches)
+    if rows:
+        insert_rows(connection, [columns(row) for row in rows])
+        _add_up(connection, rows)
+        _remember(connection, writer, batches[-1].number, now)
+    return 0
+
+
+def write_carefully(connection: Connection, writer: str, batches: Sequence[Batch], now: float) -> int:
+    """As `write`, row by row: one that no column takes, even mended, costs only itself."""
+    rows = _new_rows(connection, writer, batches)
+    taken = [kept for row in rows if (kept := _tried(connection, row)) is not None]
+    if rows:
+        _add_up(connection, taken)
+        _remember(connection, writer, batches[-1].number, now)
+    return len(rows) - len(taken)
+
+
+def _tried(connection: Connection, row: Exchange) -> Exchange | None:
+    try:
+        row = mended(row)
+        with connection.begin_nested():
+            insert_rows(connection, [columns(row)])
+            _ = sums([row], SECONDS_A_DAY)
+    except Exception as error:
+        if fault_of_a_row(error):
+            return None
+        raise
+    return row
+
+
+def fault_of_a_row(error: Exception) -> bool:
+    """Whether a value was refused, so that trying the same again cannot help. SQLAlchemy does not know asyncpg's error
+    of that kind; its code begins with 22."""
+    refused = error.orig.__cause__ if isinstance(error, DBAPIError) and error.orig is not None else None
+    return isinstance(error, _FAULTS) or str(getattr(refused, "sqlstate", "")).startswith("22")
+
+
+def insert_rows(connection: Connection, values: Sequence[tuple[Value, ...]]) -> None:
+    """Rows as `rows.columns` makes them."""
+    start = 0
+    for size in SIZES:
+        while len(values) - start >= size:
+            piece = values[start : start + size]
+            connection.exec_driver_sql(_insert_sql(connection.dialect.name, size), tuple(chain.from_iterable(piece)))
+            start += size
+
+
+def _new_rows(connection: Connection, writer: str, batches: Sequence[Batch]) -> list[Exchange]:
+    assert all(one.number < two.number for one, two in pairwise(batches))
+    found = connection.execute(select(writers.c.batch).where(writers.c.writer == writer).with_for_update()).scalar()
+    return [row for batch in batches if found is None or batch.number > found for row in batch.rows]
+
+
+def _remember(connection: Connection, writer: str, number: int, now: float) -> None:
+    sql = _upsert_sql(connection.dialect.name, "writer")
+    connection.exec_driver_sql(sql, (writer, number, now))
+
+
+def _add_up(connection: Connection, rows: Iterable[Exchange]) -> None:
+    hours = sums(rows, SECONDS_AN_HOUR)
+    days: dict[tuple[int, Group], list[int]] = {}
+    for (hour, group), values in hours.items():
+        _merge(days, (hour * SECONDS_AN_HOUR // SECONDS_A_DAY, group), values)
+    for table, found in ((usage_hours, hours), (usage_days, days)):
+        # In one order everywhere: two daemons that add to the same sums never wait for each other in a ring.
+        lines = [(period, *group, *values) for (period, group), values in sorted(found.items())]
+        if lines:
+            connection.exec_driver_sql(_upsert_sql(connection.dialect.name, table.name), lines)
+
+
+def sums(rows: Iterable[Exchange], seconds: int) -> dict[tuple[int, Group], list[int]]:
+    """(period, DIMENSIONS) -> MEASURES."""
+    found: dict[tuple[int, Group], list[int]] = {}
+    groups: dict[tuple[str | None, ...], Group] = {}
+    for row in rows:
+        named = (row.model_served, row.provider, row.account, row.client_key, row.user, row.protocol)
+        group = groups.get(named)
+        if group is None:
+            group = groups[named] = tuple(plain(name or "") for name in named)
+        _merge(found, (int(row.time // seconds), group), _measures(row))
+    return found
+
+
+def _merge(into: dict[tuple[int, Group], list[int]], key: tuple[int, Group], values: list[int]) -> None:
+    there = into.get(key)
+    into[key] = values if there is None else [one + two for one, two in zip(there, values, strict=True)]
+
+
+def _measures(row: Exchange) -> list[int]:
+    gone = row.error_kind == _GONE
+    return [
+        1,
+        int(not gone and (row.error_kind is not None or row.status >= 400)),
+        int(gone),
+        max(row.attempts - 1, 0),
+        row.input_tokens,
+        row.output_tokens,
+        row.cache_read_tokens,
+        row.cache_write_tokens,
+        row.reasoning_tokens or 0,
+        int(row.cost is None and row.tokens > 0),
+        row.cost or 0,
+        round(row.duration_ms),
+        round(row.ttft_ms or 0),
+        int(row.ttft_ms is not None),
+    ]
+
+
+@lru_cache(maxsize=32)
+def _insert_sql(dialect: str, size: int) -> str:
+    """A statement with a place for each value of `size` rows."""
+    names = ", ".join(f'"{name}"' for name in _NAMES)
+    rows = ", ".join(f"({_places(dialect, len(_NAMES), first * len(_NAMES))})" for first in range(size))
+    return f"INSERT INTO {exchanges.name} ({names}) VALUES {rows}"  # noqa: S608  # names of the schema
+
+
+def _places(dialect: str, count: int, first: int) -> str:
+    numbers = range(first + 1, first + count + 1)
+    return ", ".join(f"${number}" if dialect == "postgresql" else "?" for number in numbers)
+
+
+@lru_cache(maxsize=8)
+def _upsert_sql(dialect: str, what: str) -> str:
+    make = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    if what == "writer":
+        statement = make(writers)
+        changed: dict[str, Any] = {"batch": statement.excluded.batch, "time": statement.excluded.time}
+        done = statement.on_conflict_do_update(index_elements=["writer"], set_=changed)
+        return _compiled(dialect, done, writers)
+    table = usage_hours if what == usage_hours.name else usage_days
+    statement = make(table)
+    added = {name: table.c[name] + statement.excluded[name] for name in MEASURES}
+    keys = [table.columns[0].name, *DIMENSIONS]
+    return _compiled(dialect, statement.on_conflict_do_update(index_elements=keys, set_=added), table)
+
+
+def _compiled(dialect: str, statement: Any, table: Table) -> str:
+    made = postgresql.asyncpg.dialect() if dialect == "postgresql" else sqlite.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's are not
+    return str(statement.compile(dialect=made, column_keys=[column.name for column in table.columns]))
