@@ -196,7 +196,7 @@ class Jwt(Section, frozen=True, kw_only=True):
 
 
 class Auth(Section, frozen=True, kw_only=True):
-    jwt: Annotated[Jwt, doc("JSON Web Tokens as client keys", later=True)] = field(default_factory=Jwt)
+    jwt: Annotated[Jwt, doc("JSON Web Tokens as client keys")] = field(default_factory=Jwt)
 
 
 class RemoteManagement(Section, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from llm_mux.auth.scopes import Scopes
 from llm_mux.errors import MuxError
 from llm_mux.translators.base import Hints, Outline, Translator
 from llm_mux.wire import hints
@@ -23,11 +24,17 @@ _SESSION_HEADERS = (
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: the client key's public name, the tenant whose seals and responses it shares, a key to pass through."""
+    """Who asks: the client key's public name, the tenant whose seals and responses it shares, a key to pass through.
+
+    `key_id` is the key's own in the database, `user` who it belongs to; `scopes` None: everything is allowed.
+    """
 
     name: str | None = None
     tenant: str = "local"
     key: str = field(default="", repr=False)
+    key_id: str | None = None
+    user: str | None = None
+    scopes: Scopes | None = None
 
 
 @dataclass(slots=True)

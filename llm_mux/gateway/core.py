@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from llm_mux.auth.scopes import Scopes
 from llm_mux.errors import MuxError
 from llm_mux.gateway.ask import Ask
 from llm_mux.gateway.models import ModelLists
@@ -14,6 +15,7 @@ from llm_mux.gateway.seals import Seals
 from llm_mux.gateway.upstream import Timeouts, Upstream
 from llm_mux.routing.accounts import Account, punishes
 from llm_mux.routing.catalog import Catalog, Offer, Route
+from llm_mux.routing.reach import reached
 from llm_mux.routing.select import Candidate, order
 from llm_mux.translators.base import ModelInfo
 
@@ -79,9 +81,10 @@ class Gateway:
 
     async def candidates(self, ask: Ask) -> list[Candidate]:
         """The targets for a request, best first. Asks the providers for their lists only for a name nobody knows."""
-        return await self.targets(ask.model, ask.conversation if len(self.accounts) > 1 else "")
+        conversation = ask.conversation if len(self.accounts) > 1 else ""
+        return await self.targets(ask.model, conversation, ask.caller.scopes)
 
-    async def targets(self, model: str, conversation: str) -> list[Candidate]:
+    async def targets(self, model: str, conversation: str, scopes: Scopes | None = None) -> list[Candidate]:
         catalog = self.catalog
         routes = self._routes.get(model)
         if routes is None:
@@ -91,6 +94,9 @@ class Gateway:
             routes = catalog.resolve(model)
             if len(self._routes) < _MOST_ROUTES:
                 self._routes[model] = routes
+        if scopes is not None and scopes.narrow:
+            kept, accounts = reached(routes, self.accounts, scopes, model)
+            return order(kept, accounts, conversation, time.monotonic())
         return order(routes, self.accounts, conversation, time.monotonic())
 
     def facts(self, provider: str, model: str) -> ModelInfo | None:

@@ -65,7 +65,7 @@ def answered(handler: Handler, *, who: Who = "key") -> Handler:
         try:
             origin = daemon.guard.check(request.headers)
             if who == "key" or (who == "local" and not daemon.guard.local):
-                daemon.guard.caller(request.headers, request.query.get("key"))
+                await daemon.guard.caller(request.headers, request.query.get("key"))
             response = await handler(request)
         except MuxError as error:
             response = await _refused(request, error, who, name)

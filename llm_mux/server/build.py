@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llm_mux.auth.keys import keys, resolve
-from llm_mux.config import Config, Loaded
+from llm_mux.config import Config, Loaded, from_env
 from llm_mux.gateway.core import Gateway, Settings
 from llm_mux.gateway.upstream import Timeouts
 from llm_mux.routing.accounts import Account, carried_over
@@ -19,6 +19,7 @@ from llm_mux.server.compose import Fleet, fleet
 from llm_mux.server.guard import Guard
 from llm_mux.server.parts import Parts
 from llm_mux.server.serving import Daemon
+from llm_mux.server.tokens import Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +67,18 @@ def assemble(drawn: Drawn, parts: Parts, before: Sequence[Account]) -> Daemon:
         loaded=drawn.loaded,
         parts=parts,
         gateway=gateway,
-        guard=Guard(config, drawn.client_keys),
+        guard=Guard(config, drawn.client_keys, parts.key_book, _tokens(config, parts)),
         metrics=parts.metrics,
         store=parts.responses if config.store_responses else None,
         max_request_size=config.max_request_size,
     )
+
+
+def _tokens(config: Config, parts: Parts) -> Tokens | None:
+    settings = config.auth.jwt
+    if not settings.enabled:
+        return None
+    return Tokens(settings, from_env(settings.secret, parts.env), parts.upstream)
 
 
 def _settings(config: Config) -> Settings:

@@ -1,16 +1,22 @@
 """Who may talk to the daemon at all: Host and Origin even on loopback (a web page must not spend the user's quota),
-and client keys. Answers are cached per value; everything here is a few dictionary look-ups a request."""
+and client keys: fixed ones, those of the database, signed tokens. Answers are remembered per value, those about wrong
+keys nowhere; everything here is a few dictionary look-ups a request."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
+from llm_mux.auth import jwt
 from llm_mux.config import Config, is_loopback
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.ask import Caller
+from llm_mux.ledger.keys import ClientKey, reserved
+from llm_mux.server.key_book import KeyBook
+from llm_mux.server.tokens import Tokens
 
 _HOSTS = ("localhost", "127.0.0.1", "::1", "host.docker.internal")
 _SCHEMES = ("app", "file", "tauri", "vscode-webview", "vscode-file")
@@ -21,10 +27,12 @@ _KEY_HEADERS = ("x-api-key", "x-goog-api-key", "api-key")
 class Guard:
     """The rules of one configuration."""
 
-    def __init__(self, config: Config, keys: Iterable[str]) -> None:
+    def __init__(self, config: Config, keys: Iterable[str], book: KeyBook, tokens: Tokens | None = None) -> None:
         self._hosts = {host.lower() for host in (*_HOSTS, config.host, *config.allowed_hosts)}
         self._origins = {origin.lower().rstrip("/") for origin in config.allowed_origins}
         self._keys = {_digest(key): number for number, key in enumerate(keys, 1)}
+        self._book = book
+        self._tokens = tokens
         self.open = config.disable_auth
         self.local = is_loopback(config.host)
         self._seen_hosts: dict[str, bool] = {}
@@ -61,19 +69,49 @@ class Guard:
         except ValueError:
             return False
 
-    def caller(self, headers: Mapping[str, str], query_key: str | None) -> Caller:
-        """Who asks. Raises MuxError CLIENT_AUTH when keys are required and none, or a wrong one, came."""
+    async def caller(self, headers: Mapping[str, str], query_key: str | None) -> Caller:
+        """Who asks. Waits only for a key that is not known yet. Raises MuxError CLIENT_AUTH when keys are required and
+        none, or a wrong one, came."""
         key = client_key(headers, query_key)
         number = self._keys.get(_digest(key)) if key and self._keys else None
         if number is not None:
             return Caller(name=f"config-{number}", tenant=f"config-{number}", key=key)
-        if self.open:
-            return Caller(key=key)
+        if not key and self.open:
+            return Caller()
         if not key:
             message = "No API key was given. Send one as `Authorization: Bearer`, `x-api-key` or `x-goog-api-key`."
             raise MuxError(Kind.CLIENT_AUTH, message, code="invalid_api_key")
-        message = "Incorrect API key provided. The daemon's keys are in `api-keys` of its configuration."
+        if self._tokens is not None and jwt.looks_signed(key):
+            return await self._signed(self._tokens, key)
+        now = time.time()
+        found = self._book.known(key, now) if self.open else await self._book.find(key, now)
+        if found is not None:
+            return _owner(found, key)
+        if self.open:
+            return Caller(key=key)
+        if self._book.error is not None:
+            message = "Client keys cannot be checked now: the database does not answer. Try again in a moment."
+            raise MuxError(Kind.INTERNAL, message, code="keys_unavailable")
+        message = (
+            "Incorrect API key provided. Take one of `llm-mux keys create`, or of `api-keys` in the configuration."
+        )
         raise MuxError(Kind.CLIENT_AUTH, message, code="invalid_api_key")
+
+    async def _signed(self, tokens: Tokens, token: str) -> Caller:
+        try:
+            user = await tokens.user(token, time.time())
+        except MuxError:
+            if self.open:
+                return Caller(key=token)
+            raise
+        if reserved(user):
+            raise jwt.refused("Its claim `sub` is a name that the daemon keeps for itself.")
+        return Caller(name="jwt", tenant=f"user:{user}", key=token, user=user)
+
+
+def _owner(found: ClientKey, key: str) -> Caller:
+    tenant = f"user:{found.user}" if found.user is not None else f"key:{found.id}"
+    return Caller(found.name, tenant, key, key_id=found.id, user=found.user, scopes=found.scopes)
 
 
 def client_key(headers: Mapping[str, str], query_key: str | None) -> str:

@@ -20,10 +20,12 @@ from llm_mux.gateway.models import ModelLists
 from llm_mux.gateway.seals import Seals
 from llm_mux.gateway.upstream import Upstream, open_upstream
 from llm_mux.ledger.database import Database
+from llm_mux.ledger.keys import KeyTable
 from llm_mux.ledger.responses import ResponseStore
 from llm_mux.ledger.retention import Retention
 from llm_mux.ledger.writer import Writer
 from llm_mux.server.books import Books
+from llm_mux.server.key_book import KeyBook
 from llm_mux.server.metrics import Metrics
 
 
@@ -43,6 +45,7 @@ class Parts:
     lists: ModelLists
     seals: Seals
     upstream: Upstream
+    key_book: KeyBook
 
 
 @contextlib.asynccontextmanager
@@ -63,6 +66,8 @@ async def opened(
         await stack.enter_async_context(running(writer.run(), responses.run(), retention.run()))
         stack.push_async_callback(responses.close)
         stack.push_async_callback(writer.close)
+        key_book = KeyBook(KeyTable(database))
+        await stack.enter_async_context(_running(key_book.run()))
         books = Books(writer, metrics)
         stack.callback(books.flush)
         yield Parts(
@@ -78,6 +83,7 @@ async def opened(
             lists=ModelLists(paths.cache_dir(env) / "models"),
             seals=Seals(),
             upstream=upstream,
+            key_book=key_book,
         )
 
 

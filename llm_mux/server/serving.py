@@ -106,7 +106,7 @@ async def _answer(
     daemon = request.app[DAEMON]
     try:
         early.origin = daemon.guard.check(request.headers)
-        caller = daemon.guard.caller(
+        caller = await daemon.guard.caller(
             request.headers, request.rel_url.query.get("key") if request.query_string else None
         )
         body = await read_body(request, daemon.max_request_size)

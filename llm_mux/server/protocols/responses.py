@@ -51,7 +51,7 @@ async def compacted(request: web.Request) -> web.StreamResponse:
 
 async def _found(request: web.Request) -> Stored:
     daemon, name = request.app[DAEMON], request.match_info["id"]
-    table, caller = daemon.store, daemon.guard.caller(request.headers, request.query.get("key"))
+    table, caller = daemon.store, await daemon.guard.caller(request.headers, request.query.get("key"))
     kept = await table.get(caller.tenant, name, now=time.time()) if table is not None else None
     if kept is None:
         raise MuxError(Kind.NOT_FOUND, f"Response with id '{name}' not found.", param="id", code="response_not_found")

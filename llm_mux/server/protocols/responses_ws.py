@@ -16,7 +16,7 @@ from msgspec import Raw, Struct
 from llm_mux import log
 from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.gateway import stored
-from llm_mux.gateway.ask import Ask, Caller, Whole
+from llm_mux.gateway.ask import Ask, Whole
 from llm_mux.server.answers import error_body
 from llm_mux.server.kept import store_of
 from llm_mux.server.serving import DAEMON, request_id
@@ -49,7 +49,7 @@ async def connect(request: web.Request) -> web.StreamResponse:
     named = {"X-Request-ID": request_id(request)}
     try:
         daemon.guard.check(request.headers)
-        caller = daemon.guard.caller(request.headers, request.query.get("key"))
+        await daemon.guard.caller(request.headers, request.query.get("key"))
     except MuxError as error:
         return web.json_response(error_body(error, error.http_status), status=error.http_status, headers=named)
     socket = web.WebSocketResponse(max_msg_size=_LARGEST, heartbeat=_BEAT_S, compress=False)
@@ -59,7 +59,7 @@ async def connect(request: web.Request) -> web.StreamResponse:
         plain = MuxError(Kind.METHOD, message, code="upgrade_required")
         return web.json_response(error_body(plain, 426), status=426, headers={**named, "Upgrade": "websocket"})
     await socket.prepare(request)
-    connection = _Connection(request, socket, caller)
+    connection = _Connection(request, socket)
     _OPEN.add(connection)
     async for received in socket:
         if received.type == WSMsgType.TEXT:
@@ -80,10 +80,9 @@ async def leave(app: web.Application) -> None:
 class _Connection:
     """One websocket: its requests run one after another."""
 
-    def __init__(self, request: web.Request, socket: web.WebSocketResponse, caller: Caller) -> None:
+    def __init__(self, request: web.Request, socket: web.WebSocketResponse) -> None:
         self._request = request
         self._socket = socket
-        self._caller = caller
         self._memory = stored.Memory(store_of(request.app))
         self._made = 0
         self._busy = False
@@ -126,21 +125,23 @@ class _Connection:
         if not create.generate:
             await self._warm_up(fields, create.stream_id)
             return
-        protocol = registry.get("openai_responses")
+        daemon = self._request.app[DAEMON]
+        # A connection may outlive its key.
+        caller = await daemon.guard.caller(self._request.headers, self._request.query.get("key"))
         ask = Ask(
-            protocol=protocol,
+            protocol=registry.get("openai_responses"),
             body=create.body,
             hints=Hints(model=fields.model, stream=True, headers=self._request.headers),
             model=fields.model,
             stream=True,
             request_id=request_id(self._request),
             headers=self._request.headers,
-            caller=self._caller,
+            caller=caller,
             time=time.time(),
             started=time.monotonic(),
         )
         run = stored.server(self._memory, keep_all=True)
-        answer = await run(self._request.app[DAEMON].gateway, ask)
+        answer = await run(daemon.gateway, ask)
         if isinstance(answer, Whole):
             error = jsonx.decode(answer.body, _ErrorBody).error
             frame = msgspec.json.encode({"type": "error", "error": error, "status": answer.status})

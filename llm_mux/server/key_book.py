@@ -1,0 +1,118 @@
+"""The client keys of the database, held in memory so that a request looks its key up without waiting.
+
+Rule: what is held is never older than a second when a key is judged. While requests with keys come, the table is asked
+for its changes every half a second in the background; after a silence the first request waits for that question. A key
+that nobody knows waits for one more, shared with all others that wait, so a key that was just made works and guessing
+costs the database ten questions a second at most. When the database does not answer, what was known goes on to hold.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import time
+
+import structlog
+
+from llm_mux.auth.client_keys import digest
+from llm_mux.ledger.database import reason
+from llm_mux.ledger.keys import ClientKey, KeyTable
+
+FRESH_S = 1.0
+_BUSY_S = 0.5
+_SPACING_S = 0.1
+_PATIENCE_S = 2.0
+
+_log = structlog.get_logger()
+
+
+class KeyBook:
+    """`run` as a task beside the server. Used from one event loop."""
+
+    def __init__(self, table: KeyTable) -> None:
+        self.table = table
+        self._salt = os.urandom(32)
+        self._keys: dict[bytes, tuple[ClientKey, bool]] = {}
+        self._slots: dict[str, tuple[bytes, ...]] = {}
+        self._revision = 0
+        self._asked_at = float("-inf")
+        self._failed_at = float("-inf")
+        self._wanted = asyncio.Event()
+        self._question: asyncio.Task[None] | None = None
+        self.error: str | None = None
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def known(self, secret: str, now: float) -> ClientKey | None:
+        """The valid key of this secret as far as is known now; `now` is unix seconds. Has the changes asked for."""
+        if not self._wanted.is_set():
+            self._wanted.set()
+        found = self._keys.get(self._slot(digest(secret)))
+        if found is None:
+            return None
+        key, former = found
+        if key.state(now) != "active" or (former and (key.former_until or 0) <= now):
+            return None
+        return key
+
+    async def find(self, secret: str, now: float) -> ClientKey | None:
+        """The valid key of this secret, waiting where what is known is too old to say so, or not to."""
+        arrived = time.monotonic()
+        if arrived - self._asked_at > FRESH_S and arrived - self._failed_at > FRESH_S:
+            await self._ask_once()
+        found = self.known(secret, now)
+        if found is None and self._asked_at < arrived and self._failed_at < arrived:
+            # Asked for before this request came: the key may have been made since.
+            await asyncio.sleep(max(0.0, self._asked_at + _SPACING_S - time.monotonic()))
+            await self._ask_since(arrived)
+            found = self.known(secret, now)
+        return found
+
+    async def run(self) -> None:
+        """Keep up with the table while keys are being looked up; sleeps without waking otherwise."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            await self._ask_once()
+            await asyncio.sleep(_BUSY_S)
+
+    async def _ask_since(self, moment: float) -> None:
+        """Return after a question that began at `moment` or later; whoever waits for one shares it."""
+        while max(self._asked_at, self._failed_at) < moment:
+            await self._ask_once()
+
+    async def _ask_once(self) -> None:
+        """Join the question that is under way, or put one."""
+        if self._question is None or self._question.done():
+            self._question = asyncio.create_task(self._ask())
+        await asyncio.shield(self._question)
+
+    async def _ask(self) -> None:
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                changed, self._revision = await self.table.since(self._revision)
+        except Exception as error:
+            self._failed_at = began
+            if self.error is None:
+                _log.warning("keys.unread", error=reason(error), kind=type(error).__name__)
+            self.error = reason(error) or type(error).__name__
+            return
+        self._asked_at = began
+        self.error = None
+        for each in changed:
+            self._put(each.key, tuple(d for d in (each.digest, each.former) if d is not None))
+
+    def _put(self, key: ClientKey, digests: tuple[bytes, ...]) -> None:
+        for slot in self._slots.pop(key.id, ()):
+            self._keys.pop(slot, None)
+        if key.revoked is None:
+            slots = tuple(self._slot(each) for each in digests)
+            self._slots[key.id] = slots
+            self._keys.update({slot: (key, number > 0) for number, slot in enumerate(slots)})
+
+    def _slot(self, digest_: bytes) -> bytes:
+        # Looking up by a salted hash tells an attacker's clock nothing about the digests that are held.
+        return hashlib.blake2b(digest_, key=self._salt, digest_size=16).digest()
