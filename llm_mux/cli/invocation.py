@@ -6,10 +6,10 @@ Rule: nothing is imported before a command asks for it.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -18,6 +18,9 @@ from llm_mux.cli.said import clean
 if TYPE_CHECKING:
     from llm_mux.auth.store import SecretStore
     from llm_mux.config import Loaded
+    from llm_mux.ledger.database import Database
+
+T = TypeVar("T")
 
 
 class Failure(click.ClickException):
@@ -67,6 +70,30 @@ def open_secrets() -> SecretStore:
     from llm_mux.auth.store import open_store
 
     return open_store(env=os.environ, data_dir=paths.data_dir())
+
+
+def with_database(invocation: Invocation, use: Callable[[Database], Awaitable[T]]) -> T:
+    """What `use` makes of the books' database, the same that a daemon of this configuration has."""
+    import asyncio
+
+    from llm_mux import paths
+    from llm_mux.ledger.database import Database, DatabaseSettingError, located, reason
+
+    async def run(location: Path | str) -> T:
+        database = Database(location)
+        try:
+            return await use(database)
+        finally:
+            await database.close()
+
+    try:
+        return asyncio.run(run(located(invocation.load().config.usage.database, paths.data_dir())))
+    except DatabaseSettingError as error:
+        raise Failure(str(error)) from error
+    except Exception as error:
+        if not type(error).__module__.startswith(("sqlalchemy", "asyncpg")):
+            raise
+        raise Failure(f"the database cannot be used: {clean(reason(error))}") from error
 
 
 def warn(text: str) -> None:

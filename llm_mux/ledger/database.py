@@ -30,6 +30,11 @@ T = TypeVar("T")
 _POSTGRES = ("postgresql", "postgres", "postgresql+asyncpg")
 
 
+def located(setting: str | None, data_dir: Path) -> Path | str:
+    """Where `usage.database` says that the books are; null: in the data folder."""
+    return setting or data_dir / "llm-mux.sqlite"
+
+
 class DatabaseSettingError(Exception):
     """`usage.database` names no database this program can use."""
 

@@ -14,8 +14,8 @@ from llm_mux.auth import jwt
 from llm_mux.config import Config, is_loopback
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.ask import Caller
+from llm_mux.ledger.key_book import KeyBook
 from llm_mux.ledger.keys import ClientKey, reserved
-from llm_mux.server.key_book import KeyBook
 from llm_mux.server.tokens import Tokens
 
 _HOSTS = ("localhost", "127.0.0.1", "::1", "host.docker.internal")
@@ -32,7 +32,7 @@ class Guard:
         self._origins = {origin.lower().rstrip("/") for origin in config.allowed_origins}
         self._keys = {_digest(key): number for number, key in enumerate(keys, 1)}
         self._book = book
-        self._tokens = tokens
+        self.tokens = tokens
         self.open = config.disable_auth
         self.local = is_loopback(config.host)
         self._seen_hosts: dict[str, bool] = {}
@@ -81,8 +81,8 @@ class Guard:
         if not key:
             message = "No API key was given. Send one as `Authorization: Bearer`, `x-api-key` or `x-goog-api-key`."
             raise MuxError(Kind.CLIENT_AUTH, message, code="invalid_api_key")
-        if self._tokens is not None and jwt.looks_signed(key):
-            return await self._signed(self._tokens, key)
+        if self.tokens is not None and jwt.looks_signed(key):
+            return await self._signed(self.tokens, key)
         now = time.time()
         found = self._book.known(key, now) if self.open else await self._book.find(key, now)
         if found is not None:
@@ -91,7 +91,7 @@ class Guard:
             return Caller(key=key)
         if self._book.error is not None:
             message = "Client keys cannot be checked now: the database does not answer. Try again in a moment."
-            raise MuxError(Kind.INTERNAL, message, code="keys_unavailable")
+            raise MuxError(Kind.NO_TARGET, message, retry_after=1.0, code="keys_unavailable")
         message = (
             "Incorrect API key provided. Take one of `llm-mux keys create`, or of `api-keys` in the configuration."
         )

@@ -19,13 +19,13 @@ from llm_mux.config import Config
 from llm_mux.gateway.models import ModelLists
 from llm_mux.gateway.seals import Seals
 from llm_mux.gateway.upstream import Upstream, open_upstream
-from llm_mux.ledger.database import Database
+from llm_mux.ledger.database import Database, located
+from llm_mux.ledger.key_book import KeyBook
 from llm_mux.ledger.keys import KeyTable
 from llm_mux.ledger.responses import ResponseStore
 from llm_mux.ledger.retention import Retention
 from llm_mux.ledger.writer import Writer
 from llm_mux.server.books import Books
-from llm_mux.server.key_book import KeyBook
 from llm_mux.server.metrics import Metrics
 
 
@@ -59,7 +59,7 @@ async def opened(
     async with AsyncExitStack() as stack:
         upstream = open_upstream()
         stack.push_async_callback(upstream.close)
-        database = Database(config.usage.database or paths.data_dir(env) / "llm-mux.sqlite")
+        database = Database(located(config.usage.database, paths.data_dir(env)))
         stack.push_async_callback(database.close)
         writer, responses, metrics = Writer(database, paths.data_dir(env) / "spool"), ResponseStore(database), Metrics()
         retention = Retention(database)
@@ -67,7 +67,8 @@ async def opened(
         stack.push_async_callback(responses.close)
         stack.push_async_callback(writer.close)
         key_book = KeyBook(KeyTable(database))
-        await stack.enter_async_context(_running(key_book.run()))
+        stack.push_async_callback(key_book.close)
+        await stack.enter_async_context(running(key_book.run()))
         books = Books(writer, metrics)
         stack.callback(books.flush)
         yield Parts(

@@ -33,25 +33,25 @@ _log = structlog.get_logger()
 
 
 class PublicKeys:
-    """The keys behind a JWKS URL. `asked` counts the requests for it."""
+    """The keys behind a JWKS URL: `tried_at` is when they were asked for last, `had_at` when they came, in monotonic
+    seconds."""
 
     def __init__(self, url: str, upstream: Upstream) -> None:
         self._url = url
         self._upstream = upstream
         self._keys: list[Key] = []
-        self._had_at = float("-inf")
-        self._tried_at = float("-inf")
+        self.had_at = float("-inf")
+        self.tried_at = float("-inf")
         self._fetching: asyncio.Task[None] | None = None
-        self.asked = 0
 
     async def of(self, header: jwt.Header) -> list[Key]:
         """The keys that may have signed a token: the one that its header names, else all."""
         now = time.monotonic()
         found = self._named(header.kid)
-        if not found and now - self._tried_at > REFETCH_S:
+        if not found and now - self.tried_at > REFETCH_S:
             await self._fetched()
             found = self._named(header.kid)
-        elif now - self._had_at > KEYS_FRESH_S and now - self._tried_at > REFETCH_S:
+        elif now - self.had_at > KEYS_FRESH_S and now - self.tried_at > REFETCH_S:
             self._start()
         elif not found and self._fetching is not None:
             await asyncio.shield(self._fetching)
@@ -69,12 +69,11 @@ class PublicKeys:
 
     def _start(self) -> asyncio.Task[None]:
         if self._fetching is None or self._fetching.done():
-            self._tried_at = time.monotonic()
+            self.tried_at = time.monotonic()
             self._fetching = asyncio.create_task(self._fetch())
         return self._fetching
 
     async def _fetch(self) -> None:
-        self.asked += 1
         call = Call(
             self._url, {"Accept": "application/json"}, method="GET", place="auth.jwt.jwks-url", timeouts=_TIMEOUTS
         )
@@ -87,7 +86,7 @@ class PublicKeys:
             if reply.status != 200:
                 raise ValueError(f"status {reply.status}")
             self._keys = await asyncio.to_thread(jwt.public_keys, body)
-            self._had_at = time.monotonic()
+            self.had_at = time.monotonic()
         except (MuxError, ValueError) as error:
             _log.warning("jwks.unread", error=str(error))
 

@@ -28,7 +28,11 @@ _log = structlog.get_logger()
 
 
 class KeyBook:
-    """`run` as a task beside the server. Used from one event loop."""
+    """`run` as a task beside the server. Used from one event loop.
+
+    `asked_at` is when the last answered question began, in monotonic seconds; `questions` counts them, `error` is why
+    the last had no answer.
+    """
 
     def __init__(self, table: KeyTable) -> None:
         self.table = table
@@ -36,10 +40,12 @@ class KeyBook:
         self._keys: dict[bytes, tuple[ClientKey, bool]] = {}
         self._slots: dict[str, tuple[bytes, ...]] = {}
         self._revision = 0
-        self._asked_at = float("-inf")
+        self.asked_at = float("-inf")
         self._failed_at = float("-inf")
         self._wanted = asyncio.Event()
         self._question: asyncio.Task[None] | None = None
+        self._waiting: asyncio.Task[None] | None = None
+        self.questions = 0
         self.error: str | None = None
 
     def __len__(self) -> int:
@@ -60,12 +66,12 @@ class KeyBook:
     async def find(self, secret: str, now: float) -> ClientKey | None:
         """The valid key of this secret, waiting where what is known is too old to say so, or not to."""
         arrived = time.monotonic()
-        if arrived - self._asked_at > FRESH_S and arrived - self._failed_at > FRESH_S:
+        if arrived - self.asked_at > FRESH_S and arrived - self._failed_at > FRESH_S:
             await self._ask_once()
         found = self.known(secret, now)
-        if found is None and self._asked_at < arrived and self._failed_at < arrived:
+        if found is None and self.asked_at < arrived and self._failed_at < arrived:
             # Asked for before this request came: the key may have been made since.
-            await asyncio.sleep(max(0.0, self._asked_at + _SPACING_S - time.monotonic()))
+            await asyncio.sleep(max(0.0, self.asked_at + _SPACING_S - time.monotonic()))
             await self._ask_since(arrived)
             found = self.known(secret, now)
         return found
@@ -80,27 +86,43 @@ class KeyBook:
 
     async def _ask_since(self, moment: float) -> None:
         """Return after a question that began at `moment` or later; whoever waits for one shares it."""
-        while max(self._asked_at, self._failed_at) < moment:
+        while max(self.asked_at, self._failed_at) < moment:
             await self._ask_once()
 
     async def _ask_once(self) -> None:
-        """Join the question that is under way, or put one."""
+        """Join the wait that is under way, or begin one."""
+        if self._waiting is None or self._waiting.done():
+            self._waiting = asyncio.create_task(self._answered())
+        await asyncio.shield(self._waiting)
+
+    async def _answered(self) -> None:
+        """Put the question, or wait on for the one that is open: it is never broken off, only waited for no longer."""
         if self._question is None or self._question.done():
             self._question = asyncio.create_task(self._ask())
-        await asyncio.shield(self._question)
+        done, _ = await asyncio.wait((self._question,), timeout=_PATIENCE_S)
+        if not done:
+            self._failed("no answer in time")
+
+    async def close(self) -> None:
+        """Wait for a question that is under way: the database is about to close."""
+        if self._question is not None:
+            await asyncio.wait((self._question,))
+
+    def _failed(self, why: str) -> None:
+        self._failed_at = time.monotonic()
+        if self.error is None:
+            _log.warning("keys.unread", error=why)
+        self.error = why
 
     async def _ask(self) -> None:
         began = time.monotonic()
+        self.questions += 1
         try:
-            async with asyncio.timeout(_PATIENCE_S):
-                changed, self._revision = await self.table.since(self._revision)
+            changed, self._revision = await self.table.since(self._revision)
         except Exception as error:
-            self._failed_at = began
-            if self.error is None:
-                _log.warning("keys.unread", error=reason(error), kind=type(error).__name__)
-            self.error = reason(error) or type(error).__name__
+            self._failed(reason(error))
             return
-        self._asked_at = began
+        self.asked_at = began
         self.error = None
         for each in changed:
             self._put(each.key, tuple(d for d in (each.digest, each.former) if d is not None))

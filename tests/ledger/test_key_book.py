@@ -1,0 +1,57 @@
+import asyncio
+import gc
+import time
+import timeit
+import tracemalloc
+
+from llm_mux.ledger.database import Database
+from llm_mux.ledger.key_book import KeyBook
+from llm_mux.ledger.keys import KeyTable
+
+LOOKUP_US = 20
+
+
+async def wave(book: KeyBook, number: int) -> int:
+    """A thousand wrong guesses at once; how many were refused."""
+    found = await asyncio.gather(*(book.find(f"mux-{number}-{n}", time.time()) for n in range(1_000)))
+    return found.count(None)
+
+
+async def test_ten_thousand_guesses_learn_nothing_hold_up_nobody_and_leave_nothing_behind(database: Database) -> None:
+    book = KeyBook(KeyTable(database))
+    _, secret = await book.table.create("real", now=time.time())
+    assert await book.find(secret, time.time()) is not None
+    await wave(book, 0)
+    gc.collect()
+    tracemalloc.start()
+    before, asked, started = tracemalloc.get_traced_memory()[0], book.questions, time.monotonic()
+    for number in range(1, 11):
+        guesses = asyncio.create_task(wave(book, number))
+        await asyncio.sleep(0)
+        assert book.known(secret, time.time()) is not None
+        assert await guesses == 1_000
+    seconds = time.monotonic() - started
+    del guesses
+    await asyncio.sleep(0)
+    gc.collect()
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert len(book) == 1
+    assert grown < 100_000, f"{grown} bytes are still there after 10,000 guesses"
+    assert book.questions - asked <= 2 + seconds * 10
+
+
+async def test_a_key_is_looked_up_in_microseconds_however_many_there_are(sqlite: Database) -> None:
+    book = KeyBook(KeyTable(sqlite))
+    secrets = [(await book.table.create(f"k{n}", now=0.0))[1] for n in range(300)]
+    now = time.time()
+    assert await book.find(secrets[0], now) is not None
+
+    def cost(secret: str) -> float:
+        return min(timeit.repeat(lambda: book.known(secret, now), number=1000, repeat=7)) * 1000
+
+    figures = {
+        name: cost(secret) for name, secret in (("first", secrets[0]), ("last", secrets[-1]), ("wrong", "mux-x"))
+    }
+    print({name: f"{microseconds:.1f} us" for name, microseconds in figures.items()})
+    assert max(figures.values()) < LOOKUP_US
