@@ -23,6 +23,8 @@ TITLES = {
     "anthropic": "Anthropic Messages",
     "gemini": "Gemini generateContent",
     "ollama": "Ollama chat",
+    "bedrock": "Bedrock Converse",
+    "bedrock_invoke": "Bedrock InvokeModel",
 }
 
 INTRODUCTION = """\

@@ -126,12 +126,13 @@ class StreamEncoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Embedder:
-    """The embeddings side of a format."""
+    """The embeddings side of a format. `at_once(model)`: how many texts one call takes (None: all)."""
 
     decode_request: Callable[[bytes, Hints], ir.EmbedRequest]
     encode_request: Callable[[ir.EmbedRequest, Target], Encoded]
     decode_response: Callable[[bytes, Target], ir.EmbedResponse]
     encode_response: Callable[[ir.EmbedResponse, ir.EmbedRequest], bytes]
+    at_once: Callable[[str], int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,7 @@ class Translator:
     answer for the books and never raises. `dull(records)` says cheaply that whole records, all of them, only carry on
     an open text: a watcher may then skip them. `told_in_stream(error, request)`: the client understands a failure
     before any answer only as an event of a stream. `hides(frame)` recognises the usage-only record that
-    `Edits.hide_usage` speaks of.
+    `Edits.hide_usage` speaks of. `error_headers`: what the format says of an error in headers.
     """
 
     name: str
@@ -182,6 +183,7 @@ class Translator:
     dull: Callable[[bytes], bool] | None = None
     told_in_stream: Callable[[MuxError, ir.Request], bool] | None = None
     outline: type[Outline] = Outline
+    error_headers: Callable[[MuxError], Mapping[str, str]] | None = None
 
 
 _ENDS = frozenset({ir.Done, ir.Failed})

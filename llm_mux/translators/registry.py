@@ -14,6 +14,8 @@ _TABLE = {
     "anthropic": ("llm_mux.translators.anthropic", "TRANSLATOR"),
     "gemini": ("llm_mux.translators.gemini", "TRANSLATOR"),
     "ollama": ("llm_mux.translators.ollama", "TRANSLATOR"),
+    "bedrock": ("llm_mux.translators.bedrock", "TRANSLATOR"),
+    "bedrock_invoke": ("llm_mux.translators.bedrock.invoke", "INVOKE"),
 }
 
 

@@ -46,6 +46,11 @@ PEERS = (
     Peer("gemini", "gemini-2.5-flash", Target("gemini-2.5-flash")),
     Peer("gemini", "gemini-3-flash on Vertex AI", Target("gemini-3-flash", quirks=gemini.Quirks(vertex=True))),
     Peer("ollama", "qwen3", Target("qwen3")),
+    Peer("bedrock", "claude-opus-5", Target("us.anthropic.claude-opus-5")),
+    Peer("bedrock", "claude-sonnet-4-5", Target("us.anthropic.claude-sonnet-4-5-20250929-v1:0")),
+    Peer("bedrock", "nova-2-lite", Target("us.amazon.nova-2-lite-v1:0")),
+    Peer("bedrock", "llama-4", Target("us.meta.llama4-scout-17b-instruct-v1:0")),
+    Peer("bedrock_invoke", "claude-opus-5", Target("us.anthropic.claude-opus-5")),
 )
 
 

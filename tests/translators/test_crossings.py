@@ -28,8 +28,12 @@ REFUSED = {
     ("pdf", "ollama"): "document",
     ("logprobs", "openai_chat"): "logprobs",
     ("logprobs", "anthropic"): "log probabilities",
+    ("logprobs", "bedrock"): "log probabilities",
+    ("logprobs", "bedrock_invoke"): "log probabilities",
     ("web_search", "openai_chat"): "web_search",
     ("web_search", "ollama"): "web_search",
+    ("web_search", "bedrock"): "web_search",
+    ("web_search", "bedrock_invoke"): "web_search",
 }
 
 
@@ -147,10 +151,11 @@ def test_a_spliced_request_means_what_the_translated_one_means(transcript: Trans
 
 # Formats without a form for a part of an answer. Their clients never ask for it, or get it as text.
 WITHOUT_REASONING = WITHOUT_CALLS = {"openai_completions"}
-WITHOUT_REFUSALS = {"openai_completions", "anthropic", "gemini", "ollama"}
-WITHOUT_FREE_TEXT = {"anthropic", "gemini", "ollama"}
+WITHOUT_REFUSALS = {"openai_completions", "anthropic", "gemini", "ollama", "bedrock", "bedrock_invoke"}
+WITHOUT_FREE_TEXT = {"anthropic", "gemini", "ollama", "bedrock", "bedrock_invoke"}
 WITHOUT_FILTERED = {"ollama"}
 UNCOUNTED: dict[str, set[str]] = {
+    "bedrock": {"reasoning"},
     "gemini": {"cache_write", "cache_write_1h"},
     "openai_chat": {"cache_write_1h"},
     "openai_completions": {"cache_write_1h"},

@@ -13,9 +13,9 @@ from llm_mux import ir
 from llm_mux.gateway.relay import Record, Splice
 from llm_mux.translators import registry
 from llm_mux.translators.base import Translator
-from tests.translators.transcripts import UPSTREAMS, Transcript, target, transcripts
+from tests.translators.transcripts import TEXTUAL, Transcript, target, transcripts
 
-STREAMS = transcripts("stream", lambda t: t.format in UPSTREAMS)
+STREAMS = transcripts("stream", lambda t: t.format in TEXTUAL)
 
 
 def records(format_: str, stream: bytes) -> list[bytes]:
@@ -92,7 +92,7 @@ TEXT = {
 }
 
 
-@pytest.mark.parametrize("format_", UPSTREAMS)
+@pytest.mark.parametrize("format_", TEXTUAL)
 def test_more_of_a_text_is_dull_alone_and_together(format_: str) -> None:
     dull = registry.get(format_).dull
     assert dull is not None
@@ -109,7 +109,7 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("format_", UPSTREAMS)
+@pytest.mark.parametrize("format_", TEXTUAL)
 @pytest.mark.parametrize("place", [0, 1, -1])
 def test_one_record_that_says_more_is_enough_to_look_at_all(format_: str, place: int) -> None:
     dull = registry.get(format_).dull
@@ -140,7 +140,7 @@ def test_a_chunk_that_counts_or_fails_is_not_dull(extra: bytes) -> None:
     assert not dull(b"".join([said, said]))
 
 
-@pytest.mark.parametrize("format_", UPSTREAMS)
+@pytest.mark.parametrize("format_", TEXTUAL)
 def test_what_is_no_record_is_not_dull(format_: str) -> None:
     dull = registry.get(format_).dull
     assert dull is not None

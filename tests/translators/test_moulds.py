@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from llm_mux import ir
 from llm_mux.translators import moulds, registry
-from tests.translators.transcripts import UPSTREAMS, Transcript, target, transcripts
+from tests.translators.transcripts import TEXTUAL, Transcript, target, transcripts
 
 ODD = ("a", "é \U0001f600", '"}\n\n\r\\', "\x00\x7f\u2028", "half \ud83d", "")
 PARTS = {
@@ -24,7 +24,7 @@ PARTS = {
 }
 
 
-@pytest.mark.parametrize("format_", UPSTREAMS)
+@pytest.mark.parametrize("format_", TEXTUAL)
 @pytest.mark.parametrize("kind", PARTS)
 @pytest.mark.parametrize("model", ["m", "\x00"])
 def test_pieces_are_written_as_whole_records_would_be(
@@ -61,7 +61,7 @@ def unnumbered(record: bytes) -> bytes:
     return record.strip().replace(b'"sequence_number":%d' % number, b"") if number is not None else record.strip()
 
 
-STREAMS = transcripts("stream", lambda t: t.format in UPSTREAMS)
+STREAMS = transcripts("stream", lambda t: t.format in TEXTUAL)
 
 
 def decoded(format_: str, pieces: list[bytes]) -> list[ir.Event]:

@@ -19,6 +19,8 @@ MODELS = {
     "anthropic": "claude-opus-5",
     "gemini": "gemini-3-flash-preview",
     "ollama": "qwen3:8b",
+    "bedrock": "us.anthropic.claude-opus-5",
+    "bedrock_invoke": "us.anthropic.claude-opus-5",
 }
 
 CLIENTS = registry.names()
@@ -26,6 +28,11 @@ CLIENTS = registry.names()
 
 UPSTREAMS = tuple(name for name in CLIENTS if name != "openai_completions")
 """The formats that a translated request may go out in."""
+
+TEXTUAL = tuple(
+    name for name in UPSTREAMS if registry.get(name).stream_type.startswith(("text/", "application/x-ndjson"))
+)
+"""Those whose streams are text."""
 
 
 @dataclass(frozen=True, slots=True)
