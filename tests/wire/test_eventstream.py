@@ -2,6 +2,7 @@
 
 import struct
 from binascii import crc32
+from itertools import pairwise
 
 import pytest
 from botocore.eventstream import EventStreamBuffer
@@ -36,7 +37,7 @@ def test_botocore_reads_what_we_write() -> None:
 def test_any_cut_gives_the_same_frames(cuts: list[int]) -> None:
     whole = b"".join(EVENTS)
     borders = [0, *sorted(cuts), len(whole)]
-    pieces = [whole[start:end] for start, end in zip(borders, borders[1:], strict=False)]
+    pieces = [whole[start:end] for start, end in pairwise(borders)]
     assert split(*pieces) == split(whole)
     assert b"".join(frame.raw for frame in split(*pieces)) == whole
 
