@@ -5,7 +5,7 @@ wire formats, `RC-n` something real clients need. A test names what it holds by 
 traps (PF-122 to PF-131) come with its translator and are not listed yet.
 """
 
-ANTIGRAVITY = "only the Antigravity and Code Assist backends, which need a Google login, do this"
+ANTIGRAVITY = "only the Antigravity backend, to which nobody can log in, does this"
 BEDROCK = "the binary event stream is Bedrock's alone and comes with its translator"
 XAI = "only xAI's own searches, which come with its login backend, do this"
 
@@ -13,7 +13,6 @@ EXEMPT = {
     "PF-20": BEDROCK,
     "FB-23": ANTIGRAVITY,
     "FB-40": XAI,
-    "PF-114": ANTIGRAVITY,
 }
 
 

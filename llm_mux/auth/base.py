@@ -170,7 +170,7 @@ class OAuth:
     `state_in_token`: the exchange repeats the state. `client_auth`: how a client secret is shown. `refresh_scopes`
     None: none are sent. `lead_s`: how long before the end a token is renewed. `poll_s` and `device_s`: the least
     seconds between two polls and the longest wait for a device code. `final`: error codes of a refresh after which
-    only a new login helps, beside `invalid_grant`.
+    only a new login helps, beside `invalid_grant`. `addresses`: where else the provider's own steps go, by their names.
     """
 
     client_id: str = ""
@@ -200,6 +200,7 @@ class OAuth:
     poll_s: float = 5.0
     device_s: float = 900.0
     final: frozenset[str] = frozenset()
+    addresses: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

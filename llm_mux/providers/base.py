@@ -122,11 +122,11 @@ class Provider:
     tried, where the list will not do ("": nothing will, it is open to everybody). `owns`: beginnings of model ids that
     are surely this provider's. `options`: names that the config entry's `options` must or may give, with defaults
     (None: required). `keyless`: works without a key. `forwards`: headers of a client of the same format that go on.
-    `vendor`: the registered name, when `name` is an id. `picks(model, endpoints, body)` narrows the generate endpoints
-    for a model and the client's body (b"" when unknown), best first; `classify(error, headers)` refines an error;
-    `quota(headers, body, now)` reads what is left of an account's quota from an answer (see `quota.py`);
-    `adjust(provider, options)` is the record as the config entry's options change it. `logins`: the ways to log in
-    beside an API key, the usual one first; `takes_keys`: whether there are API keys at all.
+    `vendor`: the registered name, when `name` is an id. `picks(model, endpoints, body)` narrows the endpoints that
+    generate or count for a model and the client's body (b"" when unknown), best first; `classify(error, headers)`
+    refines an error; `quota(headers, body, now)` reads what is left of an account's quota from an answer (see
+    `quota.py`); `adjust(provider, options)` is the record as the config entry's options change it. `logins`: the ways
+    to log in beside an API key, the usual one first; `takes_keys`: whether there are API keys at all.
     """
 
     name: str
@@ -164,7 +164,7 @@ class Provider:
         None when the provider has no such operation. `body` is the client's, for what depends on it.
         """
         able = tuple(e for e in self.endpoints if e.operation == operation)
-        if self.picks is not None and operation == "generate":
+        if self.picks is not None and operation in ("generate", "count"):
             able = self.picks(model, able, body)
         return next((e for e in able if e.translator == protocol), able[0] if able else None)
 

@@ -1,14 +1,79 @@
-"""The Gemini Developer API with an API key. Facts: https://ai.google.dev/api.
+"""The Gemini Developer API with an API key or a Google account. Facts: https://ai.google.dev/api.
+
+`llm-mux login gemini --api-key` is the simple way. `llm-mux login gemini --client-file client_secret.json` signs in
+with a browser and an OAuth client of your own (type "Desktop app"), as Google's own guide describes; without a client
+the command says how to get one. `--import` takes over what `gcloud auth application-default login` left. Kept in the
+secret store: access and refresh token, and the client. Requests go to the same API and count for the client's
+project, or the one that `--project` names.
+
+`llm-mux login gemini --code-assist --project PROJECT` uses the licences of Gemini Code Assist Standard or Enterprise
+instead, by the same client. Since 2026-06-18 Google lets no individual accounts in there; the login shows its reason.
 
 A bad key is a 400 with the reason API_KEY_INVALID, so it is told apart from a client's bad request here.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Final
+
+from llm_mux.auth.base import Flow, OAuth, Wish
+from llm_mux.auth.imports import ADC_WAY, default_credentials
+from llm_mux.auth.service_account import WAY as SERVICE_ACCOUNT
+from llm_mux.auth.service_account import refresh as refresh_service_account
+from llm_mux.auth.service_account import service_account
+from llm_mux.auth.tokens import refresh, revoke
 from llm_mux.errors import Kind
-from llm_mux.providers import quota
-from llm_mux.providers.base import Endpoint, Provider, x_goog_api_key
+from llm_mux.providers import code_assist, quota
+from llm_mux.providers.base import Endpoint, Login, Provider, x_goog_api_key
 from llm_mux.providers.faults import Fault, table
+from llm_mux.providers.google import GOOGLE, as_owner, how_to_get_a_client, own_client
+
+OWN: Final = replace(GOOGLE, scopes=(*GOOGLE.scopes, "https://www.googleapis.com/auth/generative-language.retriever"))
+_HOW: Final = how_to_get_a_client(
+    "gemini",
+    "the Gemini API",
+    "An API key needs none of this: llm-mux login gemini --api-key (keys: https://aistudio.google.com/apikey)",
+)
+
+
+def start(oauth: OAuth, wish: Wish) -> Flow:
+    """Sign in with a browser and the user's own client."""
+    if project := wish.extra.get("project", ""):
+        credential = yield from own_client(oauth, wish, None, _HOW)
+        return credential.with_extra(project=project)
+    return (yield from own_client(oauth, wish, None, _HOW))
+
+
+LOGINS: Final = (
+    Login(
+        "browser",
+        "Google account, with an OAuth client of your own",
+        OWN,
+        start=start,
+        refresh=refresh,
+        revoke=revoke,
+        applied=as_owner,
+    ),
+    code_assist.LOGIN,
+    Login(
+        ADC_WAY,
+        "Google's application-default credentials",
+        OWN,
+        refresh=refresh,
+        imports=default_credentials,
+        import_path="~/.config/gcloud/application_default_credentials.json",
+        applied=as_owner,
+    ),
+    Login(
+        SERVICE_ACCOUNT,
+        "Google service account",
+        OWN,
+        refresh=refresh_service_account,
+        imports=service_account,
+        applied=as_owner,
+    ),
+)
 
 PROVIDER = Provider(
     name="gemini",
@@ -36,5 +101,6 @@ PROVIDER = Provider(
         # The free tier is closed to some countries: another account may do, waiting does not.
         Fault(400, "User location is not supported", Kind.UPSTREAM_FORBIDDEN),
     ),
+    logins=LOGINS,
     quota=quota.gemini,
 )

@@ -14,6 +14,7 @@ class Quirks:
     )
     file_urls: bool = True  # False: servers that fetch no https `fileUri` (older hosts, most compatible servers)
     json_schema: bool = True  # False: servers that know only the Schema form (`parameters`, `responseSchema`)
+    one_spelling: bool = False  # Code Assist: names are understood in camelCase alone
     web_search: bool = True  # False: accounts that must not turn another vendor's web search into `googleSearch`
 
 

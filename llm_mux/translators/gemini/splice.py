@@ -11,6 +11,7 @@ from llm_mux.translators.gemini import models, quirks, seals, spelling
 from llm_mux.translators.gemini.encode import NOT_ON_VERTEX
 from llm_mux.wire import jsonx
 
+_SNAKE = (b'"inline_data"', b'"file_data"', b'"function_call"', b'"function_response"', b'"function_declarations"')
 _BUDGET = (b'"thinkingBudget"', b'"thinking_budget"')
 _LEVEL = (b'"thinkingLevel"', b'"thinking_level"')
 
@@ -19,11 +20,15 @@ def adapt(body: bytes, target: Target, stream: bool, outline: Outline | None = N
     """No edits for most bodies; None when the body has to be translated for `target`."""
     if b'"' + seals.ENVELOPE_START in body or _foreign_thinking(body, models.facts(target.model, target.capabilities)):
         return None
-    if not quirks.of(target.quirks).vertex:
+    asked = quirks.of(target.quirks)
+    if not asked.vertex:
         return Edits()
     if b'"id"' in body:
         return None
-    unknown = [name for name in jsonx.top(body) if spelling.camel(name) in NOT_ON_VERTEX]
+    names = jsonx.top(body)
+    if asked.one_spelling and (any("_" in name for name in names) or any(word in body for word in _SNAKE)):
+        return None
+    unknown = [name for name in names if spelling.camel(name) in NOT_ON_VERTEX]
     reported = (spelling.camel(name) for name in unknown)
     return Edits(dict.fromkeys(unknown), tuple("service_tier" if name == "serviceTier" else name for name in reported))
 
