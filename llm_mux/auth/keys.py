@@ -16,6 +16,7 @@ from llm_mux.config.references import reference
 
 MANAGEMENT_KEY = "management-key"
 _PREFIX = "api-key/"
+_DISABLED = "disabled/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,21 @@ def remove(store: SecretStore, provider: str, label: str) -> bool:
         return False
     store.delete(f"{_PREFIX}{provider}/{label}")
     return True
+
+
+def disabled(store: SecretStore) -> frozenset[str]:
+    """The accounts, of whatever origin, that the user has taken out of use."""
+    return frozenset(name.removeprefix(_DISABLED) for name in store.names() if name.startswith(_DISABLED))
+
+
+def disable(store: SecretStore, account: str) -> None:
+    """Take an account out of use. Nothing of it is forgotten."""
+    store.set(_DISABLED + account, "1")
+
+
+def enable(store: SecretStore, account: str) -> None:
+    """Put an account back into use."""
+    store.delete(_DISABLED + account)
 
 
 def free_label(store: SecretStore, provider: str, key: str) -> str:

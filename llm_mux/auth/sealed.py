@@ -42,8 +42,11 @@ class _Envelope(msgspec.Struct, frozen=True):
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a lock that other processes and threads respect, as long as the block runs."""
+def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold a lock that other processes and threads respect, as long as the block runs.
+
+    Without `wait` a lock that is taken raises BlockingIOError.
+    """
     try:
         private_dir(path.parent)
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -53,11 +56,11 @@ def locked(path: Path) -> Iterator[None]:
         if sys.platform == "win32":
             import msvcrt
 
-            msvcrt.locking(fd, msvcrt.LK_LOCK, 1)
+            msvcrt.locking(fd, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
         else:
             import fcntl
 
-            fcntl.flock(fd, fcntl.LOCK_EX)
+            fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:
         os.close(fd)

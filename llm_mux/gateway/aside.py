@@ -17,6 +17,8 @@ async def asked(
     gateway: Gateway, ask: Ask, account: Account, endpoint: Endpoint, model: str, encoded: Encoded
 ) -> bytes:
     """The body of a good answer. Raises MuxError for everything else."""
+    if account.session is not None:
+        await gateway.credentials.ready(account)
     body, headers = endpoint.sent(encoded.body, model, headers_for(ask, account, endpoint, encoded.headers))
     call = Call(
         url=url_for(account, endpoint, model, stream=False),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from llm_mux.auth.scopes import Scopes
 from llm_mux.errors import MuxError
 from llm_mux.gateway.ask import Ask
+from llm_mux.gateway.credentials import Credentials
 from llm_mux.gateway.models import ModelLists
 from llm_mux.gateway.seals import Seals
 from llm_mux.gateway.upstream import Timeouts, Upstream
@@ -51,6 +52,7 @@ class Gateway:
         offers: Sequence[Offer],
         accounts: Sequence[Account],
         upstream: Upstream,
+        credentials: Credentials,
         lists: ModelLists,
         seals: Seals,
         settle: Settle,
@@ -58,6 +60,7 @@ class Gateway:
         self.settings = settings
         self.accounts = list(accounts)
         self.upstream = upstream
+        self.credentials = credentials
         self.lists = lists
         self.seals = seals
         self.settle = settle

@@ -72,6 +72,7 @@ class Exchange:
         self._ask = ask
         self._out = Outcome()
         self._request: ir.Request | None = None
+        self._renewals: list[Account] = []
 
     async def serve(self) -> Answer:
         """The answer for the client; errors come back in its own shape, never as exceptions."""
@@ -105,16 +106,18 @@ class Exchange:
         raise last or MuxError(Kind.NO_TARGET, "No account can be asked.")
 
     async def _try(self, candidate: Candidate, attempt: Callable[[plan.Plan], Awaitable[T]]) -> T:
-        """One target, asked again at once when it only refused a parameter that can be left out."""
+        """One target, asked again at once when it only refused a parameter that can be left out, or an old token."""
+        account = candidate.account
         for _ in range(3):
-            chosen = self._plan(candidate)
+            if account.session is not None:
+                await self._gateway.credentials.ready(account)
+            chosen, key = self._plan(candidate), account.key
             self._out.attempts += 1
-            account = candidate.account
             account.inflight += 1
             try:
                 answer = await attempt(chosen)
             except MuxError as error:
-                if self._learned(chosen, error):
+                if self._learned(chosen, error) or await self._renewed(account, key, error):
                     continue
                 self._gateway.blame(account, chosen.model, error)
                 raise
@@ -123,6 +126,13 @@ class Exchange:
             account.succeeded(chosen.model)
             return answer
         raise nonsense("the same refusal for every form of this request")
+
+    async def _renewed(self, account: Account, key: str, error: MuxError) -> bool:
+        """Whether a token that was refused has been replaced, once in an exchange and account."""
+        if account.session is None or error.kind is not Kind.UPSTREAM_AUTH or account in self._renewals:
+            return False
+        self._renewals.append(account)
+        return await self._gateway.credentials.refused(account, key)
 
     def _plan(self, candidate: Candidate) -> plan.Plan:
         chosen = plan.choose(

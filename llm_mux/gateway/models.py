@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from llm_mux.errors import MuxError
+from llm_mux.gateway.credentials import Credentials
 from llm_mux.gateway.upstream import Call, Timeouts, Upstream
 from llm_mux.providers.base import url_of
 from llm_mux.routing.accounts import PASSTHROUGH, Account
@@ -39,8 +40,9 @@ class _Saved(Struct, frozen=True):
 class ModelLists:
     """The lists by provider id. `version` grows with every change."""
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, credentials: Credentials | None = None) -> None:
         self._folder = folder
+        self._credentials = credentials
         self._places: dict[str, str] = {}
         self._lists: dict[str, dict[str, ModelInfo]] = {}
         self._at: dict[str, float] = {}
@@ -114,7 +116,7 @@ class ModelLists:
             self._put(name, recorded, time.time())
         for account in asked[:_MOST_ASKED]:
             try:
-                models = await list_models(account, upstream)
+                models = await list_models(account, upstream, self._credentials)
             except MuxError as error:
                 self.errors[name] = error.message
                 continue
@@ -164,8 +166,10 @@ def _recorded(accounts: Iterable[Account]) -> list[ModelInfo]:
     return [model for account in accounts if not _is_asked(account) for model in account.provider.models]
 
 
-async def list_models(account: Account, upstream: Upstream) -> list[ModelInfo]:
+async def list_models(account: Account, upstream: Upstream, credentials: Credentials | None = None) -> list[ModelInfo]:
     """Asks a provider for its models. Raises MuxError when it refuses or cannot be reached."""
+    if credentials is not None:
+        await credentials.ready(account)
     provider = account.provider
     if provider.models_path is None or not _is_asked(account):
         return list(provider.models)

@@ -44,6 +44,7 @@ _OURS: Final = (
     "openai-compatible",
     "anthropic-compatible",
     "gemini-compatible",
+    "oauth",
     "demo",
 )
 

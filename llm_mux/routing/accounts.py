@@ -5,24 +5,82 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from llm_mux.auth.base import Credential, OAuth
 from llm_mux.errors import POLICY, Kind, MuxError, Policy
-from llm_mux.providers.base import Provider
+from llm_mux.providers.base import Login, Provider
 
 PASSTHROUGH = "!PASSTHRU"
 _LONGEST_GROWN_S = 1800.0
-_KEY_REFUSED = (Kind.UPSTREAM_AUTH, Kind.UPSTREAM_FORBIDDEN)
+_KEY_REFUSED = (Kind.UPSTREAM_AUTH, Kind.UPSTREAM_FORBIDDEN, Kind.LOGIN_NEEDED)
+_SAFE_S = 30.0
+_SKEW_S = 300.0
 _LIVE = {"live": True}
 _OF_THE_KEY = (*_KEY_REFUSED, Kind.RATE_LIMIT, Kind.QUOTA)
+
+
+@dataclass(slots=True)
+class Session:
+    """The login behind an account's key: its credential as it is now, and how the next one is got.
+
+    `base` is the provider before the credential was applied to it. `due` is when the token should be renewed, `over`
+    when it can no longer be sent (epoch seconds). `problem`: why only a new login helps. `again_at`: no renewal is
+    tried before, `tries` failed in a row.
+    """
+
+    login: Login
+    oauth: OAuth
+    credential: Credential
+    base: Provider
+    problem: str = field(default="", compare=False)
+    again_at: float = field(default=0.0, compare=False)
+    tries: int = field(default=0, compare=False)
+    due: float = field(init=False)
+    over: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        token = self.credential
+        if token.expires is None:
+            self.due = self.over = float("inf")
+            return
+        life = max(token.expires - token.obtained, 0.0)
+        # A token is used for half of its life at least. Those of many accounts do not come due in the same moment.
+        lead = min(self.oauth.lead_s, life / 2)
+        drawn = hashlib.blake2b(token.access.encode(), digest_size=2).digest()
+        self.due = token.expires - lead * (1 + 0.1 * int.from_bytes(drawn) / 65536)
+        self.over = token.expires - min(_SAFE_S, life / 10)
+
+    def before(self, now: float) -> bool:
+        """Whether the clock was set back behind the moment the token came, so that its end says nothing."""
+        return self.credential.expires is not None and now < self.credential.obtained - _SKEW_S
+
+    def provider(self) -> Provider:
+        """The provider as an account with this credential uses it."""
+        return self.base if self.login.applied is None else self.login.applied(self.base, self.credential)
+
+    def same_login(self, other: Session | None) -> bool:
+        """Whether both are logins of the same person in the same way at the same place."""
+        if other is None:
+            return False
+        mine, theirs = self.credential, other.credential
+        return (
+            self.base == other.base
+            and mine.way == theirs.way
+            and (mine.id, mine.email) == (theirs.id, theirs.email)
+            and bool(mine.id or mine.email or mine.refresh == theirs.refresh)
+        )
 
 
 @dataclass(slots=True, eq=False)
 class Account:
     """`provider` is already the configured one (its id, base URL and formats). `key` "" where none is needed.
     `first_byte_s` replaces the general wait for the head of an answer.
+
+    `session` is the login that the key comes from, where it comes from one.
 
     `rests` maps a model id (or "" for all) to the time until which it is not asked; `failures` counts refusals in
     a row; `reasons` says why it rests. `refuses` remembers the top-level parameters that a model answered 400 to.
@@ -39,6 +97,7 @@ class Account:
     first_byte_s: float | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    session: Session | None = field(default=None, repr=False)
     rests: dict[str, float] = field(default_factory=dict, metadata=_LIVE)
     reasons: dict[str, Kind] = field(default_factory=dict, metadata=_LIVE)
     failures: dict[str, int] = field(default_factory=dict, metadata=_LIVE)
@@ -52,7 +111,10 @@ class Account:
         return f"{self.provider.name}/{self.label}"
 
     def is_still(self, fresh: Account) -> bool:
-        """Whether `fresh` is this account: the same place and the same key, so that what is known of it holds on."""
+        """Whether `fresh` is this account: the same place and the same key or login, so that what is known of it
+        holds on."""
+        if self.session is not None:
+            return self.session.same_login(fresh.session)
         return self.provider == fresh.provider and self.key == fresh.key
 
     def restate(self, fresh: Account) -> None:
@@ -60,8 +122,33 @@ class Account:
         changed = [name for name in _FACTS if getattr(self, name) != getattr(fresh, name)]
         for name in changed:
             setattr(self, name, getattr(fresh, name))
+        if "key" in changed:
+            self._forgive()
         if changed:
             self.memo.clear()
+
+    def renew(self, credential: Credential) -> None:
+        """Goes on with the login's next credential. What was held against the old one is forgotten."""
+        session = self.session
+        assert session is not None
+        self.session = Session(session.login, session.oauth, credential, session.base)
+        self.key, self.provider = credential.access, self.session.provider()
+        self.memo.clear()
+        self._forgive()
+
+    def needs_login(self, message: str) -> None:
+        """Only a new login helps: it is not asked any more until there is one."""
+        if self.session is not None:
+            self.session.problem = message
+        self.last_error = f"{Kind.LOGIN_NEEDED.value}: {message}"
+        self.rests[""], self.reasons[""] = float("inf"), Kind.LOGIN_NEEDED
+
+    def _forgive(self) -> None:
+        """Another key: the refusals of the old one say nothing about it."""
+        if self.reasons.get("") in _KEY_REFUSED:
+            del self.reasons[""]
+            self.rests.pop("", None)
+            self.last_error = None
 
     def rest_until(self, model: str) -> float:
         """When `model` may be asked again here; 0 when it may be now."""

@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from llm_mux.auth.keys import keys, resolve
+from llm_mux.auth.keys import disabled, keys, resolve
+from llm_mux.auth.logins import logins
 from llm_mux.config import Config, Loaded, from_env
 from llm_mux.gateway.core import Gateway, Settings
 from llm_mux.gateway.upstream import Timeouts
@@ -44,7 +45,15 @@ async def draw(loaded: Loaded, parts: Parts) -> Drawn:
 def _draw(loaded: Loaded, parts: Parts) -> Drawn:
     config, env, secrets = loaded.config, parts.env, parts.secrets
     stored = keys(secrets)
-    made = fleet(config, env, stored, secret=lambda text: resolve(text, env, secrets), demo_url=parts.demo_url)
+    made = fleet(
+        config,
+        env,
+        stored,
+        logins=logins(secrets),
+        disabled=disabled(secrets),
+        secret=lambda text: resolve(text, env, secrets),
+        demo_url=parts.demo_url,
+    )
     return Drawn(loaded, made, [key for setting in config.api_keys for key in resolve(setting, env, secrets)])
 
 
@@ -53,12 +62,14 @@ def assemble(drawn: Drawn, parts: Parts, before: Sequence[Account]) -> Daemon:
     config = drawn.loaded.config
     accounts = carried_over(drawn.fleet.accounts, before)
     parts.lists.known(accounts)
+    parts.credentials.watch(accounts)
     parts.retention.days = config.usage.retention_days
     gateway = Gateway(
         settings=_settings(config),
         offers=drawn.fleet.offers,
         accounts=accounts,
         upstream=parts.upstream,
+        credentials=parts.credentials,
         lists=parts.lists,
         seals=parts.seals,
         settle=parts.books,

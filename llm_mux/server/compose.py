@@ -7,14 +7,19 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
+from llm_mux.auth.base import overridden
 from llm_mux.auth.keys import StoredKey
+from llm_mux.auth.logins import StoredLogin
 from llm_mux.config import Config, ConfigError, ProviderEntry
 from llm_mux.providers import registry
 from llm_mux.providers.base import Provider
 from llm_mux.providers.placement import from_environment, placed
-from llm_mux.routing.accounts import PASSTHROUGH, Account
+from llm_mux.routing.accounts import PASSTHROUGH, Account, Session
 from llm_mux.routing.catalog import Offer
 from llm_mux.translators.base import ModelInfo
+
+Stored = StoredKey | StoredLogin
+_NOTHING: Mapping[str, object] = {}
 
 
 @dataclass(slots=True)
@@ -31,24 +36,28 @@ def fleet(
     stored: Iterable[StoredKey],
     *,
     secret: Callable[[str], list[str]],
+    logins: Iterable[StoredLogin] = (),
+    disabled: frozenset[str] = frozenset(),
     demo_url: str | None = None,
 ) -> Fleet:
-    """Providers of the configuration first, then stored keys, then the environment, then the demo.
+    """Providers of the configuration first, then stored keys and logins, then the environment, then the demo.
 
     `secret` gives the keys that one of the configuration stands for (`env:NAME`, `keyring:NAME`); none: no account.
+    `disabled` are accounts (`provider/label`) that are left out.
     """
     made = Fleet()
-    stored = list(stored)
+    kept: list[Stored] = [*stored, *logins]
     for entry in config.providers:
-        _configured(made, entry, config, stored, secret)
-    for key in stored:
+        _configured(made, entry, config, kept, secret)
+    for key in kept:
         if not any(offer.provider == key.provider for offer in made.offers):
-            _stored(made, key.provider, stored, config)
+            _stored(made, key.provider, kept, config)
     if config.discover:
         _discovered(made, env, config)
     if demo_url is not None:
         demo = replace(registry.get("demo"), base_url=demo_url)
         _add(made, demo, _offer(demo, None), [Account(demo, "demo", priority=-1)])
+    made.accounts = [account for account in made.accounts if account.name not in disabled]
     return made
 
 
@@ -58,7 +67,7 @@ def _add(made: Fleet, provider: Provider, offer: Offer, accounts: Sequence[Accou
 
 
 def _configured(
-    made: Fleet, entry: ProviderEntry, config: Config, stored: Sequence[StoredKey], secret: Callable[[str], list[str]]
+    made: Fleet, entry: ProviderEntry, config: Config, stored: Sequence[Stored], secret: Callable[[str], list[str]]
 ) -> None:
     provider = configured(entry)
     options = {name: str(value) for name, value in entry.options.items()}
@@ -88,13 +97,32 @@ def _configured(
         keys = _labelled(one.label or f"key{number}", _keys_of(one.key, secret))
         accounts.extend(account(label, key, **more) for label, key in keys)
     mine = [key for key in stored if key.provider == provider.name]
-    accounts.extend(replace(account(k.label, k.key), provider=_at(entry, k, provider)) for k in mine)
+    for key in mine:
+        own = _of_stored(key, _at(entry, key, provider), entry.oauth)
+        if own is not None:
+            accounts.append(replace(account(key.label, own.key), provider=own.provider, session=own.session))
     if not accounts and provider.keyless and not (entry.api_key or entry.api_keys):
         accounts.append(account("default", ""))
     _add(made, provider, _offer(provider, entry), accounts)
 
 
-def _at(entry: ProviderEntry, key: StoredKey, provider: Provider) -> Provider:
+def _of_stored(stored: Stored, provider: Provider, oauth: Mapping[str, object] = _NOTHING) -> Account | None:
+    """The account of a stored key or login at `provider`; None for a login of a way that the provider has no more.
+    `oauth` replaces facts of the login."""
+    if isinstance(stored, StoredKey):
+        return Account(provider, stored.label, stored.key)
+    credential = stored.credential
+    login = next((login for login in provider.logins if login.way == credential.way), None)
+    if login is None:
+        return None
+    try:
+        session = Session(login, overridden(login.oauth, oauth), credential, provider)
+    except ValueError as error:
+        raise ConfigError(f"provider `{provider.name}`: {error}") from error
+    return Account(session.provider(), stored.label, credential.access, session=session)
+
+
+def _at(entry: ProviderEntry, key: Stored, provider: Provider) -> Provider:
     """Where a stored key belongs: it never goes to another address than the one it was stored for."""
     return configured(msgspec.structs.replace(entry, base_url=key.base_url)) if key.base_url else provider
 
@@ -146,7 +174,7 @@ def _offer(provider: Provider, entry: ProviderEntry | None) -> Offer:
     )
 
 
-def _stored(made: Fleet, name: str, stored: Sequence[StoredKey], config: Config) -> None:
+def _stored(made: Fleet, name: str, stored: Sequence[Stored], config: Config) -> None:
     if name not in registry.load():
         return
     accounts: list[Account] = []
@@ -155,7 +183,10 @@ def _stored(made: Fleet, name: str, stored: Sequence[StoredKey], config: Config)
         if key.provider == name and (key.base_url or registered.base_url):
             # Each at its own address: a key must not be sent to the server that another one was stored for.
             at = placed(registered, base_url=key.base_url) if key.base_url else registered
-            accounts.append(Account(at, key.label, key.key, proxy_url=config.proxy_url))
+            own = _of_stored(key, at)
+            if own is not None:
+                own.proxy_url = config.proxy_url
+                accounts.append(own)
     if accounts:
         _add(made, accounts[0].provider, _offer(accounts[0].provider, None), accounts)
 

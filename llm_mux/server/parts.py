@@ -16,6 +16,7 @@ from typing import Any
 from llm_mux import paths
 from llm_mux.auth.store import SecretStore
 from llm_mux.config import Config
+from llm_mux.gateway.credentials import Credentials
 from llm_mux.gateway.models import ModelLists
 from llm_mux.gateway.seals import Seals
 from llm_mux.gateway.upstream import Upstream, open_upstream
@@ -46,6 +47,7 @@ class Parts:
     seals: Seals
     upstream: Upstream
     key_book: KeyBook
+    credentials: Credentials
 
 
 @contextlib.asynccontextmanager
@@ -59,6 +61,9 @@ async def opened(
     async with AsyncExitStack() as stack:
         upstream = open_upstream()
         stack.push_async_callback(upstream.close)
+        credentials = Credentials(secrets, paths.data_dir(env), upstream)
+        stack.push_async_callback(credentials.close)
+        await stack.enter_async_context(running(credentials.run()))
         database = Database(located(config.usage.database, paths.data_dir(env)))
         stack.push_async_callback(database.close)
         writer, responses, metrics = Writer(database, paths.data_dir(env) / "spool"), ResponseStore(database), Metrics()
@@ -81,10 +86,11 @@ async def opened(
             responses=responses,
             metrics=metrics,
             books=books,
-            lists=ModelLists(paths.cache_dir(env) / "models"),
+            lists=ModelLists(paths.cache_dir(env) / "models", credentials),
             seals=Seals(),
             upstream=upstream,
             key_book=key_book,
+            credentials=credentials,
         )
 
 
