@@ -49,7 +49,8 @@ class Credentials:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(_MOST_AT_ONCE)
         self._wake = asyncio.Event()
-        self._accounts: list[Account] = []
+        self.accounts: list[Account] = []
+        """Those with a login, as the configuration has them now."""
         self.refreshes: dict[tuple[str, str], int] = {}
         """How many renewals went how, by (provider, outcome): ok, adopted, failed, login_needed."""
 
@@ -82,22 +83,21 @@ class Credentials:
 
     async def refused(self, account: Account, key: str) -> bool:
         """After the provider refused `key`: whether the account has another one now, so that it is worth asking once
-        more."""
+        more. Raises MuxError when only a new login helps."""
         session = account.session
         if session is None:
             return False
         if account.key != key:
             return True
-        if session.problem or session.login.refresh is None:
-            return False
-        if self._clock() < session.again_at:
-            return False
-        await asyncio.shield(self._start(account))
+        if session.login.refresh is not None and not session.problem and self._clock() >= session.again_at:
+            await asyncio.shield(self._start(account))
+        if session.problem:
+            raise MuxError(Kind.LOGIN_NEEDED, session.problem)
         return account.key != key
 
     def watch(self, accounts: Iterable[Account]) -> None:
         """The accounts of a new reading of the configuration, to be kept good from now on."""
-        self._accounts = [account for account in accounts if account.session is not None]
+        self.accounts = [account for account in accounts if account.session is not None]
         self._wake.set()
 
     async def run(self) -> None:
@@ -122,7 +122,7 @@ class Credentials:
         """Starts what is due; seconds until the next, None when nothing ever is."""
         now = self._clock()
         pause = None
-        for account in self._accounts:
+        for account in self.accounts:
             session = account.session
             if session is None or session.problem or session.login.refresh is None:
                 continue

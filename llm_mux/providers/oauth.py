@@ -63,8 +63,8 @@ PROVIDER = Provider(
     title="Server behind single sign-on",
     base_url="",
     endpoints=(
-        Endpoint("openai_chat", "/chat/completions", quirks=COMPATIBLE),
-        Endpoint("openai_responses", "/responses", quirks=RESPONSES),
+        Endpoint("openai_chat", "/v1/chat/completions", quirks=COMPATIBLE),
+        Endpoint("openai_responses", "/v1/responses", quirks=RESPONSES),
         Endpoint("anthropic", "/v1/messages", quirks=MESSAGES, headers=MESSAGES_HEADERS),
         Endpoint(
             "gemini",
@@ -72,12 +72,13 @@ PROVIDER = Provider(
             stream_path=f"{_GEMINI}:streamGenerateContent?alt=sse",
             quirks=Quirks(file_urls=False, json_schema=False, web_search=False),
         ),
-        Endpoint("openai_chat", "/embeddings", operation="embed", quirks=COMPATIBLE),
+        Endpoint("openai_chat", "/v1/embeddings", operation="embed", quirks=COMPATIBLE),
     ),
     logins=(
         Login(browser.WAY, "in the browser", _FACTS, _browser, _refresh, _revoke, _import),
         Login(device.WAY, "with a code on another device", _FACTS, _device, _refresh, _revoke),
     ),
+    models_path="/v1/models",
     takes_keys=False,
     allows="Whatever the server you name allows.",
     picks=_first,

@@ -163,6 +163,12 @@ class Account:
         """Whether it rests because its key was refused: waiting does not help."""
         return self.reasons.get("") in _KEY_REFUSED
 
+    def state(self, now: float) -> str:
+        """`ready`, `resting`, or `login needed`; `now` is monotonic seconds, as in `rests`."""
+        if self.reasons.get("") is Kind.LOGIN_NEEDED:
+            return "login needed"
+        return "resting" if any(until > now for until in self.rests.values()) else "ready"
+
     def failed(self, model: str, error: MuxError, now: float) -> None:
         """Takes note of a failure that was this account's: rests as the error table and the provider's hint say."""
         policy = error.policy

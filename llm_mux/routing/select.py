@@ -59,6 +59,13 @@ def score(account: Account, conversation: str) -> float:
     return -account.weight / math.log(draw) if account.weight > 0 else 0.0
 
 
+def _remedy(account: Account) -> str:
+    """What brings an account back whose key or login was refused."""
+    if account.session is not None and account.session.problem:
+        return account.session.problem
+    return f"The provider refused the key of {account.name}. Replace it: `llm-mux login {account.provider.name}`."
+
+
 def none_ready(routes: Sequence[Route], resting: Sequence[tuple[Account, float]]) -> MuxError:
     """What the client is told when no account may be asked. `resting` are those of the routes, with seconds to go."""
     wanted = routes[0]
@@ -67,9 +74,7 @@ def none_ready(routes: Sequence[Route], resting: Sequence[tuple[Account, float]]
         message = f"No account for `{wanted.model}` at {who}. Run `llm-mux login {wanted.provider}`."
         return MuxError(Kind.NO_TARGET, message)
     if all(account.refused for account, _ in resting):
-        who = ", ".join(dict.fromkeys(account.name for account, _ in resting))
-        message = f"The provider refused the key of {who}. Replace it and start llm-mux again."
-        return MuxError(Kind.LOGIN_NEEDED, message)
+        return MuxError(Kind.LOGIN_NEEDED, " ".join(dict.fromkeys(_remedy(account) for account, _ in resting)))
     wait = max(1.0, min(seconds for _, seconds in resting))
     message = (
         f"Every account that has `{wanted.model}` is resting after a refusal; the first is back in {math.ceil(wait)} s."

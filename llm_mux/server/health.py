@@ -64,10 +64,10 @@ async def health(request: web.Request) -> web.StreamResponse:
     daemon = request.app[DAEMON]
     gateway = daemon.gateway
     now = asyncio.get_running_loop().time()
-    resting = [a for a in _accounts(gateway) if any(until > now for until in a.rests.values())]
+    states = {a.name: a.state(now) for a in _accounts(gateway)}
     offers = gateway.catalog.offers
     reading = request.app[RELOADER].state
-    degraded = resting or reading.error is not None
+    degraded = set(states.values()) - {"ready"} or reading.error is not None
     state = "unhealthy" if not _able(gateway) else ("degraded" if degraded else "healthy")
     return web.json_response(
         {
@@ -78,11 +78,7 @@ async def health(request: web.Request) -> web.StreamResponse:
             "config": msgspec.to_builtins(reading),
             "components": {offer.provider: "healthy" for offer in offers},
             "accounts": [
-                {
-                    "name": a.name,
-                    "state": "resting" if a in resting else "ready",
-                    "last_error": _last_error(gateway, a),
-                }
+                {"name": a.name, "state": states[a.name], "last_error": _last_error(gateway, a), **_token(a)}
                 for a in _accounts(gateway)
             ],
         }
@@ -93,6 +89,15 @@ def _accounts(gateway: Gateway) -> list[Account]:
     """Those of the providers that are there."""
     there = {offer.provider for offer in gateway.catalog.offers}
     return [account for account in gateway.accounts if account.provider.name in there]
+
+
+def _token(account: Account) -> dict[str, object]:
+    """Of an account that was logged in to: when its token ends (null: never) and what plan it is on."""
+    if account.session is None:
+        return {}
+    credential = account.session.credential
+    end = None if credential.expires is None else datetime.fromtimestamp(credential.expires, UTC).isoformat()
+    return {"token_expires": end, "plan": credential.plan or None}
 
 
 def _last_error(gateway: Gateway, account: Account) -> str | None:

@@ -26,6 +26,7 @@ from llm_mux.ledger.keys import KeyTable
 from llm_mux.ledger.responses import ResponseStore
 from llm_mux.ledger.retention import Retention
 from llm_mux.ledger.writer import Writer
+from llm_mux.server.account_metrics import readings
 from llm_mux.server.books import Books
 from llm_mux.server.metrics import Metrics
 
@@ -74,6 +75,7 @@ async def opened(
         key_book = KeyBook(KeyTable(database))
         stack.push_async_callback(key_book.close)
         await stack.enter_async_context(running(key_book.run()))
+        metrics.readings.extend(readings(credentials))
         books = Books(writer, metrics)
         stack.callback(books.flush)
         yield Parts(

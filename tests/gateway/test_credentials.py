@@ -198,7 +198,8 @@ async def test_a_final_refusal_asks_for_a_login_and_nobody_is_asked_again(tmp_pa
             assert "rt-0" not in caught.value.message
         assert s.sent() == ["rt-0"]
         assert s.account.refused
-        assert not await s.credentials.refused(s.account, "at-0")
+        with pytest.raises(MuxError, match="llm-mux login"):
+            await s.credentials.refused(s.account, "at-0")
         assert s.credentials.refreshes == {("openai", "login_needed"): 1}
 
 

@@ -1,0 +1,157 @@
+"""A daemon whose account was logged in to: its token in every request, renewed in time, and what is said when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+
+from llm_mux import paths
+from llm_mux.auth.base import Credential
+from llm_mux.auth.logins import StoredLogin, find_login, keep_login
+from llm_mux.auth.store import open_store
+from tests.daemon import Daemon, clean_environment, daemon
+from tests.fake_upstream import FakeUpstream, Reply, json_reply
+
+CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+WHOLE = {"id": "c", "model": "m", "choices": [{"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}]}
+REFUSED = json_reply({"error": {"message": "token expired"}}, 401)
+NEW = json_reply({"access_token": "at-1", "refresh_token": "rt-1", "expires_in": 3600})
+
+
+@dataclasses.dataclass
+class Stage:
+    upstream: FakeUpstream
+    mux: Daemon
+    client: aiohttp.ClientSession
+
+    async def chat(self, **more: Any) -> tuple[int, str]:
+        async with self.client.post("/v1/chat/completions", json=CHAT | more) as answer:
+            return answer.status, await answer.text()
+
+    async def get(self, path: str) -> Any:
+        async with self.client.get(path) as answer:
+            return await (answer.json() if answer.content_type == "application/json" else answer.text())
+
+    def tokens(self) -> list[str]:
+        """What the provider was shown, in order."""
+        return [r.headers["Authorization"].removeprefix("Bearer ") for r in self.upstream.seen("/v1/chat/completions")]
+
+    def store(self) -> Any:
+        env = clean_environment(self.mux.home)
+        return open_store(env=env, data_dir=paths.data_dir(env))
+
+
+def token(**more: Any) -> Credential:
+    now = time.time()
+    made = Credential(
+        access="at-0", refresh="rt-0", expires=now + 3600, obtained=now, way="browser", email="me@x.example"
+    )
+    return msgspec.structs.replace(made, **more)
+
+
+@contextlib.asynccontextmanager
+async def stage(home: Path, credential: Credential | None = None, *tokens: Reply) -> AsyncIterator[Stage]:
+    env = clean_environment(home)
+    store = open_store(env=env, data_dir=paths.data_dir(env))
+    keep_login(store, StoredLogin("corp", "me", credential or token()))
+    async with FakeUpstream() as upstream:
+        upstream.on("/v1/chat/completions", json_reply(WHOLE)).on("/token", *(tokens or (NEW,)))
+        oauth = {"token-url": f"{upstream.url}/token", "client-id": "c"}
+        entry = {"type": "oauth", "id": "corp", "base-url": f"{upstream.url}/v1", "models": ["m"], "oauth": oauth}
+        async with daemon(home, {"providers": [entry]}) as mux, aiohttp.ClientSession(mux.url) as client:
+            yield Stage(upstream, mux, client)
+
+
+async def test_a_login_is_used_like_any_account(tmp_path: Path) -> None:
+    async with stage(tmp_path) as s:
+        assert (await s.chat())[0] == 200
+        assert s.tokens() == ["at-0"]
+        (account,) = (await s.get("/health"))["accounts"]
+        assert (account["name"], account["state"]) == ("corp/me", "ready")
+        assert account["token_expires"]
+        assert s.upstream.seen("/token") == []
+
+
+async def test_a_token_that_is_over_is_renewed_before_it_is_sent(tmp_path: Path) -> None:
+    week = 7 * 86400
+    async with stage(tmp_path, token(expires=time.time() - week, obtained=time.time() - week - 3600)) as s:
+        answers = await asyncio.gather(*(s.chat() for _ in range(20)))
+        assert {status for status, _ in answers} == {200}
+        assert set(s.tokens()) == {"at-1"}
+        assert len(s.upstream.seen("/token")) == 1
+        kept = find_login(s.store(), "corp", "me")
+        assert kept is not None and kept.credential.refresh == "rt-1"
+        assert 'llm_mux_login_refreshes_total{outcome="ok",provider="corp"} 1.0' in await s.get("/metrics")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_refused_token_is_renewed_within_the_request(tmp_path: Path, stream: bool) -> None:
+    async with stage(tmp_path) as s:
+        s.upstream.on("/v1/chat/completions", REFUSED, json_reply(WHOLE))
+        status, body = await s.chat(stream=stream)
+        assert (status, "hi" in body) == (200, True)
+        assert s.tokens() == ["at-0", "at-1"]
+        assert (await s.get("/health"))["accounts"][0]["state"] == "ready"
+
+
+async def test_a_new_token_that_is_refused_too_is_not_renewed_again(tmp_path: Path) -> None:
+    async with stage(tmp_path) as s:
+        s.upstream.on("/v1/chat/completions", REFUSED)
+        assert (await s.chat())[0] == 502
+        assert s.tokens() == ["at-0", "at-1"]
+        assert len(s.upstream.seen("/token")) == 1
+
+
+async def test_a_login_that_ended_says_the_command_everywhere_at_once(tmp_path: Path) -> None:
+    async with stage(tmp_path, None, json_reply({"error": "invalid_grant"}, 400)) as s:
+        s.upstream.on("/v1/chat/completions", REFUSED)
+        for _ in range(2):
+            status, body = await s.chat()
+            assert status == 503
+            assert "llm-mux login corp --oauth --name me" in body
+        assert len(s.upstream.seen("/token")) == 1
+        health = await s.get("/health")
+        assert health["status"] == "degraded"
+        assert health["accounts"][0]["state"] == "login needed"
+        assert "llm-mux login corp --oauth --name me" in health["accounts"][0]["last_error"]
+        assert 'llm_mux_login_accounts{provider="corp",state="login needed"} 1.0' in await s.get("/metrics")
+
+
+async def test_a_new_login_is_taken_up_while_the_daemon_runs(tmp_path: Path) -> None:
+    async with stage(tmp_path, None, json_reply({"error": "invalid_grant"}, 400)) as s:
+        s.upstream.on("/v1/chat/completions", REFUSED)
+        await s.chat()
+        s.upstream.on("/v1/chat/completions", json_reply(WHOLE))
+        keep_login(s.store(), StoredLogin("corp", "me", token(access="at-5", refresh="rt-5")))
+        async with asyncio.timeout(15):
+            while (await s.chat())[0] != 200:
+                await asyncio.sleep(0.1)
+        assert s.tokens()[-1] == "at-5"
+        assert (await s.get("/health"))["accounts"][0]["state"] == "ready"
+
+
+async def test_a_token_server_that_fails_for_now_is_another_accounts_turn(tmp_path: Path) -> None:
+    async with stage(tmp_path, token(expires=time.time() - 60), json_reply({}, 503)) as s:
+        status, body = await s.chat()
+        assert status == 502
+        assert "could not be renewed yet" in body
+        assert s.tokens() == []
+        assert len(s.upstream.seen("/token")) == 1
+
+
+async def test_an_unknown_fact_of_a_login_is_named_at_the_start(tmp_path: Path) -> None:
+    env = clean_environment(tmp_path)
+    keep_login(open_store(env=env, data_dir=paths.data_dir(env)), StoredLogin("corp", "me", token()))
+    entry = {"type": "oauth", "id": "corp", "base-url": "http://127.0.0.1:1/v1", "oauth": {"token-ulr": "x"}}
+    with pytest.raises(Exception, match="did you mean `token-url`"):
+        async with daemon(tmp_path, {"providers": [entry]}):
+            pass
