@@ -150,7 +150,7 @@ async def _continued(gateway: Gateway, ask: Ask, wishes: Wishes, store: Store | 
             return ask
         raise
     arrays = [part for link in links for part in (link.items, link.output)]
-    return replace(ask, body=store_format.prepend_items(ask.body, joined(arrays)))
+    return replace(ask, body=store_format.prepend_items(ask.body, joined(arrays)), outline=None)
 
 
 async def _provider_keeps(gateway: Gateway, ask: Ask) -> bool:

@@ -11,9 +11,8 @@ from aiohttp import web
 
 from llm_mux import log
 from llm_mux.errors import Kind, MuxError
-from llm_mux.gateway.ask import error_answer
-from llm_mux.server.serving import DAEMON, cors, request_id, respond
-from llm_mux.translators import registry
+from llm_mux.server.aiohttp_end import told
+from llm_mux.server.serving import DAEMON, cors, request_id
 
 Who = Literal["key", "local", "anyone"]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -51,7 +50,7 @@ async def _refused(request: web.Request, error: MuxError, who: Who, name: str) -
     protocol = protocol_of(request) if who == "key" else None
     if protocol is None or protocol == "openai_chat":
         return web.json_response(error_body(error, error.http_status), status=error.http_status)
-    return await respond(request, error_answer(error, registry.get(protocol), name, {}), None)
+    return told(error, protocol, name)
 
 
 def answered(handler: Handler, *, who: Who = "key") -> Handler:

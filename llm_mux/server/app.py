@@ -14,13 +14,14 @@ from llm_mux.config import Loaded
 from llm_mux.errors import Kind, MuxError
 from llm_mux.server import health
 from llm_mux.server.address import listen
+from llm_mux.server.aiohttp_end import refuse
 from llm_mux.server.answers import error_body, protocol_of
 from llm_mux.server.build import build
+from llm_mux.server.lane import Runner
 from llm_mux.server.parts import opened, running
 from llm_mux.server.protocols import anthropic, gemini, ollama, openai, responses, responses_ws
 from llm_mux.server.reload import RELOADER, Reloader
-from llm_mux.server.serving import DAEMON, cors, refuse, request_id
-from llm_mux.translators import registry
+from llm_mux.server.serving import DAEMON, ModelRoute, cors, request_id
 
 ROUTES = (openai, responses, anthropic, gemini, ollama, health)
 
@@ -65,14 +66,25 @@ async def unrouted(request: web.Request) -> web.StreamResponse:
     if protocol is None:
         headers = named if origin is None else {**named, **cors(origin)}
         return web.json_response(error_body(missing, 404), status=404, headers=headers)
-    return await refuse(request, missing, registry.get(protocol))
+    return await refuse(request, missing, protocol)
+
+
+_MODEL_ROUTES = {
+    path: route for module in (openai, responses, anthropic, ollama) for path, route in module.MODEL_ROUTES.items()
+}
+
+
+def model_route(path: str, query: Mapping[str, str]) -> ModelRoute | None:
+    """What a POST there asks a model for, if it does."""
+    return _MODEL_ROUTES.get(path) or gemini.route_at(path, query)
 
 
 def make_runner(app: web.Application, drain_s: float = 5) -> web.AppRunner:
     """The only place that decides how requests are run. A vanished client cancels its handler; at the end those under
     way get `drain_s` to finish."""
-    return web.AppRunner(
+    return Runner(
         app,
+        model_route,
         handler_cancellation=True,
         access_log=None,
         auto_decompress=True,

@@ -5,13 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from aiohttp import web
-
 from llm_mux.gateway import stored
 from llm_mux.gateway.ask import Ask
 from llm_mux.gateway.stored import Kept, Wishes
 from llm_mux.ledger.responses import ResponseStore
-from llm_mux.server.serving import DAEMON
+from llm_mux.server.serving import Daemon
 from llm_mux.wire import jsonx
 
 
@@ -38,7 +36,6 @@ class LedgerStore:
         )
 
 
-def store_of(app: web.Application) -> stored.Store | None:
+def store_of(daemon: Daemon) -> stored.Store | None:
     """The store, None when `store-responses` is off."""
-    table = app[DAEMON].store
-    return None if table is None else LedgerStore(table)
+    return None if daemon.store is None else LedgerStore(daemon.store)

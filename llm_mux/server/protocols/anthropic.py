@@ -8,27 +8,24 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from llm_mux.gateway import count
+from llm_mux.server.aiohttp_end import served
 from llm_mux.server.answers import open_endpoint
 from llm_mux.server.listing import Entry
-from llm_mux.server.serving import serve
-from llm_mux.translators import registry
+from llm_mux.server.serving import ModelRoute, aside
 from llm_mux.translators.base import Hints
+
+MODEL_ROUTES = {
+    "/v1/messages": ModelRoute("anthropic"),
+    "/v1/messages/count_tokens": ModelRoute("anthropic", Hints(operation="count", stream=False), aside(count.serve)),
+}
 
 
 def add_routes(app: web.Application) -> None:
-    app.router.add_post("/v1/messages", messages)
-    app.router.add_post("/v1/messages/count_tokens", count_tokens)
+    for path, route in MODEL_ROUTES.items():
+        app.router.add_post(path, served(route))
     app.router.add_route("*", "/api/hello", hello)
     app.router.add_route("*", "/api/event_logging/{tail:.*}", hello)
     app.router.add_route("*", "/api/claude_cli/{tail:.*}", hello)
-
-
-async def messages(request: web.Request) -> web.StreamResponse:
-    return await serve(request, registry.get("anthropic"), Hints())
-
-
-async def count_tokens(request: web.Request) -> web.StreamResponse:
-    return await serve(request, registry.get("anthropic"), Hints(operation="count", stream=False), run=count.serve)
 
 
 @open_endpoint

@@ -10,13 +10,14 @@ from aiohttp import web
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway import count, embeddings
 from llm_mux.server import listing
+from llm_mux.server.aiohttp_end import refuse, serve_route
 from llm_mux.server.answers import answered
 from llm_mux.server.listing import Entry
-from llm_mux.server.serving import refuse, serve
-from llm_mux.translators import registry
+from llm_mux.server.serving import ModelRoute, aside
 from llm_mux.translators.base import Hints
 
 _VERSIONS = "v1beta|v1beta1|v1alpha|v1"
+_EMBED = aside(embeddings.serve)
 _METHODS = ["generateContent", "streamGenerateContent", "countTokens", "embedContent", "batchEmbedContents"]
 
 
@@ -26,28 +27,38 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get("/{version:v1beta|v1beta1|v1alpha}/models/{name:.+}", model)
 
 
-async def method(request: web.Request) -> web.StreamResponse:
-    """A call of `.../models/{m}:method`; the model id is what stands between, whatever is in front."""
-    path, _, name = request.match_info["call"].rpartition(":")
-    model_id = unquote(path.rsplit("models/", 1)[-1].removeprefix("tunedModels/"))
-    translator = registry.get("gemini")
+def model_route(path: str, query: Mapping[str, str]) -> ModelRoute | None:
+    """What a call of `.../models/{m}:method` asks for; the model id is what stands between, whatever is in front."""
+    front, _, name = path.rpartition(":")
+    model_id = unquote(front.rsplit("models/", 1)[-1].removeprefix("tunedModels/"))
     match name:
         case "generateContent":
-            return await serve(request, translator, Hints(model=model_id, stream=False))
+            return ModelRoute("gemini", Hints(model=model_id, stream=False))
         case "streamGenerateContent":
-            framing = "sse" if request.query.get("alt") == "sse" else "array"
-            return await serve(request, translator, Hints(model=model_id, stream=True, framing=framing))
+            framing = "sse" if query.get("alt") == "sse" else "array"
+            return ModelRoute("gemini", Hints(model=model_id, stream=True, framing=framing))
         case "countTokens":
-            hints = Hints(model=model_id, stream=False, operation="count")
-            return await serve(request, translator, hints, run=count.serve)
+            return ModelRoute("gemini", Hints(model=model_id, stream=False, operation="count"), aside(count.serve))
         case "embedContent" | "batchEmbedContents":
             operation = "embed" if name == "embedContent" else "batch_embed"
-            hints = Hints(model=model_id, stream=False, operation=operation)
-            return await serve(request, translator, hints, run=embeddings.serve)
+            return ModelRoute("gemini", Hints(model=model_id, stream=False, operation=operation), _EMBED)
         case _:
-            message = f"The method {name} does not exist here; there is {', '.join(_METHODS)}."
-            error = MuxError(Kind.NOT_FOUND, message)
-            return await refuse(request, error, translator)
+            return None
+
+
+def route_at(path: str, query: Mapping[str, str]) -> ModelRoute | None:
+    """The model route at a whole path, version and all."""
+    _, version, call, *_ = (*path.split("/", 2), "")
+    return model_route(call, query) if version in _VERSIONS.split("|") and ":" in call else None
+
+
+async def method(request: web.Request) -> web.StreamResponse:
+    path = request.match_info["call"]
+    if (route := model_route(path, request.query)) is not None:
+        return await serve_route(request, route)
+    name = path.rpartition(":")[2]
+    message = f"The method {name} does not exist here; there is {', '.join(_METHODS)}."
+    return await refuse(request, MuxError(Kind.NOT_FOUND, message), "gemini")
 
 
 @answered

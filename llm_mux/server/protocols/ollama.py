@@ -13,10 +13,10 @@ from llm_mux import __version__
 from llm_mux.errors import bad_request
 from llm_mux.gateway import embeddings
 from llm_mux.server import listing
+from llm_mux.server.aiohttp_end import read_body, serve_route, served
 from llm_mux.server.answers import answered, open_endpoint
 from llm_mux.server.listing import Entry
-from llm_mux.server.serving import DAEMON, read_body, serve
-from llm_mux.translators import registry
+from llm_mux.server.serving import DAEMON, ModelRoute, aside
 from llm_mux.translators.base import Hints
 from llm_mux.translators.ids import digest
 from llm_mux.wire import jsonx
@@ -27,11 +27,25 @@ _CONTEXT = 128000
 _SMALL = 512
 
 
+def _words(operation: str) -> ModelRoute:
+    return ModelRoute("ollama", Hints(operation=operation, framing="ndjson"), streams=True, least=_SMALL)
+
+
+def _vectors(operation: str) -> ModelRoute:
+    return ModelRoute("ollama", Hints(operation=operation, stream=False), aside(embeddings.serve))
+
+
+MODEL_ROUTES = {
+    "/api/chat": _words("chat"),
+    "/api/generate": _words("generate"),
+    "/api/embed": _vectors("embed"),
+    "/api/embeddings": _vectors("embeddings"),
+}
+
+
 def add_routes(app: web.Application) -> None:
-    app.router.add_post("/api/chat", chat)
-    app.router.add_post("/api/generate", generate)
-    app.router.add_post("/api/embed", embed)
-    app.router.add_post("/api/embeddings", embeddings_old)
+    for path, route in MODEL_ROUTES.items():
+        app.router.add_post(path, spoken if route.least else served(route))
     app.router.add_get("/api/tags", tags)
     app.router.add_post("/api/show", show)
     app.router.add_get("/api/ps", running)
@@ -69,26 +83,11 @@ async def _only_loads(request: web.Request) -> bool:
     return bool(found.model) and not found.messages and not found.prompt
 
 
-async def chat(request: web.Request) -> web.StreamResponse:
+async def spoken(request: web.Request) -> web.StreamResponse:
+    """Chat and generate, which also load and unload models."""
     if await _only_loads(request):
         return await _loaded(request)
-    return await serve(request, registry.get("ollama"), Hints(operation="chat", framing="ndjson"), streams=True)
-
-
-async def generate(request: web.Request) -> web.StreamResponse:
-    if await _only_loads(request):
-        return await _loaded(request)
-    return await serve(request, registry.get("ollama"), Hints(operation="generate", framing="ndjson"), streams=True)
-
-
-async def embed(request: web.Request) -> web.StreamResponse:
-    hints = Hints(operation="embed", stream=False)
-    return await serve(request, registry.get("ollama"), hints, run=embeddings.serve)
-
-
-async def embeddings_old(request: web.Request) -> web.StreamResponse:
-    hints = Hints(operation="embeddings", stream=False)
-    return await serve(request, registry.get("ollama"), hints, run=embeddings.serve)
+    return await serve_route(request, MODEL_ROUTES[request.path])
 
 
 @answered

@@ -6,42 +6,35 @@ from aiohttp import web
 
 from llm_mux.gateway import embeddings
 from llm_mux.server import listing
+from llm_mux.server.aiohttp_end import served
 from llm_mux.server.answers import answered
 from llm_mux.server.listing import Entry
 from llm_mux.server.protocols import anthropic, gemini, ollama
-from llm_mux.server.serving import serve
-from llm_mux.translators import registry
+from llm_mux.server.serving import ModelRoute, aside
 from llm_mux.translators.base import Hints
 
 _CREATED = 1735689600
+_CHAT = ModelRoute("openai_chat")
+_COMPLETIONS = ModelRoute("openai_completions", Hints(operation="complete"))
+_EMBEDDINGS = ModelRoute("openai_chat", Hints(operation="embed", stream=False), aside(embeddings.serve))
+
+MODEL_ROUTES = {
+    "/v1/chat/completions": _CHAT,
+    "/chat/completions": _CHAT,
+    "/v1/chat/completions/stream": ModelRoute("openai_chat", Hints(stream=True)),
+    "/v1/completions": _COMPLETIONS,
+    "/completions": _COMPLETIONS,
+    "/v1/embeddings": _EMBEDDINGS,
+    "/embeddings": _EMBEDDINGS,
+}
 
 
 def add_routes(app: web.Application) -> None:
+    for path, route in MODEL_ROUTES.items():
+        app.router.add_post(path, served(route))
     for prefix in ("/v1", ""):
-        app.router.add_post(f"{prefix}/chat/completions", chat)
-        app.router.add_post(f"{prefix}/completions", completions)
-        app.router.add_post(f"{prefix}/embeddings", embed)
         app.router.add_get(f"{prefix}/models", models)
-    app.router.add_post("/v1/chat/completions/stream", chat_stream)
     app.router.add_get("/v1/models/{name:.+}", model)
-
-
-async def chat(request: web.Request) -> web.StreamResponse:
-    return await serve(request, registry.get("openai_chat"), Hints())
-
-
-async def chat_stream(request: web.Request) -> web.StreamResponse:
-    return await serve(request, registry.get("openai_chat"), Hints(stream=True))
-
-
-async def completions(request: web.Request) -> web.StreamResponse:
-    return await serve(request, registry.get("openai_completions"), Hints(operation="complete"))
-
-
-async def embed(request: web.Request) -> web.StreamResponse:
-    return await serve(
-        request, registry.get("openai_chat"), Hints(operation="embed", stream=False), run=embeddings.serve
-    )
 
 
 def list_shape(request: web.Request) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 
 import msgspec
 from aiohttp import web
@@ -10,12 +11,14 @@ from msgspec import Raw
 
 from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.gateway import compact, count, stored
+from llm_mux.gateway.ask import Answer, Ask
+from llm_mux.gateway.core import Gateway
 from llm_mux.ledger.response_table import Stored
+from llm_mux.server.aiohttp_end import served
 from llm_mux.server.answers import answered
 from llm_mux.server.kept import store_of
 from llm_mux.server.protocols import responses_ws
-from llm_mux.server.serving import DAEMON, serve
-from llm_mux.translators import registry
+from llm_mux.server.serving import DAEMON, Daemon, ModelRoute, aside
 from llm_mux.translators.base import Hints
 from llm_mux.translators.ids import digest
 from llm_mux.wire import jsonx
@@ -23,30 +26,31 @@ from llm_mux.wire import jsonx
 _MOST_ITEMS = 100
 
 
+async def _create(daemon: Daemon, ask: Ask) -> Answer:
+    return await stored.server(store_of(daemon))(daemon.gateway, ask)
+
+
+def _aside(operation: str, serve: Callable[[Gateway, Ask], Awaitable[Answer]]) -> ModelRoute:
+    return ModelRoute("openai_responses", Hints(operation=operation, stream=False), aside(serve))
+
+
+MODEL_ROUTES = {
+    "/v1/responses": ModelRoute("openai_responses", run=_create),
+    "/responses": ModelRoute("openai_responses", run=_create),
+    "/v1/responses/compact": _aside("compact", compact.serve),
+    "/v1/responses/input_tokens": _aside("count", count.serve),
+}
+
+
 def add_routes(app: web.Application) -> None:
+    for path, route in MODEL_ROUTES.items():
+        app.router.add_post(path, served(route))
     for prefix in ("/v1", ""):
-        app.router.add_post(f"{prefix}/responses", create)
         app.router.add_get(f"{prefix}/responses", responses_ws.connect)
-    app.router.add_post("/v1/responses/compact", compacted)
-    app.router.add_post("/v1/responses/input_tokens", input_tokens)
     app.router.add_get("/v1/responses/{id}", retrieve)
     app.router.add_delete("/v1/responses/{id}", delete)
     app.router.add_post("/v1/responses/{id}/cancel", cancel)
     app.router.add_get("/v1/responses/{id}/input_items", input_items)
-
-
-async def create(request: web.Request) -> web.StreamResponse:
-    return await serve(request, registry.get("openai_responses"), Hints(), run=stored.server(store_of(request.app)))
-
-
-async def input_tokens(request: web.Request) -> web.StreamResponse:
-    hints = Hints(operation="count", stream=False)
-    return await serve(request, registry.get("openai_responses"), hints, run=count.serve)
-
-
-async def compacted(request: web.Request) -> web.StreamResponse:
-    hints = Hints(operation="compact", stream=False)
-    return await serve(request, registry.get("openai_responses"), hints, run=compact.serve)
 
 
 async def _found(request: web.Request) -> Stored:

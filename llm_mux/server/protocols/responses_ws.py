@@ -83,7 +83,7 @@ class _Connection:
     def __init__(self, request: web.Request, socket: web.WebSocketResponse) -> None:
         self._request = request
         self._socket = socket
-        self._memory = stored.Memory(store_of(request.app))
+        self._memory = stored.Memory(store_of(request.app[DAEMON]))
         self._made = 0
         self._busy = False
         self.leaving = False

@@ -1,0 +1,320 @@
+"""The short way of a model request: bytes from the socket to `serving` and back, without aiohttp's server in between.
+
+Rule: a connection is in the lane as long as its requests are usual ones (`heads`); with the first other one it goes
+over to aiohttp's application, which knows all of HTTP, and stays there. An answer leaves in one write with its head,
+a stream with one write for each piece; nobody waits unless the client falls behind. A client that left cancels.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from email.utils import formatdate
+from typing import Any, Final, cast
+
+from aiohttp import web
+from aiohttp.tcp_helpers import tcp_keepalive
+from aiohttp.web_response import REASON_PHRASES
+
+from llm_mux import log
+from llm_mux.gateway.ask import Whole, Write
+from llm_mux.server.heads import MOST_HEAD, Find, Head, Heads
+from llm_mux.server.serving import DAEMON, serve
+
+_MOST_BODY: Final = 4 << 20
+_MOST_AHEAD: Final = 64 << 10
+_IDLE_S: Final = 75.0
+_SWEEP_S: Final = 15.0
+_LAST_WORDS_S: Final = 1.0
+_BREAKS = str.maketrans({code: " " for code in (*range(32), 127)})
+
+
+class Lanes:
+    """What `web.Server` is to a runner: makes the protocol of each connection and ends them all. `server` is aiohttp's
+    own, for the connections that leave the lane."""
+
+    def __init__(self, server: web.Server, app: web.Application, heads: Heads) -> None:
+        self.server = server
+        self.app = app
+        self.heads = heads
+        self.loop = asyncio.get_running_loop()
+        self.lanes: set[Lane] = set()
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._date = (0, "")
+
+    def __call__(self) -> Lane:
+        return Lane(self)
+
+    def opened(self, lane: Lane) -> None:
+        self.lanes.add(lane)
+        if self._sweeper is None:
+            self._sweeper = self.loop.call_later(_SWEEP_S, self._sweep)
+
+    def _sweep(self) -> None:
+        """Closes what has been silent for long between two requests; looks only while there are connections."""
+        now = self.loop.time()
+        for lane in [lane for lane in self.lanes if not lane.busy and now - lane.since > _IDLE_S]:
+            lane.close()
+        self._sweeper = self.loop.call_later(_SWEEP_S, self._sweep) if self.lanes else None
+
+    def date(self) -> str:
+        now = int(time.time())
+        if now != self._date[0]:
+            self._date = (now, formatdate(now, usegmt=True))
+        return self._date[1]
+
+    def pre_shutdown(self) -> None:
+        """No more requests: idle connections close now, the others after the answer under way."""
+        self.server.pre_shutdown()
+        for lane in list(self.lanes):
+            lane.leave()
+
+    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as aiohttp's runner calls it
+        """Waits `timeout` seconds for the answers under way, then breaks them off."""
+        await asyncio.gather(self.server.shutdown(timeout), self._drained(timeout))
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+
+    async def _drained(self, drain_s: float | None) -> None:
+        if under_way := {lane.task for lane in self.lanes if lane.task is not None}:
+            _, late = await asyncio.wait(under_way, timeout=drain_s)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=_LAST_WORDS_S)
+        for lane in list(self.lanes):
+            lane.close()
+
+
+class Lane(asyncio.Protocol):
+    """One connection, and (as `Arrival`) the request that it is at."""
+
+    __slots__ = (
+        "_ahead",
+        "_body",
+        "_chunked",
+        "_drained",
+        "_gone",
+        "_head",
+        "_lanes",
+        "_leaving",
+        "_missing",
+        "_pending",
+        "_pieces",
+        "_transport",
+        "headers",
+        "path",
+        "query_key",
+        "since",
+        "task",
+    )
+
+    def __init__(self, lanes: Lanes) -> None:
+        self._lanes = lanes
+        self._transport: asyncio.Transport | None = None
+        self._ahead = b""
+        self._head: Head | None = None
+        self._pieces: list[bytes] = []
+        self._missing = 0
+        self._body = b""
+        self._pending = b""
+        self._chunked = False
+        self._drained: asyncio.Future[None] | None = None
+        self._gone = False
+        self._leaving = False
+        self.task: asyncio.Task[None] | None = None
+        self.since = lanes.loop.time()
+        self.path = ""
+        self.headers: Mapping[str, str] = {}
+        self.query_key: str | None = None
+
+    @property
+    def busy(self) -> bool:
+        return self.task is not None
+
+    # What the transport calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        tcp_keepalive(self._transport)
+        self._lanes.opened(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._gone = True
+        self._lanes.lanes.discard(self)
+        self._wake()
+        if self.task is not None:
+            self.task.cancel()
+
+    def pause_writing(self) -> None:
+        if self._drained is None:
+            self._drained = self._lanes.loop.create_future()
+
+    def resume_writing(self) -> None:
+        self._wake()
+
+    def _wake(self) -> None:
+        drained, self._drained = self._drained, None
+        if drained is not None and not drained.done():
+            drained.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        if self.task is not None:
+            self._ahead += data
+            if len(self._ahead) > _MOST_AHEAD and self._transport is not None:
+                self._transport.pause_reading()
+        elif self._missing:
+            self._more(data)
+        else:
+            self._begin(self._ahead + data if self._ahead else data)
+
+    def _begin(self, data: bytes) -> None:
+        """The start of a request."""
+        self._ahead = b""
+        self.since = self._lanes.loop.time()
+        end = data.find(b"\r\n\r\n", 0, MOST_HEAD)
+        if end < 0 and len(data) < MOST_HEAD and data.startswith(b"POST "[: len(data)]):
+            self._ahead = data
+            return
+        found = self._lanes.heads.read(data[:end]) if end >= 0 else None
+        if found is None:
+            self._hand_over(data)
+            return
+        head, length = found
+        if length > min(_MOST_BODY, self._lanes.app[DAEMON].max_request_size) or length < head.route.least:
+            self._hand_over(data)
+            return
+        self._head = head
+        start, have = end + 4, len(data) - end - 4
+        if have < length:
+            self._pieces, self._missing = [data[start:]], length - have
+            return
+        self._body, self._ahead = data[start : start + length], data[start + length :]
+        self._serve()
+
+    def _more(self, data: bytes) -> None:
+        self._missing -= len(data)
+        self.since = self._lanes.loop.time()
+        if self._missing < 0:
+            self._ahead = data[self._missing :]
+            data = data[: self._missing]
+            self._missing = 0
+        self._pieces.append(data)
+        if not self._missing:
+            self._body, self._pieces = b"".join(self._pieces), []
+            self._serve()
+
+    def _hand_over(self, data: bytes) -> None:
+        """The connection is aiohttp's from here on."""
+        transport = self._transport
+        self._lanes.lanes.discard(self)
+        if transport is None:
+            return
+        handler = self._lanes.server()
+        transport.set_protocol(handler)
+        handler.connection_made(transport)
+        handler.data_received(data)
+        if self._leaving:
+            handler.close()
+
+    # One request.
+
+    def _serve(self) -> None:
+        head = self._head
+        if head is not None:
+            self.path, self.headers, self.query_key = head.path, head.headers, head.query_key
+            self.task = self._lanes.loop.create_task(self._served(head))
+
+    async def _served(self, head: Head) -> None:
+        try:
+            await serve(self._lanes.app[DAEMON], self, head.route)
+        except asyncio.CancelledError:
+            self.close()
+            raise
+        except Exception:
+            log.logger.exception("request.broken", path=self.path)
+            self.close()
+        finally:
+            self.task, self._body = None, b""
+        self._next()
+
+    def _next(self) -> None:
+        """The answer is written: on to the next request, if it is there already."""
+        self.since = self._lanes.loop.time()
+        transport, ahead = self._transport, self._ahead
+        if transport is None or self._gone or self._chunked:
+            # A stream without its end: the client must not take what follows for a part of it.
+            self.close()
+        elif self._leaving:
+            self.close()
+        elif ahead:
+            if not transport.is_reading():
+                transport.resume_reading()
+            self._begin(ahead)
+
+    def leave(self) -> None:
+        """Closes at once, or after the answer under way."""
+        self._leaving = True
+        if self.task is None and not self._missing:
+            self.close()
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    # What `serving` calls.
+
+    async def body(self, most: int) -> bytes:
+        return self._body
+
+    async def whole(self, answer: Whole, headers: dict[str, str]) -> None:
+        if self._transport is not None and not self._gone:
+            headers["Content-Length"] = str(len(answer.body))
+            self._transport.write(self._headed(answer.status, headers) + answer.body)
+
+    async def begin(self, headers: dict[str, str]) -> Write:
+        if self._gone:
+            raise ConnectionResetError("the client left")
+        headers["Transfer-Encoding"] = "chunked"
+        self._pending = self._headed(200, headers)
+        self._chunked = True
+        return self.write
+
+    async def write(self, data: bytes) -> None:
+        """One piece of the stream. Waits while the client is behind; raises ConnectionError when it left."""
+        if self._gone or self._transport is None:
+            raise ConnectionResetError("the client left")
+        if data:
+            head, self._pending = self._pending, b""
+            self._transport.write(b"%b%x\r\n%b\r\n" % (head, len(data), data))
+        if self._drained is not None:
+            # Shielded: a keep-alive and a piece may wait for the same thing, and only one of them be cancelled.
+            await asyncio.shield(self._drained)
+            if self._gone:
+                raise ConnectionResetError("the client left")
+
+    async def end(self) -> None:
+        if self._transport is not None and not self._gone:
+            self._transport.write(self._pending + b"0\r\n\r\n")
+        self._pending, self._chunked = b"", False
+
+    def _headed(self, status: int, headers: dict[str, str]) -> bytes:
+        headers["Date"] = self._lanes.date()
+        lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
+        text = "".join(lines)
+        if text.count("\n") != len(lines) or text.count("\r") != len(lines):
+            # A name that a client or provider made up must not become a header of its own.
+            text = "".join([f"{name}: {value.translate(_BREAKS)}\r\n" for name, value in headers.items()])
+        return f"HTTP/1.1 {status} {REASON_PHRASES.get(status, '')}\r\n{text}\r\n".encode()
+
+
+class Runner(web.AppRunner):
+    """Runs an application with lanes in front of it. `find` knows the model routes."""
+
+    def __init__(self, app: web.Application, find: Find, **options: Any) -> None:
+        super().__init__(app, **options)
+        self._heads = Heads(find)
+
+    async def _make_server(self) -> web.Server:
+        return cast(web.Server, Lanes(await super()._make_server(), self.app, self._heads))
