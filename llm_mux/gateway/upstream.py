@@ -140,6 +140,10 @@ class Upstream(ABC):
 
 def open_upstream(client: Client = "session", *, environment_proxies: bool = True) -> Upstream:
     """A client; needs a running event loop. `environment_proxies`: whether `HTTPS_PROXY` and the like count."""
-    from llm_mux.gateway.http.session import SessionUpstream
+    if client == "session":
+        from llm_mux.gateway.http.session import SessionUpstream
 
-    return SessionUpstream(environment_proxies=environment_proxies)
+        return SessionUpstream(environment_proxies=environment_proxies)
+    from llm_mux.gateway.http.client import LeanUpstream
+
+    return LeanUpstream(environment_proxies=environment_proxies)

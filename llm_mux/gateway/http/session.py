@@ -6,7 +6,6 @@ Rule: what it does with a case is right for both clients; the conformance suite 
 from __future__ import annotations
 
 import asyncio
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -17,7 +16,7 @@ from yarl import URL
 
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.http.proxies import Proxies
-from llm_mux.gateway.http.unpacking import Unlabelled
+from llm_mux.gateway.http.unpacking import Damaged, Unpacking
 from llm_mux.gateway.upstream import USER_AGENT, Call, Reply, Sink, Timeouts, Upstream
 
 
@@ -38,13 +37,13 @@ class SessionReply(Reply):
         super().__init__(response.status, response.headers)
         self._response = response
         self._call = call
-        self._packed = Unlabelled()
+        self._packed = Unpacking()
         self._pouring: asyncio.Task[None] | None = None
         self._flows: asyncio.Event | None = None
 
     async def chunk(self) -> bytes:
-        while data := await self._arrived():
-            if plain := self._plain(data):
+        while (more := self._packed.more) or (data := await self._arrived()):
+            if plain := self._plain(b"" if more else data):
                 return plain
         return self._rest()
 
@@ -52,21 +51,23 @@ class SessionReply(Reply):
         """What is left when nothing more arrives."""
         if rest := self._packed.end():
             return rest
-        if self._packed.cut:
+        if not self._packed.whole:
             raise MuxError(Kind.UPSTREAM_CUT, f"{self._call.place} broke off in the middle of its answer.")
         return b""
 
     def ready(self) -> bytes:
         content = self._response.content
         with translated(self._call):
-            data = content.read_nowait() if content.total_raw_bytes else b""
-        if data and (plain := self._plain(data)):
-            return plain
+            data = content.read_nowait() if content.total_raw_bytes and not self._packed.more else b""
+        while data or self._packed.more:
+            if plain := self._plain(data):
+                return plain
+            data = b""
         return self._rest() if content.at_eof() else b""
 
     @property
     def over(self) -> bool:
-        return self._response.content.at_eof() and not self._packed.unfinished
+        return self._response.content.at_eof() and self._packed.whole
 
     def pour(self, sink: Sink) -> None:
         self._flows = asyncio.Event()
@@ -112,8 +113,9 @@ class SessionReply(Reply):
     def _plain(self, data: bytes) -> bytes:
         try:
             return self._packed.feed(data)
-        except zlib.error as error:
-            raise MuxError(Kind.UPSTREAM_NONSENSE, f"{self._call.place} sent a damaged gzip body.") from error
+        except Damaged as error:
+            message = f"{self._call.place} sent a body that cannot be unpacked."
+            raise MuxError(Kind.UPSTREAM_NONSENSE, message) from error
 
     def close(self) -> None:
         if self._pouring is not None:

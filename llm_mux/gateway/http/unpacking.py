@@ -1,56 +1,170 @@
 """Bodies that arrive packed: as their head says, or gzip that nothing announced.
 
-Rule: we ask for `identity`, so all of this is for servers that pack in spite of it; a plain body costs one look at its
-first bytes.
+Rule: we ask for `identity`, so all of this is for servers that pack in spite of it. A plain body costs one look at its
+first bytes; a packed one is unpacked piece by piece, so that a small body cannot become a large heap.
 """
 
 from __future__ import annotations
 
+import sys
 import zlib
-from typing import Any
+from typing import Any, Protocol
 
 _GZIP = b"\x1f\x8b"
+_MOST = 1 << 20
 
 
-class Unlabelled:
-    """Unpacks a body that is gzip although nothing said so, also one of several members. `cut`: its end is missing;
-    `plain`: it is not gzip, and what follows need not be fed."""
+class Damaged(Exception):
+    """What arrived cannot be unpacked."""
 
-    __slots__ = ("_start", "_unzip", "cut", "plain")
 
-    def __init__(self) -> None:
-        self._start: bytes | None = b""
-        self._unzip: Any = None
-        self.cut = False
-        self.plain = False
+class _Decoder(Protocol):
+    """`more`: `feed(b"")` gives more; `whole`: what was fed so far ends where a packed body may end."""
+
+    more: bool
+    whole: bool
+
+    def feed(self, data: bytes) -> bytes: ...
+
+
+class _Zlib:
+    """gzip and deflate, also of several members one after another."""
+
+    def __init__(self, wbits: int | None) -> None:
+        self._wbits = wbits
+        self._member: Any = None
+        self._input = b""
+        self.more = False
+        self.whole = True
 
     def feed(self, data: bytes) -> bytes:
-        """The unpacked bytes. Raises zlib.error when they are damaged."""
-        if self._start is not None:
-            data = self._start + data
-            self._start = data if data == _GZIP[:1] else None
-            if self._start is not None:
-                return b""
-            if data.startswith(_GZIP):
-                self._unzip = zlib.decompressobj(wbits=31)
-            else:
-                self.plain = True
-        return data if self._unzip is None else self._unzipped(data)
+        data, out = self._input + data, b""
+        while (data or self.more) and not out:
+            if self._member is None or self._member.eof:
+                # Deflate is meant to be in zlib's wrapping; some servers send it bare.
+                bare = self._wbits is None and data[0] & 0x0F != 8
+                self._member = zlib.decompressobj(-15 if bare else self._wbits or 15)
+            try:
+                out = self._member.decompress(data, _MOST)
+            except zlib.error as error:
+                raise Damaged(str(error)) from error
+            data = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+            self.more = not self._member.eof and len(out) == _MOST
+        self._input = data
+        self.more = self.more or bool(data)
+        self.whole = self._member is None or bool(self._member.eof)
+        return out
 
-    def _unzipped(self, data: bytes) -> bytes:
-        out: list[bytes] = []
-        while data:
-            if self._unzip.eof:
-                self._unzip = zlib.decompressobj(wbits=31)
-            out.append(self._unzip.decompress(data))
-            data = self._unzip.unused_data
-        self.cut = not self._unzip.eof
-        return b"".join(out)
+
+class _Brotli:
+    def __init__(self) -> None:
+        import brotli  # type: ignore[import-untyped]  # it has none
+
+        self._error = brotli.error
+        self._stream = brotli.Decompressor()
+        self.more = False
+        self.whole = True
+
+    def feed(self, data: bytes) -> bytes:
+        try:
+            out: bytes = self._stream.process(data, output_buffer_limit=_MOST)
+        except self._error as error:
+            raise Damaged(str(error)) from error
+        self.more = not self._stream.can_accept_more_data()
+        self.whole = bool(self._stream.is_finished())
+        return out
+
+
+class _Zstd:
+    """Zstandard, also of several frames one after another."""
+
+    def __init__(self) -> None:
+        if sys.version_info >= (3, 14):
+            from compression import zstd
+        else:
+            from backports import zstd
+
+        self._make = zstd.ZstdDecompressor
+        self._error = zstd.ZstdError
+        self._frame: Any = None
+        self._input = b""
+        self.more = False
+        self.whole = True
+
+    def feed(self, data: bytes) -> bytes:
+        data, out = self._input + data, b""
+        while (data or self.more) and not out:
+            if self._frame is None or self._frame.eof:
+                self._frame = self._make()
+            try:
+                out = self._frame.decompress(data, _MOST)
+            except self._error as error:
+                raise Damaged(str(error)) from error
+            data = self._frame.unused_data if self._frame.eof else b""
+            self.more = not self._frame.eof and not self._frame.needs_input
+        self._input = data
+        self.more = self.more or bool(data)
+        self.whole = self._frame is None or bool(self._frame.eof)
+        return out
+
+
+def _decoder(label: str | None) -> _Decoder | None:
+    if label == "gzip":
+        return _Zlib(31)
+    if label == "deflate":
+        return _Zlib(None)
+    if label == "br":
+        return _Brotli()
+    return _Zstd() if label == "zstd" else None
+
+
+class Unpacking:
+    """One body. `label`: its content coding; an unknown one is left as it is.
+
+    `plain`: nothing is packed, and what follows need not be fed. `more`: `feed(b"")` gives more of what was fed.
+    """
+
+    __slots__ = ("_inner", "_outer", "_start", "more", "plain")
+
+    def __init__(self, label: str | None = None) -> None:
+        self._outer = _decoder(label)
+        self._inner: _Decoder | None = None
+        self._start: bytes | None = b""
+        self.plain = False
+        self.more = False
+
+    def feed(self, data: bytes) -> bytes:
+        """The unpacked bytes, at most a bounded piece of them (see `more`). Raises Damaged."""
+        outer, inner = self._outer, self._inner
+        if outer is not None and (data or not (inner is not None and inner.more)):
+            data = outer.feed(data)
+        out = self._looked_at(data)
+        inner = self._inner
+        self.more = (outer is not None and outer.more) or (inner is not None and inner.more)
+        return out
+
+    def _looked_at(self, data: bytes) -> bytes:
+        """Gzip that nothing announced is unpacked."""
+        if self._inner is not None:
+            return self._inner.feed(data)
+        if self._start is None or not data:
+            return data
+        data = self._start + data
+        if data == _GZIP[:1]:
+            self._start = data
+            return b""
+        self._start = None
+        if data.startswith(_GZIP):
+            self._inner = _Zlib(31)
+            return self._inner.feed(data)
+        self.plain = self._outer is None
+        return data
 
     @property
-    def unfinished(self) -> bool:
-        """Whether a byte is held back that may be the start of gzip, or the end of one is missing."""
-        return self.cut or bool(self._start)
+    def whole(self) -> bool:
+        """Whether nothing is held back and nothing is missing."""
+        decoders = (self._outer, self._inner)
+        return not self._start and not self.more and all(each is None or each.whole for each in decoders)
 
     def end(self) -> bytes:
         """What was held back of a body that ended after one byte."""

@@ -1,0 +1,156 @@
+"""The lean client: a call takes a kept connection or dials one, writes one piece, and waits once for the head.
+
+Rule: a request is sent twice only when a kept connection died before a byte of the answer, and then over a new one.
+What it does not speak (proxies that are themselves reached over TLS) goes to the reference client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from yarl import URL
+
+from llm_mux.errors import Kind, MuxError
+from llm_mux.gateway.http.connection import Connection, Stale
+from llm_mux.gateway.http.dial import Dialler
+from llm_mux.gateway.http.head import Target, basic, request_head, target_of
+from llm_mux.gateway.http.pool import Pool
+from llm_mux.gateway.http.proxies import Proxies
+from llm_mux.gateway.upstream import Call, Reply, Upstream
+
+_MOST_WAYS = 1024
+_BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+
+
+class _Way:
+    """How calls of one URL by one account go: the pool, and the head they share."""
+
+    __slots__ = ("_head", "_headers", "_method", "line", "more", "pool", "proxy", "target")
+
+    def __init__(self, target: Target, proxy: str | None, pool: Pool) -> None:
+        self.target = target
+        self.proxy = proxy
+        self.pool = pool
+        self.line = target.path
+        self.more: dict[str, str] = {}
+        if proxy is not None and not target.secure and not proxy.startswith("socks"):
+            self.line = f"http://{target.authority}{target.path}"
+            if (credentials := basic(URL(proxy, encoded=True))) is not None:
+                self.more["Proxy-Authorization"] = credentials
+        self._method = ""
+        self._headers: Mapping[str, str] = {}
+        self._head = b""
+
+    def head(self, call: Call) -> bytes:
+        """The request's head; all but its length is that of the last call when the headers are."""
+        headers = call.headers
+        if headers != self._headers or call.method != self._method:
+            self._head = request_head(call.method, self.line, self.target, headers, self.more)
+            self._headers, self._method = dict(headers), call.method
+        if call.body is None and call.method in _BODILESS:
+            return self._head + b"\r\n"
+        return b"%bContent-Length: %d\r\n\r\n" % (self._head, len(call.body or b""))
+
+
+class LeanUpstream(Upstream):
+    """`most`: how many connections to one host there may be at once; 0: any number."""
+
+    def __init__(self, *, environment_proxies: bool = True, most: int = 0) -> None:
+        self._proxies = Proxies(environment=environment_proxies)
+        self._dialler = Dialler()
+        self._most = most
+        self._pools: dict[tuple[bool, str, int, str | None], Pool] = {}
+        self._ways: dict[tuple[str, str | None, str], _Way] = {}
+        self._reference: Upstream | None = None
+
+    async def send(self, call: Call) -> Reply:
+        way = self._ways.get((call.url, call.proxy, call.place))
+        if way is None:
+            way = self._way(call)
+            if way is None:
+                return await self._by_reference(call)
+        try:
+            head = way.head(call)
+        except ValueError as error:
+            raise _unaskable(call) from error
+        connection = way.pool.take()
+        if connection is None:
+            connection = await self._opened(way, call)
+        try:
+            return await self._ask(connection, call, head)
+        except Stale:
+            pass
+        return await self._ask(await self._dialled(way, call), call, head)
+
+    async def _ask(self, connection: Connection, call: Call, head: bytes) -> Reply:
+        try:
+            return await connection.ask(call, head)
+        except (MuxError, Stale):
+            raise
+        except BaseException:
+            connection.drop()
+            raise
+
+    def _way(self, call: Call) -> _Way | None:
+        """None for what only the reference client speaks. Raises MuxError for what nobody can ask."""
+        proxy = self._proxies.of(call)
+        if proxy is not None and proxy.startswith("https:"):
+            return None
+        try:
+            target = target_of(call.url)
+            key = (target.secure, target.host, target.port, proxy)
+            pool = self._pools.get(key)
+            if pool is None:
+                pool = self._pools[key] = Pool(self._most)
+            way = _Way(target, proxy, pool)
+        except ValueError as error:
+            raise _unaskable(call) from error
+        if len(self._ways) >= _MOST_WAYS:
+            self._ways.clear()
+        self._ways[call.url, call.proxy, call.place] = way
+        return way
+
+    async def _opened(self, way: _Way, call: Call) -> Connection:
+        """A connection where none was idle: a new one, or the next that is free where there may be no more."""
+        if not way.pool.full:
+            return await self._dialled(way, call)
+        try:
+            async with asyncio.timeout(call.timeouts.connect):
+                connection = await way.pool.turn()
+        except TimeoutError:
+            message = f"{call.place} could not be asked in time: all its connections are in use."
+            raise MuxError(Kind.CONNECT_TIMEOUT, message) from None
+        return connection if connection is not None and connection.fit() else await self._dialled(way, call)
+
+    async def _dialled(self, way: _Way, call: Call) -> Connection:
+        pool = way.pool
+        pool.dialling += 1
+        try:
+            connection = await self._dialler.dial(way.target, way.proxy, call, pool.let_go)
+        except ValueError as error:
+            raise _unaskable(call) from error
+        finally:
+            pool.dialling -= 1
+            if pool.full is False:
+                pool.room()
+        pool.add(connection)
+        return connection
+
+    async def _by_reference(self, call: Call) -> Reply:
+        if self._reference is None:
+            from llm_mux.gateway.http.session import SessionUpstream
+
+            self._reference = SessionUpstream()
+        return await self._reference.send(call)
+
+    async def close(self) -> None:
+        for pool in self._pools.values():
+            await pool.close()
+        if self._reference is not None:
+            await self._reference.close()
+
+
+def _unaskable(call: Call) -> MuxError:
+    what = "cannot be asked: its base-url, proxy-url or headers are not valid"
+    return MuxError(Kind.UNREACHABLE, f"{call.place} {what}.")

@@ -1,0 +1,338 @@
+"""One connection to a provider: a request out, its answer in, one at a time, all of it in the socket's callbacks.
+
+Rule: no task, no lock and no timer of its own for a request. One timer serves a connection for life: it is set for the
+earliest wait that could run out and looks, when it fires, how long it has really been silent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+from llm_mux.errors import Kind, MuxError
+from llm_mux.gateway.http.framing import Framing, framing_of
+from llm_mux.gateway.http.head import MOST_HEAD, Head, Malformed, beginning, parse, parser_for
+from llm_mux.gateway.http.reply import LeanReply
+from llm_mux.gateway.upstream import Call
+
+IDLE_S = 75.0
+OLDEST_S = 600.0
+_STALE_S = 5.0
+_ONE_WRITE = 1 << 16
+_PIECE = 1 << 18
+_MOST_INTERIM = 32
+
+
+class Stale(Exception):
+    """A kept connection died before a byte of the answer: the server had closed it when the request came."""
+
+
+class Connection(asyncio.Protocol):
+    """`let_go` is told, with the connection, when it can be used again and when it is lost (`closed` says which)."""
+
+    __slots__ = (
+        "_armed",
+        "_asked",
+        "_body",
+        "_born",
+        "_buffer",
+        "_call",
+        "_framing",
+        "_heard",
+        "_idle_s",
+        "_interim",
+        "_keep",
+        "_let_go",
+        "_loop",
+        "_parser",
+        "_paused_reading",
+        "_paused_writing",
+        "_reply",
+        "_timer",
+        "_transport",
+        "_unsent",
+        "_used",
+        "_waiter",
+        "closed",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, let_go: Callable[[Connection], None]) -> None:
+        self._loop = loop
+        self._let_go = let_go
+        self._parser = parser_for(loop)
+        self._transport: asyncio.Transport | None = None
+        self._call: Call | None = None
+        self._waiter: asyncio.Future[LeanReply] | None = None
+        self._reply: LeanReply | None = None
+        self._framing: Framing | None = None
+        self._buffer = b""
+        self._unsent: memoryview | None = None
+        self._keep = False
+        self._paused_reading = self._paused_writing = False
+        self._born = self._asked = self._heard = loop.time()
+        self._idle_s = IDLE_S
+        self._interim = 0
+        self._used = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._armed = 0.0
+        self.closed = False
+
+    # What the pool and the client ask for.
+
+    @property
+    def reused(self) -> bool:
+        """Whether an answer came over it before."""
+        return self._used
+
+    def fit(self) -> bool:
+        """Whether it can take a request: open, silent, and not at the end of its time."""
+        transport, now = self._transport, self._loop.time()
+        return (
+            not self.closed
+            and transport is not None
+            and not transport.is_closing()
+            and now - self._heard < self._idle_s
+            and now - self._born < OLDEST_S
+        )
+
+    def ask(self, call: Call, head: bytes) -> asyncio.Future[LeanReply]:
+        """Sends a request; the future is done with the answer's head, or with MuxError or Stale."""
+        transport = self._transport
+        waiter = self._waiter = self._loop.create_future()
+        self._call = call
+        self._interim = 0
+        if transport is None:
+            self._ended(None)
+            return waiter
+        now = self._asked = self._heard = self._loop.time()
+        body = call.body
+        if not body:
+            transport.write(head)
+        elif len(body) <= _ONE_WRITE:
+            transport.write(head + body)
+        else:
+            self._unsent = memoryview(body)
+            transport.write(head)
+            self._send_more()
+        self._watch(now + call.timeouts.first_byte)
+        return waiter
+
+    def drop(self) -> None:
+        """Closes it at once, whatever is under way; nobody is told anything more."""
+        self._waiter = self._reply = self._call = self._framing = self._unsent = None
+        self.closed = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    def pause(self) -> None:
+        """The reader is behind: what the provider sends stays in the network."""
+        if not self._paused_reading and self._transport is not None and not self._transport.is_closing():
+            self._paused_reading = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """The reader has caught up."""
+        if self._paused_reading and self._transport is not None:
+            self._paused_reading = False
+            self._heard = self._loop.time()
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
+
+    # What the transport tells.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = self._loop.time()
+        try:
+            if self._framing is not None:
+                self._take(self._framing, data)
+            elif self._waiter is not None:
+                self._take_head(data)
+            else:
+                # Nobody asked: a server that says good-bye with words, or one that cannot count.
+                self.drop()
+        except Malformed as error:
+            self._nonsense(error)
+
+    def eof_received(self) -> None:
+        self._ended(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._ended(exc)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.closed = True
+        self._transport = None
+        self._let_go(self)
+
+    def pause_writing(self) -> None:
+        self._paused_writing = True
+
+    def resume_writing(self) -> None:
+        self._paused_writing = False
+        if self._unsent is not None:
+            # The provider takes what we send: it is not silent.
+            self._asked = self._heard = self._loop.time()
+            self._send_more()
+
+    # Sending.
+
+    def _send_more(self) -> None:
+        """A large body goes out as fast as the provider takes it."""
+        transport = self._transport
+        while (rest := self._unsent) is not None and not self._paused_writing and transport is not None:
+            self._unsent = rest[_PIECE:] if len(rest) > _PIECE else None
+            transport.write(rest[:_PIECE])
+
+    # Receiving.
+
+    def _take_head(self, data: bytes) -> None:
+        held = len(self._buffer)
+        if held:
+            data, self._buffer = self._buffer + data, b""
+        end = data.find(b"\r\n\r\n", max(0, held - 3))
+        if end < 0:
+            if len(data) > MOST_HEAD or not beginning(data):
+                raise Malformed("no head")
+            self._buffer = data
+            return
+        end += 4
+        head = parse(self._parser, data[:end] if end < len(data) else data)
+        if head.status < 200:
+            self._interim += 1
+            if self._interim > _MOST_INTERIM:
+                raise Malformed("too many interim answers")
+            if end < len(data):
+                self._take_head(data[end:])
+            return
+        self._answered(head, data[end:])
+
+    def _answered(self, head: Head, rest: bytes) -> None:
+        call, waiter = self._call, self._waiter
+        assert call is not None
+        assert waiter is not None
+        self._waiter = None
+        if head.status >= 300:
+            # It does not want the rest of the body.
+            self._unsent = None
+        self._keep = head.keep
+        framing = framing_of(0 if call.method == "HEAD" else head.length)
+        if not self._used:
+            self._used = True
+            self._idle_s = _idle_limit(head.headers.get("Keep-Alive"))
+        reply = self._reply = LeanReply(head, call, self)
+        self._framing = framing
+        self._watch(self._heard + call.timeouts.between_bytes)
+        if not waiter.done():
+            waiter.set_result(reply)
+        if rest or framing.over:
+            self._take(framing, rest)
+
+    def _take(self, framing: Framing, data: bytes) -> None:
+        reply = self._reply
+        piece = framing.feed(data)
+        if piece and reply is not None:
+            reply.take(piece)
+        if framing.over and self._framing is framing:
+            self._framing = None
+            self._done(reply, reusable=not framing.rest)
+
+    def _done(self, reply: LeanReply | None, *, reusable: bool) -> None:
+        """The answer is whole."""
+        transport = self._transport
+        sent = self._unsent is None and not self._paused_writing
+        self._reply = self._call = self._unsent = None
+        if reply is not None:
+            reply.finish()
+        if transport is None or transport.is_closing():
+            return
+        if self._keep and reusable and sent and not transport.get_write_buffer_size():
+            self.resume()
+            self._watch(self._heard + self._idle_s)
+            self._let_go(self)
+        else:
+            self.closed = True
+            transport.close()
+
+    # Endings.
+
+    def _nonsense(self, error: Malformed) -> None:
+        call = self._call
+        place = call.place if call is not None else ""
+        self._fail(MuxError(Kind.UPSTREAM_NONSENSE, f"{place} sent an answer that is not HTTP: {error}."))
+
+    def _ended(self, exc: Exception | None) -> None:
+        """No more bytes will come."""
+        call, framing = self._call, self._framing
+        if framing is not None and exc is None and framing.ended():
+            self._framing, self._keep = None, False
+            self._done(self._reply, reusable=False)
+        elif framing is not None and call is not None:
+            self._fail(MuxError(Kind.UPSTREAM_CUT, f"{call.place} broke off in the middle of its answer."))
+        elif self._waiter is not None and call is not None:
+            silent = not self._buffer and not self._interim
+            if silent and self._used and self._loop.time() - self._asked < _STALE_S:
+                self._fail(Stale())
+                return
+            how = "reset the connection" if exc is not None else "closed the connection without an answer"
+            self._fail(MuxError(Kind.UPSTREAM_CUT, f"{call.place} {how}."))
+        else:
+            self.closed = True
+
+    def _fail(self, error: MuxError | Stale) -> None:
+        waiter, reply = self._waiter, self._reply
+        self.drop()
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error)
+        elif reply is not None and isinstance(error, MuxError):
+            reply.fail(error)
+
+    # The one timer.
+
+    def _watch(self, due: float) -> None:
+        """Sees to it that the timer fires at `due` or before; a timer that is set for earlier is left alone."""
+        if self._timer is not None:
+            if self._armed <= due:
+                return
+            self._timer.cancel()
+        # A kept connection's limit comes next anyway: set for that, the timer is not touched by the requests.
+        self._armed = min(due, self._heard + self._idle_s)
+        self._timer = self._loop.call_at(self._armed, self._look)
+
+    def _look(self) -> None:
+        """The timer fired: whether a wait is over, and when to look again."""
+        self._timer = None
+        now, call = self._loop.time(), self._call
+        if call is None:
+            due = self._heard + self._idle_s
+            if now >= due or now - self._born >= OLDEST_S:
+                self.drop()
+                return
+        elif self._waiter is not None:
+            due = self._asked + call.timeouts.first_byte
+            if now >= due:
+                self._fail(MuxError(Kind.FIRST_BYTE_TIMEOUT, f"{call.place} did not begin to answer in time."))
+                return
+        else:
+            waited = call.timeouts.between_bytes
+            due = (now if self._paused_reading else self._heard) + waited
+            if now >= due:
+                message = f"{call.place} sent nothing for {waited:g} s in the middle of its answer."
+                self._fail(MuxError(Kind.IDLE_TIMEOUT, message))
+                return
+        self._watch(due)
+
+
+def _idle_limit(said: str | None) -> float:
+    """How long it may lie idle: less than the server says it waits, so that it is we who close."""
+    if said is None:
+        return IDLE_S
+    for part in said.split(","):
+        name, _, value = part.partition("=")
+        if name.strip().lower() == "timeout" and value.strip().isdigit():
+            return min(IDLE_S, max(0.5, float(value) - 1))
+    return IDLE_S
