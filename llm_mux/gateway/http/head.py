@@ -66,6 +66,8 @@ def parse(parser: HttpResponseParser, data: bytes) -> Head:
     lines = data.count(b"\r\n")
     if data.count(b"\n") != lines or data.count(b"\r") != lines or b"\n " in data or b"\n\t" in data:
         raise Malformed("a line is folded or not ended by CR LF")
+    if b" :" in data or b"\t:" in data:
+        _refuse_spaced_names(data)
     try:
         messages, _, rest = parser.feed_data(data)
     except HttpProcessingError as error:
@@ -80,6 +82,13 @@ def parse(parser: HttpResponseParser, data: bytes) -> Head:
     # Chunks from a server of the version before them: read, but not relied on for what comes after.
     keep = not message.should_close and not (length is None and message.version.minor == 0)
     return Head(message.code, headers, length, message.compression, keep)
+
+
+def _refuse_spaced_names(data: bytes) -> None:
+    for line in data.split(b"\r\n"):
+        name, colon, _ = line.partition(b":")
+        if colon and name != name.rstrip(b" \t") and not name.startswith(b"HTTP/"):
+            raise Malformed("a space between a header's name and its colon")
 
 
 def _length(status: int, headers: CIMultiDictProxy[str], chunked: bool) -> int | None:

@@ -58,7 +58,8 @@ class SessionReply(Reply):
     def ready(self) -> bytes:
         content = self._response.content
         with translated(self._call):
-            data = content.read_nowait() if content.total_raw_bytes and not self._packed.more else b""
+            some = not content.at_eof() and not self._packed.more and content.total_raw_bytes
+            data = content.read_nowait() if some else b""
         while data or self._packed.more:
             if plain := self._plain(data):
                 return plain
@@ -96,10 +97,11 @@ class SessionReply(Reply):
         content, waits = self._response.content, self._call.timeouts
         with translated(self._call):
             try:
-                if content.total_raw_bytes and (ready := content.read_nowait()):
-                    return ready
+                # First, because the reader of an answer without a body cannot do more than this.
                 if content.at_eof():
                     return b""
+                if content.total_raw_bytes and (ready := content.read_nowait()):
+                    return ready
                 if waits.between_bytes >= waits.first_byte:
                     return await content.readany()
                 async with asyncio.timeout(waits.between_bytes):
