@@ -45,6 +45,11 @@ def data_dir(env: Mapping[str, str] | None = None) -> Path:
     return _place("data", env)
 
 
+def prices_file(env: Mapping[str, str] | None = None) -> Path:
+    """The price book of the last update; there is none until somebody asks for one."""
+    return data_dir(env) / "prices.json"
+
+
 def state_dir(env: Mapping[str, str] | None = None) -> Path:
     """What describes the running daemon."""
     return _place("state", env)

@@ -136,6 +136,30 @@ class Routing(Section, frozen=True, kw_only=True):
     )
 
 
+class Rates(Section, frozen=True, kw_only=True):
+    """US dollars for a million tokens. Left out: as the kind it belongs to (input, output)."""
+
+    input: Annotated[Decimal | None, doc("Prompt tokens that no cache had", example="3")] = None
+    output: Annotated[Decimal | None, doc("Answer tokens", example="15")] = None
+    cache_read: Annotated[Decimal | None, doc("Prompt tokens from a cache", example="0.3")] = None
+    cache_write: Annotated[Decimal | None, doc("Prompt tokens put into a cache", example="3.75")] = None
+    cache_write_1h: Annotated[Decimal | None, doc("The same, kept for an hour", example="6")] = None
+    reasoning: Annotated[Decimal | None, doc("Reasoning tokens of the answer", example="15")] = None
+
+
+class PriceTier(Rates, frozen=True, kw_only=True):
+    above: Annotated[Limit, doc("Counts for prompts of more tokens than this", example="200000")]
+
+
+class ModelPrice(Rates, frozen=True, kw_only=True):
+    """Your own price of a model, before that of the price book. US dollars for a million tokens."""
+
+    model: Annotated[str, doc("`provider/model`, with wildcards; the longest counts", example="work/claude-*")]
+    request: Annotated[Decimal | None, doc("US dollars for a thousand requests", example="5")] = None
+    search: Annotated[Decimal | None, doc("US dollars for a thousand web searches", example="10")] = None
+    tiers: Annotated[tuple[PriceTier, ...], doc("Other prices for long prompts")] = ()
+
+
 class Usage(Section, frozen=True, kw_only=True):
     database: Annotated[
         str | None,
@@ -287,6 +311,9 @@ class Config(Section, frozen=True, kw_only=True):
     ] = {}
     routing: Annotated[Routing, doc("Choice of the account")] = field(default_factory=Routing)
     usage: Annotated[Usage, doc("The books")] = field(default_factory=Usage)
+    prices: Annotated[
+        tuple[ModelPrice, ...], doc("Prices of models; left out: those of the price book (`llm-mux prices`)")
+    ] = ()
     redis_url: Annotated[
         str | None,
         doc(

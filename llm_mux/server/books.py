@@ -15,7 +15,8 @@ from llm_mux import log
 from llm_mux.gateway.ask import Ask
 from llm_mux.gateway.exchange import Outcome
 from llm_mux.ir import Usage
-from llm_mux.ledger.rows import Exchange
+from llm_mux.ledger.pricing import Prices
+from llm_mux.ledger.rows import PICO, Exchange
 from llm_mux.ledger.writer import Writer
 from llm_mux.server.metrics import Metrics
 
@@ -45,19 +46,21 @@ class Line(Struct):
     duration_ms: float
     input_tokens: int
     output_tokens: int
+    cost_usd: float | None
     dropped: tuple[str, ...]
 
 
 class Books:
     """Where every exchange ends, called once for each."""
 
-    def __init__(self, writer: Writer, metrics: Metrics) -> None:
+    def __init__(self, writer: Writer, metrics: Metrics, prices: Prices) -> None:
         self._writer = writer
         self._metrics = metrics
+        self.prices = prices
         self._waiting: list[tuple[Exchange, tuple[str, ...]]] = []
 
     def __call__(self, ask: Ask, out: Outcome) -> None:
-        row = _row(ask, out)
+        row = _row(ask, out, self.prices)
         self._writer.record(row)
         self._metrics.observe(row)
         if not self._waiting:
@@ -71,8 +74,13 @@ class Books:
             log.exchanges([_line(row, dropped) for row, dropped in waiting])
 
 
-def _row(ask: Ask, out: Outcome) -> Exchange:
+def _row(ask: Ask, out: Outcome, prices: Prices) -> Exchange:
     usage, account = out.usage or _NO_USAGE, out.account
+    known = cost = None
+    if out.usage is not None and account is not None and out.model is not None:
+        provider = account.provider
+        known = prices.known(provider.name, provider.vendor or provider.name, out.model)
+        cost = None if known is None else prices.cost(known, out.usage, ask.time)
     return Exchange(
         time=ask.time,
         request_id=ask.request_id,
@@ -94,6 +102,9 @@ def _row(ask: Ask, out: Outcome) -> Exchange:
         usage_estimated=usage.estimated,
         ttft_ms=None if out.first_byte is None else (out.first_byte - ask.started) * 1000,
         duration_ms=(time.monotonic() - ask.started) * 1000,
+        cost=cost,
+        price_source=None if known is None or cost is None else known.source,
+        cache_write_1h_tokens=usage.cache_write_1h,
         path=None if out.spliced is None else ("splice" if out.spliced else "translate"),
     )
 
@@ -119,5 +130,6 @@ def _line(row: Exchange, dropped: tuple[str, ...]) -> Line:
         duration_ms=round(row.duration_ms, 2),
         input_tokens=row.input_tokens,
         output_tokens=row.output_tokens,
+        cost_usd=None if row.cost is None else row.cost / 10**PICO,
         dropped=dropped,
     )

@@ -15,6 +15,7 @@ from llm_mux.auth.logins import logins
 from llm_mux.config import Config, Loaded, from_env
 from llm_mux.gateway.core import Gateway, Settings
 from llm_mux.gateway.upstream import Timeouts
+from llm_mux.ledger.pricing import Prices, own_prices
 from llm_mux.routing.accounts import Account, carried_over
 from llm_mux.server.compose import Fleet, fleet
 from llm_mux.server.guard import Guard
@@ -63,6 +64,7 @@ def assemble(drawn: Drawn, parts: Parts, before: Sequence[Account]) -> Daemon:
     accounts = carried_over(drawn.fleet.accounts, before)
     parts.lists.known(accounts)
     parts.credentials.watch(accounts)
+    parts.books.prices = Prices(parts.books.prices.book, own_prices(config.prices))
     parts.retention.days = config.usage.retention_days
     gateway = Gateway(
         settings=_settings(config),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from fnmatch import fnmatchcase
 
 from aiohttp import web
 from msgspec import Struct
+from msgspec.structs import replace
 
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.core import Gateway
@@ -15,11 +17,13 @@ from llm_mux.translators.base import ModelInfo
 
 
 class Entry(Struct, frozen=True):
-    """A model under the name a client uses. `info` is the provider's own description, its id the provider's."""
+    """A model under the name a client uses. `info` is the provider's own description, its id the provider's; `pricing`
+    is in US dollars for one token, None when nobody knows."""
 
     name: str
     provider: str
     info: ModelInfo
+    pricing: dict[str, str] | None = None
 
 
 async def entries(gateway: Gateway, *, provider: str | None = None, refresh: bool = False) -> list[Entry]:
@@ -60,7 +64,8 @@ async def asked_for(request: web.Request) -> list[Entry]:
     if provider and not found and not any(offer.answers_to(provider) for offer in gateway.catalog.offers):
         raise MuxError(Kind.NOT_FOUND, f"No provider `{provider}` is configured.", param="provider")
     pattern = request.query.get("q")
-    return [entry for entry in found if fnmatchcase(entry.name, f"*{pattern}*")] if pattern else found
+    wanted = [entry for entry in found if fnmatchcase(entry.name, f"*{pattern}*")] if pattern else found
+    return _priced(request, wanted)
 
 
 async def one(request: web.Request, name: str) -> Entry:
@@ -68,9 +73,26 @@ async def one(request: web.Request, name: str) -> Entry:
     gateway = request.app[DAEMON].gateway
     known = {entry.name: entry for entry in await entries(gateway)}
     if (entry := known.get(name)) is not None:
-        return entry
+        return _priced(request, [entry])[0]
     route = gateway.catalog.resolve(name)[0]
     info = gateway.facts(route.provider, route.model)
     if info is None and "://" not in name:
         raise gateway.catalog.unknown(name)
-    return Entry(name, route.provider, info or ModelInfo(route.model))
+    return _priced(request, [Entry(name, route.provider, info or ModelInfo(route.model))])[0]
+
+
+def _priced(request: web.Request, found: list[Entry]) -> list[Entry]:
+    """With what the price book says, where the provider's own list is silent."""
+    daemon = request.app[DAEMON]
+    prices, now = daemon.parts.books.prices, time.time()
+    vendors = {offer.provider: offer.vendor for offer in daemon.gateway.catalog.offers}
+    done: list[Entry] = []
+    for entry in found:
+        known = prices.known(entry.provider, vendors.get(entry.provider, entry.provider), entry.info.id)
+        if known is not None:
+            context = entry.info.context or (known.model.context if known.model is not None else None)
+            info = replace(entry.info, context=context)
+            done.append(replace(entry, info=info, pricing=known.a_token(now)))
+        else:
+            done.append(entry)
+    return done

@@ -93,7 +93,7 @@ def item(entry: Entry) -> dict[str, object]:
         "context_window": info.context,
         "max_output_tokens": info.max_output,
         "capabilities": list(info.capabilities),
-        "pricing": None,
+        "pricing": entry.pricing,
     }
 
 
