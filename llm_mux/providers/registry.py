@@ -19,6 +19,7 @@ GROUP: Final = "llm_mux.providers"
 _OURS: Final = (
     "openai",
     "codex",
+    "copilot",
     "anthropic",
     "gemini",
     "azure",
@@ -65,6 +66,7 @@ ALIASES: Final[dict[str, str]] = {
     "sonar": "perplexity",
     "nim": "nvidia",
     "hf": "huggingface",
+    "github-copilot": "copilot",
     "github": "github-models",
     "lm-studio": "lmstudio",
 }

@@ -34,6 +34,8 @@ def adapt(body: bytes, target: Target, stream: bool, outline: Outline | None = N
     try:
         head = outline if isinstance(outline, Head) else jsonx.decode(body, Wide)
         rules = _rules(target)
+        if rules.quirks.split_choices and not stream:
+            return None
         if not (
             _takes_tools(head, rules.quirks) and _takes_output(head, rules.quirks) and _takes_thinking(head, rules)
         ):

@@ -58,6 +58,7 @@ class _Entry(Struct):
     created: float | None = None
     owned_by: str | None = None
     name: str | None = None
+    vendor: str | None = None
     display_name: str | None = None
     description: str | None = None
     context_length: int | None = None
@@ -110,18 +111,42 @@ def _bare(raw: Raw) -> _Entry | None:
         return None
 
 
+class _Limits(Struct, frozen=True):
+    max_context_window_tokens: int | None = None
+    max_output_tokens: int | None = None
+
+
+class _Nested(Struct, frozen=True):
+    """Capabilities as Copilot tells them."""
+
+    limits: _Limits = _Limits()
+    supports: Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+def _nested(raw: Raw | msgspec.UnsetType) -> _Nested:
+    try:
+        return msgspec.json.decode(raw, type=_Nested) if isinstance(raw, Raw) else _Nested()
+    except msgspec.ValidationError:
+        return _Nested()
+
+
 def _info(entry: _Entry) -> ModelInfo:
-    contexts = (entry.context_length, entry.context_window, entry.max_context_length, entry.max_model_len)
+    limits = _nested(entry.capabilities).limits
+    contexts = (
+        *(entry.context_length, entry.context_window, entry.max_context_length, entry.max_model_len),
+        limits.max_context_window_tokens,
+    )
     outputs = (
         entry.max_completion_tokens,
         entry.max_output_tokens,
         entry.top_provider.max_completion_tokens if entry.top_provider else None,
+        limits.max_output_tokens,
     )
     return ModelInfo(
         id=entry.id,
         display_name=entry.display_name or entry.name,
         created=int(entry.created) if entry.created else None,
-        owned_by=entry.owned_by,
+        owned_by=entry.owned_by or entry.vendor,
         context=next((n for n in contexts if n), None),
         max_output=next((n for n in outputs if n), None),
         capabilities=_capabilities(entry),
@@ -133,7 +158,8 @@ def _capabilities(entry: _Entry) -> tuple[str, ...]:
     words: list[str] = []
     named = entry.capabilities
     if isinstance(named, Raw):
-        words += _named(named)
+        supports = _nested(named).supports
+        words += _named(supports if isinstance(supports, Raw) else named)
     if entry.architecture and "image" in entry.architecture.input_modalities:
         words.append("vision")
     for parameter, word in (("tools", "tools"), ("structured_outputs", "structured"), ("reasoning", "thinking")):
@@ -147,6 +173,8 @@ _WORDS = {
     "function_calling": "tools",
     "tools": "tools",
     "tool_use": "tools",
+    "tool_calls": "tools",
+    "structured_outputs": "structured",
     "reasoning": "thinking",
 }
 

@@ -100,6 +100,8 @@ class Quirks:
     cache_control_parts: bool = False
     # Gemini's OpenAI layer carries thought signatures in `extra_content` of a tool call.
     extra_content_signatures: bool = False
+    # Copilot gives the text and the calls of one whole answer in choices of their own.
+    split_choices: bool = False
     # Embedding vectors as base64 floats; many others know numbers only.
     embeddings_base64: bool = True
 

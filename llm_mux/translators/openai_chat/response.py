@@ -36,15 +36,27 @@ def decode_response(body: bytes, target: Target) -> ir.Response:
         raise nonsense("an answer without choices")
     id_ = "" if found.id is None else str(found.id)
     reader = _Reader(id_, target, found.citations)
+    choices = tuple(reader.choice(choice, n) for n, choice in enumerate(found.choices))
     return ir.Response(
         id=id_,
         model=found.model or target.model,
-        choices=tuple(reader.choice(choice, n) for n, choice in enumerate(found.choices)),
+        choices=_joined(choices) if quirks.of(target).split_choices else choices,
         usage=usage.decode_usage(found.usage or (found.x_groq.usage if found.x_groq else None)),
         created=created(found.created),
         owner=wire.NAME,
         extras={key: raw for key, raw in top.items() if key not in _FIXED and present(raw)},
     )
+
+
+def _joined(choices: tuple[ir.Choice, ...]) -> tuple[ir.Choice, ...]:
+    """One answer of a server that makes a choice of each piece: what was said, then the calls, which end it."""
+    parts = [part for choice in choices for part in choice.parts]
+    said = [part for part in parts if not isinstance(part, ir.ToolCall)]
+    calls = [part for part in parts if isinstance(part, ir.ToolCall)]
+    calling = (choice for choice in choices if any(isinstance(part, ir.ToolCall) for part in choice.parts))
+    end = next(calling, choices[0])
+    finish = msgspec.structs.replace(end.finish, choice=0)
+    return (msgspec.structs.replace(choices[0], parts=(*said, *calls), finish=finish),)
 
 
 def created(raw: Raw | UnsetType) -> int:
