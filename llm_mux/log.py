@@ -363,17 +363,21 @@ class _Bridge(logging.Handler):
         _outlet.publish({"timestamp": _stamp(), "level": known, "event": "library.log", **facts})
 
 
-def configure(*, debug: bool = False, file: Path | None = None, stream: Stream | None = None) -> None:
+def configure(
+    *, debug: bool = False, file: Path | None = None, stream: Stream | None = None, only_file: bool = False
+) -> None:
     """Send records to `stream` (stderr; readable on a terminal, else JSON lines), and as JSON lines to `file`.
 
-    May be called again; the earlier destinations are flushed and let go.
+    `only_file`: nobody reads stderr. May be called again; the earlier destinations are flushed and let go.
     """
     flush()
     _close_files()
     _outlet.debug = debug
     _outlet.lines = []
     _outlet.console = None
-    if stream is None and sys.stderr is not None and sys.stderr.isatty():
+    if only_file:
+        pass
+    elif stream is None and sys.stderr is not None and sys.stderr.isatty():
         _outlet.console = Buffer(_Stderr())
         _outlet.render = _terminal_renderer()
     else:

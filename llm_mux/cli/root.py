@@ -10,7 +10,20 @@ import click
 from llm_mux import __version__
 from llm_mux.cli.invocation import Invocation
 
-COMMANDS = ("config", "demo", "init", "keys", "login", "logout", "models", "serve", "status", "stop", "version")
+COMMANDS = (
+    "config",
+    "demo",
+    "init",
+    "keys",
+    "login",
+    "logout",
+    "models",
+    "restart",
+    "serve",
+    "status",
+    "stop",
+    "version",
+)
 
 
 class LazyGroup(click.Group):

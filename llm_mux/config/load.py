@@ -20,7 +20,9 @@ from llm_mux.config.schema import Config
 from llm_mux.config.tree import MAX_BYTES, Entries, Leaf, at, from_value, place_of, put, read_yaml
 from llm_mux.config.validate import Validation
 
-OTHER_ENV = frozenset({"LLM_MUX_HOME", "LLM_MUX_CONFIG", "LLM_MUX_PASSPHRASE", "LLM_MUX_KEYRING"})
+OTHER_ENV = frozenset({"LLM_MUX_HOME", "LLM_MUX_CONFIG", "LLM_MUX_PASSPHRASE", "LLM_MUX_KEYRING"}) | frozenset(
+    {"LLM_MUX_HANDOVER", "LLM_MUX_DETACHED"}
+)
 PROXY_KEY = "PROXY_API_KEY"
 
 

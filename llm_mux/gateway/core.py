@@ -11,6 +11,7 @@ from llm_mux.auth.scopes import Scopes
 from llm_mux.errors import MuxError
 from llm_mux.gateway.ask import Ask
 from llm_mux.gateway.credentials import Credentials
+from llm_mux.gateway.drain import Drain
 from llm_mux.gateway.models import ModelLists
 from llm_mux.gateway.seals import Seals
 from llm_mux.gateway.upstream import Timeouts, Upstream
@@ -55,6 +56,7 @@ class Gateway:
         credentials: Credentials,
         lists: ModelLists,
         seals: Seals,
+        drain: Drain,
         settle: Settle,
     ) -> None:
         self.settings = settings
@@ -63,6 +65,7 @@ class Gateway:
         self.credentials = credentials
         self.lists = lists
         self.seals = seals
+        self.drain = drain
         self.settle = settle
         self._offers = list(offers)
         self._catalog: Catalog | None = None

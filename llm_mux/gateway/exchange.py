@@ -20,6 +20,7 @@ from llm_mux.gateway import complete, fold, plan, relay
 from llm_mux.gateway.ask import Answer, Ask, Streaming, Whole, Write, error_answer
 from llm_mux.gateway.beats import Beats, Company
 from llm_mux.gateway.core import Gateway
+from llm_mux.gateway.drain import told
 from llm_mux.gateway.enforce import cut_whole
 from llm_mux.gateway.seals import Watcher
 from llm_mux.gateway.unwrapped import opened
@@ -96,13 +97,18 @@ class Exchange:
     async def _ladder(self, attempt: Callable[[plan.Plan], Awaitable[T]]) -> T:
         """The first target's answer that is one. Raises the last target's MuxError, or at once the client's own."""
         last: MuxError | None = None
-        for candidate in await self._gateway.candidates(self._ask):
-            try:
-                return await self._try(candidate, attempt)
-            except MuxError as error:
-                if not error.policy.try_next:
-                    raise
-                last = error
+        try:
+            for candidate in await self._gateway.candidates(self._ask):
+                try:
+                    return await self._try(candidate, attempt)
+                except MuxError as error:
+                    if not error.policy.try_next:
+                        raise
+                    last = error
+        except asyncio.CancelledError:
+            if self._gateway.drain.over:
+                raise told() from None
+            raise
         raise last or MuxError(Kind.NO_TARGET, "No account can be asked.")
 
     async def _try(self, candidate: Candidate, attempt: Callable[[plan.Plan], Awaitable[T]]) -> T:
@@ -403,6 +409,10 @@ class Exchange:
                     out = way.feed(await reply.chunk())
                 except MuxError as error:
                     out = way.fail(error)
+                except asyncio.CancelledError:
+                    if not self._gateway.drain.over:
+                        raise
+                    out = way.fail(told())
                 if out:
                     await beats.write(out)
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
 
 from aiohttp import web
 
@@ -11,6 +12,7 @@ from llm_mux.gateway.ask import Whole, Write, error_answer
 from llm_mux.server.serving import DAEMON, SERVER, ModelRoute, cors, request_id, serve
 from llm_mux.translators import registry
 
+Response = TypeVar("Response", bound=web.StreamResponse)
 _ENCODINGS = frozenset({"", "identity", "gzip", "deflate", "br", "zstd"})
 
 
@@ -28,12 +30,18 @@ class _Request:
         return await read_body(self._request, most)
 
     async def whole(self, answer: Whole, headers: dict[str, str]) -> None:
-        self.response = web.Response(status=answer.status, body=answer.body, headers=headers)
+        self.response = self._last(web.Response(status=answer.status, body=answer.body, headers=headers))
 
     async def begin(self, headers: dict[str, str]) -> Write:
-        self.response = response = web.StreamResponse(status=200, headers=headers)
+        self.response = response = self._last(web.StreamResponse(status=200, headers=headers))
         await response.prepare(self._request)
         return response.write
+
+    def _last(self, response: Response) -> Response:
+        """Ends the connection with this answer when the daemon is leaving."""
+        if self._request.app[DAEMON].parts.drain.leaving:
+            response.force_close()
+        return response
 
     async def end(self) -> None:
         if self.response is not None:

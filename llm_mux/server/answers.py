@@ -75,6 +75,8 @@ def answered(handler: Handler, *, who: Who = "key") -> Handler:
             broken = MuxError(Kind.INTERNAL, "llm-mux failed on this request; its log has the details.")
             response = await _refused(request, broken, who, name)
         if not response.prepared:
+            if daemon.parts.drain.leaving:
+                response.force_close()
             response.headers["X-Request-ID"] = name
             if origin is not None:
                 response.headers.update(cors(origin))

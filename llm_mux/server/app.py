@@ -13,7 +13,7 @@ from llm_mux.auth.store import SecretStore
 from llm_mux.config import Loaded
 from llm_mux.errors import Kind, MuxError
 from llm_mux.server import health
-from llm_mux.server.address import listen
+from llm_mux.server.address import Doors
 from llm_mux.server.aiohttp_end import refuse
 from llm_mux.server.answers import error_body, protocol_of
 from llm_mux.server.build import build
@@ -96,16 +96,23 @@ def make_runner(app: web.Application, drain_s: float = 5) -> web.AppRunner:
 
 
 async def start(
-    app: web.Application, host: str, port: int, more: tuple[int, ...] = (), *, drain_s: float = 5
+    app: web.Application,
+    host: str,
+    port: int,
+    more: tuple[int, ...] = (),
+    *,
+    drain_s: float = 5,
+    doors: Doors | None = None,
 ) -> tuple[web.AppRunner, int]:
-    """A listening daemon and its port. Raises Unheard when an address cannot be had."""
+    """A listening daemon and its port; `doors` keeps its sockets. Raises Unheard when an address cannot be had."""
     runner = make_runner(app, drain_s)
+    doors = doors or Doors()
     await runner.setup()
     try:
-        for number in (port, *more):
-            await listen(runner, host, number)
+        bound = await doors.listen(runner, host, port)
+        for number in more:
+            await doors.listen(runner, host, number)
     except BaseException:
         await runner.cleanup()
         raise
-    bound: int = runner.addresses[0][1]
     return runner, bound

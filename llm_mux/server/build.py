@@ -74,6 +74,7 @@ def assemble(drawn: Drawn, parts: Parts, before: Sequence[Account]) -> Daemon:
         credentials=parts.credentials,
         lists=parts.lists,
         seals=parts.seals,
+        drain=parts.drain,
         settle=parts.books,
     )
     return Daemon(

@@ -38,6 +38,7 @@ class Lanes:
         self.server = server
         self.app = app
         self.heads = heads
+        self.drain = app[DAEMON].parts.drain
         self.loop = asyncio.get_running_loop()
         self.lanes: set[Lane] = set()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -301,6 +302,9 @@ class Lane(asyncio.Protocol):
 
     def _headed(self, status: int, headers: dict[str, str]) -> bytes:
         headers["Date"] = self._lanes.date()
+        if self._lanes.drain.leaving:
+            headers["Connection"] = "close"
+            self._leaving = True
         lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
         text = "".join(lines)
         if text.count("\n") != len(lines) or text.count("\r") != len(lines):

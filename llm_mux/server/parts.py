@@ -17,6 +17,7 @@ from llm_mux import paths
 from llm_mux.auth.store import SecretStore
 from llm_mux.config import Config
 from llm_mux.gateway.credentials import Credentials
+from llm_mux.gateway.drain import Drain
 from llm_mux.gateway.models import ModelLists
 from llm_mux.gateway.seals import Seals
 from llm_mux.gateway.upstream import Upstream, open_upstream
@@ -51,6 +52,7 @@ class Parts:
     upstream: Upstream
     key_book: KeyBook
     credentials: Credentials
+    drain: Drain
 
 
 @contextlib.asynccontextmanager
@@ -96,6 +98,7 @@ async def opened(
             upstream=upstream,
             key_book=key_book,
             credentials=credentials,
+            drain=Drain(),
         )
 
 

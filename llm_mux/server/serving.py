@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import time
@@ -17,6 +18,7 @@ from llm_mux.config import Loaded
 from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.gateway.ask import Answer, Ask, Whole, Write, error_answer
 from llm_mux.gateway.core import Gateway
+from llm_mux.gateway.drain import told
 from llm_mux.gateway.exchange import Exchange
 from llm_mux.ledger.responses import ResponseStore
 from llm_mux.server.arrival import Arrival
@@ -113,13 +115,15 @@ def request_id(request: _Headed) -> str:
 
 async def serve(daemon: Daemon, arrival: Arrival, route: ModelRoute) -> None:
     """One model request from the first header to the last byte."""
-    metrics = daemon.metrics
+    metrics, drain = daemon.metrics, daemon.parts.drain
     metrics.active_requests += 1
+    task = drain.enter()
     try:
         early = _Early(arrival)
         answer = await _answer(daemon, arrival, route, early)
         await respond(metrics, arrival, answer, early)
     finally:
+        drain.leave(task)
         metrics.active_requests -= 1
 
 
@@ -151,6 +155,10 @@ async def _answer(daemon: Daemon, arrival: Arrival, route: ModelRoute, early: _E
     except MuxError as error:
         log.logger.debug("request.refused", request=name, kind=error.kind.value, path=arrival.path)
         return error_answer(error, protocol, name, {"X-Request-ID": name})
+    except asyncio.CancelledError:
+        if not daemon.parts.drain.over:
+            raise
+        return error_answer(told(), protocol, name, {"X-Request-ID": name})
     except Exception:
         log.logger.exception("request.broken", request=name)
         broken = MuxError(Kind.INTERNAL, f"llm-mux failed on this request; its log has the details under {name}.")

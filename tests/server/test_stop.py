@@ -1,6 +1,7 @@
 """The end: what is under way finishes, what is idle does not hold it up."""
 
 import asyncio
+import json
 import pathlib
 import shlex
 import signal
@@ -10,6 +11,7 @@ import pytest
 
 from llm_mux.server.demo import curls
 from tests.daemon import process_daemon
+from tests.fake_upstream import FakeUpstream, Reply
 from tests.server.conftest import Run
 
 SLOW = {"model": "demo-slow", "stream": True, "messages": [{"role": "user", "content": "one two three four five six"}]}
@@ -23,6 +25,54 @@ async def test_a_stream_under_way_finishes_when_the_daemon_is_told_to_stop(tmp_p
                 mux.process.send_signal(signal.SIGTERM)
                 assert (head + await answer.read()).endswith(b"data: [DONE]\n\n")
         assert await asyncio.to_thread(mux.process.wait, 10) == 0
+
+
+WHOLE = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+LONG = "word " * 2000
+CUT = [
+    ("/v1/chat/completions", {**SLOW, "messages": [{"role": "user", "content": LONG}]}, b'"code":"draining"'),
+    (
+        "/v1/messages",
+        {"model": "demo-slow", "max_tokens": 9999, "stream": True, "messages": [{"role": "user", "content": LONG}]},
+        b"event: error\n",
+    ),
+    ("/v1/responses", {"model": "demo-slow", "stream": True, "input": LONG}, b"event: response.failed\n"),
+    (
+        "/v1beta/models/demo-slow:streamGenerateContent?alt=sse",
+        {"contents": [{"role": "user", "parts": [{"text": LONG}]}]},
+        b'"error":{"code":503',
+    ),
+    ("/api/chat", {"model": "demo-slow", "messages": [{"role": "user", "content": LONG}]}, b'{"error":"llm-mux is'),
+]
+
+
+async def test_at_the_deadline_every_protocol_gets_its_own_error(tmp_path: pathlib.Path) -> None:
+    never = asyncio.Event()
+    async with FakeUpstream() as upstream:
+        upstream.on("*", Reply(before=never))
+        entry = {"type": "openai-compatible", "id": "up", "base-url": f"{upstream.url}/v1", "api-key": "k"}
+        with process_daemon(tmp_path, {"drain-timeout": 1, "providers": [entry]}, "--demo") as mux:
+            async with aiohttp.ClientSession(mux.url) as client:
+                waiting = asyncio.create_task(client.post("/v1/chat/completions", json={**WHOLE, "model": "up://m"}))
+                answers = [await client.post(path, json=body) for path, body, _ in CUT]
+                heads = [await answer.content.readany() for answer in answers]
+                socket = await client.ws_connect("/v1/responses")
+                await socket.send_json({"type": "response.create", "model": "demo-slow", "input": LONG})
+                await socket.receive()
+                mux.process.send_signal(signal.SIGTERM)
+                for (path, _, told), head, answer in zip(CUT, heads, answers, strict=True):
+                    body = head + await answer.read()
+                    assert told in body[-1500:], (path, body[-1500:])
+                async with await waiting as answer:
+                    assert answer.status == 503
+                    assert answer.headers["Retry-After"] == "1"
+                    assert "llm-mux is being stopped" in (await answer.json())["error"]["message"]
+                frames = [json.loads(frame.data) async for frame in socket if frame.type == aiohttp.WSMsgType.TEXT]
+                assert frames[-1]["type"] in ("response.failed", "error"), frames[-1]
+            assert await asyncio.to_thread(mux.process.wait, 10) == 0
+        never.set()
+    lines = (tmp_path / "log" / "llm-mux.log").read_text()
+    assert lines.count('"error":"draining"') == len(CUT) + 2
 
 
 async def test_a_second_signal_does_not_wait(tmp_path: pathlib.Path) -> None:

@@ -6,6 +6,7 @@ A connection remembers its own responses, also those with `store: false`, so tha
 
 from __future__ import annotations
 
+import asyncio
 import time
 import weakref
 
@@ -17,6 +18,7 @@ from llm_mux import log
 from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.gateway import stored
 from llm_mux.gateway.ask import Ask, Whole
+from llm_mux.gateway.drain import told
 from llm_mux.server.answers import error_body
 from llm_mux.server.kept import store_of
 from llm_mux.server.serving import DAEMON, request_id
@@ -99,9 +101,16 @@ class _Connection:
 
     async def take(self, data: bytes) -> None:
         self._busy = True
+        drain = self._request.app[DAEMON].parts.drain
+        task = drain.enter()
         try:
             await self._answer(data)
+        except asyncio.CancelledError:
+            if not drain.over:
+                raise
+            await self.fail(told(), told().http_status, None)
         finally:
+            drain.leave(task)
             self._busy = False
 
     async def _answer(self, data: bytes) -> None:

@@ -1,0 +1,187 @@
+"""A successor takes over under load: no connection refused, no stream broken; one that does not come up changes nothing."""
+
+import asyncio
+import contextlib
+import os
+import pathlib
+import signal
+import socket
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+
+import aiohttp
+import psutil
+import pytest
+
+from llm_mux import paths
+from tests.daemon import ROOT, clean_environment, config_text, process_daemon
+
+pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="this platform cannot hand sockets over")
+
+CHAT = {"model": "demo", "messages": [{"role": "user", "content": "hi"}]}
+STREAM = {"model": "demo-slow", "stream": True, "messages": [{"role": "user", "content": "one two three four five"}]}
+
+
+async def command(home: pathlib.Path, *arguments: str) -> tuple[int, str, str]:
+    """A command of llm-mux with that home: exit code and what it printed."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "llm_mux", *arguments),
+        cwd=ROOT,
+        env=clean_environment(home),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+def record(home: pathlib.Path) -> paths.DaemonRecord:
+    found = paths.read_daemon(clean_environment(home))
+    assert found is not None
+    return found
+
+
+@contextlib.contextmanager
+def ended_at_last(home: pathlib.Path) -> Iterator[None]:
+    """Whoever is the daemon in the end is told to stop, and has to."""
+    try:
+        yield
+    finally:
+        last = paths.read_daemon(clean_environment(home))
+        if last is not None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process = psutil.Process(last.pid)
+                process.terminate()
+                process.wait(15)
+
+
+@contextlib.asynccontextmanager
+async def hammered(url: str, errors: list[str], done: Counter[str]) -> AsyncIterator[None]:
+    """Clients of every habit ask as fast as they can: a connection each time, kept connections, streams."""
+    over = asyncio.Event()
+
+    async def ask(kind: str, session: aiohttp.ClientSession, body: object) -> None:
+        async with session.post(f"{url}/v1/chat/completions", json=body) as answer:
+            text = await answer.read()
+            assert answer.status == 200, text
+            assert kind != "stream" or text.endswith(b"data: [DONE]\n\n"), text[-200:]
+            done[kind] += 1
+
+    async def client(kind: str) -> None:
+        kept = aiohttp.TCPConnector(force_close=kind == "fresh")
+        async with aiohttp.ClientSession(connector=kept) as session:
+            while not over.is_set():
+                try:
+                    await ask(kind, session, STREAM if kind == "stream" else CHAT)
+                except (aiohttp.ClientError, AssertionError, OSError) as error:
+                    errors.append(f"{kind}: {error!r}")
+
+    clients = [
+        asyncio.create_task(client(kind)) for kind in ("fresh", "fresh", "kept", "kept", "stream", "stream", "stream")
+    ]
+    try:
+        yield
+    finally:
+        over.set()
+        await asyncio.gather(*clients)
+
+
+async def test_restarts_under_load_refuse_no_connection_and_break_no_stream(tmp_path: pathlib.Path) -> None:
+    errors: list[str] = []
+    done: Counter[str] = Counter()
+    with process_daemon(tmp_path, {}, "--demo") as mux, ended_at_last(tmp_path):
+        pids = [mux.process.pid]
+        async with hammered(mux.url, errors, done):
+            for _ in range(2):
+                code, out, err = await command(tmp_path, "restart")
+                assert (code, err) == (0, "")
+                assert f"restarted {mux.url} " in out
+                pids.append(record(tmp_path).pid)
+            seen = dict(done)
+            async with asyncio.timeout(20):
+                while any(done[kind] < seen[kind] + 3 for kind in seen):
+                    await asyncio.sleep(0.05)
+        assert errors == []
+        assert len(set(pids)) == 3
+        assert await asyncio.to_thread(mux.process.wait, 15) == 0
+        assert min(done.values()) > 5, done
+
+
+async def test_a_successor_that_does_not_come_up_changes_nothing(tmp_path: pathlib.Path) -> None:
+    with process_daemon(tmp_path, {}, "--demo") as mux:
+        blocker = await asyncio.start_server(lambda r, w: w.close(), "127.0.0.1", 0)
+        taken = blocker.sockets[0].getsockname()[1]
+        (tmp_path / "config.yaml").write_text(config_text({"ollama-port": taken}))
+        code, out, err = await command(tmp_path, "restart")
+        blocker.close()
+        assert (code, out) == (1, "")
+        assert "the new process ended with exit code 3" in err
+        assert f"process {mux.process.pid} goes on" in err
+        assert record(tmp_path).pid == mux.process.pid
+        async with aiohttp.ClientSession() as client, client.get(f"{mux.url}/healthz") as answer:
+            assert answer.status == 200
+
+
+async def test_a_broken_configuration_is_told_before_anything_is_started(tmp_path: pathlib.Path) -> None:
+    with process_daemon(tmp_path, {}, "--demo") as mux:
+        (tmp_path / "config.yaml").write_text(f"{config_text({})}alases: 1\n")
+        code, _, err = await command(tmp_path, "restart")
+        assert code == 2
+        assert "config.yaml:5:1: " in err
+        assert record(tmp_path).pid == mux.process.pid
+
+
+async def test_restart_applies_what_needed_one(tmp_path: pathlib.Path) -> None:
+    with process_daemon(tmp_path, {}, "--demo") as mux, ended_at_last(tmp_path):
+        blocker = await asyncio.start_server(lambda r, w: w.close(), "127.0.0.1", 0)
+        free = blocker.sockets[0].getsockname()[1]
+        blocker.close()
+        (tmp_path / "config.yaml").write_text(config_text({"port": free}))
+        code, out, _ = await command(tmp_path, "restart")
+        assert (code, record(tmp_path).port) == (0, free)
+        assert f":{free} " in out
+        assert await asyncio.to_thread(mux.process.wait, 15) == 0
+        async with aiohttp.ClientSession() as client:
+            async with client.get(f"http://127.0.0.1:{free}/healthz") as answer:
+                assert answer.status == 200
+            with pytest.raises(aiohttp.ClientConnectorError):
+                await client.get(f"{mux.url}/healthz")
+
+
+async def test_systemd_is_told_who_the_main_process_is(tmp_path: pathlib.Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
+        line.bind(str(tmp_path / "n"))
+        line.settimeout(20)
+        with process_daemon(tmp_path / "h", {}, "--demo", env={"NOTIFY_SOCKET": str(tmp_path / "n")}) as mux:
+            said = await asyncio.to_thread(line.recv, 200)
+            assert said.decode().splitlines() == [f"MAINPID={mux.process.pid}", "READY=1"]
+
+
+async def test_serve_daemon_returns_when_it_listens_and_outlives_its_starter(tmp_path: pathlib.Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "config.yaml").write_text(config_text({}))
+    code, out, err = await command(home, "serve", "--daemon", "--demo")
+    with ended_at_last(home):
+        assert (code, err) == (0, "")
+        assert out.startswith(f"listening on {record(home).url} (process {record(home).pid}, log ")
+        async with aiohttp.ClientSession() as client, client.get(f"{record(home).url}/health") as answer:
+            assert answer.status == 200
+        again = await command(home, "serve", "--daemon")
+        assert (again[0], f"a daemon runs already at {record(home).url}" in again[2]) == (1, True)
+        assert (await command(home, "restart"))[0] == 0
+        assert os.getsid(record(home).pid) != os.getsid(0)
+        assert (await command(home, "stop"))[0] == 0
+    assert b"listening on" in (home / "log" / "serve.out").read_bytes()
+
+
+async def test_serve_daemon_says_why_it_does_not_come_up(tmp_path: pathlib.Path) -> None:
+    blocker = await asyncio.start_server(lambda r, w: w.close(), "127.0.0.1", 0)
+    taken = blocker.sockets[0].getsockname()[1]
+    (tmp_path / "config.yaml").write_text(config_text({"port": taken}))
+    code, out, err = await command(tmp_path, "serve", "--daemon")
+    blocker.close()
+    assert (code, out) == (3, "")
+    assert err.startswith(f"llm-mux: cannot listen on 127.0.0.1:{taken}: ")
