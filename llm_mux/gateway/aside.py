@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llm_mux.gateway.ask import Ask
+from llm_mux.gateway.calls import send
 from llm_mux.gateway.core import Gateway
 from llm_mux.gateway.plan import headers_for, url_for, whose_fault
 from llm_mux.gateway.unwrapped import opened
@@ -28,7 +29,7 @@ async def asked(
         place=account.name,
         timeouts=gateway.timeouts_for(account),
     )
-    reply = await gateway.upstream.send(call)
+    reply = await send(gateway.upstream, account, call)
     try:
         if reply.status < 300:
             return await opened(reply, endpoint).read()

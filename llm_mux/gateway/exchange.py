@@ -19,6 +19,7 @@ from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway import complete, fold, plan, relay
 from llm_mux.gateway.ask import Answer, Ask, Streaming, Whole, Write, error_answer
 from llm_mux.gateway.beats import Beats, Company
+from llm_mux.gateway.calls import send
 from llm_mux.gateway.core import Gateway
 from llm_mux.gateway.drain import told
 from llm_mux.gateway.enforce import cut_whole
@@ -181,7 +182,7 @@ class Exchange:
             place=chosen.place,
             timeouts=self._gateway.timeouts_for(account),
         )
-        reply = await self._gateway.upstream.send(call)
+        reply = await send(self._gateway.upstream, account, call)
         if reply.status < 300:
             return opened(reply, chosen.endpoint)
         body = await reply.read_error()
@@ -434,6 +435,8 @@ class Exchange:
             headers["x-llm-mux-provider"] = out.account.provider.name
             headers["x-llm-mux-account"] = out.account.label
             headers["x-llm-mux-model"] = out.model or ""
+            if served := out.account.provider.served_header:
+                headers[served] = out.model or ""
         if out.dropped:
             headers["x-llm-mux-dropped"] = ",".join(out.dropped)
         if usage is not None:

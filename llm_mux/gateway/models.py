@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from llm_mux.errors import MuxError
+from llm_mux.gateway.calls import send
 from llm_mux.gateway.credentials import Credentials
 from llm_mux.gateway.upstream import Call, Timeouts, Upstream
 from llm_mux.providers.base import url_of
@@ -83,9 +84,11 @@ class ModelLists:
 
     def completed(self, offer: Offer) -> Offer:
         """`offer` with the provider's list, unless the configuration fixed one."""
-        if offer.only_listed:
-            return offer
-        return msgspec.structs.replace(offer, listed=self._lists.get(offer.provider, {}) | offer.listed)
+        if not offer.only_listed:
+            offer = msgspec.structs.replace(offer, listed=self._lists.get(offer.provider, {}) | offer.listed)
+        if offer.shorts is not None:
+            offer = msgspec.structs.replace(offer, renamed=offer.shorts(offer.listed) | offer.renamed)
+        return offer
 
     async def refresh(self, accounts: Sequence[Account], upstream: Upstream, *, force: bool = False) -> None:
         """Asks every provider whose list is old, at most one round at a time; failures keep the old list."""
@@ -173,18 +176,23 @@ async def list_models(account: Account, upstream: Upstream, credentials: Credent
     provider = account.provider
     if provider.models_path is None or not _is_asked(account):
         return list(provider.models)
-    return registry.get(provider.models_translator).decode_models(await fetch(account, upstream, provider.models_path))
+    decode = registry.get(provider.models_translator).decode_models
+    models = decode(await fetch(account, upstream, provider.models_path, provider.models_url))
+    for path in provider.more_models_paths:
+        models += decode(await fetch(account, upstream, path, provider.models_url))
+    return models
 
 
-async def fetch(account: Account, upstream: Upstream, path: str) -> bytes:
-    """What the provider answers to a GET with the account's key. Raises MuxError when it refuses or is not reached."""
+async def fetch(account: Account, upstream: Upstream, path: str, base_url: str | None = None) -> bytes:
+    """What the provider answers to a GET with the account's key, at its own root or at `base_url`. Raises MuxError when
+    it refuses or is not reached."""
     provider = account.provider
     headers = {"accept": "application/json", "accept-encoding": "identity", **provider.headers}
     headers.update(provider.auth(account.key))
     headers.update(account.headers)
-    url = url_of(provider, path, "", account.options)
+    url = url_of(provider, path, "", account.options, base_url)
     call = Call(url, headers, method="GET", proxy=account.proxy_url, place=account.name, timeouts=_TIMEOUTS)
-    reply = await upstream.send(call)
+    reply = await send(upstream, account, call)
     try:
         body = await reply.read(16 << 20)
     finally:

@@ -37,7 +37,8 @@ class Endpoint:
     """One path of a provider, spoken in one translator with its quirks.
 
     `path` may hold `{model}` and the names of the provider's `options`; `stream_path` where streaming has its own.
-    `base_url` overrides the provider's (a vendor that serves a second format elsewhere). `auth` likewise.
+    `base_url` overrides the provider's (a vendor that serves a second format elsewhere). `auth` likewise. `serves`:
+    clients of other formats that this one is nearer to than the provider's first.
     `wrap(body, model)` makes of the format's body what this path takes, `unwrap()` undoes that in one answer;
     `tells(body)` gives the headers that depend on the body.
     """
@@ -53,6 +54,7 @@ class Endpoint:
     wrap: Callable[[bytes, str], bytes] | None = None
     unwrap: Callable[[], Unwrap] | None = None
     tells: Callable[[bytes], Mapping[str, str]] | None = None
+    serves: tuple[str, ...] = ()
 
     def sent(self, body: bytes, model: str, headers: Mapping[str, str]) -> tuple[bytes, Mapping[str, str]]:
         """Body and headers of a request as this path takes them."""
@@ -127,6 +129,11 @@ class Provider:
     refines an error; `quota(headers, body, now)` reads what is left of an account's quota from an answer (see
     `quota.py`); `adjust(provider, options)` is the record as the config entry's options change it. `logins`: the ways
     to log in beside an API key, the usual one first; `takes_keys`: whether there are API keys at all.
+
+    `signs`: requests without a key are signed with the credentials of the machine (`ambient`: environment variables
+    that say there are some). `option_env`: where options come from that nobody gave. Lists may be elsewhere
+    (`models_url`) and in several parts (`more_models_paths`); `shorts(listed, options)` makes short names for them.
+    `served_header` tells clients the model's own id.
     """
 
     name: str
@@ -156,6 +163,13 @@ class Provider:
     picks: Callable[[str, Endpoints, bytes], Endpoints] | None = None
     classify: Callable[[MuxError, Mapping[str, str]], MuxError] | None = None
     quota: Quota | None = None
+    signs: bool = False
+    ambient: tuple[str, ...] = ()
+    option_env: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    models_url: str = ""
+    more_models_paths: tuple[str, ...] = ()
+    shorts: Callable[[Mapping[str, ModelInfo], Mapping[str, str]], dict[str, str]] | None = None
+    served_header: str = ""
     adjust: Callable[[Provider, Mapping[str, str]], Provider] | None = None
 
     def endpoint_for(self, model: str, protocol: str, operation: Operation, body: bytes = b"") -> Endpoint | None:
@@ -166,7 +180,8 @@ class Provider:
         able = tuple(e for e in self.endpoints if e.operation == operation)
         if self.picks is not None and operation in ("generate", "count"):
             able = self.picks(model, able, body)
-        return next((e for e in able if e.translator == protocol), able[0] if able else None)
+        near = [e for e in able if protocol in e.serves]
+        return next((e for e in able if e.translator == protocol), next(iter((*near, *able)), None))
 
     def refined(self, error: MuxError, headers: Mapping[str, str]) -> MuxError:
         """What this vendor means by an error that the translator has read. `headers` are lower case."""

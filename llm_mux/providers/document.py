@@ -46,8 +46,11 @@ _FORMATS = {
     "openai_responses": "Responses",
     "anthropic": "Messages",
     "gemini": "Gemini",
+    "bedrock": "Bedrock Converse",
+    "bedrock_invoke": "Bedrock InvokeModel",
     "ollama": "Ollama",
 }
+_MOST_SHOWN = 12
 _SIDES = {"complete": "legacy completions", "embed": "embeddings", "count": "token counts"}
 
 
@@ -96,7 +99,8 @@ def _facts(provider: Provider) -> Iterable[str]:
     if provider.options:
         yield f"options: {_codes(provider.options)}"
     if provider.owns:
-        yield f"model names that are surely its own begin with: {_codes(provider.owns)}"
+        more = " and more" if len(provider.owns) > _MOST_SHOWN else ""
+        yield f"model names that are surely its own begin with: {_codes(provider.owns[:_MOST_SHOWN])}{more}"
 
 
 def _prose(provider: Provider) -> str:

@@ -46,6 +46,7 @@ _OURS: Final = (
     "anthropic-compatible",
     "gemini-compatible",
     "oauth",
+    "bedrock",
     "demo",
 )
 
@@ -69,6 +70,7 @@ ALIASES: Final[dict[str, str]] = {
     "github-copilot": "copilot",
     "github": "github-models",
     "lm-studio": "lmstudio",
+    "aws": "bedrock",
 }
 
 

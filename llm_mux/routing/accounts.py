@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -75,10 +75,14 @@ class Session:
         )
 
 
+Sign = Callable[[str, str, Mapping[str, str], bytes | None], Awaitable[dict[str, str]]]
+"""Method, URL, headers and body of a request to its headers with a signature."""
+
+
 @dataclass(slots=True, eq=False)
 class Account:
     """`provider` is already the configured one (its id, base URL and formats). `key` "" where none is needed.
-    `first_byte_s` replaces the general wait for the head of an answer.
+    `first_byte_s` replaces the general wait for the head of an answer. `sign` where requests are signed.
 
     `session` is the login that the key comes from, where it comes from one.
 
@@ -98,6 +102,7 @@ class Account:
     options: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     session: Session | None = field(default=None, repr=False)
+    sign: Sign | None = None
     rests: dict[str, float] = field(default_factory=dict, metadata=_LIVE)
     reasons: dict[str, Kind] = field(default_factory=dict, metadata=_LIVE)
     failures: dict[str, int] = field(default_factory=dict, metadata=_LIVE)

@@ -8,7 +8,7 @@ provider. A full model id that a provider really has is never rewritten; one tha
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 
 from msgspec import Struct
@@ -31,12 +31,15 @@ class Route(Struct, frozen=True):
     budget: int | None = None
 
 
+Shorts = Callable[[Mapping[str, ModelInfo]], dict[str, str]]
+
+
 class Offer(Struct, frozen=True):
     """What one provider offers. `listed` is its model list (own ids); `renamed` maps a client's name to an own id.
 
     `vendor` is the registered provider's name, `others` its short names; `owns` beginnings of surely own ids.
-    `excluded` are wildcards on own ids. `only_listed`: the configuration fixed the list. `tentative`: a server that
-    may not be running; it counts once it has listed a model.
+    `shorts` makes more of these from the list. `excluded` are wildcards on own ids. `only_listed`: the configuration
+    fixed the list. `tentative`: a server that may not be running; it counts once it has listed a model.
     """
 
     provider: str
@@ -44,6 +47,7 @@ class Offer(Struct, frozen=True):
     others: tuple[str, ...] = ()
     listed: dict[str, ModelInfo] = {}
     renamed: dict[str, str] = {}
+    shorts: Shorts | None = None
     owns: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
     only_listed: bool = False
@@ -177,9 +181,10 @@ def is_wildcard(alias: str) -> bool:
 
 def _owns(offer: Offer, name: str) -> bool:
     """Whether `name` begins like the offer's own ids. One with `:` or `/` is some other host's copy of a model
-    (`qwen3-coder:30b`, `deepseek-ai/DeepSeek-V3`) unless the beginning has such a mark too."""
+    (`qwen3-coder:30b`, `deepseek-ai/DeepSeek-V3`) unless the beginning has such a mark too or is a vendor with a dot
+    (Bedrock's `anthropic.`)."""
     plain = not _MARKS.intersection(name)
-    return any(name.startswith(own) and (plain or _MARKS.intersection(own)) for own in offer.owns)
+    return any(name.startswith(own) and (plain or own[-1] == "." or _MARKS.intersection(own)) for own in offer.owns)
 
 
 _NO_PROVIDER = (

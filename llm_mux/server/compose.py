@@ -7,15 +7,16 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
+from llm_mux.auth.aws import AwsSigner, available
 from llm_mux.auth.base import overridden
 from llm_mux.auth.keys import StoredKey
 from llm_mux.auth.logins import StoredLogin
 from llm_mux.config import Config, ConfigError, ProviderEntry
 from llm_mux.providers import registry
 from llm_mux.providers.base import Provider
-from llm_mux.providers.placement import from_environment, placed
+from llm_mux.providers.placement import from_environment, from_environment_options, placed
 from llm_mux.routing.accounts import PASSTHROUGH, Account, Session
-from llm_mux.routing.catalog import Offer
+from llm_mux.routing.catalog import Offer, Shorts
 from llm_mux.translators.base import ModelInfo
 
 Stored = StoredKey | StoredLogin
@@ -48,6 +49,7 @@ def fleet(
     made = Fleet()
     kept: list[Stored] = [*stored, *logins]
     for entry in config.providers:
+        entry = _with_environment(entry, env)
         _configured(made, entry, config, kept, secret)
     for key in kept:
         if not any(offer.provider == key.provider for offer in made.offers):
@@ -64,6 +66,15 @@ def fleet(
 def _add(made: Fleet, provider: Provider, offer: Offer, accounts: Sequence[Account]) -> None:
     made.offers.append(offer)
     made.accounts.extend(accounts)
+    for account in accounts:
+        if provider.signs and not account.key:
+            account.sign = AwsSigner(account.options["region"], account.options.get("profile") or None).headers
+
+
+def _with_environment(entry: ProviderEntry, env: Mapping[str, str]) -> ProviderEntry:
+    """The entry with the options that it leaves to the environment."""
+    named = from_environment_options(registry.get(entry.type), env)
+    return msgspec.structs.replace(entry, options={**named, **entry.options}) if named else entry
 
 
 def _configured(
@@ -71,7 +82,7 @@ def _configured(
 ) -> None:
     provider = configured(entry)
     options = {name: str(value) for name, value in entry.options.items()}
-    options = {**{k: v for k, v in provider.options.items() if v is not None}, **options}
+    options = _defaults(provider) | options
     missing = [name for name, default in provider.options.items() if default is None and name not in options]
     if missing:
         raise ConfigError(f"provider `{entry.id or entry.type}` needs options.{missing[0]}")
@@ -103,7 +114,7 @@ def _configured(
             accounts.append(replace(account(key.label, own.key), provider=own.provider, session=own.session))
     if not accounts and provider.keyless and not (entry.api_key or entry.api_keys):
         accounts.append(account("default", ""))
-    _add(made, provider, _offer(provider, entry), accounts)
+    _add(made, provider, _offer(provider, entry, options), accounts)
 
 
 def _of_stored(stored: Stored, provider: Provider, oauth: Mapping[str, object] = _NOTHING) -> Account | None:
@@ -154,7 +165,7 @@ def configured(entry: ProviderEntry) -> Provider:
     return replace(moved, name=name, vendor=provider.name)
 
 
-def _offer(provider: Provider, entry: ProviderEntry | None) -> Offer:
+def _offer(provider: Provider, entry: ProviderEntry | None, options: Mapping[str, str] | None = None) -> Offer:
     listed: dict[str, ModelInfo] = {}
     renamed: dict[str, str] = {}
     for model in entry.models if entry is not None else ():
@@ -168,10 +179,20 @@ def _offer(provider: Provider, entry: ProviderEntry | None) -> Offer:
         others=tuple(short for short, full in registry.ALIASES.items() if full == vendor),
         listed=listed,
         renamed=renamed,
+        shorts=_shorts(provider, options or {}),
         owns=provider.owns,
         excluded=entry.excluded_models if entry is not None else (),
         only_listed=bool(listed),
     )
+
+
+def _defaults(provider: Provider) -> dict[str, str]:
+    return {name: value for name, value in provider.options.items() if value is not None}
+
+
+def _shorts(provider: Provider, options: Mapping[str, str]) -> Shorts | None:
+    shorts = provider.shorts
+    return None if shorts is None else lambda listed: shorts(listed, options)
 
 
 def _stored(made: Fleet, name: str, stored: Sequence[Stored], config: Config) -> None:
@@ -203,9 +224,15 @@ def _discovered(made: Fleet, env: Mapping[str, str], config: Config) -> None:
             continue
         provider = from_environment(registered, env)
         keys = next((env[name].split() for name in provider.env if env.get(name, "").strip()), [])
+        if not keys and any(env.get(name) for name in provider.ambient) and available():
+            keys = [""]
         if keys and provider.base_url:
-            accounts = [Account(provider, lb, k, proxy_url=config.proxy_url) for lb, k in _labelled("env", keys)]
-            _add(made, provider, _offer(provider, None), accounts)
+            options = _defaults(provider) | from_environment_options(provider, env)
+            accounts = [
+                Account(provider, label, key, proxy_url=config.proxy_url, options=options)
+                for label, key in _labelled("env", keys)
+            ]
+            _add(made, provider, _offer(provider, None, options), accounts)
         elif provider.name == "ollama" and _OLLAMA_PORT not in (config.port, config.ollama_port):
             offer = msgspec.structs.replace(_offer(provider, None), tentative=True)
             _add(made, provider, offer, [Account(provider, "local")])

@@ -160,7 +160,7 @@ def test_another_account_begins_with_a_clean_slate(other: dict[str, object]) -> 
 def test_every_field_of_an_account_is_either_a_fact_or_live_state() -> None:
     live = {each.name for each in dataclasses.fields(Account) if each.metadata.get("live")}
     facts = {"provider", "label", "key", "proxy_url", "weight", "priority", "first_byte_s", "options", "headers"}
-    facts |= {"session"}
+    facts |= {"session", "sign"}
     assert live | facts == {each.name for each in dataclasses.fields(Account)}, (
         "a new field has to say which it is: facts are replaced by a reload, live state is kept"
     )
