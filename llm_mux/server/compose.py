@@ -49,8 +49,7 @@ def fleet(
     made = Fleet()
     kept: list[Stored] = [*stored, *logins]
     for entry in config.providers:
-        entry = _with_environment(entry, env)
-        _configured(made, entry, config, kept, secret)
+        _configured(made, _with_environment(entry, env), config, kept, secret)
     for key in kept:
         if not any(offer.provider == key.provider for offer in made.offers):
             _stored(made, key.provider, kept, config)
