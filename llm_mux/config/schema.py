@@ -118,7 +118,7 @@ class ProviderEntry(Section, frozen=True, kw_only=True):
         dict[str, Any],
         doc(
             "Replaces parts of the login: authorize-url, token-url, device-url, issuer, client-id, scopes...",
-            later=True,
+            example='{issuer: "https://sso.example.com", client-id: llm-mux}',
         ),
     ] = {}
     options: Annotated[
