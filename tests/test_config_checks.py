@@ -124,8 +124,7 @@ def test_what_works_together_is_taken(text: str) -> None:
     [
         (provider("api-key: env:NO_SUCH_KEY"), "config:3:12: the environment variable NO_SUCH_KEY is not set"),
         ("api-keys: [k, 'env:NO_SUCH_KEY']", "config:1:15: the environment variable NO_SUCH_KEY is not set; nobody"),
-        ("fallbacks: {a: [b]}", 'config:1:12: "fallbacks" has no effect in this version'),
-        ("routing: {strategy: weighted}", 'config:1:21: "strategy" has no effect in this version'),
+        ("capture: true", 'config:1:10: "capture" has no effect in this version'),
         ("disable-auth: true\napi-keys: [k]", "config:1:15: client keys are configured but not checked"),
     ],
 )

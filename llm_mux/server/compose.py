@@ -100,6 +100,7 @@ def _configured(
             "weight": entry.weight,
             "priority": entry.priority,
             "first_byte_s": entry.timeout,
+            "most": entry.max_concurrent,
             **more,
         }
         return Account(provider, label, key, options=options, headers=dict(entry.headers), **values)  # type: ignore[arg-type]  # checked by the schema
@@ -110,6 +111,7 @@ def _configured(
             "weight": entry.weight * one.weight,
             "priority": entry.priority + one.priority,
             "proxy_url": one.proxy_url or proxy,
+            "most": one.max_concurrent or entry.max_concurrent,
         }
         keys = _labelled(one.label or f"key{number}", _keys_of(one.key, secret))
         accounts.extend(account(label, key, **more) for label, key in keys)
