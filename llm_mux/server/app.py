@@ -12,7 +12,7 @@ from aiohttp import web
 from llm_mux.auth.store import SecretStore
 from llm_mux.config import Loaded
 from llm_mux.errors import Kind, MuxError
-from llm_mux.server import health
+from llm_mux.server import health, metadata
 from llm_mux.server.address import Doors
 from llm_mux.server.aiohttp_end import refuse
 from llm_mux.server.answers import error_body, protocol_of
@@ -23,7 +23,7 @@ from llm_mux.server.protocols import anthropic, gemini, ollama, openai, response
 from llm_mux.server.reload import RELOADER, Reloader
 from llm_mux.server.serving import DAEMON, ModelRoute, cors, request_id
 
-ROUTES = (openai, responses, anthropic, gemini, ollama, health)
+ROUTES = (openai, responses, anthropic, gemini, ollama, health, metadata)
 
 
 def make_app(

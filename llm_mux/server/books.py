@@ -85,6 +85,7 @@ def _row(ask: Ask, out: Outcome, prices: Prices) -> Exchange:
         time=ask.time,
         request_id=ask.request_id,
         client_key=ask.caller.name,
+        user=ask.caller.user,
         protocol=ask.protocol.name,
         model_asked=ask.model,
         model_served=out.model,

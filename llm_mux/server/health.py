@@ -1,94 +1,83 @@
-"""What the daemon says of itself: `/`, `/health`, `/healthz`, `/ready` and `/metrics`. No upstream is asked."""
+"""What the daemon says of its health: `/health` and below, `/healthz`, `/ready`, `/metrics`. No provider is asked."""
 
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+import hashlib
+from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from llm_mux import __version__, log
+from llm_mux import __version__, log, paths
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.core import Gateway
 from llm_mux.routing.accounts import Account
+from llm_mux.server import checks
 from llm_mux.server.answers import local_endpoint, open_endpoint
+from llm_mux.server.checks import Check, History, stamp
 from llm_mux.server.reload import RELOADER
-from llm_mux.server.serving import DAEMON
+from llm_mux.server.serving import DAEMON, Daemon
 
-_ENDPOINTS = {
-    "chat_completions": "/v1/chat/completions",
-    "responses": "/v1/responses",
-    "messages": "/v1/messages",
-    "count_tokens": "/v1/messages/count_tokens",
-    "generate_content": "/v1beta/models/{model}:generateContent",
-    "ollama_chat": "/api/chat",
-    "embeddings": "/v1/embeddings",
-    "models": "/v1/models",
-    "health": "/health",
-    "metrics": "/metrics",
-}
+HISTORY: web.AppKey[History] = web.AppKey("history", History)
+_YAML_TYPES = ("text/yaml", "application/yaml", "application/x-yaml", "text/x-yaml")
+_LAG_PROBE_S = 0.005
 
 
 def add_routes(app: web.Application) -> None:
-    app.router.add_get("/", root)
+    app[HISTORY] = History()
     app.router.add_get("/health", health)
+    app.router.add_get("/health/detailed", detailed)
+    app.router.add_get("/health/circuit-breakers", circuit_breakers)
+    app.router.add_get("/health/monitoring", monitoring)
+    app.router.add_get("/health/system", system)
+    app.router.add_get("/health/history", history)
     app.router.add_get("/healthz", alive)
     app.router.add_get("/ready", ready)
     app.router.add_get("/metrics", metrics)
 
 
 @local_endpoint
-async def root(request: web.Request) -> web.StreamResponse:
-    """Who is here. Ollama's clients look for a 200 on HEAD; a browser gets a page to start from."""
-    daemon = request.app[DAEMON]
-    return web.json_response(
-        {
-            "message": f"llm-mux v{__version__}",
-            "version": __version__,
-            "status": "running",
-            "config": {
-                "providers": len(daemon.gateway.catalog.offers),
-                "accounts": len(_accounts(daemon.gateway)),
-                "client_api_key_validation": not daemon.guard.open,
-            },
-            "endpoints": _ENDPOINTS,
-        }
-    )
-
-
-@local_endpoint
 async def health(request: web.Request) -> web.StreamResponse:
-    """healthy; degraded when some account rests or the newest configuration was refused; unhealthy when there is nobody
-    to ask."""
+    """healthy; degraded when an account is held up, the books are in trouble or the newest configuration was refused;
+    unhealthy when there is nobody to ask."""
+    if asks_for_yaml(request):
+        return yaml_response(_yaml_report(request))
     daemon = request.app[DAEMON]
-    gateway = daemon.gateway
-    now = asyncio.get_running_loop().time()
-    states = {a.name: a.state(now) for a in _accounts(gateway)}
-    offers = gateway.catalog.offers
+    gateway, config = daemon.gateway, daemon.loaded.config
+    known = checks.components(daemon)
     reading = request.app[RELOADER].state
-    degraded = set(states.values()) - {"ready"} or reading.error is not None
-    state = "unhealthy" if not _able(gateway) else ("degraded" if degraded else "healthy")
-    return web.json_response(
-        {
-            "status": state,
-            "version": __version__,
-            "timestamp": datetime.now(UTC).isoformat(),
-            "environment": daemon.loaded.config.environment,
-            "config": msgspec.to_builtins(reading),
-            "components": {offer.provider: "healthy" for offer in offers},
-            "accounts": [
-                {"name": a.name, "state": states[a.name], "last_error": _last_error(gateway, a), **_token(a)}
-                for a in _accounts(gateway)
-            ],
-        }
-    )
+    body: dict[str, Any] = {
+        "status": checks.overall(known, refused_configuration=reading.error is not None),
+        "version": __version__,
+        "timestamp": stamp(),
+        "environment": config.environment,
+        "components": {name: check.status for name, check in known.items()},
+        "rate_limit_storage": "memory" if config.redis_url is None else "redis",
+        "retry_enabled": config.request_retry > 0,
+        "circuit_breaker_enabled": True,
+        "config": msgspec.to_builtins(reading),
+        "providers": checks.providers(gateway),
+        "accounts": [_account(gateway, account) for account in checks.accounts_of(gateway)],
+    }
+    if (aws := _aws(gateway)) is not None:
+        body["aws"] = aws
+    return web.json_response(body)
 
 
-def _accounts(gateway: Gateway) -> list[Account]:
-    """Those of the providers that are there."""
-    there = {offer.provider for offer in gateway.catalog.offers}
-    return [account for account in gateway.accounts if account.provider.name in there]
+def _account(gateway: Gateway, account: Account) -> dict[str, Any]:
+    state = account.state(asyncio.get_running_loop().time())
+    return {"name": account.name, "state": state, "last_error": _last_error(gateway, account), **_token(account)}
+
+
+def _aws(gateway: Gateway) -> str | None:
+    """connected: an account of Bedrock may be asked; None: there is no Bedrock."""
+    states = [
+        checks.providers(gateway).get(offer.provider) for offer in gateway.catalog.offers if offer.vendor == "bedrock"
+    ]
+    if not states:
+        return None
+    return "connected" if any(state != "unhealthy" for state in states) else "disconnected"
 
 
 def _token(account: Account) -> dict[str, object]:
@@ -96,7 +85,7 @@ def _token(account: Account) -> dict[str, object]:
     if account.session is None:
         return {}
     credential = account.session.credential
-    end = None if credential.expires is None else datetime.fromtimestamp(credential.expires, UTC).isoformat()
+    end = None if credential.expires is None else stamp(credential.expires)
     return {"token_expires": end, "plan": credential.plan or None}
 
 
@@ -108,9 +97,143 @@ def _last_error(gateway: Gateway, account: Account) -> str | None:
     return log.redact_text(said.replace(account.key, "***") if account.key else said)
 
 
-def _able(gateway: Gateway) -> bool:
-    """Whether there is anybody to ask: a provider with an account."""
-    return bool(_accounts(gateway))
+def asks_for_yaml(request: web.Request) -> bool:
+    """`?format=yaml`, or an Accept header that names YAML."""
+    accepted = request.headers.get("Accept", "")
+    return request.query.get("format") == "yaml" or any(kind in accepted for kind in _YAML_TYPES)
+
+
+def yaml_response(value: object) -> web.Response:
+    import yaml
+
+    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+    return web.Response(text=text, content_type="text/yaml")
+
+
+def _yaml_report(request: web.Request) -> dict[str, Any]:
+    """What there is to ask, with a mark of each key that tells keys apart and nothing else."""
+    daemon = request.app[DAEMON]
+    gateway = daemon.gateway
+    known = checks.components(daemon)
+    accounts = checks.accounts_of(gateway)
+    return {
+        "status": checks.overall(known, refused_configuration=request.app[RELOADER].state.error is not None),
+        "timestamp": stamp(),
+        "api_key_valid": bool(accounts) and not all(account.refused for account in accounts),
+        "client_api_key_validation": not daemon.guard.open,
+        "default_provider": default_provider(daemon),
+        "providers": {
+            offer.provider: _provider_report([a for a in accounts if a.provider.name == offer.provider])
+            for offer in gateway.catalog.offers
+        },
+    }
+
+
+def default_provider(daemon: Daemon) -> str | None:
+    """The configured one, else the first that is there."""
+    offers = daemon.gateway.catalog.offers
+    return daemon.loaded.config.default_provider or (offers[0].provider if offers else None)
+
+
+def _provider_report(accounts: list[Account]) -> dict[str, Any]:
+    if not accounts:
+        return {"api_format": None, "base_url": None, "api_key_hash": None}
+    provider = accounts[0].provider
+    marks = [f"sha256:{hashlib.sha256(account.key.encode()).hexdigest()[:8]}" for account in accounts if account.key]
+    return {
+        "api_format": provider.endpoints[0].translator if provider.endpoints else provider.models_translator,
+        "base_url": provider.base_url,
+        "api_key_hash": marks[0] if len(marks) == 1 else marks or None,
+    }
+
+
+@local_endpoint
+async def detailed(request: web.Request) -> web.StreamResponse:
+    daemon = request.app[DAEMON]
+    known = await checks.measured(daemon, request.app[HISTORY])
+    refused = request.app[RELOADER].state.error is not None
+    told = {
+        name: {
+            "status": check.status,
+            "message": check.message,
+            "details": check.details,
+            "duration_ms": check.duration_ms,
+        }
+        for name, check in known.items()
+    }
+    status = checks.overall(known, refused_configuration=refused)
+    return web.json_response({"status": status, "timestamp": stamp(), "components": told})
+
+
+@local_endpoint
+async def circuit_breakers(request: web.Request) -> web.StreamResponse:
+    """Each account as a breaker: open while it is not asked for a model, closed else."""
+    daemon = request.app[DAEMON]
+    config = daemon.loaded.config
+    now = asyncio.get_running_loop().time()
+    return web.json_response(
+        {
+            "circuit_breakers": {
+                account.name: _breaker(account, now) for account in checks.accounts_of(daemon.gateway)
+            },
+            "retry_config": {
+                "enabled": config.request_retry > 0,
+                "max_attempts": config.request_retry + 1,
+                "max_delay": config.max_retry_interval,
+                "jitter": True,
+            },
+            "circuit_breaker_config": {"enabled": True},
+        }
+    )
+
+
+def _breaker(account: Account, now: float) -> dict[str, Any]:
+    resting = {model or "*": round(until - now, 1) for model, until in account.rests.items() if until > now}
+    reasons = {model or "*": kind.value for model, kind in account.reasons.items()}
+    return {
+        "state": "open" if resting else "closed",
+        "failure_count": sum(account.failures.values()),
+        "resting": {model: {"seconds": seconds, "reason": reasons.get(model)} for model, seconds in resting.items()},
+    }
+
+
+@local_endpoint
+async def monitoring(request: web.Request) -> web.StreamResponse:
+    telemetry = request.app[DAEMON].loaded.config.telemetry
+    on = telemetry.prometheus
+    return web.json_response({"prometheus": {"status": "healthy" if on else "disabled", "enabled": on}})
+
+
+@local_endpoint
+async def system(request: web.Request) -> web.StreamResponse:
+    daemon = request.app[DAEMON]
+    check = await asyncio.to_thread(checks.machine, paths.data_dir(daemon.parts.env))
+    request.app[HISTORY].add(check)
+    return web.json_response(
+        {
+            "status": check.status,
+            "message": check.message,
+            "details": check.details,
+            "timestamp": stamp(check.at),
+            "duration_ms": check.duration_ms,
+        }
+    )
+
+
+@local_endpoint
+async def history(request: web.Request) -> web.StreamResponse:
+    kept: History = request.app[HISTORY]
+    return web.json_response({"history": [_remembered(check) for check in kept], "total_checks": kept.total})
+
+
+def _remembered(check: Check) -> dict[str, Any]:
+    return {
+        "name": check.name,
+        "status": check.status,
+        "message": check.message,
+        "timestamp": stamp(check.at),
+        "duration_ms": check.duration_ms,
+    }
 
 
 @open_endpoint
@@ -120,13 +243,16 @@ async def alive(request: web.Request) -> web.StreamResponse:
 
 @local_endpoint
 async def ready(request: web.Request) -> web.StreamResponse:
-    ready_ = _able(request.app[DAEMON].gateway)
+    """Whether requests can be served. The books in trouble are said and hold up nobody."""
+    known = checks.components(request.app[DAEMON])
     body = {
-        "ready": ready_,
-        "timestamp": datetime.now(UTC).isoformat(),
-        "checks": {"providers": ready_},
+        "ready": (able := known["llm_services"].status != "unhealthy"),
+        "timestamp": stamp(),
+        "checks": {
+            name: check.status == "healthy" or (name == "llm_services" and able) for name, check in known.items()
+        },
     }
-    return web.json_response(body, status=200 if ready_ else 503)
+    return web.json_response(body, status=200 if able else 503)
 
 
 @local_endpoint
@@ -134,5 +260,14 @@ async def metrics(request: web.Request) -> web.StreamResponse:
     daemon = request.app[DAEMON]
     if not daemon.loaded.config.telemetry.prometheus:
         raise MuxError(Kind.NOT_FOUND, "Metrics are switched off by `telemetry.prometheus`.", code="unknown_url")
+    daemon.metrics.event_loop_lag_s = await _lag()
     page = await asyncio.to_thread(daemon.metrics.render)
     return web.Response(body=page, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+
+async def _lag() -> float:
+    """How much later than asked for the event loop came back, in seconds."""
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    await asyncio.sleep(_LAG_PROBE_S)
+    return max(loop.time() - started - _LAG_PROBE_S, 0.0)

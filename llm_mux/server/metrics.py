@@ -10,11 +10,11 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from llm_mux import __version__
 from llm_mux.errors import Kind
-from llm_mux.ledger.rows import Exchange, plain
+from llm_mux.ledger.rows import Exchange, dollars, plain
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -63,6 +63,11 @@ class Distribution:
         self._counts[bisect_left(self._bounds, value)] += 1
         self.total += value
 
+    def take(self, other: Distribution) -> None:
+        """Add what another has counted, over the same bounds."""
+        self._counts = [one + two for one, two in zip(self._counts, other._counts, strict=True)]
+        self.total += other.total
+
     def cumulative(self) -> list[tuple[str, float]]:
         """(upper bound, count up to it), the last bound +Inf."""
         running = 0
@@ -105,6 +110,28 @@ class ModelTally:
         self.ttft = Distribution(TTFT_BUCKETS_S)
         self.output_token = Distribution(OUTPUT_TOKEN_BUCKETS_S)
 
+    def take(self, other: ModelTally) -> None:
+        """Add what another has counted."""
+        for status, count in other.statuses.items():
+            self.statuses[status] += count
+        self.tokens = [one + two for one, two in zip(self.tokens, other.tokens, strict=True)]
+        self.cost += other.cost
+        self.unpriced += other.unpriced
+        for name in ("duration", "ttft", "output_token"):
+            getattr(self, name).take(getattr(other, name))
+
+    def summary(self) -> dict[str, Any]:
+        """Its counts by name; the cost in US dollars, exact and as text, None where no price was known."""
+        requests = sum(self.statuses.values())
+        return {
+            "requests": requests,
+            "errors": self.statuses["error"],
+            "cancelled": self.statuses["cancelled"],
+            **{f"{kind}_tokens": count for kind, count in zip(TOKEN_KINDS, self.tokens, strict=True)},
+            "cost_usd": None if self.unpriced and not self.cost else f"{dollars(self.cost):f}",
+            "average_duration_ms": round(self.duration.total * 1000 / requests, 1) if requests else None,
+        }
+
     def add(self, row: Exchange) -> None:
         self.statuses[_status(row)] += 1
         self.duration.add(row.duration_ms / 1000)
@@ -140,11 +167,12 @@ class Metrics:
     def __init__(self, readings: Iterable[Reading] = ()) -> None:
         self.active_requests = 0
         self.active_streams = 0
+        self.event_loop_lag_s = 0.0
         self.readings = list(readings)
         self._model_names = Names()
         self._provider_names = Names()
-        self._models: dict[str, ModelTally] = {}
-        self._by_name: dict[str | None, ModelTally] = {}
+        self._tallies: dict[tuple[str, str], ModelTally] = {}
+        self._by_name: dict[tuple[str | None, str | None], ModelTally] = {}
         self._errors: dict[str, int] = {}
         self._retries: dict[str, int] = {}
         self._rate_limited: dict[str, int] = {}
@@ -152,9 +180,9 @@ class Metrics:
 
     def observe(self, row: Exchange) -> None:
         """Count one finished exchange, the same row that the ledger gets."""
-        tally = self._by_name.get(row.model_served)
+        tally = self._by_name.get((row.provider, row.model_served))
         if tally is None:
-            tally = self._new_model(row.model_served)
+            tally = self._new_tally(row)
         tally.add(row)
         if row.error_kind is not None:
             self._errors[row.error_kind] = self._errors.get(row.error_kind, 0) + 1
@@ -176,7 +204,7 @@ class Metrics:
 
     def collect(self) -> Iterator[Metric]:
         """Called by prometheus-client for each scrape."""
-        models = sorted(self._models.items())
+        models = self._by_model()
         yield from _request_families(models)
         yield from _token_families(models)
         yield _counter("llm_errors", "Failed exchanges by kind of failure", ("kind",), _by_label(self._errors))
@@ -186,17 +214,44 @@ class Metrics:
         yield _counter("rate_limit_requests", "Requests refused by a rate limit", ("type",), refused)
         yield _gauge("llm_active_requests", "Exchanges under way", (), {(): self.active_requests})
         yield _gauge("llm_active_streams", "Streams under way", (), {(): self.active_streams})
+        lag: dict[Labels, float] = {(): self.event_loop_lag_s}
+        text = "How late the event loop was when it was asked"
+        yield _gauge("llm_mux_event_loop_lag_seconds", text, (), lag)
         yield _gauge("llm_mux_info", "The running version", ("version",), {(__version__,): 1})
         for reading in self.readings:
             family = _counter if reading.kind == "counter" else _gauge
             yield family(reading.name, reading.help, reading.labels, reading.read())
 
-    def _new_model(self, name: str | None) -> ModelTally:
-        label = self._model_names(name)
-        tally = self._models.setdefault(label, ModelTally())
-        if label != OTHER:
-            self._by_name[name] = tally
+    def _new_tally(self, row: Exchange) -> ModelTally:
+        labels = (self._provider_names(row.provider), self._model_names(row.model_served))
+        tally = self._tallies.setdefault(labels, ModelTally())
+        if OTHER not in labels:
+            self._by_name[row.provider, row.model_served] = tally
         return tally
+
+    def _by_model(self) -> list[tuple[str, ModelTally]]:
+        """The tallies of all providers of a model together."""
+        found: dict[str, ModelTally] = {}
+        for (_, model), tally in sorted(self._tallies.items()):
+            found.setdefault(model, ModelTally()).take(tally)
+        return sorted(found.items())
+
+    def totals(self, fits: Callable[[str, str], bool]) -> dict[str, Any]:
+        """Sums since the start of what `fits(provider, model)`: all together, by provider, and by model in it."""
+        everything = ModelTally()
+        providers: dict[str, dict[str, Any]] = {}
+        rollups: dict[str, ModelTally] = {}
+        for (provider, model), tally in sorted(self._tallies.items()):
+            if fits(provider, model):
+                everything.take(tally)
+                rollups.setdefault(provider, ModelTally()).take(tally)
+                providers.setdefault(provider, {})[model] = tally.summary()
+        return {
+            "total": everything.summary(),
+            "providers": {
+                name: {"rollup": rollups[name].summary(), "models": models} for name, models in providers.items()
+            },
+        }
 
 
 def _status(row: Exchange) -> str:
@@ -232,7 +287,7 @@ def _token_families(models: list[tuple[str, ModelTally]]) -> Iterator[Metric]:
         (model, kind): n for model, tally in models for kind, n in zip(TOKEN_KINDS, tally.tokens, strict=True) if n
     }
     yield _counter("llm_tokens", "Tokens; input is uncached, output includes reasoning", ("model", "kind"), tokens)
-    cost: dict[Labels, float] = {(model,): tally.cost * 1e-12 for model, tally in models if tally.cost}
+    cost: dict[Labels, float] = {(model,): float(dollars(tally.cost)) for model, tally in models if tally.cost}
     yield _counter("llm_cost_usd", "Cost of exchanges whose price is known", ("model",), cost)
     unpriced: dict[Labels, float] = {(model,): tally.unpriced for model, tally in models if tally.unpriced}
     yield _counter("llm_unpriced_requests", "Exchanges with tokens but no known price", ("model",), unpriced)
