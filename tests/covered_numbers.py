@@ -7,12 +7,10 @@ traps (PF-122 to PF-131) come with its translator and are not listed yet.
 
 ANTIGRAVITY = "only the Antigravity backend, to which nobody can log in, does this"
 BEDROCK = "the binary event stream is Bedrock's alone and comes with its translator"
-XAI = "only xAI's own searches, which come with its login backend, do this"
 
 EXEMPT = {
     "PF-20": BEDROCK,
     "FB-23": ANTIGRAVITY,
-    "FB-40": XAI,
 }
 
 

@@ -6,9 +6,11 @@ is `openai_chat.quirks.COMPATIBLE`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from llm_mux.translators.anthropic import quirks as anthropic
+from llm_mux.translators.openai_chat.quirks import COMPATIBLE, EXTENSIONS, OFFICIAL_ONLY
 from llm_mux.translators.openai_responses import quirks as responses
 
 # Sent with every request of the Messages format; the imitations know the first version only.
@@ -35,3 +37,20 @@ RESPONSES: Final = responses.Quirks(
     openai_models=False,
     system_role="system",
 )
+
+# The Kimi models behave alike wherever Moonshot serves them. Reasoning must come back in tool loops, never empty.
+KIMI_CHAT: Final = replace(
+    COMPATIBLE,
+    send_back_reasoning="tool_loops",
+    repeat_reasoning=True,
+    thinking_style="thinking_type",
+    effort_words=frozenset(),
+    unsupported=(OFFICIAL_ONLY - {"prompt_cache_key"})
+    | EXTENSIONS
+    | {"logit_bias", "seed", "logprobs", "top_logprobs"},
+    parallel_switch=False,
+    forced_tools=False,
+    json_schema=False,
+    image_urls=False,
+)
+KIMI_MESSAGES: Final = replace(MESSAGES, forced_tools=False, documents=False, urls=False)

@@ -10,11 +10,13 @@ from llm_mux.errors import Kind, MuxError
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """An answer with `status` (None: any, also inside a 200) whose body holds `words` means `kind`."""
+    """An answer with `status` (None: any, also inside a 200) whose body holds `words` means `kind`; `rest_s` is how
+    long it lasts when the answer does not say."""
 
     status: int | None
     words: str
     kind: Kind
+    rest_s: float | None = None
 
 
 def table(*faults: Fault) -> Callable[[MuxError, Mapping[str, str]], MuxError]:
@@ -25,7 +27,8 @@ def table(*faults: Fault) -> Callable[[MuxError, Mapping[str, str]], MuxError]:
         body = (error.upstream or error.message.encode()).lower()
         for fault, words in known:
             if fault.status in (None, error.status) and words in body:
-                return replace(error, kind=fault.kind)
+                rest = fault.rest_s if error.retry_after is None else error.retry_after
+                return replace(error, kind=fault.kind, retry_after=rest)
         return error
 
     return classify

@@ -87,7 +87,7 @@ def test_a_plugin_that_cannot_be_used_says_why_and_harms_nobody() -> None:
         ("google", "gemini"),
         ("qwen", "dashscope"),
         ("grok", "xai"),
-        ("kimi", "moonshot"),
+        ("kimi-code", "kimi"),
         ("glm", "zai"),
     ],
 )

@@ -19,7 +19,8 @@ from llm_mux.translators.base import nonsense
 from llm_mux.translators.openai_responses import items, parts, reasoning, tools, wire
 from llm_mux.translators.openai_responses.reading import OWNER, first_byte, present
 
-CALLS: Final = frozenset({"function_call", "custom_tool_call"})
+FREE_TEXT_CALL: Final = "custom_tool_call"
+CALLS: Final = frozenset({"function_call", FREE_TEXT_CALL})
 
 _item: msgspec.json.Decoder[wire.Item] = msgspec.json.Decoder(wire.Item, strict=False)
 _kind: msgspec.json.Decoder[wire.ItemKind] = msgspec.json.Decoder(wire.ItemKind)

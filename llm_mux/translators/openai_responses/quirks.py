@@ -28,6 +28,8 @@ class Quirks:
     openai_models: bool = True
     # The Codex backend takes developer messages only; others know only "system". None: both are fine.
     system_role: str | None = None
+    # xAI shows the calls of its own searches as calls of free-text tools, which no client of it can have declared.
+    shows_own_calls: bool = False
     # The Codex backend only streams; the gateway folds the stream for clients that want a whole answer.
     only_streams: bool = False
     # The Codex backend wants `instructions`, if only "", the input as a list, `parallel_tool_calls` only with tools.

@@ -14,6 +14,7 @@ from msgspec import Raw
 from llm_mux import ir
 from llm_mux.translators.base import Summary, Target, nonsense
 from llm_mux.translators.openai_responses import answer, errors, output, wire
+from llm_mux.translators.openai_responses.quirks import quirks_of
 from llm_mux.translators.openai_responses.reading import OWNER, present
 from llm_mux.wire import jsonx
 
@@ -25,9 +26,11 @@ def decode_response(body: bytes, target: Target) -> ir.Response:
     except jsonx.Malformed as error:
         raise nonsense(f"an answer that cannot be read ({error})") from None
     check(found)
-    family = ir.family(target.model)
+    family, own_calls = ir.family(target.model), quirks_of(target).shows_own_calls
     parts: list[ir.Part] = []
     for index, raw in enumerate(found.output or ()):
+        if own_calls and output.kind_of(raw) == output.FREE_TEXT_CALL:
+            continue
         parts.extend(output.parts_of(raw, family, found.id or "", index))
     if found.output is None:
         raise nonsense("an answer without output")

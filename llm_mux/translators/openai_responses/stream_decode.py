@@ -19,6 +19,7 @@ from llm_mux.errors import MuxError
 from llm_mux.translators.base import FrameDecoder, Target, nonsense
 from llm_mux.translators.openai_responses import errors, output, reasoning, response, wire
 from llm_mux.translators.openai_responses.parts import citation
+from llm_mux.translators.openai_responses.quirks import quirks_of
 from llm_mux.translators.openai_responses.reading import present
 from llm_mux.wire import jsonx, sse
 
@@ -62,6 +63,7 @@ class ResponsesStreamDecoder(FrameDecoder):
         super().__init__()
         self._model = target.model
         self._family = ir.family(target.model)
+        self._own_calls = quirks_of(target).shows_own_calls
         self._items: dict[int, _Item] = {}
         self._open: _Open | None = None
         self._next = 0
@@ -160,8 +162,15 @@ class ResponsesStreamDecoder(FrameDecoder):
         if state.begun or state.done:
             return
         state.item = output.item_of(event.item)
+        state.done = self._is_own(state.item)
+        if state.done:
+            return
         if state.item.type in output.CALLS and state.item.name and state.item.call_id:
             self._open_call(state, event.output_index)
+
+    def _is_own(self, item: wire.Item) -> bool:
+        """Whether it is a call that the server makes and answers itself."""
+        return self._own_calls and item.type == output.FREE_TEXT_CALL
 
     def _begin(self, owner: int, content: int, kind: str, part: ir.Part) -> _Open:
         self._close()
@@ -293,6 +302,9 @@ class ResponsesStreamDecoder(FrameDecoder):
             return
         item = output.item_of(raw)
         state.item = item
+        if self._is_own(item):
+            state.done = True
+            return
         if item.type == "message":
             for index, found in enumerate(output.content_of(item.content)):
                 self._finish_content(wire.StreamEvent(output_index=owner, content_index=index), found)
