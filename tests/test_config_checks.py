@@ -67,6 +67,13 @@ REFUSED = [
     Case("fallbacks:\n  a: [b, a]", "its own fallback", line=2),
     Case("fallbacks: {a: [b, b]}", "named twice"),
     Case("fallbacks: {a: []}", "are empty"),
+    Case("aliases: {q: b}\nfallbacks:\n  b: [c, q]", '"q" is "b" again by way of the aliases', line=3),
+    Case("aliases: {q: b}\nfallbacks:\n  q: [b]", '"b" is "q" again by way of the aliases', line=3),
+    Case("aliases: {q: 'antropic://b'}", 'no provider is called "antropic"', suggestion="anthropic"),
+    Case("aliases: {q: 'openai@://b'}", "followed by the label of an account"),
+    Case("fallbacks:\n  b:\n  - c\n  - worq@x://c", 'no provider is called "worq"', line=4),
+    Case(provider("id: work") + "fallbacks: {b: [wrok://c]}", "no provider", line=4, suggestion="work"),
+    Case(provider("api-keys: [a, {key: b, label: key1}]"), "key number 1 has it because it has no label", line=3),
     Case("proxy-url: gopher://x", "an http, https or socks5 URL"),
     Case("redis-url: localhost", "must start with redis://"),
     Case("usage: {database: books.db}", "must start with postgresql://"),
@@ -117,8 +124,7 @@ def test_what_works_together_is_taken(text: str) -> None:
     [
         (provider("api-key: env:NO_SUCH_KEY"), "config:3:12: the environment variable NO_SUCH_KEY is not set"),
         ("api-keys: [k, 'env:NO_SUCH_KEY']", "config:1:15: the environment variable NO_SUCH_KEY is not set; nobody"),
-        ("fallbacks: {a: [b]}", 'config:1:12: "fallbacks" has no effect in this version'),
-        ("routing: {strategy: weighted}", 'config:1:21: "strategy" has no effect in this version'),
+        ("capture: true", 'config:1:10: "capture" has no effect in this version'),
         ("disable-auth: true\napi-keys: [k]", "config:1:15: client keys are configured but not checked"),
     ],
 )

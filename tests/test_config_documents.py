@@ -48,7 +48,7 @@ def test_the_example_as_it_is_changes_nothing() -> None:
 def test_the_example_uncommented_is_a_valid_configuration_with_every_key() -> None:
     text = uncommented(example())
     env = {"ANTHROPIC_API_KEY": "k", "JWT_SECRET": "s"}
-    parse(text, None, env, known_types=("anthropic",))
+    parse(text, None, env, known_types=("anthropic", "gemini"))
     assert set(yaml.safe_load(text)) == {path[0] for path, _ in walk(Config)}
 
 

@@ -19,6 +19,7 @@ from llm_mux.auth.sealed import StoreError, locked
 from llm_mux.auth.store import SecretStore
 
 _PREFIX = "login/"
+_LONGEST_LABEL = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,27 @@ def remove_login(store: SecretStore, provider: str, label: str) -> bool:
         return False
     store.delete(f"{_PREFIX}{provider}/{label}")
     return True
+
+
+def label_for(store: SecretStore, provider: str, credential: Credential) -> str:
+    """The label of a new login: its e-mail or login name, told apart by plan and account id from another account of
+    the same name. The same account keeps its label."""
+    plain = "".join(c if c.isprintable() and c != "/" else "-" for c in credential.email or credential.id).strip()
+    name = plain[:_LONGEST_LABEL] or "default"
+    unique = hashlib.sha256((credential.id or credential.refresh or credential.access).encode()).hexdigest()[:8]
+    with_plan = [f"{name}-{credential.plan}"] if credential.plan.isalnum() else []
+    for label in (name, *with_plan):
+        known = find_login(store, provider, label)
+        if known is None or _same(known.credential, credential):
+            return label
+    return f"{name}-{unique}"
+
+
+def _same(one: Credential, other: Credential) -> bool:
+    """Whether both are the same account at the provider; nameless ones never are."""
+    if one.id or other.id:
+        return one.id == other.id
+    return bool(one.email) and one.email == other.email
 
 
 @contextlib.contextmanager

@@ -1,12 +1,13 @@
-"""`llm-mux login`: store a provider's API key, tried once first.
+"""`llm-mux login`: add an account, with an API key that is tried once first or by a way that the provider has.
 
-Rule: a key is never taken from the command line itself, where the shell's history and other users would see it.
+Rule: a secret is never taken from the command line itself, where the shell's history and other users would see it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -15,6 +16,7 @@ from llm_mux.cli.invocation import Failure, Invocation, full_name, known_types, 
 from llm_mux.cli.said import clean
 
 if TYPE_CHECKING:
+    from llm_mux.auth.logins import StoredLogin
     from llm_mux.config import Loaded
 
 
@@ -22,6 +24,22 @@ if TYPE_CHECKING:
 @click.argument("provider")
 @click.argument("source", required=False)
 @click.option("--api-key", "api_key", is_flag=True, help="With an API key: asked for without echo, or `-` reads stdin.")
+@click.option("--oauth", is_flag=True, help="Sign in with a browser.")
+@click.option("--device", is_flag=True, help="Sign in with a code that is typed on any device.")
+@click.option("--code-assist", is_flag=True, help="Gemini Code Assist of an organisation, with --project.")
+@click.option(
+    "--import",
+    "import_from",
+    metavar="[FILE]",
+    is_flag=False,
+    flag_value="",
+    help="From what is there already: a file, `-` for standard input, or the usual place.",
+)
+@click.option("--client-file", type=click.Path(path_type=Path), metavar="FILE", help="Your own OAuth client (Google).")
+@click.option("--project", metavar="ID", help="The cloud project that the account belongs to.")
+@click.option("--no-browser", is_flag=True, help="Only show the address to open.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Where the browser comes back to on this machine.")
+@click.option("--yes", "-y", is_flag=True, help="Agree to what is asked.")
 @click.option("--name", "label", metavar="LABEL", help="Name of the account: PROVIDER/LABEL.")
 @click.option("--base-url", metavar="URL", help="Where the provider is, when it is not at its usual place.")
 @click.option("--no-check", is_flag=True, help="Store the key without trying it.")
@@ -31,31 +49,81 @@ def login(
     provider: str,
     source: str | None,
     api_key: bool,
+    oauth: bool,
+    device: bool,
+    code_assist: bool,
+    import_from: str | None,
+    client_file: Path | None,
+    project: str | None,
+    no_browser: bool,
+    port: int | None,
+    yes: bool,
     label: str | None,
     base_url: str | None,
     no_check: bool,
 ) -> None:
-    """Add an account of PROVIDER with an API key.
+    """Add an account of PROVIDER, with an API key or by signing in.
 
-    The key is tried once against the provider's model list and kept in the keyring. SOURCE may be `-`: the key is read
-    from standard input.
+    A key is tried once against the provider's model list. Keys and logins are kept in the keyring. SOURCE may be `-`:
+    the key is read from standard input.
     """
-    from llm_mux.auth.keys import add_key, free_label
+    from llm_mux.cli.signing_in import Wanted, login_for, provider_of, sign_in
 
-    del api_key  # the only way so far; the option says so
     if source not in (None, "-"):
         raise click.UsageError(
             "a key on the command line ends up in the shell's history: leave it out, or pipe it to -"
         )
+    chosen = [way for way, said in (("browser", oauth), ("device", device), ("code-assist", code_assist)) if said]
+    if len(chosen) + api_key > 1 or (api_key and import_from is not None):
+        raise click.UsageError("--api-key, --oauth, --device and --code-assist exclude each other")
+    wanted = Wanted(
+        way=chosen[0] if chosen else None,
+        import_from=import_from,
+        client_file=client_file,
+        label=label,
+        base_url=base_url,
+        port=port,
+        browser=not no_browser,
+        yes=yes,
+        extra={"project": project} if project else {},
+    )
     loaded = invocation.load()
     provider = full_name(provider, loaded)
     kind, usual_url = _known(provider, loaded)
     _check(label, base_url)
+    record = provider_of(provider, loaded)[0]
+    way = None if api_key or source == "-" else login_for(record, wanted)
+    if way is not None:
+        stored = sign_in(provider, loaded, way, wanted, store := open_secrets())
+        click.echo(f"Logged in to {clean(stored.account)}{_plan(stored)}; kept in the {store.description}.")
+        return
+    if not record.takes_keys:
+        raise click.UsageError(f"{provider} has no API keys; run: llm-mux login {provider}")
     _check_place(kind, base_url or usual_url, loaded)
+    _with_key(provider, kind, loaded, source, label, base_url, base_url or usual_url, no_check=no_check)
+
+
+def _plan(stored: StoredLogin) -> str:
+    return f" (plan: {clean(stored.credential.plan)})" if stored.credential.plan else ""
+
+
+def _with_key(
+    provider: str,
+    kind: str,
+    loaded: Loaded,
+    source: str | None,
+    label: str | None,
+    base_url: str | None,
+    place: str | None,
+    *,
+    no_check: bool,
+) -> None:
+    from llm_mux.auth.keys import add_key, free_label
+
     store = open_secrets()
     key = _key(provider, piped=source == "-")
     if not no_check:
-        _try(kind, key, base_url or usual_url, loaded, piped=source == "-")
+        _try(kind, key, place, loaded, piped=source == "-")
     stored = add_key(store, provider, label or free_label(store, provider, key), key, base_url=base_url)
     click.echo(f"Stored {stored.account} in the {store.description}.")
 

@@ -152,10 +152,12 @@ def _provider_keys(path: tuple[Step, ...], entry: ProviderEntry, around: Surroun
     for at, value in keys:
         yield from _reference_shape(at, value, passthru=True)
         yield from _unset(at, value, around, "the account is left out")
-    labels = Counter(key.label for key in entry.api_keys if key.label)
+    labels = Counter(key.label or f"key{number}" for number, key in enumerate(entry.api_keys, 1))
     for place, key in enumerate(entry.api_keys):
         if key.label and labels[key.label] > 1:
-            yield Finding((*path, "api-keys", place, "label"), f'two keys have the label "{key.label}"')
+            unnamed = next((n for n, each in enumerate(entry.api_keys, 1) if not each.label), 0)
+            hint = f"; key number {unnamed} has it because it has no label" if key.label == f"key{unnamed}" else ""
+            yield Finding((*path, "api-keys", place, "label"), f'two keys have the label "{key.label}"{hint}')
         if key.proxy_url is not None:
             yield from _proxy((*path, "api-keys", place, "proxy-url"), key.proxy_url)
 
@@ -230,8 +232,9 @@ def _glob(path: tuple[Step, ...], value: str) -> Findings:
         yield Finding(path, "not a usable wildcard: write a model name with *, ? or [abc]")
 
 
-def _aliases(config: Config, _: Surroundings) -> Findings:
+def _aliases(config: Config, around: Surroundings) -> Findings:
     for name, target in config.aliases.items():
+        yield from _provider_of(("aliases", name), target, config, around)
         yield from _glob(("aliases", name), name)
         if not target.strip():
             yield Finding(("aliases", name), f'the alias "{name}" names no model')
@@ -249,15 +252,33 @@ def _chain(aliases: dict[str, str], name: str) -> list[str]:
     return chain
 
 
-def _fallbacks(config: Config, _: Surroundings) -> Findings:
+def _fallbacks(config: Config, around: Surroundings) -> Findings:
     for name, models in config.fallbacks.items():
         if not models:
             yield Finding(("fallbacks", name), f'the fallbacks of "{name}" are empty; name at least one model')
+        own = _chain(config.aliases, name)[-1]
         for place, model in enumerate(models):
+            at = ("fallbacks", name, place)
             if model == name:
-                yield Finding(("fallbacks", name, place), f'"{name}" cannot be its own fallback')
+                yield Finding(at, f'"{name}" cannot be its own fallback')
             elif model in models[:place]:
-                yield Finding(("fallbacks", name, place), f'"{model}" is named twice')
+                yield Finding(at, f'"{model}" is named twice')
+            elif _chain(config.aliases, model)[-1] == own:
+                yield Finding(at, f'"{model}" is "{name}" again by way of the aliases, which is no fallback')
+            yield from _provider_of(at, model, config, around)
+
+
+def _provider_of(path: tuple[Step, ...], model: str, config: Config, around: Surroundings) -> Findings:
+    """The provider in `provider://model` and `provider@account://model` has to exist, whether or not it has a key."""
+    place, found, _ = model.partition("://")
+    if not found or around.known_types is None:
+        return
+    provider, at, label = place.partition("@")
+    known = {entry.id for entry in config.providers} | set(around.known_types)
+    if provider not in known:
+        yield Finding(path, f'no provider is called "{provider}"', nearest(provider, known))
+    elif at and not label:
+        yield Finding(path, f'"{provider}@" must be followed by the label of an account')
 
 
 def _default_provider(config: Config, around: Surroundings) -> Findings:

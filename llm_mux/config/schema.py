@@ -66,6 +66,9 @@ class ProviderKey(Section, frozen=True, kw_only=True):
     weight: Annotated[Limit, doc("Share of the conversations among accounts of the same priority")] = 1
     priority: Annotated[int, doc("Higher goes first; added to that of the provider")] = 0
     proxy_url: ProxyUrl = None
+    max_concurrent: Annotated[
+        Limit | None, doc("Exchanges at the same time with this key; left out: as the provider says", example="4")
+    ] = None
 
 
 class ProviderModel(Section, frozen=True, kw_only=True):
@@ -114,11 +117,14 @@ class ProviderEntry(Section, frozen=True, kw_only=True):
     priority: Annotated[int, doc("Higher goes first when several providers have a model")] = 0
     weight: Annotated[Limit, doc("Share of the conversations among accounts of the same priority")] = 1
     timeout: Annotated[Seconds | None, doc("Replaces timeouts.first-byte for this provider", example="60")] = None
+    max_concurrent: Annotated[
+        Limit | None, doc("Exchanges at the same time with each account of this provider", example="8")
+    ] = None
     oauth: Annotated[
         dict[str, Any],
         doc(
             "Replaces parts of the login: authorize-url, token-url, device-url, issuer, client-id, scopes...",
-            later=True,
+            example='{issuer: "https://sso.example.com", client-id: llm-mux}',
         ),
     ] = {}
     options: Annotated[
@@ -131,9 +137,18 @@ class ProviderEntry(Section, frozen=True, kw_only=True):
 
 
 class Routing(Section, frozen=True, kw_only=True):
-    strategy: Annotated[Strategy, doc("How an account is picked among those that have the model", later=True)] = (
-        "sticky"
-    )
+    strategy: Annotated[
+        Strategy,
+        doc(
+            "How an account is picked among those that have the model. sticky keeps a conversation with one, so that "
+            "the provider's prompt cache keeps hitting; fill-first uses the first until it rests; fastest goes by the "
+            "time to the first content, cheapest by the price"
+        ),
+    ] = "sticky"
+    hedge_after: Annotated[
+        Seconds | None,
+        doc("Seconds until a second account is asked beside a silent one (both may be billed)", example="8"),
+    ] = None
 
 
 class Rates(Section, frozen=True, kw_only=True):
@@ -277,8 +292,14 @@ class Config(Section, frozen=True, kw_only=True):
         Name | None, doc("Who gets a model name that nobody is known to have", example="work")
     ] = None
     strict: Annotated[bool, doc("What a target cannot take is a 400 instead of dropped and reported")] = False
-    request_retry: Annotated[Count, doc("Further tries over the accounts after a failure", later=True)] = 3
-    max_retry_interval: Annotated[Seconds, doc("Longest wait for an account to recover, in seconds", later=True)] = 30
+    request_retry: Annotated[
+        Count,
+        doc("Further rounds over the accounts when all of them failed; every account is asked once without them"),
+    ] = 3
+    max_retry_interval: Annotated[
+        Seconds,
+        doc("Seconds that one request may wait for accounts to recover; after that it gets 429 with Retry-After"),
+    ] = 30
     timeouts: Annotated[Timeouts, doc("Three named timeouts, in seconds; there is no total one")] = field(
         default_factory=Timeouts
     )
@@ -304,9 +325,8 @@ class Config(Section, frozen=True, kw_only=True):
     fallbacks: Annotated[
         dict[str, tuple[str, ...]],
         doc(
-            "Models to try in this order when one fails",
+            "Models to try in this order when no account of one can answer, before anything was answered",
             example="{claude-opus-4-5: [claude-sonnet-4-5, gpt-5]}",
-            later=True,
         ),
     ] = {}
     routing: Annotated[Routing, doc("Choice of the account")] = field(default_factory=Routing)

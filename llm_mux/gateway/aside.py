@@ -5,7 +5,8 @@ from __future__ import annotations
 from llm_mux.gateway.ask import Ask
 from llm_mux.gateway.calls import send
 from llm_mux.gateway.core import Gateway
-from llm_mux.gateway.plan import headers_for, url_for, whose_fault
+from llm_mux.gateway.plan import headers_for, url_for
+from llm_mux.gateway.refusal import notice_quota, refusal
 from llm_mux.gateway.unwrapped import opened
 from llm_mux.gateway.upstream import Call
 from llm_mux.providers.base import Endpoint
@@ -30,12 +31,10 @@ async def asked(
         timeouts=gateway.timeouts_for(account),
     )
     reply = await send(gateway.upstream, account, call)
+    if reply.status >= 300:
+        raise await refusal(account, model, registry.get(endpoint.translator), reply)
+    notice_quota(account, model, reply)
     try:
-        if reply.status < 300:
-            return await opened(reply, endpoint).read()
-        body = await reply.read()
+        return await opened(reply, endpoint).read()
     finally:
         reply.close()
-    lowered = reply.lowered
-    error = registry.get(endpoint.translator).decode_error(reply.status, lowered, body)
-    raise whose_fault(account, account.provider.refined(error, lowered))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from llm_mux.auth.scopes import Scopes
 from llm_mux.errors import MuxError
@@ -15,10 +15,12 @@ from llm_mux.gateway.drain import Drain
 from llm_mux.gateway.models import ModelLists
 from llm_mux.gateway.seals import Seals
 from llm_mux.gateway.upstream import Timeouts, Upstream
-from llm_mux.routing.accounts import Account, punishes
-from llm_mux.routing.catalog import Catalog, Offer, Route
+from llm_mux.gateway.waiting import Waiting
+from llm_mux.routing.accounts import FAULTS, Account
+from llm_mux.routing.catalog import Catalog, Offer, Route, fallbacks_of
 from llm_mux.routing.reach import reached
-from llm_mux.routing.select import Candidate, order
+from llm_mux.routing.select import Candidate, Choice, Moment, judge, order, paired
+from llm_mux.routing.standing import UNREACHED, Standing
 from llm_mux.translators.base import ModelInfo
 
 if TYPE_CHECKING:
@@ -30,7 +32,9 @@ _MOST_ROUTES = 4096
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The knobs of the gateway. `patience_s`: how long a stream may be silent before the client gets its head and
-    keep-alives; `keepalive_s`: the longest silence after that."""
+    keep-alives; `keepalive_s`: the longest silence after that. `request_retry`: further rounds over the targets;
+    `max_retry_interval`: the longest wait in one exchange for a target to recover; `hedge_after`: seconds after which
+    a second target is asked beside a silent one."""
 
     strict: bool = False
     patience_s: float = 10.0
@@ -38,6 +42,18 @@ class Settings:
     timeouts: Timeouts = field(default_factory=Timeouts)
     aliases: dict[str, str] = field(default_factory=dict)
     default_provider: str | None = None
+    fallbacks: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    request_retry: int = 3
+    max_retry_interval: float = 30.0
+    hedge_after: float | None = None
+    strategy: str = "sticky"
+
+
+class Reach(NamedTuple):
+    """Where a name leads: its routes and every target of theirs."""
+
+    routes: tuple[Route, ...]
+    candidates: tuple[Candidate, ...]
 
 
 Settle = Callable[[Ask, "Outcome"], None]
@@ -57,6 +73,8 @@ class Gateway:
         lists: ModelLists,
         seals: Seals,
         drain: Drain,
+        standing: Standing,
+        waiting: Waiting,
         settle: Settle,
     ) -> None:
         self.settings = settings
@@ -66,18 +84,21 @@ class Gateway:
         self.lists = lists
         self.seals = seals
         self.drain = drain
+        self.standing = standing
+        self.waiting = waiting
         self.settle = settle
+        self.choice = Choice(settings.strategy, context=self._context)
         self._offers = list(offers)
         self._catalog: Catalog | None = None
         self._made_of = -1
-        self._routes: dict[str, tuple[Route, ...]] = {}
+        self._reaches: dict[str, Reach] = {}
 
     @property
     def catalog(self) -> Catalog:
         """The catalogue with every model list known by now."""
         if self._catalog is None or self._made_of != self.lists.version:
             self._made_of = self.lists.version
-            self._routes.clear()
+            self._reaches.clear()
             self._catalog = Catalog(
                 offers=tuple(offer for offer in map(self.lists.completed, self._offers) if offer.there),
                 aliases=self.settings.aliases,
@@ -87,33 +108,102 @@ class Gateway:
 
     async def candidates(self, ask: Ask) -> list[Candidate]:
         """The targets for a request, best first. Asks the providers for their lists only for a name nobody knows."""
-        conversation = ask.conversation if len(self.accounts) > 1 else ""
-        return await self.targets(ask.model, conversation, ask.caller.scopes)
+        return await self.targets(ask.model, ask)
 
-    async def targets(self, model: str, conversation: str, scopes: Scopes | None = None) -> list[Candidate]:
+    async def targets(self, name: str, ask: Ask) -> list[Candidate]:
+        """The targets of `name` that may be asked now, best first. Raises MuxError when there is none."""
+        reach = await self.reach(name, ask.caller.scopes)
+        candidates = reach.candidates
+        if len(candidates) == 1:
+            account = candidates[0].account
+            if not account.breakers and account.most is None and not self.standing.hosts:
+                return [candidates[0]]
+        return order(reach.routes, candidates, self.moment(ask, len(candidates) > 1), self.choice)
+
+    def moment(self, ask: Ask, chosen: bool = True) -> Moment:
+        """Now, as a choice sees it; `chosen`: there is something to choose."""
+        conversation = ""
+        if chosen:
+            self.standing.turn += 1
+            conversation = ask.conversation
+        return Moment(time.monotonic(), conversation, self.standing.turn, len(ask.body), self.standing.hosts)
+
+    async def reach(self, name: str, scopes: Scopes | None = None) -> Reach:
+        """Where a name leads, for a client key with these scopes. Raises MuxError MODEL_NOT_FOUND, NO_TARGET or
+        FORBIDDEN."""
         catalog = self.catalog
-        routes = self._routes.get(model)
-        if routes is None:
-            if not catalog.knows(model) and self._offers:
+        reach = self._reaches.get(name)
+        if reach is None:
+            if not catalog.knows(name) and self._offers:
                 await self.lists.refresh(self.accounts, self.upstream)
                 catalog = self.catalog
-            routes = catalog.resolve(model)
-            if len(self._routes) < _MOST_ROUTES:
-                self._routes[model] = routes
+            routes = catalog.resolve(name)
+            reach = Reach(routes, paired(routes, self.accounts))
+            if len(self._reaches) < _MOST_ROUTES:
+                self._reaches[name] = reach
         if scopes is not None and scopes.narrow:
-            kept, accounts = reached(routes, self.accounts, scopes, model)
-            return order(kept, accounts, conversation, time.monotonic())
-        return order(routes, self.accounts, conversation, time.monotonic())
+            kept, accounts = reached(reach.routes, self.accounts, scopes, name)
+            return Reach(tuple(kept), paired(kept, accounts))
+        return reach
+
+    def chain(self, name: str) -> tuple[str, ...]:
+        """The names to try in order: the one that was asked for, then its fallbacks."""
+        fallbacks = self.settings.fallbacks
+        if not fallbacks:
+            return (name,)
+        reach = self._reaches.get(name)
+        models = () if reach is None else tuple(route.model for route in reach.routes)
+        return (name, *fallbacks_of(name, models, fallbacks))
+
+    async def ready_in(self, names: Sequence[str], ask: Ask) -> float | None:
+        """Seconds until a target of these names may be asked; 0: now; None: waiting does not help."""
+        moment, soonest = self.moment(ask, False), None
+        for name in names:
+            try:
+                reach = await self.reach(name, ask.caller.scopes)
+            except MuxError:
+                continue
+            for candidate in reach.candidates:
+                wait = judge(candidate, moment, self.choice).wait
+                if wait and candidate.account.refused:
+                    continue
+                soonest = wait if soonest is None else min(wait, soonest)
+        return soonest
 
     def facts(self, provider: str, model: str) -> ModelInfo | None:
         """What the provider's list says about a model, if it was asked."""
         return self.lists.get(provider, model)
+
+    def _context(self, provider: str, model: str) -> int | None:
+        info = self.lists.get(provider, model)
+        return None if info is None else info.context
 
     def timeouts_for(self, account: Account) -> Timeouts:
         general = self.settings.timeouts
         return general if account.first_byte_s is None else replace(general, first_byte=account.first_byte_s)
 
     def blame(self, account: Account, model: str, error: MuxError) -> None:
-        """Takes note of a failure, if it says anything about the account."""
-        if punishes(error.kind):
-            account.failed(model, error, time.monotonic())
+        """Takes note of a failure, as far as it says anything about the account or its host."""
+        if error.kind not in FAULTS:
+            return
+        now = time.monotonic()
+        if error.kind in UNREACHED:
+            self.standing.unreached(account, error.kind, now)
+        account.failed(model, error, now)
+        self.waiting.changed()
+
+    def praise(self, account: Account, model: str, began: float) -> None:
+        """Takes note of a good answer to what began at `began`; those who wait for the account go on."""
+        if not account.breakers and not self.standing.hosts:
+            return
+        now = time.monotonic()
+        ended = account.succeeded(model, now, began)
+        if self.standing.reached(account, now, began) or ended:
+            self.waiting.wake()
+            self.waiting.changed()
+
+    def release(self, account: Account) -> None:
+        """An exchange with the account is over."""
+        account.inflight -= 1
+        if account.most is not None:
+            self.waiting.wake()

@@ -1,8 +1,9 @@
-"""Embeddings: every client format to every provider that embeds, with the same ladder over accounts."""
+"""Embeddings: every client format to every provider that embeds, up the same ladder."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
@@ -10,10 +11,13 @@ from llm_mux.gateway.aside import asked
 from llm_mux.gateway.ask import Answer, Ask, Whole, error_answer
 from llm_mux.gateway.core import Gateway
 from llm_mux.gateway.exchange import Outcome
+from llm_mux.gateway.ladder import Ladder
 from llm_mux.gateway.plan import operation_endpoint
 from llm_mux.routing.select import Candidate
 from llm_mux.translators import registry
 from llm_mux.translators.base import Embedder, Target, Translator
+
+_KINDS = {Kind.UPSTREAM_MODEL: Kind.MODEL_NOT_FOUND}
 
 
 async def serve(gateway: Gateway, ask: Ask) -> Answer:
@@ -22,7 +26,7 @@ async def serve(gateway: Gateway, ask: Ask) -> Answer:
     try:
         embedder = _embedder(ask.protocol)
         request = embedder.decode_request(ask.body, ask.hints)
-        response = await _ladder(gateway, ask, request, outcome)
+        response = await _climbed(gateway, ask, request, outcome)
     except MuxError as error:
         answer = error_answer(error, ask.protocol, ask.request_id, _headers(ask, outcome))
         outcome.status, outcome.error = answer.status, error
@@ -44,23 +48,19 @@ def _embedder(translator: Translator) -> Embedder:
     return translator.embedder
 
 
-async def _ladder(gateway: Gateway, ask: Ask, request: ir.EmbedRequest, outcome: Outcome) -> ir.EmbedResponse:
-    last = MuxError(Kind.NO_TARGET, f"No provider of `{ask.model}` offers embeddings.")
-    for candidate in await gateway.candidates(ask):
-        outcome.attempts += 1
+async def _climbed(gateway: Gateway, ask: Ask, request: ir.EmbedRequest, outcome: Outcome) -> ir.EmbedResponse:
+    async def attempt(candidate: Candidate) -> ir.EmbedResponse:
         outcome.account, outcome.model = candidate.account, candidate.route.model
         try:
-            response = await _once(gateway, ask, candidate, request)
+            return await _once(gateway, ask, candidate, request)
         except MuxError as error:
-            if error.kind is not Kind.UPSTREAM_MODEL:
-                gateway.blame(candidate.account, candidate.route.model, error)
-            if not error.policy.try_next and error.kind is not Kind.NO_TARGET:
-                raise
-            last = error
-            continue
-        candidate.account.succeeded(candidate.route.model)
-        return response
-    raise last
+            # No embeddings of a model says nothing of its text.
+            raise replace(error, kind=_KINDS.get(error.kind, error.kind)) from error
+
+    try:
+        return await Ladder(gateway, ask, outcome, attempt).climb()
+    finally:
+        outcome.release()
 
 
 async def _once(gateway: Gateway, ask: Ask, candidate: Candidate, request: ir.EmbedRequest) -> ir.EmbedResponse:

@@ -1,4 +1,4 @@
-"""One exchange: `serve -> attempt [plan -> send -> relay] -> settle`. The ladder reads top to bottom.
+"""One exchange: `serve -> attempt [plan -> send -> relay] -> settle`. Which target is asked when: `ladder.py`.
 
 Rules. Another target is tried only while the client has seen nothing of an answer. The first events of a stream are
 held back until real content or an error. A client that left costs no account anything. `settle` happens exactly once.
@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -23,6 +23,8 @@ from llm_mux.gateway.calls import send
 from llm_mux.gateway.core import Gateway
 from llm_mux.gateway.drain import told
 from llm_mux.gateway.enforce import cut_whole
+from llm_mux.gateway.ladder import Ladder
+from llm_mux.gateway.refusal import notice_quota, refusal
 from llm_mux.gateway.seals import Watcher
 from llm_mux.gateway.unwrapped import opened
 from llm_mux.gateway.upstream import Call, Reply
@@ -35,16 +37,27 @@ from llm_mux.translators.tools import raise_parts
 
 T = TypeVar("T")
 _MOST_HELD = 256 << 10
+_HELD_S = 30.0
 _LEARNABLE = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter"})
 _STRIPPING = frozenset({"openai_chat", "ollama"})
 _ESSENTIAL = frozenset({"model", "messages", "input", "contents", "prompt", "tools", "stream"})
 
 
+class Tried(NamedTuple):
+    """One target that was asked and failed; `seconds` it took."""
+
+    account: str
+    model: str
+    kind: Kind
+    seconds: float
+
+
 @dataclass(slots=True)
 class Outcome:
-    """What settle writes down; filled in along the way."""
+    """What settle writes down; filled in along the way. `tried` are the attempts that failed, in order."""
 
     attempts: int = 0
+    tried: tuple[Tried, ...] = ()
     account: Account | None = None
     model: str | None = None
     spliced: bool | None = None
@@ -55,6 +68,19 @@ class Outcome:
     finish: str | None = None
     first_byte: float | None = None
     settled: bool = field(default=False, repr=False)
+    busy: tuple[Gateway, Account] | None = field(default=None, repr=False)
+
+    def failed(self, account: Account, model: str, error: MuxError, seconds: float) -> None:
+        self.tried = (*self.tried, Tried(account.name, model, error.kind, seconds))
+
+    def holds(self, gateway: Gateway, account: Account) -> None:
+        """The account is busy with this exchange until `release`."""
+        self.busy = gateway, account
+
+    def release(self) -> None:
+        if self.busy is not None:
+            (gateway, account), self.busy = self.busy, None
+            gateway.release(account)
 
 
 @dataclass(slots=True)
@@ -64,6 +90,7 @@ class _Opened:
     reply: Reply
     way: relay.Way
     held: bytes
+    chosen: plan.Plan
 
 
 class Exchange:
@@ -81,7 +108,7 @@ class Exchange:
         try:
             if self._ask.stream:
                 return await self._stream()
-            answer = await self._ladder(self._attempt_whole)
+            answer = await Ladder(self._gateway, self._ask, self._out, self._whole).climb()
         except MuxError as error:
             return self._refuse(error)
         except asyncio.CancelledError:
@@ -95,43 +122,25 @@ class Exchange:
         self._settle(answer.status, error)
         return answer
 
-    async def _ladder(self, attempt: Callable[[plan.Plan], Awaitable[T]]) -> T:
-        """The first target's answer that is one. Raises the last target's MuxError, or at once the client's own."""
-        last: MuxError | None = None
-        try:
-            for candidate in await self._gateway.candidates(self._ask):
-                try:
-                    return await self._try(candidate, attempt)
-                except MuxError as error:
-                    if not error.policy.try_next:
-                        raise
-                    last = error
-        except asyncio.CancelledError:
-            if self._gateway.drain.over:
-                raise told() from None
-            raise
-        raise last or MuxError(Kind.NO_TARGET, "No account can be asked.")
+    async def _whole(self, candidate: Candidate) -> Whole:
+        return await self._try(candidate, self._attempt_whole)
+
+    async def _opened(self, candidate: Candidate) -> _Opened:
+        return await self._try(candidate, self._open)
 
     async def _try(self, candidate: Candidate, attempt: Callable[[plan.Plan], Awaitable[T]]) -> T:
         """One target, asked again at once when it only refused a parameter that can be left out, or an old token."""
         account = candidate.account
-        for _ in range(3):
+        for again in range(3):
             if account.session is not None:
                 await self._gateway.credentials.ready(account)
             chosen, key = self._plan(candidate), account.key
-            self._out.attempts += 1
-            account.inflight += 1
+            self._out.attempts += again > 0
             try:
-                answer = await attempt(chosen)
+                return await attempt(chosen)
             except MuxError as error:
-                if self._learned(chosen, error) or await self._renewed(account, key, error):
-                    continue
-                self._gateway.blame(account, chosen.model, error)
-                raise
-            finally:
-                account.inflight -= 1
-            account.succeeded(chosen.model)
-            return answer
+                if not (self._learned(chosen, error) or await self._renewed(account, key, error)):
+                    raise
         raise nonsense("the same refusal for every form of this request")
 
     async def _renewed(self, account: Account, key: str, error: MuxError) -> bool:
@@ -145,9 +154,12 @@ class Exchange:
         chosen = plan.choose(
             self._ask, candidate, self._decoded, self._gateway.facts, strict=self._gateway.settings.strict
         )
+        self._took(chosen)
+        return chosen
+
+    def _took(self, chosen: plan.Plan) -> None:
         out = self._out
         out.account, out.model, out.spliced, out.dropped = chosen.account, chosen.model, chosen.spliced, chosen.dropped
-        return chosen
 
     def _decoded(self) -> ir.Request:
         """The canonical form of what the client sent, with what it stripped put back."""
@@ -184,12 +196,9 @@ class Exchange:
         )
         reply = await send(self._gateway.upstream, account, call)
         if reply.status < 300:
+            notice_quota(account, chosen.model, reply)
             return opened(reply, chosen.endpoint)
-        body = await reply.read_error()
-        reply.close()
-        headers = reply.lowered
-        error = chosen.upstream.decode_error(reply.status, headers, body)
-        raise plan.whose_fault(account, account.provider.refined(error, headers))
+        raise await refusal(account, chosen.model, chosen.upstream, reply)
 
     async def _attempt_whole(self, chosen: plan.Plan) -> Whole:
         reply = await self._send(chosen)
@@ -265,7 +274,8 @@ class Exchange:
         media = self._ask.protocol.stream_type if self._ask.hints.framing != "array" else "application/json"
         company = Company(self._gateway.settings, self._ask.begin, self._headers, media, self._beat)
         try:
-            opened = await self._ladder(self._open)
+            ladder = Ladder(self._gateway, self._ask, self._out, self._opened, lambda late: late.reply.close())
+            opened = await ladder.climb()
         except MuxError as error:
             if not await company.leave() and not self._told_in_stream(error):
                 raise
@@ -278,6 +288,8 @@ class Exchange:
         except BaseException:
             opened.reply.close()
             raise
+
+        self._took(opened.chosen)
 
         async def pump(write: Write) -> None:
             await self._pump(opened, write)
@@ -305,19 +317,20 @@ class Exchange:
         return pump
 
     async def _open(self, chosen: plan.Plan) -> _Opened:
-        """One attempt up to the first real content."""
+        """One attempt up to the first real content, or until enough of it was held back for long enough."""
+        began = time.monotonic()
         reply = await self._send(chosen)
         way = self._way(chosen)
         held: list[bytes] = []
         size = 0
         try:
             if reply.content_type == "application/json" and chosen.upstream.stream_type == "text/event-stream":
-                return _Opened(reply, way, await self._unfolded(chosen, reply, way))
+                return _Opened(reply, way, await self._unfolded(chosen, reply, way), chosen)
             while not (way.record.content or way.over):
                 piece = way.feed(await reply.chunk())
                 held.append(piece)
                 size += len(piece)
-                if size > _MOST_HELD:
+                if size > _MOST_HELD or (size and time.monotonic() - began > _HELD_S):
                     break
         except BaseException:
             reply.close()
@@ -325,8 +338,9 @@ class Exchange:
         if way.record.error is not None and not way.record.content:
             reply.close()
             raise way.record.error
-        self._out.first_byte = time.monotonic()
-        return _Opened(reply, way, b"".join(held))
+        now = self._out.first_byte = time.monotonic()
+        chosen.account.timed(chosen.model, now - began, now)
+        return _Opened(reply, way, b"".join(held), chosen)
 
     async def _unfolded(self, chosen: plan.Plan, reply: Reply, way: relay.Way) -> bytes:
         """A whole JSON answer to a request for a stream, as the stream that was wanted."""
@@ -398,6 +412,7 @@ class Exchange:
             raise
         finally:
             opened.reply.close()
+            self._settle(500, MuxError(Kind.INTERNAL, "llm-mux failed in the middle of the stream."))
 
     async def _flow(self, opened: _Opened, write: Write) -> None:
         reply, way = opened.reply, opened.way
@@ -449,5 +464,6 @@ class Exchange:
         if self._out.settled:
             return
         self._out.settled = True
+        self._out.release()
         self._out.status, self._out.error = status, error
         self._gateway.settle(self._ask, self._out)

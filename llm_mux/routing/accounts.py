@@ -1,26 +1,52 @@
 """Accounts: a user's credential at a provider, with live state.
 
-`Account` is one of the few mutable values; only `routing` changes it. Its secret never shows in a repr.
+`Account` is one of the few mutable values; only `routing` changes it. Its secret never shows in a repr. What a failure
+says about an account is a closed list (`FAULTS`); everything else, a client's own mistake above all, says nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
+
+from msgspec import Struct
 
 from llm_mux.auth.base import Credential, OAuth
-from llm_mux.errors import POLICY, Kind, MuxError, Policy
+from llm_mux.errors import POLICY, Kind, MuxError
 from llm_mux.providers.base import Login, Provider
+from llm_mux.providers.quota import Window, Windows
+from llm_mux.routing.breaker import ACCOUNT, Breaker, State
 
 PASSTHROUGH = "!PASSTHRU"
-_LONGEST_GROWN_S = 1800.0
+NEARLY_SPENT = 0.98
 _KEY_REFUSED = (Kind.UPSTREAM_AUTH, Kind.UPSTREAM_FORBIDDEN, Kind.LOGIN_NEEDED)
 _SAFE_S = 30.0
 _SKEW_S = 300.0
+_LONG_S = 600.0
+_FORGOTTEN_S = 3600.0
+_MOST_WINDOWS = 64
+_EWMA = 0.3
 _LIVE = {"live": True}
 _OF_THE_KEY = (*_KEY_REFUSED, Kind.RATE_LIMIT, Kind.QUOTA)
+FAULTS: Mapping[Kind, Literal["account", "model", "trip"]] = {
+    Kind.UPSTREAM_AUTH: "account",
+    Kind.UPSTREAM_FORBIDDEN: "account",
+    Kind.UPSTREAM_MODEL: "model",
+    Kind.RATE_LIMIT: "model",
+    Kind.QUOTA: "model",
+    **{kind: "trip" for kind, policy in POLICY.items() if policy.trips},
+}
+"""What a failure is about: the whole account, one model of it, or (`trip`) it only counts for the breaker."""
+
+
+class Speed(Struct):
+    """Seconds to the first content, as a moving average, and when it was last measured."""
+
+    seconds: float
+    at: float
 
 
 @dataclass(slots=True)
@@ -82,14 +108,16 @@ Sign = Callable[[str, str, Mapping[str, str], bytes | None], Awaitable[dict[str,
 @dataclass(slots=True, eq=False)
 class Account:
     """`provider` is already the configured one (its id, base URL and formats). `key` "" where none is needed.
-    `first_byte_s` replaces the general wait for the head of an answer. `sign` where requests are signed.
-
+    `first_byte_s` replaces the general wait for the head of an answer, `most` is how many exchanges it takes at once.
+    `sign` where requests are signed.
     `session` is the login that the key comes from, where it comes from one.
 
-    `rests` maps a model id (or "" for all) to the time until which it is not asked; `failures` counts refusals in
-    a row; `reasons` says why it rests. `refuses` remembers the top-level parameters that a model answered 400 to.
-    `memo` is the gateway's, for what does not change from request to request. Fields marked `_LIVE` outlast a new
-    reading of the configuration (`carried_over`); the others are facts that it states anew.
+    `breakers` has one for every model id (or "" for all of them) that something is known against: none in good times.
+    `windows` are the quotas that the provider told of, read last at `noticed`; `low` maps a scope to the time until
+    which one is nearly spent. `speeds` are by model. `inflight` counts exchanges to their end. `refuses` remembers the
+    top-level parameters that a model answered 400 to. `memo` is the gateway's, for what does not change from request
+    to request. Fields marked `_LIVE` outlast a new reading of the configuration (`carried_over`); the others are facts
+    that it states anew.
     """
 
     provider: Provider
@@ -99,17 +127,20 @@ class Account:
     weight: float = 1.0
     priority: int = 0
     first_byte_s: float | None = None
+    most: int | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     session: Session | None = field(default=None, repr=False)
     sign: Sign | None = None
-    rests: dict[str, float] = field(default_factory=dict, metadata=_LIVE)
-    reasons: dict[str, Kind] = field(default_factory=dict, metadata=_LIVE)
-    failures: dict[str, int] = field(default_factory=dict, metadata=_LIVE)
+    breakers: dict[str, Breaker] = field(default_factory=dict, metadata=_LIVE)
+    windows: dict[tuple[str, str], Window] = field(default_factory=dict, metadata=_LIVE)
+    low: dict[str, float] = field(default_factory=dict, metadata=_LIVE)
+    speeds: dict[str, Speed] = field(default_factory=dict, metadata=_LIVE)
     refuses: dict[str, frozenset[str]] = field(default_factory=dict, metadata=_LIVE)
     last_error: str | None = field(default=None, metadata=_LIVE)
     memo: dict[object, Any] = field(default_factory=dict, repr=False, metadata=_LIVE)
     inflight: int = field(default=0, metadata=_LIVE)
+    noticed: float = field(default=-1.0, metadata=_LIVE)
 
     @property
     def name(self) -> str:
@@ -146,84 +177,152 @@ class Account:
         if self.session is not None:
             self.session.problem = message
         self.last_error = f"{Kind.LOGIN_NEEDED.value}: {message}"
-        self.rests[""], self.reasons[""] = float("inf"), Kind.LOGIN_NEEDED
+        self.breakers[""] = Breaker(until=math.inf, probe_at=math.inf, reason=Kind.LOGIN_NEEDED)
 
     def _forgive(self) -> None:
         """Another key: the refusals of the old one say nothing about it."""
-        if self.reasons.get("") in _KEY_REFUSED:
-            del self.reasons[""]
-            self.rests.pop("", None)
+        if self.refused:
+            del self.breakers[""]
             self.last_error = None
 
-    def rest_until(self, model: str) -> float:
-        """When `model` may be asked again here; 0 when it may be now."""
-        return max(self.rests.get("", 0.0), self.rests.get(model, 0.0)) if self.rests else 0.0
+    def ready_at(self, model: str, now: float) -> float:
+        """When `model` may be asked here: 0 when it may be now."""
+        if not self.breakers:
+            return 0.0
+        found = [each.ready_at(now) for scope in ("", model) if (each := self.breakers.get(scope)) is not None]
+        return max(found, default=0.0)
 
-    def lacks(self, model: str) -> bool:
+    @property
+    def full(self) -> bool:
+        return self.most is not None and self.inflight >= self.most
+
+    def nearly_spent(self, model: str, now: float) -> bool:
+        """Whether a quota of it is so nearly used up that another account is the better choice."""
+        return bool(self.low) and max(self.low.get("", 0.0), self.low.get(model, 0.0)) > now
+
+    def reason(self, model: str, now: float) -> Kind | None:
+        """Why `model` is not asked here, the longest rest first."""
+        open_ = [each for scope in ("", model) if (each := self.breakers.get(scope)) is not None and each.ready_at(now)]
+        return max(open_, key=lambda breaker: breaker.ready_at(now)).reason if open_ else None
+
+    def lacks(self, model: str, now: float) -> bool:
         """Whether it rests only because the provider said that it has no such model."""
-        return self.reasons.get(model) is Kind.UPSTREAM_MODEL and "" not in self.rests
+        breaker, whole = self.breakers.get(model), self.breakers.get("")
+        lacking = breaker is not None and breaker.reason is Kind.UPSTREAM_MODEL
+        return lacking and (whole is None or not whole.ready_at(now))
 
     @property
     def refused(self) -> bool:
-        """Whether it rests because its key was refused: waiting does not help."""
-        return self.reasons.get("") in _KEY_REFUSED
+        """Whether its key was refused or only a new login helps: waiting does not."""
+        breaker = self.breakers.get("")
+        return breaker is not None and breaker.reason in _KEY_REFUSED
 
     def state(self, now: float) -> str:
-        """`ready`, `resting`, or `login needed`; `now` is monotonic seconds, as in `rests`."""
-        if self.reasons.get("") is Kind.LOGIN_NEEDED:
+        """`ready`, `resting`, or `login needed`; `now` is monotonic seconds."""
+        whole = self.breakers.get("")
+        if whole is not None and whole.reason is Kind.LOGIN_NEEDED:
             return "login needed"
-        return "resting" if any(until > now for until in self.rests.values()) else "ready"
+        return "resting" if any(breaker.state(now) is State.OPEN for breaker in self.breakers.values()) else "ready"
+
+    def enter(self, model: str, now: float) -> None:
+        """An attempt begins."""
+        self.inflight += 1
+        if self.breakers:
+            for scope in ("", model):
+                if (breaker := self.breakers.get(scope)) is not None:
+                    breaker.enter(now)
 
     def failed(self, model: str, error: MuxError, now: float) -> None:
-        """Takes note of a failure that was this account's: rests as the error table and the provider's hint say."""
-        policy = error.policy
-        if self.key == PASSTHROUGH and error.kind in _OF_THE_KEY:
-            # The key was the client's own: nobody else's requests have to wait for it.
+        """Takes note of a failure, if it was this account's: rests as the error table and the provider's hint say."""
+        fault = FAULTS.get(error.kind)
+        if fault is None or (self.key == PASSTHROUGH and error.kind in _OF_THE_KEY):
+            # A key that was the client's own: nobody else's requests have to wait for it.
             return
         self.last_error = f"{error.kind.value}: {error.message}"
-        if policy.cooldown_s == 0:
-            return
-        scope = "" if error.kind in _KEY_REFUSED else model
-        until = now + (self._grown(model, policy, now) if error.retry_after is None else error.retry_after)
-        self._forget_what_is_over(now)
-        # Of several refusals at the same time the longest counts.
-        if until > self.rests.get(scope, now):
-            self.rests[scope] = until
-            self.reasons[scope] = error.kind
+        if error.kind is Kind.UPSTREAM_FORBIDDEN and model and model in error.message:
+            fault = "model"
+        breaker = self._breaker("" if fault == "account" else model, now)
+        policy = error.policy
+        if error.retry_after is not None:
+            breaker.rest(now, error.retry_after, error.kind)
+        elif fault == "trip":
+            breaker.failed(now, ACCOUNT, error.kind)
+        else:
+            breaker.rest(now, breaker.grown(now, policy.cooldown_s) if policy.grows else policy.cooldown_s, error.kind)
 
-    def _grown(self, model: str, policy: Policy, now: float) -> float:
-        """Seconds of rest without a hint. A growing one grows once a rest: requests that were under way when it
-        began say nothing new."""
-        if not policy.grows:
-            return policy.cooldown_s
-        count = self.failures.get(model, 0)
-        if self.rests.get(model, 0.0) <= now or count == 0:
-            count = self.failures[model] = count + 1
-        return min(policy.cooldown_s * 2.0 ** min(count - 1, 20), _LONGEST_GROWN_S)
+    def _breaker(self, scope: str, now: float) -> Breaker:
+        found = self.breakers.get(scope)
+        if found is None:
+            # Names of models come from clients: what is long over makes room for what is new.
+            over = [s for s, b in self.breakers.items() if b.until is not None and now > b.until + _FORGOTTEN_S]
+            for each in over:
+                del self.breakers[each]
+            found = self.breakers[scope] = Breaker()
+        return found
 
-    def _forget_what_is_over(self, now: float) -> None:
-        for scope in [scope for scope, until in self.rests.items() if until <= now]:
-            del self.rests[scope]
-            self.reasons.pop(scope, None)
-
-    def succeeded(self, model: str) -> None:
-        """A good answer ends every rest of this account and model."""
-        if self.rests or self.failures:
-            for scope in ("", model):
-                self.rests.pop(scope, None)
-                self.reasons.pop(scope, None)
-            self.failures.pop(model, None)
+    def succeeded(self, model: str, now: float, began: float) -> bool:
+        """A good answer to what began at `began` ends every rest of this account and model; whether there was one."""
+        if not self.breakers:
+            return False
+        ended = False
+        for scope in ("", model):
+            breaker = self.breakers.get(scope)
+            if breaker is not None:
+                was_closed = breaker.until is None
+                if breaker.succeeded(now, began, ACCOUNT):
+                    del self.breakers[scope]
+                ended = ended or (not was_closed and breaker.until is None)
+        if not self.breakers:
             self.last_error = None
+        return ended
+
+    def clear(self, model: str | None = None) -> list[str]:
+        """Ends rests by hand, all of them or a model's; the scopes that were cleared."""
+        scopes = list(self.breakers) if model is None else [scope for scope in (model,) if scope in self.breakers]
+        for scope in scopes:
+            del self.breakers[scope]
+            self.low.pop(scope, None)
+        return scopes
+
+    def notice(self, model: str, windows: Windows, now: float, unix: float) -> float | None:
+        """Takes note of the quotas that an answer told of; a spent one rests until it begins anew. Seconds until then
+        (`now` monotonic, `unix` the same moment), None when nothing is spent."""
+        longest: float | None = None
+        low = {("" if window.scope == "account" else model): 0.0 for window in windows}
+        if len(self.windows) + len(windows) > _MOST_WINDOWS:
+            self.windows.clear()
+        for window in windows:
+            scope = "" if window.scope == "account" else model
+            self.windows[scope, window.name] = window
+            wait = 0.0 if window.resets_at is None else window.resets_at - unix
+            if wait <= 0:
+                continue
+            if window.spent:
+                self._breaker(scope, now).rest(now, wait, Kind.QUOTA if wait > _LONG_S else Kind.RATE_LIMIT)
+                longest = max(wait, longest or 0.0)
+            if not window.soft and (window.used or 0.0) >= NEARLY_SPENT:
+                low[scope] = max(now + wait, low[scope])
+        for scope, until in low.items():
+            if until:
+                self.low[scope] = until
+            else:
+                self.low.pop(scope, None)
+        return longest
+
+    def timed(self, model: str, seconds: float, now: float) -> None:
+        """The first content took so long."""
+        known = self.speeds.get(model)
+        if known is None:
+            if len(self.speeds) >= _MOST_WINDOWS:
+                self.speeds.clear()
+            self.speeds[model] = Speed(seconds, now)
+        else:
+            known.seconds += _EWMA * (seconds - known.seconds)
+            known.at = now
 
     def learn(self, model: str, parameter: str) -> None:
         """`model` answered 400 to a top-level parameter: it is left out from now on."""
         self.refuses[model] = self.refuses.get(model, frozenset()) | {parameter}
-
-
-def punishes(kind: Kind) -> bool:
-    """Whether a failure says something about the account at all."""
-    policy = POLICY[kind]
-    return policy.try_next or policy.trips
 
 
 _FACTS = tuple(each.name for each in fields(Account) if not each.metadata.get("live"))

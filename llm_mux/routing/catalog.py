@@ -205,5 +205,16 @@ def thinking_suffix(name: str) -> tuple[str, str | None, int | None]:
     return (bare, None, int(inner)) if inner.isascii() and inner.isdigit() else (name, None, None)
 
 
+def fallbacks_of(name: str, models: Iterable[str], chains: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """The names that may stand in for `name`: those of the chain for it, for it without its thinking suffix, or for
+    one of the model ids that it leads to. A thinking suffix goes along to those that have none."""
+    bare, effort, budget = thinking_suffix(name)
+    found = next((chains[each] for each in (name, bare, *models) if each in chains), ())
+    if effort is None and budget is None:
+        return found
+    suffix = name[len(bare) :]
+    return tuple(each if each.endswith(")") else each + suffix for each in found)
+
+
 def _with_thinking(route: Route, effort: str | None, budget: int | None) -> Route:
     return Route(route.provider, route.model, route.account, effort, budget)

@@ -1,54 +1,159 @@
-"""Which account is asked, and in which order the others follow. Pure: time and the conversation are parameters.
+"""Which account is asked, and in which order the others follow. Pure: time, chance and the conversation are parameters.
 
 Sticky by rendezvous hash: a conversation stays with one account while it can (the provider's prompt cache keeps
-hitting), and losing or adding an account moves only the conversations that it served.
+hitting), and losing or adding an account moves only the conversations that it served. It yields softly: to a rest, a
+full account, a quota that is nearly spent, a context that is too small.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
+from typing import Literal
 
 from msgspec import Struct
 
 from llm_mux.errors import Kind, MuxError
 from llm_mux.routing.accounts import Account
 from llm_mux.routing.catalog import Route
+from llm_mux.routing.standing import Hosts, host_of
+
+Price = Callable[[str, str], float | None]
+"""What a model of a provider costs (any measure that compares), None when nobody knows."""
+Context = Callable[[str, str], int | None]
+"""The context window of a model of a provider in tokens, None when nobody knows."""
+_GOLDEN = (math.sqrt(5) - 1) / 2
+_STALE_S = 300.0
+_BYTES_PER_TOKEN = 4
+_SOON_S = 1.0
 
 
 class Candidate(Struct, frozen=True):
-    """One target: an account and the route that led to it."""
+    """One target: an account and the route that led to it; `place` is the route's in the list."""
 
     account: Account
     route: Route
+    place: int = 0
 
 
-def order(routes: Sequence[Route], accounts: Sequence[Account], conversation: str, now: float) -> list[Candidate]:
-    """Every target that may be asked now, best first. Raises MuxError when none may, saying when one will.
+class Choice(Struct, frozen=True):
+    """How to choose: the strategy's name, and what it needs to know of models."""
 
-    Higher priority goes first; then routes keep their order (the configuration's), accounts of one have that of the
-    rendezvous score.
+    strategy: str = "sticky"
+    price: Price = lambda provider, model: None
+    context: Context = lambda provider, model: None
+
+
+class Moment(Struct, frozen=True):
+    """One request at one time: `now` in monotonic seconds, its conversation, its turn, its size in bytes, the hosts
+    that something is known against."""
+
+    now: float
+    conversation: str = ""
+    turn: int = 0
+    size: int = 0
+    hosts: Hosts = {}
+
+
+class Judged(Struct, frozen=True):
+    """A candidate as it stands: why it is passed over and for how many seconds, or what holds it back a little."""
+
+    candidate: Candidate
+    passed: Literal["resting", "full", "unreachable"] | None = None
+    wait: float = 0.0
+    reason: Kind | None = None
+    handicap: Literal["", "quota nearly spent", "context too small"] = ""
+    score: float = 0.0
+
+
+STICKY = Choice()
+_KEEP_ROUTES = frozenset({"sticky", "fill-first"})
+
+
+def paired(routes: Sequence[Route], accounts: Sequence[Account]) -> tuple[Candidate, ...]:
+    """Every target that the routes lead to, in their order and that of the accounts."""
+    return tuple(
+        Candidate(account, route, place)
+        for place, route in enumerate(routes)
+        for account in accounts
+        if account.provider.name == route.provider and route.account in (None, account.label)
+    )
+
+
+def order(
+    routes: Sequence[Route], candidates: Sequence[Candidate], moment: Moment, choice: Choice = STICKY
+) -> list[Candidate]:
+    """The `candidates` of the routes that may be asked now, best first. Raises MuxError when none may, saying when.
+
+    Higher priority goes first, what is held back last; sticky and fill-first keep the routes' order (the
+    configuration's), the others compare all accounts.
     """
-    able: list[Candidate] = []
-    lacking: list[Candidate] = []
-    resting: list[tuple[Account, float]] = []
-    for route in routes:
-        mine = [a for a in accounts if a.provider.name == route.provider and route.account in (None, a.label)]
-        ready = [a for a in mine if a.rest_until(route.model) <= now]
-        for account in mine:
-            if account not in ready:
-                resting.append((account, account.rest_until(route.model) - now))
-                lacking.extend([Candidate(account, route)] if account.lacks(route.model) else [])
-        if len(ready) > 1:
-            ready.sort(key=lambda a: (-a.priority, -score(a, conversation)))
-        able.extend(Candidate(account, route) for account in ready)
-    if len(routes) > 1:
-        able.sort(key=lambda candidate: -candidate.account.priority)
-    if able or lacking:
+    judged = [judge(candidate, moment, choice) for candidate in candidates]
+    able = [each for each in judged if each.passed is None]
+    if able:
+        return [each.candidate for each in ranked(able, moment, choice)]
+    lacking = [
+        each.candidate for each in judged if each.candidate.account.lacks(each.candidate.route.model, moment.now)
+    ]
+    if lacking:
         # Those that said "no such model" are better asked again than waited for: their own words reach the client.
-        return able or lacking
-    raise none_ready(routes, resting)
+        return lacking
+    raise none_ready(routes, judged)
+
+
+def judge(candidate: Candidate, moment: Moment, choice: Choice) -> Judged:
+    """How a candidate stands at the moment, without its score."""
+    account, model, now = candidate.account, candidate.route.model, moment.now
+    if ready := account.ready_at(model, now):
+        return Judged(candidate, "resting", ready - now, account.reason(model, now))
+    if moment.hosts and (host := moment.hosts.get(host_of(account))) is not None and (ready := host.ready_at(now)):
+        return Judged(candidate, "unreachable", ready - now, host.reason)
+    if account.full:
+        return Judged(candidate, "full", _SOON_S)
+    if moment.size > _BYTES_PER_TOKEN:
+        context = choice.context(account.provider.name, model)
+        if context is not None and moment.size > context * _BYTES_PER_TOKEN:
+            return Judged(candidate, handicap="context too small")
+    if account.nearly_spent(model, now):
+        return Judged(candidate, handicap="quota nearly spent")
+    return Judged(candidate)
+
+
+_HANDICAPS = ("", "quota nearly spent", "context too small")
+
+
+def ranked(able: Sequence[Judged], moment: Moment, choice: Choice) -> list[Judged]:
+    """Candidates that may be asked, best first, with the strategy's scores."""
+    if len(able) == 1:
+        return list(able)
+    keeps = choice.strategy in _KEEP_ROUTES
+    tiers: dict[tuple[int, int, int], list[Judged]] = {}
+    for each in able:
+        candidate = each.candidate
+        place = candidate.place if keeps else 0
+        tier = _HANDICAPS.index(each.handicap), -candidate.account.priority, place
+        tiers.setdefault(tier, []).append(each)
+    found: list[Judged] = []
+    for _, tier_ in sorted(tiers.items(), key=lambda item: item[0]):
+        found.extend(_scored(tier_, moment, choice))
+    return found
+
+
+def _scored(tier: list[Judged], moment: Moment, choice: Choice) -> list[Judged]:
+    """Equals among each other, by the strategy; ties by the rendezvous score, so that they keep conversations too."""
+    scores = _STRATEGIES[choice.strategy]([each.candidate for each in tier], moment, choice)
+    if choice.strategy == "sticky":
+        best = sorted(zip(scores, tier, strict=True), key=lambda pair: -pair[0])
+        return [_with_score(each, points) for points, each in best]
+    ties = _sticky([each.candidate for each in tier], moment, choice)
+    ordered = sorted(zip(scores, ties, tier, strict=True), key=lambda row: (-row[0], -row[1]))
+    return [_with_score(each, points) for points, _, each in ordered]
+
+
+def _with_score(each: Judged, points: float) -> Judged:
+    return Judged(each.candidate, each.passed, each.wait, each.reason, each.handicap, points)
 
 
 def score(account: Account, conversation: str) -> float:
@@ -66,17 +171,79 @@ def _remedy(account: Account) -> str:
     return f"The provider refused the key of {account.name}. Replace it: `llm-mux login {account.provider.name}`."
 
 
-def none_ready(routes: Sequence[Route], resting: Sequence[tuple[Account, float]]) -> MuxError:
-    """What the client is told when no account may be asked. `resting` are those of the routes, with seconds to go."""
+Scores = Callable[[Sequence[Candidate], Moment, Choice], list[float]]
+
+
+def _sticky(tier: Sequence[Candidate], moment: Moment, choice: Choice) -> list[float]:
+    return [score(each.account, moment.conversation) for each in tier]
+
+
+def _fill_first(tier: Sequence[Candidate], moment: Moment, choice: Choice) -> list[float]:
+    return [-float(number) for number in range(len(tier))]
+
+
+def _round_robin(tier: Sequence[Candidate], moment: Moment, choice: Choice) -> list[float]:
+    return [-float((number - moment.turn) % len(tier)) for number in range(len(tier))]
+
+
+def _weighted(tier: Sequence[Candidate], moment: Moment, choice: Choice) -> list[float]:
+    """The accounts lie on a ring, each as long as its weight; steps of the golden section visit them evenly."""
+    ends = list(accumulate(each.account.weight for each in tier))
+    whole = ends[-1]
+    if whole <= 0:
+        return _fill_first(tier, moment, choice)
+    point = (moment.turn * _GOLDEN) % 1.0 * whole
+    gaps = [(end - point) % whole if each.account.weight > 0 else whole for each, end in zip(tier, ends, strict=True)]
+    return [-gap for gap in gaps]
+
+
+def _least_busy(tier: Sequence[Candidate], moment: Moment, choice: Choice) -> list[float]:
+    return [-each.account.inflight / max(each.account.weight, 1e-9) for each in tier]
+
+
+def _fastest(tier: Sequence[Candidate], moment: Moment, choice: Choice) -> list[float]:
+    """One that was not measured, or long ago, is tried first: it may have become the fastest."""
+    found = []
+    for each in tier:
+        speed = each.account.speeds.get(each.route.model)
+        found.append(0.0 if speed is None or moment.now - speed.at > _STALE_S else -speed.seconds)
+    return found
+
+
+def _cheapest(tier: Sequence[Candidate], moment: Moment, choice: Choice) -> list[float]:
+    prices = [choice.price(each.account.provider.name, each.route.model) for each in tier]
+    return [-math.inf if price is None else -price for price in prices]
+
+
+_STRATEGIES: Mapping[str, Scores] = {
+    "sticky": _sticky,
+    "round-robin": _round_robin,
+    "weighted": _weighted,
+    "fill-first": _fill_first,
+    "least-busy": _least_busy,
+    "fastest": _fastest,
+    "cheapest": _cheapest,
+}
+STRATEGIES = tuple(_STRATEGIES)
+
+
+def none_ready(routes: Sequence[Route], judged: Sequence[Judged]) -> MuxError:
+    """What the client is told when no account may be asked."""
     wanted = routes[0]
-    if not resting:
+    if not judged:
         who = f"{wanted.provider}/{wanted.account}" if wanted.account else wanted.provider
         message = f"No account for `{wanted.model}` at {who}. Run `llm-mux login {wanted.provider}`."
         return MuxError(Kind.NO_TARGET, message)
-    if all(account.refused for account, _ in resting):
-        return MuxError(Kind.LOGIN_NEEDED, " ".join(dict.fromkeys(_remedy(account) for account, _ in resting)))
-    wait = max(1.0, min(seconds for _, seconds in resting))
-    message = (
-        f"Every account that has `{wanted.model}` is resting after a refusal; the first is back in {math.ceil(wait)} s."
-    )
+    if all(each.candidate.account.refused for each in judged):
+        return MuxError(Kind.LOGIN_NEEDED, " ".join(dict.fromkeys(_remedy(each.candidate.account) for each in judged)))
+    soonest = min(judged, key=lambda each: each.wait)
+    wait = max(1.0, soonest.wait)
+    back = f"the first is back in {math.ceil(wait)} s."
+    if soonest.passed == "full":
+        message = f"Every account that has `{wanted.model}` is busy with as many exchanges as it may have at once."
+    elif soonest.reason in (Kind.RATE_LIMIT, Kind.QUOTA):
+        message = f"Every account that has `{wanted.model}` is resting after a refusal; {back}"
+    else:
+        message = f"Every account that has `{wanted.model}` is resting after failures; {back}"
+        return MuxError(Kind.OVERLOADED, message, retry_after=wait, code="accounts_resting")
     return MuxError(Kind.RATE_LIMIT, message, retry_after=wait, code="rate_limit_exceeded")

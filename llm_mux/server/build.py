@@ -75,6 +75,8 @@ def assemble(drawn: Drawn, parts: Parts, before: Sequence[Account]) -> Daemon:
         lists=parts.lists,
         seals=parts.seals,
         drain=parts.drain,
+        standing=parts.standing,
+        waiting=parts.waiting,
         settle=parts.books,
     )
     return Daemon(
@@ -102,4 +104,9 @@ def _settings(config: Config) -> Settings:
         timeouts=Timeouts(seconds.connect, seconds.first_byte, seconds.between_bytes),
         aliases=dict(config.aliases),
         default_provider=config.default_provider,
+        fallbacks=dict(config.fallbacks),
+        request_retry=config.request_retry,
+        max_retry_interval=config.max_retry_interval,
+        hedge_after=config.routing.hedge_after,
+        strategy=config.routing.strategy,
     )

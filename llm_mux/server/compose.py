@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -59,6 +60,12 @@ def fleet(
         demo = replace(registry.get("demo"), base_url=demo_url)
         _add(made, demo, _offer(demo, None), [Account(demo, "demo", priority=-1)])
     made.accounts = [account for account in made.accounts if account.name not in disabled]
+    twice = next((name for name, n in Counter(account.name for account in made.accounts).items() if n > 1), None)
+    if twice is not None:
+        raise ConfigError(
+            f"two accounts are called {twice}: rename the key's `label` in the configuration, "
+            f"or forget the stored one: llm-mux logout {twice}"
+        )
     return made
 
 
@@ -93,6 +100,7 @@ def _configured(
             "weight": entry.weight,
             "priority": entry.priority,
             "first_byte_s": entry.timeout,
+            "most": entry.max_concurrent,
             **more,
         }
         return Account(provider, label, key, options=options, headers=dict(entry.headers), **values)  # type: ignore[arg-type]  # checked by the schema
@@ -103,6 +111,7 @@ def _configured(
             "weight": entry.weight * one.weight,
             "priority": entry.priority + one.priority,
             "proxy_url": one.proxy_url or proxy,
+            "most": one.max_concurrent or entry.max_concurrent,
         }
         keys = _labelled(one.label or f"key{number}", _keys_of(one.key, secret))
         accounts.extend(account(label, key, **more) for label, key in keys)

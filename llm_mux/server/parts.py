@@ -21,6 +21,7 @@ from llm_mux.gateway.drain import Drain
 from llm_mux.gateway.models import ModelLists
 from llm_mux.gateway.seals import Seals
 from llm_mux.gateway.upstream import Upstream, open_upstream
+from llm_mux.gateway.waiting import Waiting
 from llm_mux.ledger import price_book
 from llm_mux.ledger.database import Database, located
 from llm_mux.ledger.key_book import KeyBook
@@ -29,6 +30,7 @@ from llm_mux.ledger.pricing import Prices
 from llm_mux.ledger.responses import ResponseStore
 from llm_mux.ledger.retention import Retention
 from llm_mux.ledger.writer import Writer
+from llm_mux.routing.standing import Standing
 from llm_mux.server.account_metrics import readings
 from llm_mux.server.books import Books
 from llm_mux.server.metrics import Metrics
@@ -53,6 +55,8 @@ class Parts:
     key_book: KeyBook
     credentials: Credentials
     drain: Drain
+    standing: Standing
+    waiting: Waiting
 
 
 @contextlib.asynccontextmanager
@@ -99,6 +103,8 @@ async def opened(
             key_book=key_book,
             credentials=credentials,
             drain=Drain(),
+            standing=Standing(),
+            waiting=Waiting(),
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,3 +73,9 @@ def test_a_wrong_fact_is_named(settings: dict[str, Any], message: str) -> None:
 )
 def test_no_secret_shows_in_a_repr(value: object) -> None:
     assert "PLANTED" not in repr(value)
+
+
+def test_the_page_on_logins_names_every_fact_that_can_be_replaced() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "logins.md").read_text(encoding="utf-8")
+    facts = sorted(each.name.replace("_", "-") for each in fields(OAuth))
+    assert [fact for fact in facts if f"`{fact}`" not in page] == []

@@ -78,7 +78,7 @@ def test_a_renewed_account_sends_the_new_token_and_forgets_what_came_of_the_old_
     mine.renew(token(access="at-2", id="u-2"))
     assert (mine.key, mine.provider.headers, mine.memo) == ("at-2", {"x-account": "u-2"}, {})
     assert not mine.refused
-    assert mine.rest_until("m") == 0
+    assert mine.ready_at("m", 101) == 0
     mine.renew(token(access="at-3"))
     assert mine.provider.headers == {"x-account": "u-1"}
 
@@ -87,14 +87,14 @@ def test_a_rest_for_another_reason_outlasts_a_renewal() -> None:
     mine = account()
     mine.failed("m", MuxError(Kind.RATE_LIMIT, "slow", retry_after=50), 100)
     mine.renew(token(access="at-2"))
-    assert mine.rest_until("m") == 150
+    assert mine.ready_at("m", 101) == 150
 
 
 def test_an_account_that_needs_a_login_is_asked_no_more_until_it_has_one() -> None:
     mine = account()
     mine.needs_login("log in")
     assert mine.refused
-    assert mine.rest_until("m") == float("inf")
+    assert mine.ready_at("m", 101) == float("inf")
     assert mine.last_error == "login_needed: log in"
     (same,) = carried_over([account()], [mine])
     assert same is mine and same.refused, "the same token again changes nothing"

@@ -44,7 +44,7 @@ async def test_accounts_keep_their_rest_and_moved_ones_do_not(tmp_path: pathlib.
             later = [{**same, "weight": 2}, {**moved, "base-url": f"{upstream.url}/other/v1"}]
             loaded = parse(config_text({"providers": later}), None, clean_environment(tmp_path))
             now.become(assemble(await draw(loaded, now.parts), now.parts, now.gateway.accounts))
-            rests = {account.provider.name: bool(account.rests) for account in now.gateway.accounts}
+            rests = {account.provider.name: bool(account.breakers) for account in now.gateway.accounts}
             assert rests == {"same": True, "moved": False}
             assert {account.provider.name: account.weight for account in now.gateway.accounts} == {
                 "same": 2,

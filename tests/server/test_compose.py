@@ -214,3 +214,10 @@ def test_the_demo_comes_last_and_only_when_asked_for(compose: Any) -> None:
     made = compose({"providers": [{**LAB, "api-key": "k"}]}, demo_url="http://127.0.0.1:9")
     assert [offer.provider for offer in made.offers] == ["lab", "demo"]
     assert made.accounts[-1].priority == -1
+
+
+def test_a_stored_key_with_the_name_of_a_configured_one_is_refused_by_name(compose: Any, store: SecretStore) -> None:
+    add_key(store, "lab", "main", "another")
+    entry = {**LAB, "api-keys": [{"key": "k", "label": "main"}]}
+    with pytest.raises(ConfigError, match=r"two accounts are called lab/main: .*llm-mux logout lab/main"):
+        compose({"providers": [entry]})

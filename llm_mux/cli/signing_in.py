@@ -1,0 +1,213 @@
+"""A login flow driven from the command line: which way, with which facts, and what is stored in the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from llm_mux.cli.invocation import Failure
+from llm_mux.cli.said import clean
+
+if TYPE_CHECKING:
+    from llm_mux.auth.base import Credential, Flow, OAuth, Wish
+    from llm_mux.auth.logins import StoredLogin
+    from llm_mux.auth.store import SecretStore
+    from llm_mux.config import Loaded
+    from llm_mux.providers.base import Login, Provider
+
+FLAGS = {"browser": "--oauth", "device": "--device", "code-assist": "--code-assist"}
+_MOST_FILE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the command line said. `way` None: nothing; `import_from` "": the usual place."""
+
+    way: str | None = None
+    import_from: str | None = None
+    client_file: Path | None = None
+    label: str | None = None
+    base_url: str | None = None
+    port: int | None = None
+    browser: bool = True
+    yes: bool = False
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+def provider_of(provider: str, loaded: Loaded) -> tuple[Provider, Mapping[str, object], str | None]:
+    """The record behind a name, the facts of its login that the configuration replaces, and its proxy."""
+    from llm_mux.providers import registry
+    from llm_mux.server.compose import configured
+
+    for entry in loaded.config.providers:
+        if entry.id == provider or (not entry.id and entry.type == provider):
+            return configured(entry), entry.oauth, entry.proxy_url or loaded.config.proxy_url
+    return registry.get(provider), {}, loaded.config.proxy_url
+
+
+def login_for(provider: Provider, wanted: Wanted) -> Login | None:
+    """The way that was asked for; None: with an API key. Asks the person where several will do."""
+    if wanted.import_from is not None:
+        able = [login for login in provider.logins if login.imports and wanted.way in (None, login.way)]
+        if not able:
+            raise click.UsageError(f"{provider.name} has nothing to import; {_ways(provider)}")
+        return able[0]
+    if wanted.way is not None:
+        found = next((login for login in provider.logins if login.way == wanted.way and login.start), None)
+        if found is None:
+            raise click.UsageError(f"{provider.name} has no {FLAGS[wanted.way]}; {_ways(provider)}")
+        return found
+    able = [login for login in provider.logins if login.start]
+    if not provider.takes_keys and provider.logins:
+        return able[0] if able else provider.logins[0]
+    if not able or not sys.stdin.isatty():
+        return None
+    return _picked(provider, able)
+
+
+def _ways(provider: Provider) -> str:
+    ways = ["--api-key"] if provider.takes_keys else []
+    ways += [FLAGS[login.way] for login in provider.logins if login.way in FLAGS and login.start]
+    ways += ["--import"] if any(login.imports for login in provider.logins) else []
+    return f"it has: {', '.join(ways)}"
+
+
+def _picked(provider: Provider, able: list[Login]) -> Login | None:
+    """The API key stands first: it is what vendors mean for programs like this one."""
+    click.echo(f"How do you want to use {provider.title}?\n  1) with an API key", err=True)
+    for number, login in enumerate(able, 2):
+        click.echo(f"  {number}) {login.title}", err=True)
+    number = click.prompt("Number", type=click.IntRange(1, len(able) + 1), default=1, err=True)
+    return None if number == 1 else able[number - 2]
+
+
+def sign_in(name: str, loaded: Loaded, login: Login, wanted: Wanted, store: SecretStore) -> StoredLogin:
+    """Goes the way to its end and stores what came of it, with the account's own label."""
+    from llm_mux.auth.base import overridden
+    from llm_mux.auth.logins import StoredLogin, label_for
+
+    provider, settings, proxy = provider_of(name, loaded)
+    if not (provider.base_url or wanted.base_url):
+        raise click.UsageError(f"{name} has no usual place: say where it is with base-url in the configuration")
+    with _explained():
+        oauth = overridden(login.oauth, settings)
+        if wanted.client_file is not None:
+            from llm_mux.auth.imports import client_of_file
+
+            oauth = client_of_file(oauth, _text(wanted.client_file))
+        credential = asyncio.run(_driven(login, oauth, wanted, proxy))
+    credential = msgspec.structs.replace(credential, way=login.way)
+    label = wanted.label or label_for(store, name, credential)
+    stored = StoredLogin(name, label, credential, wanted.base_url)
+    _keep(store, stored)
+    return stored
+
+
+def _keep(store: SecretStore, stored: StoredLogin) -> None:
+    """In place of whatever the account had: nobody renews the old login into the new one's place meanwhile."""
+    from llm_mux import paths
+    from llm_mux.auth.keys import remove
+    from llm_mux.auth.logins import holding, keep_login
+
+    with holding(paths.data_dir(), stored.account):
+        keep_login(store, stored)
+        remove(store, stored.provider, stored.label)
+
+
+async def _driven(login: Login, oauth: OAuth, wanted: Wanted, proxy: str | None) -> Credential:
+    from llm_mux.auth.base import Confirm, LoginError, Show, Wish
+    from llm_mux.cli.terminal import Terminal
+    from llm_mux.gateway.steps import drive, performer
+    from llm_mux.gateway.upstream import open_upstream
+
+    person, upstream = Terminal(browser=wanted.browser, yes=wanted.yes), open_upstream()
+    try:
+        if login.warning:
+            await person.perform(Show(login.warning))
+            if not await person.perform(Confirm("Go on all the same?")):
+                raise LoginError("nothing was done")
+        wish = Wish(now=time.time(), token=secrets.token_urlsafe, port=wanted.port, extra=wanted.extra)
+        return await drive(_flow(login, oauth, wanted, wish), performer(upstream, proxy=proxy, person=person))
+    finally:
+        await person.close()
+        await upstream.close()
+
+
+def _flow(login: Login, oauth: OAuth, wanted: Wanted, wish: Wish) -> Flow:
+    if wanted.import_from is None:
+        assert login.start is not None
+        return login.start(oauth, wish)
+    assert login.imports is not None
+    return login.imports(oauth, wish, _import_text(login, wanted.import_from))
+
+
+def _import_text(login: Login, source: str) -> str:
+    """What is imported: a file, standard input, the usual place, or what the person types."""
+    if source == "-":
+        return sys.stdin.read(_MOST_FILE_BYTES)
+    if source or login.import_path:
+        return _text(Path(source or login.import_path).expanduser())
+    if not sys.stdin.isatty():
+        raise Failure("say what to import: --import FILE, or - for standard input")
+    typed: str = click.prompt("Token to import", hide_input=True, err=True)
+    return typed
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.read(_MOST_FILE_BYTES).decode()
+    except UnicodeDecodeError as error:
+        raise Failure(f"{path}: is not text") from error
+    except OSError as error:
+        raise Failure(f"{path}: cannot be read: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """A login that does not work is one line."""
+    from llm_mux.auth.base import LoginError
+    from llm_mux.log import redact_text
+
+    try:
+        yield
+    except LoginError as error:
+        raise Failure(f"not logged in: {redact_text(clean(str(error)))}") from error
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def revoked(login: StoredLogin, loaded: Loaded) -> str | None:
+    """Tells the provider that a login is over; what went wrong, if it did."""
+    from llm_mux.auth.base import LoginError, overridden
+    from llm_mux.gateway.steps import drive, performer
+    from llm_mux.gateway.upstream import open_upstream
+
+    provider, settings, proxy = provider_of(login.provider, loaded)
+    way = next((each for each in provider.logins if each.way == login.credential.way), None)
+    if way is None or way.revoke is None:
+        return "the provider has no way to be told; the login ends by itself, or at the provider's own page"
+    flow = way.revoke(overridden(way.oauth, settings), login.credential)
+
+    async def tell() -> None:
+        upstream = open_upstream()
+        try:
+            await drive(flow, performer(upstream, proxy=proxy))
+        finally:
+            await upstream.close()
+
+    try:
+        asyncio.run(tell())
+    except LoginError as error:
+        return str(error)
+    return None

@@ -1,0 +1,40 @@
+"""What an answer says beside its body: the failure that it is, and what is left of the account's quota."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from llm_mux.errors import Kind, MuxError
+from llm_mux.gateway.plan import whose_fault
+from llm_mux.gateway.upstream import Reply
+from llm_mux.routing.accounts import Account
+from llm_mux.translators.base import Translator
+
+_LIMITS = (Kind.RATE_LIMIT, Kind.QUOTA)
+_EVERY_S = 0.25
+
+
+async def refusal(account: Account, model: str, translator: Translator, reply: Reply) -> MuxError:
+    """What an unsuccessful answer means; its rest is that of the quota that it names, where it names one."""
+    body = await reply.read_error()
+    reply.close()
+    headers = reply.lowered
+    error = account.provider.refined(translator.decode_error(reply.status, headers, body), headers)
+    if error.kind in _LIMITS:
+        unix = time.time()
+        wait = account.notice(model, account.provider.windows(headers, body, unix), time.monotonic(), unix)
+        if wait is not None:
+            error = replace(error, retry_after=max(wait, error.retry_after or 0.0))
+    return whose_fault(account, error)
+
+
+def notice_quota(account: Account, model: str, reply: Reply) -> None:
+    """Takes note of the quota that a good answer tells of, a few times a second at the most."""
+    if account.provider.quota is None:
+        return
+    now = time.monotonic()
+    if now - account.noticed >= _EVERY_S:
+        account.noticed = now
+        unix = time.time()
+        account.notice(model, account.provider.windows(reply.headers, b"", unix), now, unix)

@@ -1,0 +1,37 @@
+"""Exchanges that wait for a target to recover or to have room, and who is told when something changed.
+
+Nobody polls: a wait ends after its time, or early when an account answers well again, has room, or was cleared by hand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+
+class Waiting:
+    """Outlasts a new reading of the configuration. `changed` is called when a rest began or ended."""
+
+    def __init__(self) -> None:
+        self._futures: set[asyncio.Future[None]] = set()
+        self.changed: Callable[[], None] = lambda: None
+
+    def __len__(self) -> int:
+        return len(self._futures)
+
+    async def wait(self, seconds: float) -> None:
+        """Returns after `seconds`, or when it is worth to look again."""
+        future = asyncio.get_running_loop().create_future()
+        self._futures.add(future)
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await future
+        finally:
+            self._futures.discard(future)
+
+    def wake(self) -> None:
+        for future in self._futures:
+            if not future.done():
+                future.set_result(None)
