@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from llm_mux.errors import MuxError
 
-_FIRST_S = 0.5
+FIRST_S = 0.5
 _LONGEST_S = 8.0
 _SPREAD_S = 2.0
 
@@ -86,4 +86,4 @@ def pause(came: Round, patience: Patience, number: int, draw: float) -> float | 
 
 def backoff(number: int, draw: float) -> float:
     """Exponential with full jitter: anything up to half a second, then up to a second, two, four, eight."""
-    return draw * min(_LONGEST_S, _FIRST_S * 2.0 ** min(number, 10))
+    return draw * min(_LONGEST_S, FIRST_S * 2.0 ** min(number, 10))

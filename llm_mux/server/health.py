@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
+import time
 from typing import Any
 
 import msgspec
@@ -13,6 +15,8 @@ from llm_mux import __version__, log, paths
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.core import Gateway
 from llm_mux.routing.accounts import Account
+from llm_mux.routing.breaker import ACCOUNT, PROVIDER, Breaker, State, Trip
+from llm_mux.routing.retry import FIRST_S
 from llm_mux.server import checks
 from llm_mux.server.answers import local_endpoint, open_endpoint
 from llm_mux.server.checks import Check, History, stamp
@@ -167,33 +171,54 @@ async def detailed(request: web.Request) -> web.StreamResponse:
 
 @local_endpoint
 async def circuit_breakers(request: web.Request) -> web.StreamResponse:
-    """Each account as a breaker: open while it is not asked for a model, closed else."""
+    """Each account with its breakers by model (`*`: of all models), and those of hosts that something is known of."""
     daemon = request.app[DAEMON]
-    config = daemon.loaded.config
+    settings, standing = daemon.gateway.settings, daemon.gateway.standing
     now = asyncio.get_running_loop().time()
+    found = {account.name: _breakers(account, now) for account in checks.accounts_of(daemon.gateway)}
+    for (provider, proxy), breaker in standing.hosts.items():
+        name = f"{provider} (host)" if proxy is None else f"{provider} (host, by a proxy)"
+        found[name] = _breaker(breaker, PROVIDER, now)
     return web.json_response(
         {
-            "circuit_breakers": {
-                account.name: _breaker(account, now) for account in checks.accounts_of(daemon.gateway)
-            },
+            "circuit_breakers": found,
             "retry_config": {
-                "enabled": config.request_retry > 0,
-                "max_attempts": config.request_retry + 1,
-                "max_delay": config.max_retry_interval,
+                "enabled": settings.request_retry > 0,
+                "max_attempts": settings.request_retry + 1,
+                "base_delay": FIRST_S,
+                "max_delay": settings.max_retry_interval,
+                "exponential_base": 2.0,
                 "jitter": True,
+                "budget_left": round(standing.budget.tokens, 1),
             },
-            "circuit_breaker_config": {"enabled": True},
+            "circuit_breaker_config": {
+                "enabled": True,
+                "failure_threshold": ACCOUNT.in_a_row,
+                "recovery_timeout": ACCOUNT.open_s,
+            },
         }
     )
 
 
-def _breaker(account: Account, now: float) -> dict[str, Any]:
-    resting = {model or "*": round(until - now, 1) for model, until in account.rests.items() if until > now}
-    reasons = {model or "*": kind.value for model, kind in account.reasons.items()}
+def _breakers(account: Account, now: float) -> dict[str, Any]:
+    """The account as one breaker, the worst of its own, and each of them."""
+    each = {model or "*": _breaker(breaker, ACCOUNT, now) for model, breaker in account.breakers.items()}
+    order = [state.value for state in (State.OPEN, State.HALF_OPEN, State.CLOSED)]
+    worst = min(each.values(), key=lambda told: order.index(told["state"]), default=_breaker(Breaker(), ACCOUNT, now))
+    return {**worst, "models": each}
+
+
+def _breaker(breaker: Breaker, trip: Trip, now: float) -> dict[str, Any]:
+    resting = breaker.until is not None
+    left = None if breaker.until is None or math.isinf(breaker.until) else round(max(breaker.until - now, 0.0), 1)
     return {
-        "state": "open" if resting else "closed",
-        "failure_count": sum(account.failures.values()),
-        "resting": {model: {"seconds": seconds, "reason": reasons.get(model)} for model, seconds in resting.items()},
+        "state": breaker.state(now).value,
+        "failure_count": breaker.failed_row,
+        "last_failure_time": stamp(time.time() - (now - breaker.since)) if resting and breaker.since else None,
+        "failure_threshold": trip.in_a_row,
+        "recovery_timeout": trip.open_s,
+        "seconds_left": left,
+        "reason": breaker.reason.value if breaker.reason is not None else None,
     }
 
 
