@@ -65,7 +65,7 @@ class Ask:
         for name in _SESSION_HEADERS:
             if value := self.headers.get(name):
                 return value
-        return f"{self.caller.tenant}\x00{self.body[:512]!r}"
+        return f"{self.caller.tenant}\x00{self.body[:512].decode('latin-1')}"
 
 
 @dataclass(slots=True)

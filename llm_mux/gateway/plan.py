@@ -7,9 +7,9 @@ may go; otherwise decode and encode. Nothing untranslated ever goes out.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import msgspec
+from msgspec import Struct, structs
 
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError, bad_request
@@ -28,8 +28,7 @@ NO_LEGACY = "(legacy completions)"
 _BASE_HEADERS = {"content-type": "application/json", "accept-encoding": "identity"}
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """One attempt, ready to send. `request` is the canonical form when it was needed."""
 
     account: Account
@@ -62,44 +61,58 @@ def choose(ask: Ask, candidate: Candidate, decode: Callable[[], ir.Request], fac
     Raises MuxError: content the target has no form for, an operation the provider lacks, or with `strict` a knob.
     """
     account, route = candidate.account, candidate.route
-    endpoint, upstream = _endpoint(ask, account, route.model)
-    target = _target(account, endpoint, route.model, facts(account.provider.name, route.model))
+    paved = _paved(ask, account, route.model, facts)
     plan = None
-    if upstream.name == ask.protocol.name and route.effort is None and route.budget is None:
-        plan = _splice(ask, account, endpoint, upstream, target)
+    if paved.upstream.name == ask.protocol.name and route.effort is None and route.budget is None:
+        plan = _splice(ask, account, paved)
     if plan is None:
-        plan = _translate(ask, candidate, endpoint, upstream, target, decode())
-    plan = _without_refused(plan, account)
+        plan = _translate(ask, candidate, paved, decode())
+    if account.refuses:
+        plan = _without_refused(plan, account)
     if strict and plan.dropped:
         raise bad_request(
-            f"{target.title} cannot take: {', '.join(plan.dropped)} (strict is on).", param=plan.dropped[0]
+            f"{paved.target.title} cannot take: {', '.join(plan.dropped)} (strict is on).", param=plan.dropped[0]
         )
+    endpoint = paved.endpoint
     if endpoint.wrap is None and endpoint.tells is None:
         return plan
     body, headers = endpoint.sent(plan.body, plan.model, plan.headers)
-    return replace(plan, body=body, headers=headers)
+    return structs.replace(plan, body=body, headers=headers)
+
+
+class _Paved(Struct, frozen=True):
+    """What all requests of one protocol for one model have in common at an account. `info`: what the target is of."""
+
+    endpoint: Endpoint
+    upstream: Translator
+    info: ModelInfo | None
+    target: Target
+    url: str
+
+
+def _paved(ask: Ask, account: Account, model: str, facts: Facts) -> _Paved:
+    """Worked out once, where the body has no say in it and the provider's list says the same as then."""
+    key = (ask.protocol.name, model, ask.stream)
+    info = facts(account.provider.name, model)
+    known: _Paved | None = account.memo.get(key)
+    if known is not None and known.info is info:
+        return known
+    endpoint, upstream = _endpoint(ask, account, model)
+    target, url = _target(account, endpoint, model, info), url_for(account, endpoint, model, stream=ask.stream)
+    made = _Paved(endpoint, upstream, info, target, url)
+    if ask.protocol.name != "openai_completions" and not account.provider.weighs_bodies:
+        _keep(account, key, made)
+    return made
 
 
 def _endpoint(ask: Ask, account: Account, model: str) -> tuple[Endpoint, Translator]:
     endpoint, provider = None, account.provider
     if ask.protocol.name == "openai_completions" and NO_LEGACY not in account.refuses.get(model, ()):
         endpoint = provider.endpoint_for(model, ask.protocol.name, "complete")
-    endpoint = endpoint or _generating(ask, account, model)
+    endpoint = endpoint or provider.endpoint_for(model, ask.protocol.name, "generate", ask.body)
     if endpoint is None:
         raise MuxError(Kind.NO_TARGET, f"{provider.title} offers no text generation for `{model}`.")
     return endpoint, registry.get(endpoint.translator)
-
-
-def _generating(ask: Ask, account: Account, model: str) -> Endpoint | None:
-    """The endpoint for the model, remembered where the body has no say in it."""
-    provider = account.provider
-    if provider.picks is not None:
-        return provider.endpoint_for(model, ask.protocol.name, "generate", ask.body)
-    key = ("endpoint", ask.protocol.name, model)
-    if key not in account.memo:
-        _keep(account, key, provider.endpoint_for(model, ask.protocol.name, "generate", ask.body))
-    found: Endpoint | None = account.memo[key]
-    return found
 
 
 def _keep(account: Account, key: object, value: object) -> None:
@@ -122,44 +135,41 @@ def _target(account: Account, endpoint: Endpoint, model: str, info: ModelInfo | 
     return target
 
 
-def _splice(ask: Ask, account: Account, endpoint: Endpoint, upstream: Translator, target: Target) -> Plan | None:
+def _splice(ask: Ask, account: Account, paved: _Paved) -> Plan | None:
     if ask.hints.framing == "array":
         return None
-    edits = upstream.adapt(ask.body, target, ask.stream, ask.outline)
+    edits = paved.upstream.adapt(ask.body, paved.target, ask.stream, ask.outline)
     if edits is None:
         return None
-    body = jsonx.splice(ask.body, edits.top) if edits.top else ask.body
     return Plan(
         account=account,
-        model=target.model,
-        endpoint=endpoint,
-        upstream=upstream,
-        target=target,
-        url=url_for(account, endpoint, target.model, stream=ask.stream),
-        headers=headers_for(ask, account, endpoint, {}),
-        body=body,
+        model=paved.target.model,
+        endpoint=paved.endpoint,
+        upstream=paved.upstream,
+        target=paved.target,
+        url=paved.url,
+        headers=headers_for(ask, account, paved.endpoint, {}),
+        body=jsonx.splice(ask.body, edits.top) if edits.top else ask.body,
         spliced=True,
         dropped=edits.dropped,
         hide_usage=edits.hide_usage,
     )
 
 
-def _translate(
-    ask: Ask, candidate: Candidate, endpoint: Endpoint, upstream: Translator, target: Target, request: ir.Request
-) -> Plan:
+def _translate(ask: Ask, candidate: Candidate, paved: _Paved, request: ir.Request) -> Plan:
     account, route = candidate.account, candidate.route
     if route.effort is not None or route.budget is not None:
-        wanted = msgspec.structs.replace(request.thinking, effort=route.effort, budget=route.budget)
-        request = msgspec.structs.replace(request, thinking=wanted)
-    encoded: Encoded = upstream.encode_request(request, target)
+        wanted = structs.replace(request.thinking, effort=route.effort, budget=route.budget)
+        request = structs.replace(request, thinking=wanted)
+    encoded: Encoded = paved.upstream.encode_request(request, paved.target)
     return Plan(
         account=account,
-        model=target.model,
-        endpoint=endpoint,
-        upstream=upstream,
-        target=target,
-        url=url_for(account, endpoint, target.model, stream=ask.stream),
-        headers=headers_for(ask, account, endpoint, encoded.headers),
+        model=paved.target.model,
+        endpoint=paved.endpoint,
+        upstream=paved.upstream,
+        target=paved.target,
+        url=paved.url,
+        headers=headers_for(ask, account, paved.endpoint, encoded.headers),
         body=encoded.body,
         spliced=False,
         dropped=encoded.dropped,
@@ -179,7 +189,7 @@ def _without_refused(plan: Plan, account: Account) -> Plan:
     if not present:
         return plan
     body = jsonx.splice(plan.body, dict.fromkeys(sorted(present)))
-    return replace(plan, body=body, dropped=(*plan.dropped, *sorted(present)))
+    return structs.replace(plan, body=body, dropped=(*plan.dropped, *sorted(present)))
 
 
 def url_for(account: Account, endpoint: Endpoint, model: str, *, stream: bool) -> str:
@@ -192,10 +202,14 @@ def url_for(account: Account, endpoint: Endpoint, model: str, *, stream: bool) -
     return url
 
 
-def headers_for(ask: Ask, account: Account, endpoint: Endpoint, more: Mapping[str, str]) -> dict[str, str]:
+def headers_for(ask: Ask, account: Account, endpoint: Endpoint, more: Mapping[str, str]) -> Mapping[str, str]:
     """The headers of one attempt: the provider's, the credential's, the user's, and what the format carries."""
-    headers = _own_headers(ask, account, endpoint)
-    if endpoint.translator == ask.protocol.name and account.provider.forwards:
+    own = _own_headers(ask, account, endpoint)
+    forwards = account.provider.forwards and endpoint.translator == ask.protocol.name
+    if not forwards and not more:
+        return own
+    headers = dict(own)
+    if forwards:
         _forward(ask, account, headers)
     for name, value in more.items():
         both = name in headers and name == "anthropic-beta"
@@ -203,12 +217,12 @@ def headers_for(ask: Ask, account: Account, endpoint: Endpoint, more: Mapping[st
     return headers
 
 
-def _own_headers(ask: Ask, account: Account, endpoint: Endpoint) -> dict[str, str]:
-    """The headers that no request has a say in; a fresh copy."""
+def _own_headers(ask: Ask, account: Account, endpoint: Endpoint) -> Mapping[str, str]:
+    """The headers that no request has a say in."""
     key = ("headers", endpoint.path, endpoint.translator, ask.stream)
-    kept: dict[str, str] | None = account.memo.get(key)
+    kept: Mapping[str, str] | None = account.memo.get(key)
     if kept is not None:
-        return kept.copy()
+        return kept
     provider = account.provider
     headers = dict(_BASE_HEADERS)
     headers["accept"] = "text/event-stream" if ask.stream else "application/json"
@@ -217,7 +231,7 @@ def _own_headers(ask: Ask, account: Account, endpoint: Endpoint) -> dict[str, st
     headers.update((endpoint.auth or provider.auth)(credential(ask, account)))
     headers.update(account.headers)
     if account.key != PASSTHROUGH:
-        _keep(account, key, headers.copy())
+        _keep(account, key, headers)
     return headers
 
 

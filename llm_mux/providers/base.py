@@ -125,7 +125,8 @@ class Provider:
     are surely this provider's. `options`: names that the config entry's `options` must or may give, with defaults
     (None: required). `keyless`: works without a key. `forwards`: headers of a client of the same format that go on.
     `vendor`: the registered name, when `name` is an id. `picks(model, endpoints, body)` narrows the endpoints that
-    generate or count for a model and the client's body (b"" when unknown), best first; `classify(error, headers)`
+    generate or count for a model and the client's body (b"" when unknown), best first (`ignores_bodies`: whatever the
+    body says); `classify(error, headers)`
     refines an error; `quota(headers, body, now)` reads what is left of an account's quota from an answer (see
     `quota.py`); `adjust(provider, options)` is the record as the config entry's options change it. `logins`: the ways
     to log in beside an API key, the usual one first; `takes_keys`: whether there are API keys at all.
@@ -161,6 +162,7 @@ class Provider:
     logins: tuple[Login, ...] = ()
     takes_keys: bool = True
     picks: Callable[[str, Endpoints, bytes], Endpoints] | None = None
+    ignores_bodies: bool = False
     classify: Callable[[MuxError, Mapping[str, str]], MuxError] | None = None
     quota: Quota | None = None
     signs: bool = False
@@ -182,6 +184,11 @@ class Provider:
             able = self.picks(model, able, body)
         near = [e for e in able if protocol in e.serves]
         return next((e for e in able if e.translator == protocol), next(iter((*near, *able)), None))
+
+    @property
+    def weighs_bodies(self) -> bool:
+        """Whether a client's body has a say in which endpoint it goes to."""
+        return self.picks is not None and not self.ignores_bodies
 
     def refined(self, error: MuxError, headers: Mapping[str, str]) -> MuxError:
         """What this vendor means by an error that the translator has read. `headers` are lower case."""

@@ -54,4 +54,5 @@ PROVIDER = Provider(
     key_url="https://console.mistral.ai/api-keys",
     allows="API keys may be used with any client; the free plan may train on what is sent.",
     picks=picks,
+    ignores_bodies=True,
 )

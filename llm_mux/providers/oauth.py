@@ -82,5 +82,6 @@ PROVIDER = Provider(
     takes_keys=False,
     allows="Whatever the server you name allows.",
     picks=_first,
+    ignores_bodies=True,
     adjust=_listed,
 )

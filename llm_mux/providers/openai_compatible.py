@@ -33,5 +33,6 @@ PROVIDER = Provider(
     keyless=True,
     allows="Whatever the server you name allows.",
     picks=_chat_unless_named,
+    ignores_bodies=True,
     quota=quota.openai,
 )

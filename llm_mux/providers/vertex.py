@@ -142,5 +142,6 @@ PROVIDER = Provider(
     logins=LOGINS,
     quota=quota.gemini,
     picks=picks,
+    ignores_bodies=True,
     adjust=adjust,
 )

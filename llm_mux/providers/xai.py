@@ -100,6 +100,7 @@ PROVIDER = Provider(
     forwards=("x-grok-conv-id",),
     logins=(Login("device", "xAI account, signed in with a code", XAI, start=start, refresh=renewed),),
     picks=picks,
+    ignores_bodies=True,
     classify=table(
         Fault(400, "incorrect api key", Kind.UPSTREAM_AUTH),
         Fault(403, "bad-credentials", Kind.UPSTREAM_AUTH),

@@ -30,7 +30,7 @@ class Guard:
     def __init__(self, config: Config, keys: Iterable[str], book: KeyBook, tokens: Tokens | None = None) -> None:
         self._hosts = {host.lower() for host in (*_HOSTS, config.host, *config.allowed_hosts)}
         self._origins = {origin.lower().rstrip("/") for origin in config.allowed_origins}
-        self._keys = {_digest(key): number for number, key in enumerate(keys, 1)}
+        self._keys = {_digest(key): _configured(number, key) for number, key in enumerate(keys, 1)}
         self._book = book
         self.tokens = tokens
         self.open = config.disable_auth
@@ -73,9 +73,9 @@ class Guard:
         """Who asks. Waits only for a key that is not known yet. Raises MuxError CLIENT_AUTH when keys are required and
         none, or a wrong one, came."""
         key = client_key(headers, query_key)
-        number = self._keys.get(_digest(key)) if key and self._keys else None
-        if number is not None:
-            return Caller(name=f"config-{number}", tenant=f"config-{number}", key=key)
+        configured = self._keys.get(_digest(key)) if key and self._keys else None
+        if configured is not None:
+            return configured
         if not key and self.open:
             return Caller()
         if not key:
@@ -107,6 +107,10 @@ class Guard:
         if reserved(user):
             raise jwt.refused("Its claim `sub` is a name that the daemon keeps for itself.")
         return Caller(name="jwt", tenant=f"user:{user}", key=token, user=user)
+
+
+def _configured(number: int, key: str) -> Caller:
+    return Caller(name=f"config-{number}", tenant=f"config-{number}", key=key)
 
 
 def _owner(found: ClientKey, key: str) -> Caller:

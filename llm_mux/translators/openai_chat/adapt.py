@@ -7,9 +7,9 @@ Whatever this module lets through must mean the same to the server as what `enco
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
-from typing import cast
+from operator import attrgetter
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -26,6 +26,8 @@ from llm_mux.wire import jsonx, sse
 
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 _QUOTE = ord('"')
+_NOTHING: frozenset[str] = frozenset()
+_SHAPE = ("response_format", "n", "logprobs", "stop")
 _SWITCHES = (*sorted(thinking.FIELDS), "chat_template_kwargs")
 
 
@@ -36,20 +38,32 @@ def adapt(body: bytes, target: Target, stream: bool, outline: Outline | None = N
         rules = _rules(target)
         if rules.quirks.split_choices and not stream:
             return None
-        if not (
-            _takes_tools(head, rules.quirks) and _takes_output(head, rules.quirks) and _takes_thinking(head, rules)
-        ):
-            return None
-        lacks = _lacking(head, rules)
-        if not _takes_shape(head, lacks, rules) or not _takes_messages(head, rules):
+        lacks = _NOTHING
+        if rules.rare(head) != rules.unset:
+            lacks = _lacking(head, rules)
+            if not (
+                _takes_output(head, rules.quirks) and _takes_thinking(head, rules) and _takes_shape(head, lacks, rules)
+            ):
+                return None
+        if not _takes_tools(head, rules.quirks) or not _takes_messages(head, rules):
             return None
         return _edits(body, head, lacks, rules, stream)
     except (jsonx.Malformed, msgspec.DecodeError):
         return None
 
 
+_whole: msgspec.json.Decoder[int] = msgspec.json.Decoder(int, strict=False)
+_word: msgspec.json.Decoder[str | None] = msgspec.json.Decoder(str | None)
+_stops: msgspec.json.Decoder[str | list[str]] = msgspec.json.Decoder(str | list[str])
+_options: msgspec.json.Decoder[wire.StreamOptions | None] = msgspec.json.Decoder(wire.StreamOptions | None)
+
+
 class _Rules(Struct, frozen=True):
-    """What a target's quirks and its model's family come to, worked out once for the target."""
+    """What a target's quirks and its model's family come to, worked out once for the target.
+
+    `rare` gives all fields of a head that most requests lack and that would have to be looked at; `unset` is what it
+    gives for a head without any.
+    """
 
     target: Target
     quirks: Quirks
@@ -58,6 +72,9 @@ class _Rules(Struct, frozen=True):
     marks: bool
     stops: int
     facts: openai_models.Facts
+    lacks: frozenset[str]
+    rare: Callable[[Head], tuple[object, ...]]
+    unset: tuple[object, ...]
 
 
 def _rules(target: Target) -> _Rules:
@@ -73,6 +90,10 @@ def _rules(target: Target) -> _Rules:
         "file": quirks.files,
         "video_url": quirks.video,
     }
+    lacks = lacking(target, None)
+    rare = sorted({*_SWITCHES, *_SHAPE, *(lacks & OUTLINED)})
+    # Fields that an outline skips have to be looked for in the body itself, whatever else is there.
+    unset = (UNSET,) * len(rare) if lacks <= OUTLINED else ()
     made = target.memo[_Rules] = _Rules(
         target=target,
         quirks=quirks,
@@ -81,6 +102,9 @@ def _rules(target: Target) -> _Rules:
         marks=quirks.cache_breakpoints and facts.breakpoints,
         stops=stops_taken(target),
         facts=facts,
+        lacks=lacks,
+        rare=attrgetter(*rare),
+        unset=unset,
     )
     return made
 
@@ -104,7 +128,13 @@ def _takes_messages(head: Head, rules: _Rules) -> bool:
     if rules.quirks.single_system and sum(1 for m in found if m.role in ("system", "developer")) > 1:
         return False
     look = _Look(rules)
-    return all(look.plain(m) if type(m) is Plain else look.whatever(m) for m in found)
+    for m in found:
+        if type(m) is not Plain:
+            if not look.whatever(m):
+                return False
+        elif (m.tool_calls or m.role == "tool" or memoryview(m.content)[0] != _QUOTE) and not look.plain(m):
+            return False
+    return True
 
 
 class _Look:
@@ -221,7 +251,7 @@ def _takes_shape(head: Head, lacks: frozenset[str], rules: _Rules) -> bool:
         return False
     if isinstance(head.stop, UnsetType) or not present(head.stop):
         return True
-    wanted = msgspec.json.decode(head.stop, type=str | list[str])
+    wanted = _stops.decode(head.stop)
     return (1 if isinstance(wanted, str) else len(wanted)) <= rules.stops
 
 
@@ -251,12 +281,7 @@ def _takes_thinking(head: Head, rules: _Rules) -> bool:
 def _lacking(head: Head, rules: _Rules) -> frozenset[str]:
     """The parameters that this model does not take at the effort it is asked for."""
     effort = head.reasoning_effort
-    if isinstance(effort, UnsetType):
-        kept = rules.target.memo.get(_lacking)
-        if kept is None:
-            kept = rules.target.memo[_lacking] = lacking(rules.target, None)
-        return cast(frozenset[str], kept)
-    return lacking(rules.target, msgspec.json.decode(effort, type=str | None))
+    return rules.lacks if isinstance(effort, UnsetType) else lacking(rules.target, _word.decode(effort))
 
 
 # What a server does anyway.
@@ -273,10 +298,11 @@ def _edits(body: bytes, head: Head, lacks: frozenset[str], rules: _Rules, stream
     if head.model != rules.target.model:
         edits["model"] = rules.model
     dropped: list[str] = []
-    for name, value in _said(body, head, lacks):
-        edits[name] = None
-        if _says_something(name, value):
-            dropped.append(name)
+    if lacks:
+        for name, value in _said(body, head, lacks):
+            edits[name] = None
+            if _says_something(name, value):
+                dropped.append(name)
     _limit(head, rules, edits)
     asked = b"" if head.stream is None else b"true" if head.stream else b"false"
     hide = _stream(asked, head.stream_options, rules.quirks, stream, edits)
@@ -302,7 +328,7 @@ def legacy_edits(top: dict[str, Raw], target: Target, stream: bool) -> Edits:
 def _limit(head: Head, rules: _Rules, edits: dict[str, bytes | None]) -> None:
     """The limit on the answer under the server's own name for it, clamped to what the model can."""
     given = head.max_completion_tokens if present(head.max_completion_tokens) else head.max_tokens
-    limit = msgspec.json.decode(given, type=int, strict=False) if isinstance(given, Raw) and present(given) else 0
+    limit = _whole.decode(given) if isinstance(given, Raw) and present(given) else 0
     field = rules.quirks.max_tokens_field
     named, other = head.max_completion_tokens, head.max_tokens
     if field == "max_tokens":
@@ -322,7 +348,7 @@ def _stream(asked: bytes, raw: Raw | UnsetType, quirks: Quirks, stream: bool, ed
     """Whether the usage chunk has to be hidden from the client. `asked`: the body's `stream`, b"" without one."""
     if (asked or b"false") != (b"true" if stream else b"false"):
         edits["stream"] = b"true" if stream else b"false"
-    options = None if isinstance(raw, UnsetType) else msgspec.json.decode(raw, type=wire.StreamOptions | None)
+    options = None if isinstance(raw, UnsetType) else _options.decode(raw)
     if not stream or not quirks.stream_usage:
         if raw is not UNSET:
             edits["stream_options"] = None
