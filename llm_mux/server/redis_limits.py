@@ -1,0 +1,260 @@
+"""The sliding windows of `routing/limits.py` in Redis, shared by all daemons that name it (extra `llm-mux[redis]`).
+
+Rule: whether a request is admitted is decided by one script, all limits at once, in one round trip, with the same
+results as the windows in memory. Times are unix seconds of the daemon that asks. A daemon that dies leaves its requests
+under way for at most `LEASE_S`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any
+
+from llm_mux.config import ConfigError
+from llm_mux.routing.limits import BUSY_RETRY_S, Charge, Refused, Standing
+
+LEASE_S = 120.0
+_TIMEOUT_S = 0.5
+_MOST_CONNECTIONS = 16
+_TURN_S = 2.0
+_PREFIX = "{llm-mux}:limits:"
+"""The braces keep all keys on one node of a cluster."""
+
+# KEYS: for each limit its log (sorted by time) and its amounts. ARGV: now, id ("" only looks), lease, then for each
+# limit kind, period, limit, amount. Answers "1" or "0", then for each limit: used, time of the oldest, when enough
+# of it is over.
+_ADMIT = """
+local now, id, lease = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
+local function number(value) return string.format('%.17g', value) end
+local answer, refused = {'1'}, false
+for i = 1, #KEYS / 2 do
+  local log, amounts, at = KEYS[2 * i - 1], KEYS[2 * i], 3 + (i - 1) * 4
+  local kind, period = ARGV[at + 1], tonumber(ARGV[at + 2])
+  local limit, amount = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
+  local used, oldest, enough = 0, '', ''
+  if kind == 'tokens' then
+    local over = redis.call('ZRANGEBYSCORE', log, '-inf', number(now - period))
+    for _, member in ipairs(over) do
+      redis.call('HINCRBY', amounts, '=', -tonumber(redis.call('HGET', amounts, member) or '0'))
+      redis.call('HDEL', amounts, member)
+      redis.call('ZREM', log, member)
+    end
+    used = tonumber(redis.call('HGET', amounts, '=') or '0')
+  else
+    redis.call('ZREMRANGEBYSCORE', log, '-inf', number(now - period))
+    used = redis.call('ZCARD', log)
+  end
+  local first = redis.call('ZRANGE', log, 0, 0, 'WITHSCORES')
+  if first[2] then oldest = first[2] end
+  local too_much = used + amount - limit
+  if id ~= '' and too_much > 0 then
+    refused = true
+    if kind == 'requests' and amount <= limit then
+      enough = redis.call('ZRANGE', log, too_much - 1, too_much - 1, 'WITHSCORES')[2] or ''
+    elseif kind == 'tokens' and amount <= limit then
+      local entries = redis.call('ZRANGE', log, 0, -1, 'WITHSCORES')
+      for j = 1, #entries, 2 do
+        too_much = too_much - tonumber(redis.call('HGET', amounts, entries[j]) or '0')
+        if too_much <= 0 then enough = entries[j + 1]; break end
+      end
+    end
+  end
+  table.insert(answer, tostring(used))
+  table.insert(answer, oldest)
+  table.insert(answer, enough)
+end
+if refused then answer[1] = '0' end
+if id == '' or refused then return answer end
+for i = 1, #KEYS / 2 do
+  local log, amounts, at = KEYS[2 * i - 1], KEYS[2 * i], 3 + (i - 1) * 4
+  local kind, period, amount = ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 4]
+  local kept = math.ceil(period + lease)
+  redis.call('ZADD', log, number(kind == 'concurrent' and now + lease or now), id)
+  redis.call('EXPIRE', log, kept)
+  if kind == 'tokens' then
+    redis.call('HSET', amounts, id, amount)
+    redis.call('HINCRBY', amounts, '=', amount)
+    redis.call('EXPIRE', amounts, kept)
+  end
+end
+return answer
+"""
+
+# KEYS as above for limits on tokens. ARGV: id, tokens.
+_SETTLE = """
+for i = 1, #KEYS / 2 do
+  local amounts = KEYS[2 * i]
+  local before = redis.call('HGET', amounts, ARGV[1])
+  if before then
+    redis.call('HSET', amounts, ARGV[1], ARGV[2])
+    redis.call('HINCRBY', amounts, '=', tonumber(ARGV[2]) - tonumber(before))
+  end
+end
+return 1
+"""
+
+
+class RedisWindows:
+    """`failures` are the exceptions that mean that Redis does not answer. Used from one event loop."""
+
+    def __init__(self, url: str, *, clock: Callable[[], float] = time.time, prefix: str = _PREFIX) -> None:
+        try:
+            import redis.asyncio as client
+            from redis.asyncio.retry import Retry
+            from redis.backoff import NoBackoff
+            from redis.exceptions import RedisError
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                "redis-url needs the Redis client; install it with: pip install 'llm-mux[redis]'"
+            ) from error
+        self.failures: tuple[type[BaseException], ...] = (RedisError, OSError, TimeoutError)
+        pool = client.BlockingConnectionPool.from_url(
+            url,
+            max_connections=_MOST_CONNECTIONS,
+            timeout=_TURN_S,
+            decode_responses=True,
+            socket_timeout=_TIMEOUT_S,
+            socket_connect_timeout=_TIMEOUT_S,
+            retry=Retry(NoBackoff(), 1),
+        )
+        self._redis: Any = client.Redis.from_pool(pool)
+        self._admit = self._redis.register_script(_ADMIT)
+        self._settle = self._redis.register_script(_SETTLE)
+        self._clock = clock
+        self._prefix = prefix
+        self._telling: set[asyncio.Task[None]] = set()
+        self._leased: dict[str, list[str]] = {}
+        self._renewing: asyncio.Task[None] | None = None
+
+    async def admit(self, wanted: Sequence[Charge], tokens: int) -> RedisPass | Refused:
+        now, name = self._clock(), secrets.token_hex(8)
+        admitted, found = await self._asked(name, wanted, tokens, now)
+        if not admitted:
+            return max(_refusals(found, tokens, now), key=lambda refusal: refusal.retry_s)
+        standings = tuple(_standing(c, used + c.amount(tokens), oldest or now, now) for c, (used, oldest, _) in found)
+        self._lease(name, [self._log(charge) for charge in wanted if charge.kind == "concurrent"])
+        return RedisPass(self, name, wanted, standings)
+
+    async def standings(self, wanted: Sequence[Charge]) -> Sequence[Standing]:
+        now = self._clock()
+        _, found = await self._asked("", wanted, 0, now)
+        return tuple(_standing(charge, used, oldest, now) for charge, (used, oldest, _) in found)
+
+    async def ping(self) -> None:
+        """Raises one of `failures` when Redis does not answer."""
+        await self._redis.ping()
+
+    async def close(self) -> None:
+        if self._renewing is not None:
+            self._renewing.cancel()
+        for name in list(self._leased):
+            self.left(name)
+        await asyncio.gather(*self._telling, return_exceptions=True)
+        await self._redis.aclose()
+
+    def settled(self, name: str, wanted: Iterable[Charge], tokens: int) -> None:
+        keys = [
+            key for charge in wanted if charge.kind == "tokens" for key in (self._log(charge), self._amounts(charge))
+        ]
+        if keys:
+            self._tell(self._settle(keys=keys, args=[name, tokens]))
+
+    def left(self, name: str) -> None:
+        for log in self._leased.pop(name, ()):
+            self._tell(self._redis.zrem(log, name))
+
+    async def _asked(
+        self, name: str, wanted: Sequence[Charge], tokens: int, now: float
+    ) -> tuple[bool, list[tuple[Charge, tuple[int, float | None, float | None]]]]:
+        keys = [key for charge in wanted for key in (self._log(charge), self._amounts(charge))]
+        arguments: list[str | int | float] = [repr(now), name, LEASE_S]
+        for charge in wanted:
+            arguments += [charge.kind, repr(charge.period_s), charge.limit, charge.amount(tokens)]
+        admitted, *rest = await self._admit(keys=keys, args=arguments)
+        found = [
+            (charge, (int(float(used)), _time(oldest), _time(enough)))
+            for charge, used, oldest, enough in zip(wanted, rest[::3], rest[1::3], rest[2::3], strict=True)
+        ]
+        return admitted == "1", found
+
+    def _log(self, charge: Charge) -> str:
+        return f"{self._prefix}{charge.kind}:{charge.period_s:g}:{charge.subject}"
+
+    def _amounts(self, charge: Charge) -> str:
+        return f"{self._prefix}amounts:{charge.period_s:g}:{charge.subject}"
+
+    def _lease(self, name: str, logs: list[str]) -> None:
+        if not logs:
+            return
+        self._leased[name] = logs
+        if self._renewing is None or self._renewing.done():
+            self._renewing = asyncio.create_task(self._renew())
+
+    async def _renew(self) -> None:
+        """Long answers keep their place while they last."""
+        while self._leased:
+            await asyncio.sleep(LEASE_S / 3)
+            until = repr(self._clock() + LEASE_S)
+            with contextlib.suppress(*self.failures):
+                for name, logs in list(self._leased.items()):
+                    for log in logs:
+                        await self._redis.zadd(log, {name: until}, xx=True)
+                        await self._redis.expire(log, int(2 * LEASE_S))
+
+    def _tell(self, told: Coroutine[Any, Any, Any]) -> None:
+        """Something that no answer waits for."""
+        task = asyncio.create_task(self._quietly(told))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _quietly(self, told: Coroutine[Any, Any, Any]) -> None:
+        with contextlib.suppress(*self.failures):
+            await told
+
+
+class RedisPass:
+    """A request that is under way."""
+
+    def __init__(
+        self, windows: RedisWindows, name: str, wanted: Sequence[Charge], standings: tuple[Standing, ...]
+    ) -> None:
+        self._windows = windows
+        self._name = name
+        self._wanted = wanted
+        self.standings = standings
+
+    def settle(self, tokens: int) -> None:
+        self._windows.settled(self._name, self._wanted, tokens)
+
+    def leave(self) -> None:
+        self._windows.left(self._name)
+
+
+def _time(text: str) -> float | None:
+    return float(text) if text else None
+
+
+def _standing(charge: Charge, used: int, oldest: float | None, now: float) -> Standing:
+    reset_s = oldest + charge.period_s - now if oldest is not None and charge.period_s else 0.0
+    return Standing(charge, max(0, charge.limit - used), reset_s)
+
+
+def _refusals(
+    found: Sequence[tuple[Charge, tuple[int, float | None, float | None]]],
+    tokens: int,
+    now: float,
+) -> Iterable[Refused]:
+    for charge, (used, _, enough) in found:
+        amount = charge.amount(tokens)
+        if used + amount <= charge.limit:
+            continue
+        fits = amount <= charge.limit
+        if not charge.period_s:
+            wait = BUSY_RETRY_S if fits else 0.0
+        else:
+            wait = enough + charge.period_s - now if fits and enough is not None else charge.period_s
+        yield Refused(charge, wait, fits)
