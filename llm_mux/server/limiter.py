@@ -103,7 +103,7 @@ class SharedLimiter:
         self._again_at = time.monotonic() + AGAIN_S
         if self.error is None:
             meanwhile = "requests are refused" if self._refuse else "limits are counted in this process"
-            _log.warning("redis.failed", error=type(error).__name__, meanwhile=meanwhile)
+            _log.warning("redis.failed", error=f"{type(error).__name__}: {error}"[:200], meanwhile=meanwhile)
         self.error = f"Redis does not answer ({type(error).__name__})"
 
     def _works(self) -> None:

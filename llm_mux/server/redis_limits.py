@@ -39,7 +39,8 @@ for i = 1, #KEYS / 2 do
   if kind == 'tokens' then
     local over = redis.call('ZRANGEBYSCORE', log, '-inf', number(now - period))
     for _, member in ipairs(over) do
-      redis.call('HINCRBY', amounts, '=', -tonumber(redis.call('HGET', amounts, member) or '0'))
+      local amount_over = tonumber(redis.call('HGET', amounts, member) or '0')
+      redis.call('HINCRBY', amounts, '=', string.format('%d', -amount_over))
       redis.call('HDEL', amounts, member)
       redis.call('ZREM', log, member)
     end
@@ -91,7 +92,7 @@ for i = 1, #KEYS / 2 do
   local before = redis.call('HGET', amounts, ARGV[1])
   if before then
     redis.call('HSET', amounts, ARGV[1], ARGV[2])
-    redis.call('HINCRBY', amounts, '=', tonumber(ARGV[2]) - tonumber(before))
+    redis.call('HINCRBY', amounts, '=', string.format('%d', tonumber(ARGV[2]) - tonumber(before)))
   end
 end
 return 1

@@ -3,6 +3,7 @@
 The windows in memory and those in Redis are held to it by the same tests.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,15 +22,16 @@ class Use:
 
 
 class Model:
-    """Every request ever admitted."""
+    """Every request ever admitted. After `lease_s` without news one no longer counts as under way."""
 
-    def __init__(self) -> None:
+    def __init__(self, lease_s: float = math.inf) -> None:
         self.uses: list[Use] = []
+        self._lease_s = lease_s
 
     def used(self, charge: Charge, now: float) -> int:
         mine = [use for use in self.uses if any(c.key == charge.key for c in use.wanted)]
         if charge.kind == "concurrent":
-            return sum(use.running for use in mine)
+            return sum(use.running and now < use.time + self._lease_s for use in mine)
         recent = [use for use in mine if now - charge.period_s < use.time]
         return sum(use.tokens for use in recent) if charge.kind == "tokens" else len(recent)
 

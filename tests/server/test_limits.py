@@ -2,20 +2,21 @@
 
 import asyncio
 import contextlib
+import math
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from llm_mux.config.schema import Limits
 from llm_mux.errors import MuxError
 from llm_mux.routing.limits import Refused, Windows, charges
 from llm_mux.server.limiter import Limiter, Limiters, LocalLimiter, SharedLimiter
-from llm_mux.server.redis_limits import RedisWindows
+from llm_mux.server.redis_limits import LEASE_S, RedisWindows
 from tests.server.limit_model import SETS, Model, Use, wanted_by
 
 START = 1_800_000_000.0
@@ -76,7 +77,7 @@ STORES = [pytest.param(in_memory, id="memory"), pytest.param(in_redis, id="redis
 
 async def live(store: Any, limits: Limits, history: list[tuple[str, Any, int]]) -> None:
     """One history, compared with the model after each step."""
-    clock, model = Clock(), Model()
+    clock, model = Clock(), Model(LEASE_S if store is in_redis else math.inf)
     async with store(clock) as limiter:
         passes: list[tuple[Any, Use]] = []
         for what, which, tokens in history:
@@ -136,6 +137,7 @@ def test_windows_in_redis_do_what_the_model_says(limits: Limits) -> None:
 
     @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
     @given(history=HISTORIES)
+    @example(history=[("ask", "a", 0), ("wait", 60, 0), ("ask", "a", 0)])
     def holds(history: list[tuple[str, Any, int]]) -> None:
         asyncio.run(live(in_redis, limits, history))
 

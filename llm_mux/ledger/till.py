@@ -1,0 +1,104 @@
+"""Where requests that cost money pass: what they may cost is held before they are sent, what they did cost is paid
+behind the answer.
+
+Rule: only a hold is waited for. Holds that are asked for while others are being written are written together, so many
+requests at once cost hardly more than one. A payment that the database does not take now is tried again until it does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from decimal import Decimal
+
+import structlog
+
+from llm_mux.ledger.balances import ZERO, Balances, Hold, Settlement, Shortage
+from llm_mux.ledger.flusher import GATHER_S, Flusher
+
+_MOST_AT_ONCE = 500
+_MOST_KNOWN = 1000
+
+_log = structlog.get_logger()
+
+
+class Till:
+    """`run` as a task beside the server, `close` at the end. Used from one event loop."""
+
+    def __init__(self, balances: Balances, *, gather_s: float = GATHER_S) -> None:
+        self.balances = balances
+        self._asked: list[tuple[Hold, float, asyncio.Future[Decimal | Shortage]]] = []
+        self._taking: asyncio.Task[None] | None = None
+        self._unpaid: list[Settlement] = []
+        self._flusher = Flusher("payments", self._pay, gather_s=gather_s)
+        self._known: dict[str, Decimal] = {}
+
+    @property
+    def error(self) -> str | None:
+        """Why the last payments could not be written, None when they could."""
+        return self._flusher.error
+
+    @property
+    def known(self) -> Mapping[str, Decimal]:
+        """Balances as they were when last seen from here."""
+        return self._known
+
+    async def hold(self, hold: Hold, now: float) -> Shortage | None:
+        """Keep what a request may cost, or say why that is not possible. Raises what the database raises."""
+        future = asyncio.get_running_loop().create_future()
+        self._asked.append((hold, now, future))
+        if self._taking is None or self._taking.done():
+            self._taking = asyncio.create_task(self._take())
+        try:
+            answer = await asyncio.shield(future)
+        except asyncio.CancelledError:
+            future.add_done_callback(lambda done: self._let_go(hold, now, done))
+            raise
+        if isinstance(answer, Shortage):
+            return answer
+        if hold.user is not None:
+            self._note({hold.user: answer})
+        return None
+
+    def settle(self, settlement: Settlement) -> None:
+        """Pay with the next batch."""
+        self._unpaid.append(settlement)
+        self._flusher.wake()
+
+    async def run(self) -> None:
+        await self._flusher.run()
+
+    async def close(self, *, deadline_s: float = 5.0) -> None:
+        """Pay what is left; payments that the database does not take in time are lost and logged by their number."""
+        if self._taking is not None:
+            await asyncio.wait((self._taking,))
+        if not await self._flusher.close(deadline_s):
+            _log.error("billing.payments_lost", payments=len(self._unpaid), error=self._flusher.error)
+
+    def _let_go(self, hold: Hold, now: float, done: asyncio.Future[Decimal | Shortage]) -> None:
+        """Nobody waits for the answer any more: what was held is free again."""
+        if done.exception() is None and not isinstance(done.result(), Shortage):
+            self.settle(Settlement(hold=hold, cost=ZERO, description="", time=now))
+
+    async def _take(self) -> None:
+        while self._asked:
+            batch, self._asked = self._asked[:_MOST_AT_ONCE], self._asked[_MOST_AT_ONCE:]
+            try:
+                answers = await self.balances.hold([hold for hold, _, _ in batch], max(now for _, now, _ in batch))
+            except Exception as error:
+                for _, _, future in batch:
+                    future.set_exception(error)
+            else:
+                for (_, _, future), answer in zip(batch, answers, strict=True):
+                    future.set_result(answer)
+
+    async def _pay(self) -> None:
+        while self._unpaid:
+            batch = self._unpaid[:_MOST_AT_ONCE]
+            self._note(await self.balances.settle(batch))
+            del self._unpaid[: len(batch)]
+
+    def _note(self, balances: Mapping[str, Decimal]) -> None:
+        for user, balance in balances.items():
+            if user in self._known or len(self._known) < _MOST_KNOWN:
+                self._known[user] = balance

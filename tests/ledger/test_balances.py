@@ -1,0 +1,230 @@
+import asyncio
+import pathlib
+import time
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from llm_mux.ledger.balances import HOLD_S, Balances, Hold, MoneyProblem, Settlement, Shortage, budget_ends
+from llm_mux.ledger.database import Database
+from llm_mux.ledger.keys import KeyTable
+from llm_mux.ledger.till import Till
+
+NOW = 1_800_000_000.0
+CENT = Decimal("0.01")
+
+
+def hold(number: int, amount: Decimal = CENT, user: str | None = "alice") -> Hold:
+    return Hold(id=f"h{number}", amount=amount, user=user)
+
+
+async def held(balances: Balances, hold: Hold, now: float = NOW) -> Decimal | Shortage:
+    (answer,) = await balances.hold([hold], now)
+    return answer
+
+
+def paid(of: Hold, cost: Decimal, time: float = NOW) -> Settlement:
+    return Settlement(hold=of, cost=cost, description="Chat completion with gpt-5", time=time)
+
+
+async def test_a_new_user_begins_with_the_initial_balance_as_a_transaction(database: Database) -> None:
+    balances = Balances(database, Decimal("100.00"))
+    assert await balances.balance("alice", NOW) == 100
+    assert await balances.balance("alice", NOW) == 100
+    (first,), total = await balances.transactions("alice", limit=10, offset=0)
+    assert (total, first.amount, first.description, first.balance_after) == (1, 100, "Initial balance", 100)
+    assert first.timestamp == "2027-01-15T08:00:00Z"
+
+
+async def test_a_spent_amount_is_exact_and_keeps_what_was_left(database: Database) -> None:
+    balances = Balances(database, Decimal(100))
+    cost = Decimal("0.000123456789")
+    assert await held(balances, hold(1), NOW) == 100
+    assert await balances.settle([paid(hold(1), cost)]) == {"alice": 100 - cost}
+    (spent, _), total = await balances.transactions("alice", limit=10, offset=0)
+    assert (total, spent.amount, spent.balance_after) == (2, -cost, Decimal("99.999876543211"))
+    assert spent.id.startswith("txn_")
+
+
+async def test_what_is_held_cannot_be_spent_by_another(database: Database) -> None:
+    balances = Balances(database, Decimal(1))
+    assert await held(balances, hold(1, Decimal("0.7")), NOW) == 1
+    assert await held(balances, hold(2, Decimal("0.4")), NOW) == Shortage(Decimal("0.3"))
+    assert await held(balances, hold(3, Decimal("0.3")), NOW) == 1
+    assert await held(balances, hold(4, Decimal(0)), NOW) == Shortage(Decimal(0))
+    await balances.settle([paid(hold(1), Decimal(0)), paid(hold(3), Decimal("0.3"))])
+    assert await held(balances, hold(5, Decimal("0.7")), NOW) == Decimal("0.7")
+
+
+async def test_the_hold_of_a_daemon_that_was_killed_lapses(database: Database) -> None:
+    balances = Balances(database, Decimal(1))
+    await held(balances, hold(1, Decimal(1)), NOW)
+    assert await held(balances, hold(2, CENT), NOW + HOLD_S - 1) == Shortage(Decimal(0))
+    assert await held(balances, hold(3, CENT), NOW + HOLD_S) == 1
+    # One that was only slow still pays.
+    assert await balances.settle([paid(hold(1), CENT)]) == {"alice": Decimal("0.99")}
+    await balances.forget_lapsed(NOW + 4 * 86_400)
+    assert await balances.settle([paid(hold(3), CENT)]) == {}
+
+
+async def test_a_thousand_spends_at_once_are_exact_and_never_go_below_zero(database: Database) -> None:
+    till = Till(Balances(database, Decimal("4.00")), gather_s=0)
+    running = asyncio.create_task(till.run())
+
+    async def spend(number: int) -> bool:
+        if await till.hold(hold(number), NOW) is not None:
+            return False
+        till.settle(paid(hold(number), CENT))
+        return True
+
+    started = time.monotonic()
+    done = await asyncio.gather(*(spend(number) for number in range(1000)))
+    await till.close()
+    await running
+    print(f"1,000 spends of one balance at once: {time.monotonic() - started:.2f} s")
+    assert sum(done) == 400
+    assert till.known == {"alice": 0}
+    assert await till.balances.balance("alice", NOW) == 0
+    page, total = await till.balances.transactions("alice", limit=1000, offset=0)
+    assert total == 401
+    assert sum(each.amount for each in page) == 0
+    assert min(each.balance_after for each in page) == 0
+    assert len({each.balance_after for each in page}) == 401
+
+
+async def test_two_daemons_on_one_balance_are_exact_too(location: Any, database: Database) -> None:
+    other = Database(location)
+    tills = [Till(Balances(each, Decimal(1)), gather_s=0) for each in (database, other)]
+    running = [asyncio.create_task(till.run()) for till in tills]
+
+    async def spend(number: int) -> bool:
+        till = tills[number % 2]
+        if await till.hold(hold(number), NOW) is not None:
+            return False
+        till.settle(paid(hold(number), CENT))
+        await asyncio.sleep(0)
+        return True
+
+    done = await asyncio.gather(*(spend(number) for number in range(300)))
+    for till in tills:
+        await till.close()
+    await asyncio.gather(*running)
+    assert sum(done) == 100
+    assert await tills[0].balances.balance("alice", NOW) == 0
+    await other.close()
+
+
+async def test_a_client_that_leaves_while_its_hold_is_written_keeps_nothing(database: Database) -> None:
+    till = Till(Balances(database, Decimal(1)), gather_s=0)
+    running = asyncio.create_task(till.run())
+    leaving = asyncio.create_task(till.hold(hold(1, Decimal(1)), NOW))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    await till.close()
+    await running
+    assert await held(till.balances, hold(2, Decimal(1))) == 1
+
+
+async def test_payments_wait_for_a_database_that_is_away_and_holds_say_so(tmp_path: pathlib.Path) -> None:
+    blocked = tmp_path / "books"
+    blocked.write_text("a file where the folder should be")
+    database = Database(blocked / "books.db", busy_s=0.01)
+    till = Till(Balances(database, Decimal(1)), gather_s=0)
+    running = asyncio.create_task(till.run())
+    with pytest.raises(OSError):
+        await till.hold(hold(1), NOW)
+    till.settle(paid(hold(1), CENT))
+    async with asyncio.timeout(10):
+        while till.error is None:
+            await asyncio.sleep(0.01)
+    blocked.unlink()
+    assert await till.hold(hold(1), NOW) is None
+    await till.close()
+    await running
+    assert till.error is None
+    assert await till.balances.balance("alice", NOW) == Decimal("0.99")
+    await database.close()
+
+
+async def test_what_is_settled_twice_is_paid_once(database: Database) -> None:
+    balances = Balances(database, Decimal(1))
+    await held(balances, hold(1), NOW)
+    batch = [paid(hold(1), CENT), paid(hold(1), CENT)]
+    assert await balances.settle(batch) == {"alice": Decimal("0.99")}
+    assert await balances.settle(batch) == {}
+    assert await balances.balance("alice", NOW) == Decimal("0.99")
+
+
+async def test_a_daily_and_a_monthly_budget_hold_back_and_begin_anew(database: Database) -> None:
+    balances = Balances(database)
+    key, _ = await KeyTable(database).create("ci", now=NOW)
+
+    def budgeted(number: int, amount: str = "0.4") -> Hold:
+        return Hold(
+            id=f"b{number}",
+            amount=Decimal(amount),
+            client_key=key.id,
+            daily_budget=Decimal(1),
+            monthly_budget=Decimal("1.5"),
+        )
+
+    async def spend(number: int, now: float) -> Shortage | Decimal:
+        answer = await held(balances, budgeted(number), now)
+        if not isinstance(answer, Shortage):
+            await balances.settle([paid(budgeted(number), Decimal("0.4"), now)])
+        return answer
+
+    assert [await spend(n, NOW) for n in range(3)] == [0, 0, Shortage(Decimal("0.2"), "day")]
+    tomorrow = budget_ends("day", NOW)
+    assert await spend(4, tomorrow - 1) == Shortage(Decimal("0.2"), "day")
+    assert [await spend(n, tomorrow) for n in (5, 6)] == [0, Shortage(Decimal("0.3"), "month")]
+    assert await spend(7, budget_ends("month", NOW)) == 0
+
+
+async def test_a_budget_holds_for_requests_at_once(database: Database) -> None:
+    balances = Balances(database)
+    key, _ = await KeyTable(database).create("ci", now=NOW)
+    asked = [Hold(id=f"b{n}", amount=CENT, client_key=key.id, daily_budget=Decimal("0.25")) for n in range(60)]
+    till = Till(balances)
+    answers = await asyncio.gather(*(till.hold(each, NOW) for each in asked))
+    assert answers.count(None) == 25
+
+
+async def test_money_is_given_and_taken_by_hand(database: Database) -> None:
+    balances = Balances(database)
+    given = await balances.credit("bob", Decimal("25.50"), "invoice 7", NOW)
+    assert (given.amount, given.balance_after, given.description) == (Decimal("25.50"), Decimal("25.50"), "invoice 7")
+    taken = await balances.credit("bob", Decimal("-30"), "refund", NOW)
+    assert taken.balance_after == Decimal("-4.5")
+    assert await held(balances, hold(1, Decimal(0), "bob"), NOW) == Shortage(Decimal("-4.5"))
+    assert await balances.listed(limit=10, offset=0) == ([("bob", Decimal("-4.5"))], 1)
+
+
+@pytest.mark.parametrize("amount", ["0", "NaN", "Infinity", "1e6", "1e-13", "-1e6"])
+async def test_amounts_that_cannot_be_are_refused(database: Database, amount: str) -> None:
+    with pytest.raises(MoneyProblem):
+        await Balances(database).credit("bob", Decimal(amount), "", NOW)
+
+
+@pytest.mark.parametrize("user", ["' OR 1=1 --", '"; DROP TABLE balances; --', "%", "_"])
+async def test_sql_in_a_name_is_a_name(database: Database, user: str) -> None:
+    balances = Balances(database)
+    await balances.credit("real", Decimal(5), "", NOW)
+    assert await balances.balance(user, NOW) == 0
+    assert await balances.transactions(user, limit=10, offset=0) == ([], 0)
+    assert await balances.balance("real", NOW) == 5
+
+
+@pytest.mark.parametrize(
+    ("budget", "now", "ends"),
+    [
+        ("day", 0.0, 86_400.0),
+        ("day", 86_399.5, 86_400.0),
+        ("month", 0.0, 31 * 86_400.0),
+        ("month", 364 * 86_400.0, 365 * 86_400.0),
+    ],
+)
+def test_budgets_follow_the_calendar_in_utc(budget: str, now: float, ends: float) -> None:
+    assert budget_ends(budget, now) == ends
