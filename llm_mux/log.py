@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -75,6 +75,11 @@ def _secret_name(name: str) -> bool:
 def redact_text(text: str) -> str:
     """The text with everything that looks like a key masked."""
     return _SECRET_VALUE.sub(MASK, text)
+
+
+def secret_spans(text: str) -> Iterator[tuple[int, int]]:
+    """Where in a text something looks like a key."""
+    return (found.span() for found in _SECRET_VALUE.finditer(text))
 
 
 def redact(value: Any) -> Any:
@@ -197,6 +202,13 @@ class RotatingFile:
             if older.exists():
                 older.replace(self._numbered(number))
         self._open()
+
+    def clear(self) -> None:
+        """Empties the file and forgets the older ones."""
+        os.ftruncate(self._fd, 0)
+        self._size = 0
+        for number in range(1, self._kept + 1):
+            self._numbered(number).unlink(missing_ok=True)
 
     def _numbered(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}")
@@ -395,6 +407,15 @@ def set_debug(value: bool, /) -> None:
 
 def debugging() -> bool:
     return _outlet.debug
+
+
+def clear() -> None:
+    """Forget every record, in the ring and in the files."""
+    flush()
+    ring.clear()
+    for buffer in _outlet.lines:
+        if isinstance(buffer.stream, RotatingFile):
+            buffer.stream.clear()
 
 
 def flush() -> None:

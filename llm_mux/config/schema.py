@@ -346,7 +346,5 @@ class Config(Section, frozen=True, kw_only=True):
     rate_limits: Annotated[RateLimits, doc("Limits per key or user", later=True)] = field(default_factory=RateLimits)
     billing: Annotated[Billing, doc("Prepaid balances", later=True)] = field(default_factory=Billing)
     auth: Annotated[Auth, doc("Other kinds of client credentials")] = field(default_factory=Auth)
-    remote_management: Annotated[RemoteManagement, doc("The management API", later=True)] = field(
-        default_factory=RemoteManagement
-    )
+    remote_management: Annotated[RemoteManagement, doc("The management API")] = field(default_factory=RemoteManagement)
     telemetry: Annotated[Telemetry, doc("Where measurements go")] = field(default_factory=Telemetry)

@@ -18,12 +18,13 @@ from llm_mux.server.aiohttp_end import refuse
 from llm_mux.server.answers import error_body, protocol_of
 from llm_mux.server.build import build
 from llm_mux.server.lane import Runner
+from llm_mux.server.management import routes as management
 from llm_mux.server.parts import opened, running
 from llm_mux.server.protocols import anthropic, gemini, ollama, openai, responses, responses_ws
 from llm_mux.server.reload import RELOADER, Reloader
 from llm_mux.server.serving import DAEMON, ModelRoute, cors, request_id
 
-ROUTES = (openai, responses, anthropic, gemini, ollama, health, metadata)
+ROUTES = (openai, responses, anthropic, gemini, ollama, health, metadata, management)
 
 
 def make_app(

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from llm_mux.auth.keys import disabled, keys, resolve
+from llm_mux.auth.keys import disabled, keys, management_key, resolve
 from llm_mux.auth.logins import logins
 from llm_mux.config import Config, Loaded, from_env
 from llm_mux.gateway.core import Gateway, Settings
@@ -19,6 +19,7 @@ from llm_mux.ledger.pricing import Prices, own_prices
 from llm_mux.routing.accounts import Account, carried_over
 from llm_mux.server.compose import Fleet, fleet
 from llm_mux.server.guard import Guard
+from llm_mux.server.management.access import Access
 from llm_mux.server.parts import Parts
 from llm_mux.server.serving import Daemon
 from llm_mux.server.tokens import Tokens
@@ -31,6 +32,7 @@ class Drawn:
     loaded: Loaded
     fleet: Fleet
     client_keys: list[str]
+    management_key: str | None
 
 
 async def build(loaded: Loaded, parts: Parts) -> Daemon:
@@ -55,7 +57,8 @@ def _draw(loaded: Loaded, parts: Parts) -> Drawn:
         secret=lambda text: resolve(text, env, secrets),
         demo_url=parts.demo_url,
     )
-    return Drawn(loaded, made, [key for setting in config.api_keys for key in resolve(setting, env, secrets)])
+    client_keys = [key for setting in config.api_keys for key in resolve(setting, env, secrets)]
+    return Drawn(loaded, made, client_keys, management_key(secrets))
 
 
 def assemble(drawn: Drawn, parts: Parts, before: Sequence[Account]) -> Daemon:
@@ -84,6 +87,7 @@ def assemble(drawn: Drawn, parts: Parts, before: Sequence[Account]) -> Daemon:
         parts=parts,
         gateway=gateway,
         guard=Guard(config, drawn.client_keys, parts.key_book, _tokens(config, parts)),
+        access=Access(drawn.management_key, parts.lockout, allow_remote=config.remote_management.allow_remote),
         metrics=parts.metrics,
         store=parts.responses if config.store_responses else None,
         max_request_size=config.max_request_size,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from llm_mux.ledger.writer import Writer
 from llm_mux.routing.standing import Standing
 from llm_mux.server.account_metrics import readings
 from llm_mux.server.books import Books
+from llm_mux.server.management.access import Lockout
 from llm_mux.server.metrics import Metrics
 
 
@@ -55,6 +57,8 @@ class Parts:
     key_book: KeyBook
     credentials: Credentials
     drain: Drain
+    lockout: Lockout
+    started: float
     standing: Standing
     waiting: Waiting
 
@@ -103,6 +107,8 @@ async def opened(
             key_book=key_book,
             credentials=credentials,
             drain=Drain(),
+            lockout=Lockout(),
+            started=time.time(),
             standing=Standing(),
             waiting=Waiting(),
         )

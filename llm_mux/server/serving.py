@@ -23,6 +23,7 @@ from llm_mux.gateway.exchange import Exchange
 from llm_mux.ledger.responses import ResponseStore
 from llm_mux.server.arrival import Arrival
 from llm_mux.server.guard import Guard
+from llm_mux.server.management.access import Access
 from llm_mux.server.metrics import Metrics
 from llm_mux.server.parts import Parts
 from llm_mux.translators import registry
@@ -52,6 +53,7 @@ class Daemon:
     parts: Parts
     gateway: Gateway
     guard: Guard
+    access: Access
     metrics: Metrics
     store: ResponseStore | None
     max_request_size: int

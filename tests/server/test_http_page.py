@@ -13,7 +13,7 @@ from llm_mux.server.app import make_app
 from tests.daemon import clean_environment, config_text
 
 PAGE = (pathlib.Path(__file__).parents[2] / "docs" / "http.md").read_text(encoding="utf-8")
-ROW = re.compile(r"^\| (any|[A-Z]+) \| `([^`]+)` \| .+ \| (key|local|anyone) \|$", re.MULTILINE)
+ROW = re.compile(r"^\| (any|[A-Z]+) \| `([^`]+)` \| .+ \| (key|local|anyone|manager) \|$", re.MULTILINE)
 
 
 @pytest.fixture

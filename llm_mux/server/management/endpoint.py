@@ -1,0 +1,148 @@
+"""What a route of the management API is: a record that is the route, its checks and its part of the OpenAPI document.
+
+Rule: a query and a body are whole or refused, by their Structs alone; unknown fields are refused. An answer is a value
+of the type that the record names. Nothing happens before `Access.admit` has let the request in.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from msgspec import Struct
+
+from llm_mux import log
+from llm_mux.auth.sealed import StoreError
+from llm_mux.errors import Kind, MuxError, bad_request
+from llm_mux.server.answers import error_body
+from llm_mux.server.serving import DAEMON, Daemon, request_id
+from llm_mux.wire import jsonx
+
+ROOT = "/v0/management"
+JSON = "application/json"
+_MOST_JSON = 1 << 20
+_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
+    """No parameters."""
+
+
+class Done(Struct, frozen=True):
+    """It was done. `message` says what, for a person."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One admitted request: its checked `query` and `body`, and `at`, what its path names."""
+
+    request: web.Request
+    daemon: Daemon
+    query: Any
+    body: Any
+    at: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """`path` follows `ROOT`. `body` None: none is read; `bytes`: the raw one. `answer` None: `media` from a response
+    that `handle` makes itself. `errors`: the statuses beside 400, 401, 403, 429 and 500."""
+
+    method: str
+    path: str
+    summary: str
+    handle: Callable[[Call], Awaitable[Any]]
+    query: type[Struct] = Nothing
+    body: Any = None
+    body_media: str = JSON
+    most: int = _MOST_JSON
+    answer: Any = None
+    media: str = JSON
+    status: int = 200
+    errors: tuple[int, ...] = ()
+
+
+def add_routes(app: web.Application, endpoints: Sequence[Endpoint]) -> None:
+    for endpoint in endpoints:
+        app.router.add_route(endpoint.method, ROOT + endpoint.path, _route(endpoint))
+        if endpoint.method == "GET":
+            app.router.add_route("HEAD", ROOT + endpoint.path, _route(endpoint))
+
+
+def _route(endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        daemon, name = request.app[DAEMON], request_id(request)
+        try:
+            response = await _answered(endpoint, request, daemon)
+        except MuxError as error:
+            response = _refused(error)
+        except StoreError as error:
+            response = _refused(MuxError(Kind.NO_TARGET, f"The secret store does not answer: {error}"))
+        except Exception:
+            log.logger.exception("request.broken", path=request.path)
+            response = _refused(MuxError(Kind.INTERNAL, "llm-mux failed on this request; its log has the details."))
+        if not response.prepared:
+            response.headers.update({**_HEADERS, "X-Request-ID": name})
+            if daemon.parts.drain.leaving:
+                response.force_close()
+        return response
+
+    return handle
+
+
+async def _answered(endpoint: Endpoint, request: web.Request, daemon: Daemon) -> web.StreamResponse:
+    daemon.guard.check(request.headers)
+    peer = request.transport.get_extra_info("peername") if request.transport is not None else None
+    daemon.access.admit(str(peer[0]) if peer else "", request.headers, time.monotonic())
+    query = _query(endpoint, request)
+    body = await _body(endpoint, request) if endpoint.body is not None else None
+    found = await endpoint.handle(Call(request, daemon, query, body, dict(request.match_info)))
+    if isinstance(found, web.StreamResponse):
+        return found
+    content = msgspec.json.encode(found)
+    return web.Response(status=endpoint.status, body=content, content_type=JSON)
+
+
+def _query(endpoint: Endpoint, request: web.Request) -> Any:
+    given = request.query
+    twice = next((name for name in given if len(given.getall(name)) > 1), None)
+    if twice is not None:
+        raise bad_request(f"The parameter `{twice[:40]}` is given twice.", param=twice[:40])
+    try:
+        return msgspec.convert(dict(given), endpoint.query, strict=False)
+    except msgspec.ValidationError as error:
+        raise bad_request(f"The query is not valid: {error}") from None
+
+
+async def _body(endpoint: Endpoint, request: web.Request) -> Any:
+    content = await _read(request, endpoint.most)
+    if endpoint.body is bytes:
+        return content
+    try:
+        return jsonx.decode(content, endpoint.body)
+    except jsonx.Malformed as error:
+        raise bad_request(f"The body is not valid: {error}") from None
+
+
+async def _read(request: web.Request, most: int) -> bytes:
+    """The body, never more of it than may be."""
+    pieces, size = [], 0
+    async for piece in request.content.iter_chunked(1 << 16):
+        size += len(piece)
+        if size > most:
+            raise MuxError(Kind.TOO_LARGE, f"The body is larger than {most} bytes.", code="request_too_large")
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _refused(error: MuxError) -> web.Response:
+    response = web.json_response(error_body(error, error.http_status), status=error.http_status)
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(max(1, round(error.retry_after + 0.5)))
+    return response

@@ -1,0 +1,75 @@
+"""The log over the management API: the newest records from memory, older ones from the files."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from llm_mux import log, paths
+from llm_mux.server.management.endpoint import Call, Done, Endpoint
+
+_TAIL_BYTES = 4 << 20
+
+
+class Which(Struct, frozen=True, forbid_unknown_fields=True):
+    """`after` is the `seq` of the last record that is known; `source` file reads the log files, which have none."""
+
+    after: Annotated[int, Meta(ge=0, le=2**62)] = 0
+    limit: Annotated[int, Meta(ge=1, le=2000)] = 200
+    level: Literal["debug", "info", "warning", "error", "critical"] = "debug"
+    source: Literal["memory", "file"] = "memory"
+
+
+class Records(Struct, frozen=True):
+    """Oldest first. `last` is the newest number given out, to ask for what comes after it."""
+
+    records: list[dict[str, Any]]
+    last: int
+
+
+async def _read(call: Call) -> Records:
+    which: Which = call.query
+    if which.source == "file":
+        file = paths.log_dir(call.daemon.parts.env) / "llm-mux.log"
+        records = await asyncio.to_thread(_from_files, file, which.limit, which.level)
+    else:
+        records = log.ring.after(which.after, limit=which.limit, level=which.level)
+    return Records([log.redact(record) for record in records], log.ring.last)
+
+
+def _from_files(file: Any, limit: int, level: str) -> list[dict[str, Any]]:
+    """The newest records of at least a level from the end of the log, and of the file before it where one is short."""
+    log.flush()
+    least = log.LEVELS[level]
+    found: list[dict[str, Any]] = []
+    for path in (file.with_name(f"{file.name}.1"), file):
+        try:
+            with path.open("rb") as stream:
+                stream.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+                lines = stream.read(_TAIL_BYTES).split(b"\n")
+        except OSError:
+            continue
+        found += [record for line in lines if (record := _record(line)) is not None]
+    return [record for record in found if log.LEVELS.get(record.get("level", ""), 0) >= least][-limit:]
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    try:
+        return msgspec.json.decode(line, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return None
+
+
+async def _clear(call: Call) -> Done:
+    await asyncio.to_thread(log.clear)
+    log.logger.info("log.cleared")
+    return Done("The log is empty, in memory and in its files.")
+
+
+ENDPOINTS = (
+    Endpoint(method="GET", path="/logs", summary="Records of the log", handle=_read, query=Which, answer=Records),
+    Endpoint(method="DELETE", path="/logs", summary="Empty the log and its files", handle=_clear, answer=Done),
+)

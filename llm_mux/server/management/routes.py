@@ -1,0 +1,13 @@
+"""All routes of the management API. A new one is an `Endpoint` in the `ENDPOINTS` of a module that stands here."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from llm_mux.server.management import endpoint, logs, settings
+
+ENDPOINTS = (*settings.ENDPOINTS, *logs.ENDPOINTS)
+
+
+def add_routes(app: web.Application) -> None:
+    endpoint.add_routes(app, ENDPOINTS)
