@@ -47,6 +47,9 @@ class Client:
     ) -> Answer:
         return self._send("POST", path, json.dumps(body).encode(), timeout_s, headers or {})
 
+    def delete(self, path: str, *, timeout_s: float = 10) -> Answer:
+        return self._send("DELETE", path, None, timeout_s)
+
     def _send(
         self, method: str, path: str, body: bytes | None, timeout_s: float, headers: Mapping[str, str] | None = None
     ) -> Answer:

@@ -12,6 +12,7 @@ from llm_mux.cli.invocation import Invocation
 
 COMMANDS = (
     "config",
+    "cooldown",
     "demo",
     "init",
     "keys",
@@ -19,6 +20,7 @@ COMMANDS = (
     "logout",
     "models",
     "restart",
+    "route",
     "serve",
     "status",
     "stop",

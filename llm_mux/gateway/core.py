@@ -18,8 +18,9 @@ from llm_mux.gateway.upstream import Timeouts, Upstream
 from llm_mux.gateway.waiting import Waiting
 from llm_mux.routing.accounts import FAULTS, Account
 from llm_mux.routing.catalog import Catalog, Offer, Route, fallbacks_of
+from llm_mux.routing.explain import Reached, Target, explained
 from llm_mux.routing.reach import reached
-from llm_mux.routing.select import Candidate, Choice, Moment, judge, order, paired
+from llm_mux.routing.select import Candidate, Choice, Context, Moment, Price, judge, order, paired
 from llm_mux.routing.standing import UNREACHED, Standing
 from llm_mux.translators.base import ModelInfo
 
@@ -60,7 +61,8 @@ Settle = Callable[[Ask, "Outcome"], None]
 
 
 class Gateway:
-    """What the exchanges of one configuration share. `offers` are its providers, `accounts` theirs in order."""
+    """What the exchanges of one configuration share. `offers` are its providers, `accounts` theirs in order; `price`
+    and `context` say what is known of models beside the providers' own lists."""
 
     def __init__(
         self,
@@ -76,6 +78,8 @@ class Gateway:
         standing: Standing,
         waiting: Waiting,
         settle: Settle,
+        price: Price = lambda provider, model: None,
+        context: Context = lambda provider, model: None,
     ) -> None:
         self.settings = settings
         self.accounts = list(accounts)
@@ -87,7 +91,8 @@ class Gateway:
         self.standing = standing
         self.waiting = waiting
         self.settle = settle
-        self.choice = Choice(settings.strategy, context=self._context)
+        self.choice = Choice(settings.strategy, price, self._context)
+        self._known_context = context
         self._offers = list(offers)
         self._catalog: Catalog | None = None
         self._made_of = -1
@@ -170,13 +175,42 @@ class Gateway:
                 soonest = wait if soonest is None else min(wait, soonest)
         return soonest
 
+    async def explained(self, name: str, conversation: str, size: int) -> tuple[list[Reached], list[Target]]:
+        """Where a request for `name` would go, and why. Raises MuxError when the name leads nowhere."""
+        first = await self.reach(name)
+        chain = [Reached(name, first.candidates)]
+        for each in self.chain(name)[1:]:
+            try:
+                chain.append(Reached(each, (await self.reach(each)).candidates))
+            except MuxError as error:
+                chain.append(Reached(each, problem=error.message))
+        moment = Moment(time.monotonic(), conversation, self.standing.turn, size, self.standing.hosts)
+        return chain, explained(chain, moment, self.choice)
+
+    def clear(self, account: str | None = None, model: str | None = None) -> list[str]:
+        """Ends rests by hand: of all accounts, of a provider's or of one (`provider/label`); what was cleared."""
+        cleared: list[str] = []
+        for each in self.accounts:
+            if account in (None, each.name, each.provider.name):
+                cleared.extend(f"{each.name} {scope}".strip() for scope in each.clear(model))
+        for host in list(self.standing.hosts) if model is None else ():
+            if account is None or account.partition("/")[0] == host[0]:
+                del self.standing.hosts[host]
+                cleared.append(host[0])
+        if cleared:
+            self.waiting.wake()
+            self.waiting.changed()
+        return cleared
+
     def facts(self, provider: str, model: str) -> ModelInfo | None:
         """What the provider's list says about a model, if it was asked."""
         return self.lists.get(provider, model)
 
     def _context(self, provider: str, model: str) -> int | None:
         info = self.lists.get(provider, model)
-        return None if info is None else info.context
+        if info is not None and info.context is not None:
+            return info.context
+        return self._known_context(provider, model)
 
     def timeouts_for(self, account: Account) -> Timeouts:
         general = self.settings.timeouts

@@ -19,6 +19,7 @@ from llm_mux.ledger.pricing import Prices, own_prices
 from llm_mux.routing.accounts import Account, carried_over
 from llm_mux.server.compose import Fleet, fleet
 from llm_mux.server.guard import Guard
+from llm_mux.server.known import Known
 from llm_mux.server.management.access import Access
 from llm_mux.server.parts import Parts
 from llm_mux.server.serving import Daemon
@@ -69,6 +70,7 @@ def assemble(drawn: Drawn, parts: Parts, before: Sequence[Account]) -> Daemon:
     parts.credentials.watch(accounts)
     parts.books.prices = Prices(parts.books.prices.book, own_prices(config.prices))
     parts.retention.days = config.usage.retention_days
+    known = Known(parts.books.prices, {offer.provider: offer.vendor for offer in drawn.fleet.offers})
     gateway = Gateway(
         settings=_settings(config),
         offers=drawn.fleet.offers,
@@ -81,7 +83,10 @@ def assemble(drawn: Drawn, parts: Parts, before: Sequence[Account]) -> Daemon:
         standing=parts.standing,
         waiting=parts.waiting,
         settle=parts.books,
+        price=known.price,
+        context=known.context,
     )
+    parts.cooldowns.watch(accounts)
     return Daemon(
         loaded=drawn.loaded,
         parts=parts,

@@ -34,6 +34,7 @@ from llm_mux.ledger.writer import Writer
 from llm_mux.routing.standing import Standing
 from llm_mux.server.account_metrics import readings
 from llm_mux.server.books import Books
+from llm_mux.server.cooldowns import Cooldowns
 from llm_mux.server.management.access import Lockout
 from llm_mux.server.metrics import Metrics
 
@@ -61,6 +62,7 @@ class Parts:
     started: float
     standing: Standing
     waiting: Waiting
+    cooldowns: Cooldowns
 
 
 @contextlib.asynccontextmanager
@@ -91,6 +93,9 @@ async def opened(
         book = await asyncio.to_thread(price_book.current, paths.prices_file(env))
         books = Books(writer, metrics, Prices(book))
         stack.callback(books.flush)
+        waiting = Waiting()
+        cooldowns = Cooldowns(paths.state_dir(env) / "cooldowns.json", waiting)
+        stack.push_async_callback(cooldowns.close)
         yield Parts(
             env=env,
             secrets=secrets,
@@ -110,7 +115,8 @@ async def opened(
             lockout=Lockout(),
             started=time.time(),
             standing=Standing(),
-            waiting=Waiting(),
+            waiting=waiting,
+            cooldowns=cooldowns,
         )
 
 

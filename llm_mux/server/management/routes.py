@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from llm_mux.server.management import endpoint, logs, settings
+from llm_mux.server.management import endpoint, logs, routing, settings
 
-ENDPOINTS = (*settings.ENDPOINTS, *logs.ENDPOINTS)
+ENDPOINTS = (*settings.ENDPOINTS, *logs.ENDPOINTS, *routing.ENDPOINTS)
 
 
 def add_routes(app: web.Application) -> None:

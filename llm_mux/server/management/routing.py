@@ -1,0 +1,102 @@
+"""Routing over the management API: why a model goes where it goes, and which accounts rest."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from llm_mux.errors import Kind, MuxError
+from llm_mux.routing.explain import Target
+from llm_mux.routing.rests import Rest, listed
+from llm_mux.server.management.endpoint import Call, Endpoint
+
+
+class Asked(Struct, frozen=True, forbid_unknown_fields=True):
+    """A request as far as the choice depends on it: `conversation` is its session id, `size` its bytes."""
+
+    model: Annotated[str, Meta(min_length=1, max_length=512)]
+    conversation: Annotated[str, Meta(max_length=512)] = ""
+    size: Annotated[int, Meta(ge=0, le=2**40)] = 0
+
+
+class Link(Struct, frozen=True):
+    """A name of the chain: the one that was asked for, or a fallback. `problem`: why it leads nowhere."""
+
+    name: str
+    problem: str | None
+
+
+class Explanation(Struct, frozen=True):
+    """`targets` in the order in which they would be asked, those that are passed over after them."""
+
+    model: str
+    strategy: str
+    chain: list[Link]
+    targets: list[Target]
+
+
+async def _explain(call: Call) -> Explanation:
+    asked: Asked = call.query
+    gateway = call.daemon.gateway
+    chain, targets = await gateway.explained(asked.model, asked.conversation, asked.size)
+    links = [Link(each.name, each.problem) for each in chain]
+    return Explanation(asked.model, gateway.choice.strategy, links, targets)
+
+
+class Rests(Struct, frozen=True):
+    """What is not asked at present."""
+
+    cooldowns: list[Rest]
+
+
+async def _list(call: Call) -> Rests:
+    gateway = call.daemon.gateway
+    return Rests(listed(gateway.accounts, gateway.standing.hosts, time.monotonic()))
+
+
+class Which(Struct, frozen=True, forbid_unknown_fields=True):
+    """`account` is `provider/label`, or a provider for all of its accounts; nothing given: all rests."""
+
+    account: Annotated[str, Meta(max_length=512)] | None = None
+    model: Annotated[str, Meta(max_length=512)] | None = None
+
+
+class Cleared(Struct, frozen=True):
+    """What does not rest any more: accounts, each with its model where it was about one."""
+
+    cleared: list[str]
+
+
+async def _clear(call: Call) -> Cleared:
+    which: Which = call.query
+    gateway = call.daemon.gateway
+    known = {each.name for each in gateway.accounts} | {each.provider.name for each in gateway.accounts}
+    if which.account is not None and which.account not in known:
+        message = f"There is no account `{which.account}`."
+        raise MuxError(Kind.NOT_FOUND, message, param="account", code="unknown_account")
+    return Cleared(gateway.clear(which.account, which.model))
+
+
+ENDPOINTS = (
+    Endpoint(
+        method="GET",
+        path="/routes/explain",
+        summary="Where a request for a model would go, and why",
+        handle=_explain,
+        query=Asked,
+        answer=Explanation,
+        errors=(404, 503),
+    ),
+    Endpoint(method="GET", path="/cooldowns", summary="Accounts that rest", handle=_list, answer=Rests),
+    Endpoint(
+        method="DELETE",
+        path="/cooldowns",
+        summary="End rests by hand",
+        handle=_clear,
+        query=Which,
+        answer=Cleared,
+        errors=(404,),
+    ),
+)
