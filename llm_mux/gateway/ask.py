@@ -94,4 +94,6 @@ def error_answer(error: MuxError, protocol: Translator, request_id: str, headers
     """A failure in the client's own shape, with Retry-After where there is a hint."""
     if error.retry_after is not None:
         headers = {**headers, "Retry-After": hints.to_seconds_header(max(1.0, error.retry_after))}
+    if protocol.error_headers is not None:
+        headers = {**headers, **protocol.error_headers(error)}
     return Whole(protocol.error_status(error), protocol.encode_error(error, request_id), headers)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import msgspec
+
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.aside import asked
@@ -71,9 +73,23 @@ async def _once(gateway: Gateway, ask: Ask, candidate: Candidate, request: ir.Em
     translator = registry.get(endpoint.translator)
     embedder = _embedder(translator)
     target = Target(candidate.route.model, account.provider.name, endpoint.quirks)
-    encoded = embedder.encode_request(request, target)
-    body = await asked(gateway, ask, account, endpoint, target.model, encoded)
-    return embedder.decode_response(body, target)
+    vectors: list[tuple[float, ...]] = []
+    tokens = 0
+    for part in _parts(request, embedder.at_once(target.model) if embedder.at_once is not None else None):
+        encoded = embedder.encode_request(part, target)
+        body = await asked(gateway, ask, account, endpoint, target.model, encoded)
+        answer = embedder.decode_response(body, target)
+        vectors += answer.vectors
+        tokens += answer.tokens
+    return ir.EmbedResponse(target.model, tuple(vectors), tokens)
+
+
+def _parts(request: ir.EmbedRequest, most: int | None) -> list[ir.EmbedRequest]:
+    """The request in as many as it takes where one call takes only `most` texts."""
+    if most is None or len(request.inputs) <= most:
+        return [request]
+    starts = range(0, len(request.inputs), most)
+    return [msgspec.structs.replace(request, inputs=request.inputs[at : at + most]) for at in starts]
 
 
 def _headers(ask: Ask, outcome: Outcome) -> dict[str, str]:
@@ -82,4 +98,6 @@ def _headers(ask: Ask, outcome: Outcome) -> dict[str, str]:
         headers["x-llm-mux-provider"] = outcome.account.provider.name
         headers["x-llm-mux-account"] = outcome.account.label
         headers["x-llm-mux-model"] = outcome.model or ""
+        if served := outcome.account.provider.served_header:
+            headers[served] = outcome.model or ""
     return headers

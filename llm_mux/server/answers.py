@@ -42,6 +42,8 @@ def protocol_of(request: web.Request) -> str | None:
         return "gemini"
     if path.startswith("/api/"):
         return "ollama"
+    if path.startswith("/model/"):
+        return "bedrock"
     return "openai_chat" if path.startswith("/v1") else None
 
 

@@ -20,11 +20,11 @@ from llm_mux.server.build import build
 from llm_mux.server.lane import Runner
 from llm_mux.server.management import routes as management
 from llm_mux.server.parts import opened, running
-from llm_mux.server.protocols import anthropic, gemini, ollama, openai, responses, responses_ws
+from llm_mux.server.protocols import anthropic, bedrock, gemini, ollama, openai, responses, responses_ws
 from llm_mux.server.reload import RELOADER, Reloader
 from llm_mux.server.serving import DAEMON, ModelRoute, cors, request_id
 
-ROUTES = (openai, responses, anthropic, gemini, ollama, health, metadata, management)
+ROUTES = (openai, responses, anthropic, gemini, ollama, bedrock, health, metadata, management)
 
 
 def make_app(
@@ -77,7 +77,7 @@ _MODEL_ROUTES = {
 
 def model_route(path: str, query: Mapping[str, str]) -> ModelRoute | None:
     """What a POST there asks a model for, if it does."""
-    return _MODEL_ROUTES.get(path) or gemini.route_at(path, query)
+    return _MODEL_ROUTES.get(path) or gemini.route_at(path, query) or bedrock.route_at(path, query)
 
 
 def make_runner(app: web.Application, drain_s: float = 5) -> web.AppRunner:

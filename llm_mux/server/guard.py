@@ -21,6 +21,7 @@ from llm_mux.server.tokens import Tokens
 _HOSTS = ("localhost", "127.0.0.1", "::1", "host.docker.internal")
 _SCHEMES = ("app", "file", "tauri", "vscode-webview", "vscode-file")
 _MOST_CACHED = 1024
+_SIGNED = "AWS4-HMAC-SHA256 Credential="
 _KEY_HEADERS = ("x-api-key", "x-goog-api-key", "api-key")
 
 
@@ -123,6 +124,8 @@ def client_key(headers: Mapping[str, str], query_key: str | None) -> str:
     bearer = headers.get("Authorization", "")
     if bearer[:7].lower() == "bearer ":
         return bearer[7:].strip()
+    if bearer.startswith(_SIGNED):
+        return bearer[len(_SIGNED) :].partition("/")[0]
     for name in _KEY_HEADERS:
         if value := headers.get(name):
             return value

@@ -36,7 +36,7 @@ _COUNT = itertools.count(1)
 _STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 _EXPOSED = (
     "X-Request-ID, Retry-After, x-llm-mux-provider, x-llm-mux-account, x-llm-mux-model, x-llm-mux-attempts, "
-    "x-llm-mux-dropped, x-llm-mux-count, X-Token-Usage-Input, X-Token-Usage-Output"
+    "x-llm-mux-dropped, x-llm-mux-count, X-Bedrock-Model, X-Token-Usage-Input, X-Token-Usage-Output"
 )
 
 

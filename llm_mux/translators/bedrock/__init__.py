@@ -5,7 +5,7 @@ host's second format, for Anthropic bodies. Spec: https://docs.aws.amazon.com/be
 """
 
 from llm_mux.translators.base import Counter, Translator
-from llm_mux.translators.bedrock.decode import decode_request
+from llm_mux.translators.bedrock.counting import decode_request
 from llm_mux.translators.bedrock.embeddings import EMBEDDER
 from llm_mux.translators.bedrock.encode import encode_count, encode_request
 from llm_mux.translators.bedrock.errors import decode_error, encode_error, error_headers, error_status
