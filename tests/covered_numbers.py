@@ -1,15 +1,12 @@
 """The numbered bugs, traps and needs that the suite has to hold, and those that are exempt, each with its reason.
 
 `FB-n` is a bug that programs of this kind have shipped and fixed, `FB-3B` one they still ship, `PF-n` a trap of the
-wire formats, `RC-n` something real clients need. A test names what it holds by `@pytest.mark.covers`. Bedrock's
-traps (PF-122 to PF-131) come with its translator and are not listed yet.
+wire formats, `RC-n` something real clients need. A test names what it holds by `@pytest.mark.covers`.
 """
 
 ANTIGRAVITY = "only the Antigravity backend, to which nobody can log in, does this"
-BEDROCK = "the binary event stream is Bedrock's alone and comes with its translator"
 
 EXEMPT = {
-    "PF-20": BEDROCK,
     "FB-23": ANTIGRAVITY,
 }
 
@@ -22,7 +19,7 @@ REQUIRED = frozenset(
     (
         _range("FB", 1, 144)
         | {"FB-3B"}
-        | _range("PF", 1, 121)
+        | _range("PF", 1, 131)
         | {"PF-121b", "PF-138b"}
         | _range("PF", 132, 140)
         | _range("RC", 1, 12)

@@ -34,6 +34,7 @@ from llm_mux.translators import estimate
 from llm_mux.translators.base import nonsense
 from llm_mux.translators.ids import digest
 from llm_mux.translators.tools import raise_parts
+from llm_mux.wire import eventstream
 
 T = TypeVar("T")
 _MOST_HELD = 256 << 10
@@ -368,7 +369,7 @@ class Exchange:
         if chosen.model != self._ask.model:
             names = (msgspec.json.encode(chosen.model), msgspec.json.encode(self._ask.model))
         edit = None
-        if names is not None or chosen.hide_usage:
+        if names is not None or chosen.hide_usage or protocol.stream_type == eventstream.MEDIA_TYPE:
             edit = relay.Edit(protocol, hide_usage=chosen.hide_usage, names=names)
         decoder = chosen.upstream.stream_decoder(chosen.target)
         return relay.Splice(protocol, decoder, protocol.stream_encoder(bare), record, edit)

@@ -225,7 +225,7 @@ def _own_headers(ask: Ask, account: Account, endpoint: Endpoint) -> Mapping[str,
         return kept
     provider = account.provider
     headers = dict(_BASE_HEADERS)
-    headers["accept"] = "text/event-stream" if ask.stream else "application/json"
+    headers["accept"] = registry.get(endpoint.translator).stream_type if ask.stream else "application/json"
     headers.update(provider.headers)
     headers.update(endpoint.headers)
     headers.update((endpoint.auth or provider.auth)(credential(ask, account)))

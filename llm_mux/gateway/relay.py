@@ -16,7 +16,7 @@ from llm_mux.gateway.enforce import Enforcer
 from llm_mux.gateway.seals import Watcher
 from llm_mux.translators.base import StreamDecoder, StreamEncoder, Translator
 from llm_mux.translators.tools import Names, Raiser
-from llm_mux.wire import ndjson, sse
+from llm_mux.wire import eventstream, ndjson, sse
 
 _LAST_BYTES = 1024
 _FIRST_RECORDS = 4
@@ -142,7 +142,8 @@ class Translate:
 
 
 class Splice:
-    """The client's own format upstream. `edit` changes single records (None: bytes as they come)."""
+    """The client's own format upstream. `edit` changes single records (None: bytes as they come); a binary stream needs
+    one, which lets whole frames go by."""
 
     def __init__(
         self, protocol: Translator, decoder: StreamDecoder, encoder: StreamEncoder, record: Record, edit: Edit | None
@@ -155,6 +156,7 @@ class Splice:
         self._edit = edit
         self._blind = False
         self._dull = protocol.dull
+        self._framed = protocol.stream_type == eventstream.MEDIA_TYPE
         self._border = b"\n" if protocol.stream_type == "application/x-ndjson" else b"\n\n"
         self._in_text = False
         self._tail = b""
@@ -165,9 +167,13 @@ class Splice:
         self._watch(data)
         self._tail = data[-4:]
         out = self._edit.feed(data) if self._edit is not None else data
-        if self.record.error is not None and not self.record.content:
+        error = self.record.error
+        if error is not None and not self.record.content:
             self.over = True
             return b""
+        if error is not None and self._framed and error.upstream is None:
+            # After a damaged frame nobody finds the next one.
+            return out + self.fail(error)
         return out
 
     def _watch(self, data: bytes) -> None:
@@ -195,7 +201,8 @@ class Splice:
         if self._blind or (whole and self._in_text and self._dull is not None and self._dull(data)):
             return
         events = self._decoder.feed(data)
-        if events and isinstance(events[-1], ir.Failed) and events[-1].error.kind is Kind.UPSTREAM_NONSENSE:
+        last = events[-1] if events and not self._framed else None
+        if isinstance(last, ir.Failed) and last.error.kind is Kind.UPSTREAM_NONSENSE:
             self._blind = True
             self.record.content = True
             events.pop()
@@ -223,7 +230,7 @@ class Splice:
         return self._closing(error)
 
     def _closing(self, error: MuxError) -> bytes:
-        gap = b"" if not self._tail or self._tail.endswith((b"\n\n", b"\r\n\r\n", b"\n")) else b"\n"
+        gap = b"" if self._framed or not self._tail or self._tail.endswith((b"\n\n", b"\r\n\r\n", b"\n")) else b"\n"
         gap += b"\n" if gap and self._protocol.stream_type == "text/event-stream" else b""
         self._encoder.encode([ir.Start(id="cut", model=self.record.model or "")])
         return gap + self._encoder.encode([ir.Failed(error)])
@@ -232,6 +239,8 @@ class Splice:
         return self._encoder.keepalive() if self._at_border() else b""
 
     def _at_border(self) -> bool:
+        if self._framed:
+            return True
         if self._protocol.stream_type == "application/x-ndjson":
             return self._tail.endswith(b"\n")
         return not self._tail or self._tail.endswith((b"\n\n", b"\r\n\r\n"))
@@ -243,7 +252,7 @@ class Edit:
     def __init__(self, protocol: Translator, *, hide_usage: bool, names: tuple[bytes, bytes] | None) -> None:
         self._hides = protocol.hides if hide_usage else None
         self._names = names
-        self._splitter = sse.Splitter() if protocol.stream_type == "text/event-stream" else _Lines()
+        self._splitter = _splitter(protocol)
 
     def feed(self, data: bytes) -> bytes:
         return b"".join(self._one(frame) for frame in self._splitter.feed(data))
@@ -255,6 +264,29 @@ class Edit:
         if self._hides is not None and self._hides(frame):
             return b""
         return respelled(frame.raw, self._names) if self._names is not None else frame.raw
+
+
+def _splitter(protocol: Translator) -> sse.Splitter | _Lines | _Frames:
+    if protocol.stream_type == eventstream.MEDIA_TYPE:
+        return _Frames()
+    return sse.Splitter() if protocol.stream_type == "text/event-stream" else _Lines()
+
+
+class _Frames:
+    """A binary stream with the face of one of events: whole frames only, so that an error can follow them."""
+
+    def __init__(self) -> None:
+        self._splitter = eventstream.Splitter()
+
+    def feed(self, data: bytes) -> list[sse.Frame]:
+        try:
+            return [sse.Frame(None, frame.payload, frame.raw) for frame in self._splitter.feed(data)]
+        except eventstream.Damaged:
+            return []
+
+    def finish(self) -> list[sse.Frame]:
+        """Nothing: the rest of a frame is no use to anybody."""
+        return []
 
 
 class _Lines:

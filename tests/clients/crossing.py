@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tests.clients.anthropic_messages import AnthropicMessages
+from tests.clients.bedrock_runtime import BedrockRuntime
 from tests.clients.conversation import Answer, Ask, Driver
 from tests.clients.google_genai import GoogleGenAI
 from tests.clients.ollama_chat import OllamaChat
@@ -20,7 +21,8 @@ from tests.upstreams.aimock import UPSTREAMS, AiMock, Upstream
 
 DIRECT = os.environ.get("LLM_MUX_CLIENTS_DIRECT") == "1"
 DRIVERS = {
-    driver.protocol: driver for driver in (OpenAIChat, OpenAIResponses, AnthropicMessages, GoogleGenAI, OllamaChat)
+    driver.protocol: driver
+    for driver in (OpenAIChat, OpenAIResponses, AnthropicMessages, GoogleGenAI, OllamaChat, BedrockRuntime)
 }
 FAILURES = (400, 429, 500)
 

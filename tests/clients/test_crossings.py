@@ -132,6 +132,8 @@ def test_a_forced_tool_is_forced_upstream(crossing: Crossing) -> None:
         case "anthropic":
             assert sent["tool_choice"]["type"] == "tool"
             assert sent["tool_choice"]["name"] == "weather"
+        case "bedrock":
+            assert sent["toolConfig"]["toolChoice"] == {"tool": {"name": "weather"}}
         case "gemini":
             chosen = sent["toolConfig"]["functionCallingConfig"]
             assert (chosen["mode"], chosen["allowedFunctionNames"]) == ("ANY", ["weather"])
@@ -146,6 +148,8 @@ def test_a_failed_result_is_told_as_one(crossing: Crossing) -> None:
     assert "no such city" in second.text
     if crossing.upstream.format == "anthropic":
         assert '"is_error":true' in crossing.sent_text().replace(" ", "")
+    elif crossing.upstream.format == "bedrock":
+        assert '"status":"error"' in crossing.sent_text().replace(" ", "")
     else:
         assert "error" in second.text.lower()
 
@@ -192,6 +196,8 @@ def test_a_json_schema_arrives_and_its_answer_parses(crossing: Crossing) -> None
         case "gemini":
             config = sent["generationConfig"]
             held = config.get("responseJsonSchema") or config["responseSchema"]
+        case "bedrock":
+            held = json.loads(sent["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"])
         case _:
             held = sent["format"]
     assert set(held["properties"]) == {"name", "age"}

@@ -1,6 +1,6 @@
 """The independent upstream: npm's @copilotkit/aimock, run by `aimock.mjs`, one process for a whole test session.
 
-It speaks OpenAI chat and Responses, Anthropic, Gemini and Ollama. What it answers is decided by the user's words; the
+It speaks OpenAI chat and Responses, Anthropic, Gemini, Ollama and Bedrock. What it answers is decided by the user's words; the
 list is `RULES` in the script beside this file.
 """
 
@@ -52,6 +52,7 @@ UPSTREAMS = (
         tells_reasoning=False,
         forces_tools=False,
     ),
+    Upstream("bedrock", "bedrock", "anthropic.claude-haiku-4-5-20251001-v1:0"),
 )
 
 

@@ -33,6 +33,7 @@ def test_botocore_reads_what_we_write() -> None:
     assert [one["body"] for one in read] == [frame.payload for frame in split(*EVENTS)]
 
 
+@pytest.mark.covers("PF-20")
 @given(st.lists(st.integers(0, sum(map(len, EVENTS))), max_size=12))
 def test_any_cut_gives_the_same_frames(cuts: list[int]) -> None:
     whole = b"".join(EVENTS)

@@ -33,7 +33,7 @@ def decode_request(body: bytes, hints: Hints) -> ir.Request:
     top = decoded(body or b"{}", dict[str, Raw], "")
     if not hints.model:
         raise bad_request("The model id is missing in the path.", param="modelId")
-    family = ir.family(hints.model)
+    family = _family(hints.model)
     inference = _typed(top, "inferenceConfig", wire.Inference) or wire.Inference()
     output = _typed(top, "outputConfig", wire.OutputConfig) or wire.OutputConfig()
     config = _typed(top, "toolConfig", wire.ToolConfig) or wire.ToolConfig([])
@@ -62,6 +62,11 @@ def decode_request(body: bytes, hints: Hints) -> ir.Request:
         metadata=top.get("requestMetadata"),
         extras=extras,
     )
+
+
+def _family(model: str) -> str:
+    """The family that signatures in the history belong to; "" for an alias, which may stand for any."""
+    return ir.family(model) if "." in model else ""
 
 
 def _typed(top: dict[str, Raw], key: str, type_: type[T]) -> T | None:

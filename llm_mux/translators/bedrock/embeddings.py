@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError, bad_request
@@ -74,7 +74,7 @@ def encode_request(request: ir.EmbedRequest, target: Target) -> Encoded:
 
 
 class _Floats(Struct, frozen=True):
-    float: list[tuple[float, ...]] | None = None
+    floats: list[tuple[float, ...]] | None = field(name="float", default=None)
 
 
 class _Vectors(Struct, frozen=True):
@@ -89,7 +89,7 @@ def decode_response(body: bytes, target: Target) -> ir.EmbedResponse:
         found = jsonx.decode(body, _Vectors, strict=False)
     except jsonx.Malformed as error:
         raise nonsense(f"embeddings that cannot be read ({error})") from error
-    many = found.embeddings.float if isinstance(found.embeddings, _Floats) else found.embeddings
+    many = found.embeddings.floats if isinstance(found.embeddings, _Floats) else found.embeddings
     vectors = many if many is not None else [found.embedding] if found.embedding else []
     if not vectors:
         raise nonsense("an answer without embeddings")

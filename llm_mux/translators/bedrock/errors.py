@@ -94,13 +94,21 @@ _EXPIRED: Final = re.compile(
 )
 
 
+class _Inner(Struct, frozen=True):
+    message: str | None = None
+    type: str | None = None
+
+
 class _Body(Struct, frozen=True):
+    """What AWS sends; `error` is what gateways in front of it do."""
+
     message: str | None = None
     Message: str | None = None
     type: str | None = msgspec.field(name="__type", default=None)
     code: str | None = None
     originalStatusCode: int | None = None
     originalMessage: str | None = None
+    error: _Inner | None = None
 
 
 def decode_error(status: int, headers: Mapping[str, str], body: bytes) -> MuxError:
@@ -110,7 +118,8 @@ def decode_error(status: int, headers: Mapping[str, str], body: bytes) -> MuxErr
     except jsonx.Malformed:
         found = _Body()
     name = _name(headers.get("x-amzn-errortype") or found.type or found.code or "")
-    message = found.message or found.Message or _fallback(status, body)
+    inner = found.error or _Inner()
+    message = found.message or found.Message or inner.message or _fallback(status, body)
     kind = _kind(status, name, message)
     if found.originalMessage and found.originalMessage not in message:
         message = f"{message} ({found.originalMessage})"

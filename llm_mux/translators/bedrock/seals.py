@@ -21,7 +21,7 @@ _REDACTED: Final = b'{"redacted":'
 
 
 def _owner(family: str) -> str:
-    return "anthropic" if family == "claude" else NAME
+    return "anthropic" if family in ("claude", "") else NAME
 
 
 def own(signature: str | None, family: str) -> ir.Native | None:
