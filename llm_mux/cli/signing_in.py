@@ -105,7 +105,8 @@ def sign_in(name: str, loaded: Loaded, login: Login, wanted: Wanted, store: Secr
             from llm_mux.auth.imports import client_of_file
 
             oauth = client_of_file(oauth, _text(wanted.client_file))
-        credential = asyncio.run(_driven(login, oauth, wanted, proxy))
+        text = None if wanted.import_from is None else _import_text(login, wanted.import_from)
+        credential = asyncio.run(_driven(login, oauth, wanted, proxy, text))
     credential = msgspec.structs.replace(credential, way=login.way)
     label = wanted.label or label_for(store, name, credential)
     stored = StoredLogin(name, label, credential, wanted.base_url)
@@ -124,7 +125,7 @@ def _keep(store: SecretStore, stored: StoredLogin) -> None:
         remove(store, stored.provider, stored.label)
 
 
-async def _driven(login: Login, oauth: OAuth, wanted: Wanted, proxy: str | None) -> Credential:
+async def _driven(login: Login, oauth: OAuth, wanted: Wanted, proxy: str | None, text: str | None) -> Credential:
     from llm_mux.auth.base import Confirm, LoginError, Show, Wish
     from llm_mux.cli.terminal import Terminal
     from llm_mux.gateway.steps import drive, performer
@@ -137,18 +138,18 @@ async def _driven(login: Login, oauth: OAuth, wanted: Wanted, proxy: str | None)
             if not await person.perform(Confirm("Go on all the same?")):
                 raise LoginError("nothing was done")
         wish = Wish(now=time.time(), token=secrets.token_urlsafe, port=wanted.port, extra=wanted.extra)
-        return await drive(_flow(login, oauth, wanted, wish), performer(upstream, proxy=proxy, person=person))
+        return await drive(_flow(login, oauth, wish, text), performer(upstream, proxy=proxy, person=person))
     finally:
         await person.close()
         await upstream.close()
 
 
-def _flow(login: Login, oauth: OAuth, wanted: Wanted, wish: Wish) -> Flow:
-    if wanted.import_from is None:
+def _flow(login: Login, oauth: OAuth, wish: Wish, text: str | None) -> Flow:
+    if text is None:
         assert login.start is not None
         return login.start(oauth, wish)
     assert login.imports is not None
-    return login.imports(oauth, wish, _import_text(login, wanted.import_from))
+    return login.imports(oauth, wish, text)
 
 
 def _import_text(login: Login, source: str) -> str:
