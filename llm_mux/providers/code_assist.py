@@ -106,8 +106,8 @@ def _identified(project: str, oauth: OAuth, granted: Granted, credential: Creden
     credential = yield from identified(oauth, granted, msgspec.structs.replace(credential, way="code-assist"))
     tier, found = yield from _onboarded(oauth, credential.access, project)
     yield from _switched_on(oauth, credential.access, found)
-    address = oauth.addresses.get("code-assist", "")
-    more = {"project": found, **({"address": address} if address else {})}
+    address = oauth.addresses.get("code-assist", _CODE_ASSIST)
+    more = {"project": found, **({} if address == _CODE_ASSIST else {"address": address})}
     return msgspec.structs.replace(credential.with_extra(**more), plan=tier)
 
 
@@ -141,7 +141,7 @@ def _onboarded(oauth: OAuth, access: str, project: str) -> Steps[tuple[str, str]
 
 
 def _asked(oauth: OAuth, access: str, method: str, body: Mapping[str, Any]) -> Steps[dict[str, Any]]:
-    base = oauth.addresses.get("code-assist") or _CODE_ASSIST
+    base = oauth.addresses.get("code-assist", _CODE_ASSIST)
     reply: Reply = yield _call(f"{base}/v1internal:{method}", access, body)
     if reply.status == 403:
         raise LoginError(_refused(reply))
@@ -156,7 +156,7 @@ def _call(url: str, access: str, body: Mapping[str, Any] | None) -> Call:
 
 def _switched_on(oauth: OAuth, access: str, project: str) -> Steps[None]:
     """The service has to be on in the project; turning it on is asked for. Who may not look is left alone."""
-    base = oauth.addresses.get("services") or _SERVICES
+    base = oauth.addresses.get("services", _SERVICES)
     url = f"{base}/v1/projects/{project}/services/{_SERVICE}"
     reply: Reply = yield _call(url, access, None)
     if reply.status >= 400 or read(reply, "Service Usage").get("state") == "ENABLED":
@@ -231,7 +231,7 @@ def applied(provider: Provider, credential: Credential) -> Provider:
 LOGIN: Final = Login(
     "code-assist",
     "Gemini Code Assist Standard or Enterprise",
-    GOOGLE,
+    replace(GOOGLE, addresses={"code-assist": _CODE_ASSIST, "services": _SERVICES}),
     start=start,
     refresh=refresh,
     revoke=revoke,

@@ -6,9 +6,10 @@ import sys
 from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from llm_mux.providers import registry
-from llm_mux.providers.base import Endpoint, Provider
+from llm_mux.providers.base import Endpoint, Login, Provider
 
 _INTRO = """\
 # Providers
@@ -21,6 +22,15 @@ Made from `llm_mux/providers/` by `python -m llm_mux.providers > docs/providers.
 where the provider has something that only a good key is told, and stores it. The key is kept in the operating
 system's keyring, or in one encrypted file where there is none; never in the configuration, a log or an answer. The
 account is called `PROVIDER/LABEL`; several keys of one provider are several accounts.
+
+`llm-mux login PROVIDER` with `--oauth` (a browser), `--device` (a code that is typed on any device), `--import` (what
+another program or a file has already) or, for Google, `--code-assist` signs in where a provider has it; the sections
+below say what each does, and what the vendor allows. What such a login leaves (tokens, the account's id, e-mail and
+plan, and whatever the next renewal needs) is kept in the same place as the keys and nowhere else; tokens are renewed
+ahead of their end, and a renewed one is stored before it is used. `llm-mux logout` forgets it, and tells the provider
+where the provider can be told. Every address, client id and scope can be replaced under `oauth:` of a configuration
+entry. The browser comes back to 127.0.0.1 and ::1 only; on a machine without one the address or code that it ends at
+is pasted.
 
 Without a login the daemon uses what the environment holds (the names below; several keys in one value are separated by
 spaces) unless `discover: false`, and what the configuration lists under `providers:`. A local Ollama is found by
@@ -86,6 +96,7 @@ def _section(provider: Provider) -> str:
 def _facts(provider: Provider) -> Iterable[str]:
     if provider.key_url:
         yield f"key: {provider.key_url}" + (" (not needed on your own machine)" if provider.keyless else "")
+    yield from _logins(provider)
     yield f"environment: {_codes(provider.env) or 'none'}" + (
         f"; address: {_codes(provider.env_url)}" if provider.env_url else ""
     )
@@ -101,6 +112,47 @@ def _facts(provider: Provider) -> Iterable[str]:
     if provider.owns:
         more = " and more" if len(provider.owns) > _MOST_SHOWN else ""
         yield f"model names that are surely its own begin with: {_codes(provider.owns[:_MOST_SHOWN])}{more}"
+
+
+_FLAGS = {"browser": "--oauth", "device": "--device", "code-assist": "--code-assist --project PROJECT"}
+
+
+def _logins(provider: Provider) -> Iterable[str]:
+    """How to log in beside an API key, and what that does."""
+    for login in provider.logins:
+        command = f"llm-mux login {provider.name}"
+        ways = [f"{command} {_FLAGS[login.way]}"] if login.start is not None else []
+        ways += [f"{command} --import"] if login.imports is not None else []
+        if not ways:
+            continue
+        reads = f", reads {_code(login.import_path)} or the file that is named" if login.import_path else ""
+        yield f"log in with {' or '.join(map(_code, ways))}: {login.title}{reads}; {', '.join(_does(login))}"
+    for warning in dict.fromkeys(login.warning for login in provider.logins if login.warning):
+        yield f"said, and to be agreed to, before logging in: {warning}"
+
+
+def _does(login: Login) -> Iterable[str]:
+    oauth = login.oauth
+    if login.start is None and login.refresh is None:
+        yield "is never renewed"
+        return
+    urls = (oauth.issuer, oauth.authorize_url, oauth.device_url, oauth.token_url, oauth.userinfo_url)
+    hosts = dict.fromkeys(urlsplit(url).netloc for url in (*urls, *oauth.addresses.values()) if url)
+    if hosts:
+        yield f"speaks with {_codes(hosts)}"
+    if oauth.scopes:
+        yield f"asks for {_codes(oauth.scopes)}"
+    yield f"is renewed {_span(oauth.lead_s)} ahead" if login.refresh is not None else "is never renewed"
+    if login.revoke is not None:
+        yield "is taken back at logout"
+
+
+def _span(seconds: float) -> str:
+    """300 seconds are 5 minutes, 432000 are 5 days."""
+    for size, word in ((86400, "days"), (3600, "hours")):
+        if seconds >= size:
+            return f"{seconds / size:g} {word}"
+    return f"{seconds / 60:g} minutes"
 
 
 def _prose(provider: Provider) -> str:

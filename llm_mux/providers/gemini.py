@@ -21,13 +21,12 @@ from llm_mux.auth.base import Flow, OAuth, Wish
 from llm_mux.auth.imports import ADC_WAY, default_credentials
 from llm_mux.auth.service_account import WAY as SERVICE_ACCOUNT
 from llm_mux.auth.service_account import refresh as refresh_service_account
-from llm_mux.auth.service_account import service_account
 from llm_mux.auth.tokens import refresh, revoke
 from llm_mux.errors import Kind
 from llm_mux.providers import code_assist, quota
 from llm_mux.providers.base import Endpoint, Login, Provider, x_goog_api_key
 from llm_mux.providers.faults import Fault, table
-from llm_mux.providers.google import GOOGLE, as_owner, how_to_get_a_client, own_client
+from llm_mux.providers.google import ADC_PATH, GOOGLE, as_owner, how_to_get_a_client, own_client
 
 OWN: Final = replace(GOOGLE, scopes=(*GOOGLE.scopes, "https://www.googleapis.com/auth/generative-language.retriever"))
 _HOW: Final = how_to_get_a_client(
@@ -56,23 +55,17 @@ LOGINS: Final = (
         applied=as_owner,
     ),
     code_assist.LOGIN,
+    # One import for both kinds of files: what is in it says which login it is.
     Login(
         ADC_WAY,
-        "Google's application-default credentials",
+        "Google's application-default credentials, or a service account's key file",
         OWN,
         refresh=refresh,
         imports=default_credentials,
-        import_path="~/.config/gcloud/application_default_credentials.json",
+        import_path=ADC_PATH,
         applied=as_owner,
     ),
-    Login(
-        SERVICE_ACCOUNT,
-        "Google service account",
-        OWN,
-        refresh=refresh_service_account,
-        imports=service_account,
-        applied=as_owner,
-    ),
+    Login(SERVICE_ACCOUNT, "Google service account", OWN, refresh=refresh_service_account, applied=as_owner),
 )
 
 PROVIDER = Provider(

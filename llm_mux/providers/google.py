@@ -13,6 +13,7 @@ from llm_mux.auth.browser import browser
 from llm_mux.auth.tokens import Identify
 from llm_mux.providers.base import Auth, Provider, bearer
 
+ADC_PATH: Final = "~/.config/gcloud/application_default_credentials.json"
 CLOUD: Final = "https://www.googleapis.com/auth/cloud-platform"
 
 GOOGLE: Final = OAuth(

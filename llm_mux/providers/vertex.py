@@ -27,7 +27,7 @@ from llm_mux.providers import quota
 from llm_mux.providers.base import Endpoint, Endpoints, Login, Provider, bearer, x_goog_api_key
 from llm_mux.providers.choosing import only
 from llm_mux.providers.faults import Fault, table
-from llm_mux.providers.google import CLOUD, GOOGLE
+from llm_mux.providers.google import ADC_PATH, CLOUD, GOOGLE
 from llm_mux.translators.anthropic import quirks as anthropic
 from llm_mux.translators.base import ModelInfo
 from llm_mux.translators.gemini.quirks import Quirks
@@ -98,22 +98,24 @@ def imported(oauth: OAuth, wish: Wish, text: str) -> Flow:
     return credential
 
 
+_CLOUD: Final = replace(GOOGLE, scopes=(CLOUD,))
+
+# One import for both kinds of files: what is in it says which login it is.
 LOGINS: Final = (
     Login(
-        SERVICE_ACCOUNT,
-        "service account of a Google Cloud project",
-        replace(GOOGLE, scopes=(CLOUD,)),
-        refresh=refresh_service_account,
+        ADC_WAY,
+        "Google's application-default credentials, or a service account's key file",
+        _CLOUD,
+        refresh=refresh,
         imports=imported,
+        import_path=ADC_PATH,
         applied=applied,
     ),
     Login(
-        ADC_WAY,
-        "Google's application-default credentials",
-        replace(GOOGLE, scopes=(CLOUD,)),
-        refresh=refresh,
-        imports=imported,
-        import_path="~/.config/gcloud/application_default_credentials.json",
+        SERVICE_ACCOUNT,
+        "service account of a Google Cloud project",
+        _CLOUD,
+        refresh=refresh_service_account,
         applied=applied,
     ),
 )
