@@ -57,9 +57,9 @@ class Endpoint:
     serves: tuple[str, ...] = ()
 
     def sent(self, body: bytes, model: str, headers: Mapping[str, str]) -> tuple[bytes, Mapping[str, str]]:
-        """Body and headers of a request as this path takes them."""
+        """Body and headers of a request as this path takes them. What a client said itself in a header counts."""
         if self.tells is not None:
-            headers = {**headers, **self.tells(body)}
+            headers = {**self.tells(body), **headers}
         return (body if self.wrap is None else self.wrap(body, model)), headers
 
 

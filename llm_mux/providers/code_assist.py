@@ -144,7 +144,7 @@ def _asked(oauth: OAuth, access: str, method: str, body: Mapping[str, Any]) -> S
     base = oauth.addresses.get("code-assist", _CODE_ASSIST)
     reply: Reply = yield _call(f"{base}/v1internal:{method}", access, body)
     if reply.status == 403:
-        raise LoginError(_refused(reply))
+        raise LoginError(refusal(reply.body))
     return read(reply, "Code Assist")
 
 
@@ -186,10 +186,10 @@ def _ineligible(loaded: Mapping[str, Any]) -> str:
     return _said(next((reason for reason in reasons if reason), ""))
 
 
-def _refused(reply: Reply) -> str:
+def refusal(body: bytes) -> str:
     """The reason that a 403 holds in its details, which says more than its message."""
     try:
-        found = msgspec.json.decode(reply.body)
+        found = msgspec.json.decode(body)
         error = _mapping(_mapping(found).get("error"))
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _said("")

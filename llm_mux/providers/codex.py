@@ -11,6 +11,7 @@ are dropped and reported, a token limit is kept by the daemon. The plan's limits
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
@@ -50,6 +51,7 @@ _SESSION: Final = (
     *("session-id", "thread-id", "x-client-request-id", "x-codex-window-id", "x-codex-turn-metadata"),
     *("x-codex-beta-features", "x-openai-internal-codex-responses-lite"),
 )
+_CACHE_KEY: Final = re.compile(rb'"prompt_cache_key": ?"([\w.:/-]{1,128})"')
 _OUTPUT: Final = 128_000
 _CONTEXT: Final = {
     "gpt-5.4": 1_050_000,
@@ -64,6 +66,12 @@ _CONTEXT: Final = {
 _FREE: Final = ("gpt-5.4-mini", "gpt-5.5", "gpt-5.6-terra", "gpt-5.6-luna", "codex-auto-review")
 _TEAM: Final = (*_FREE, "gpt-5.4", "gpt-5.6-sol")
 _PLANS: Final = {"free": _FREE, "team": _TEAM}
+
+
+def tells(body: bytes) -> Mapping[str, str]:
+    """The conversation's cache key as the session, which keeps its requests where their beginning is cached."""
+    found = _CACHE_KEY.search(body)
+    return {"session-id": found[1].decode()} if found is not None else {}
 
 
 def models_of(plan: str) -> tuple[ModelInfo, ...]:
@@ -225,7 +233,11 @@ PROVIDER = Provider(
     name="codex",
     title="ChatGPT plan (Codex)",
     base_url="https://chatgpt.com/backend-api/codex",
-    endpoints=(Endpoint("openai_responses", "/responses", quirks=BACKEND, headers={"accept": "text/event-stream"}),),
+    endpoints=(
+        Endpoint(
+            "openai_responses", "/responses", quirks=BACKEND, headers={"accept": "text/event-stream"}, tells=tells
+        ),
+    ),
     headers={"originator": "llm-mux"},
     models_path=None,
     logins=LOGINS,

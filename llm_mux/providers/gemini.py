@@ -14,6 +14,7 @@ A bad key is a 400 with the reason API_KEY_INVALID, so it is told apart from a c
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -22,7 +23,7 @@ from llm_mux.auth.imports import ADC_WAY, default_credentials
 from llm_mux.auth.service_account import WAY as SERVICE_ACCOUNT
 from llm_mux.auth.service_account import refresh as refresh_service_account
 from llm_mux.auth.tokens import refresh, revoke
-from llm_mux.errors import Kind
+from llm_mux.errors import Kind, MuxError
 from llm_mux.providers import code_assist, quota
 from llm_mux.providers.base import Endpoint, Login, Provider, x_goog_api_key
 from llm_mux.providers.faults import Fault, table
@@ -42,6 +43,21 @@ def start(oauth: OAuth, wish: Wish) -> Flow:
         credential = yield from own_client(oauth, wish, None, _HOW)
         return credential.with_extra(project=project)
     return (yield from own_client(oauth, wish, None, _HOW))
+
+
+_faults: Final = table(
+    Fault(400, "API_KEY_INVALID", Kind.UPSTREAM_AUTH),
+    Fault(400, "API key expired", Kind.UPSTREAM_AUTH),
+    # The free tier is closed to some countries: another account may do, waiting does not.
+    Fault(400, "User location is not supported", Kind.UPSTREAM_FORBIDDEN),
+)
+
+
+def classify(error: MuxError, headers: Mapping[str, str]) -> MuxError:
+    """An account that Code Assist lets in no more is told Google's reason, not a bare 403."""
+    if error.status == 403 and b"IneligibleTier" in (error.upstream or b""):
+        return replace(error, message=code_assist.refusal(error.upstream or b""))
+    return _faults(error, headers)
 
 
 LOGINS: Final = (
@@ -88,12 +104,7 @@ PROVIDER = Provider(
     owns=("gemini-", "gemma-"),
     key_url="https://aistudio.google.com/apikey",
     allows="API keys may be used with any client under the Gemini API terms; a free tier exists.",
-    classify=table(
-        Fault(400, "API_KEY_INVALID", Kind.UPSTREAM_AUTH),
-        Fault(400, "API key expired", Kind.UPSTREAM_AUTH),
-        # The free tier is closed to some countries: another account may do, waiting does not.
-        Fault(400, "User location is not supported", Kind.UPSTREAM_FORBIDDEN),
-    ),
+    classify=classify,
     logins=LOGINS,
     quota=quota.gemini,
 )

@@ -251,6 +251,18 @@ async def test_codexs_own_bytes_go_through_and_the_asker_is_ourselves(tmp_path: 
     assert sent.headers["accept"] == "text/event-stream"
 
 
+@pytest.mark.parametrize(("key", "session"), [("thread-1", "thread-1"), ('with "quotes"', None), (None, None)])
+async def test_the_cache_key_of_any_client_names_the_session(
+    tmp_path: Path, key: str | None, session: str | None
+) -> None:
+    async with CodexBackend() as backend:
+        credential = await signed_in(backend)
+        async with logged_in(tmp_path, "codex", credential, f"{backend.url}/backend-api/codex") as client:
+            body = {"model": "gpt-5.5", "input": [{"role": "user", "content": 'say "prompt_cache_key":"no"'}]}
+            await client.post("/v1/responses", body if key is None else {**body, "prompt_cache_key": key})
+    assert backend.last.headers.get("session-id") == session
+
+
 SPENT = Refusal(
     429,
     {"error": {"type": "usage_limit_reached", "message": "The usage limit has been reached", "resets_at": 0}},

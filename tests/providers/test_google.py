@@ -264,6 +264,17 @@ async def test_an_error_comes_without_an_envelope_and_is_understood(tmp_path: Pa
     assert answer.headers["retry-after"] == "3600"
 
 
+async def test_an_account_that_is_let_in_no_more_shows_why(tmp_path: Path) -> None:
+    async with GoogleBackend() as backend:
+        credential = await assisted(backend, project="mine")
+        backend.refusal = INELIGIBLE
+        async with logged_in(tmp_path, "gemini", credential, "https://unused.example") as client:
+            answer = await client.post("/v1beta/models/gemini-2.5-pro:generateContent", ASKED)
+            assert client.account.last_error is not None
+            assert "not eligible for Gemini Code Assist for individuals" in client.account.last_error
+    assert answer.status == 502
+
+
 @pytest.mark.parametrize("size", [1, 7, 40, 10_000])
 def test_the_envelope_comes_off_in_any_cut(size: int) -> None:
     inner = b'{"candidates":[{"content":{"parts":[{"text":"a\\nb"}]}}]}'
