@@ -52,6 +52,8 @@ def _configuration(config: object) -> Iterator[str]:
     yield f"configuration: {config.get('file') or 'defaults'}{since}"
     if config.get("error"):
         yield f"  not in effect: {config['error']}"
+    if config.get("secrets_error"):
+        yield f"  stored accounts not in effect: {config['secrets_error']}"
     if config.get("needs_restart"):
         yield f"  takes a restart: {', '.join(map(str, config['needs_restart']))}"
 

@@ -310,7 +310,7 @@ class Config(Section, frozen=True, kw_only=True):
     proxy_url: ProxyUrl = None
     debug: Annotated[bool, doc("Log more; bodies are redacted")] = False
     capture: Annotated[
-        bool, doc("Keep what was sent and received for the inspector (in memory, bounded)", later=True)
+        bool, doc("Keep what clients sent and got for GET /v0/management/requests (in memory, bounded)")
     ] = False
     environment: Annotated[str, doc("Name of this installation in GET /health, logs and traces")] = "local"
     store_responses: Annotated[

@@ -42,10 +42,15 @@ def make_app(
 
     app.cleanup_ctx.append(life)
     app.on_shutdown.append(responses_ws.leave)
+    app.on_shutdown.append(_let_go_of_watchers)
     for module in ROUTES:
         module.add_routes(app)
     app.router.add_route("*", "/{tail:.*}", unrouted)
     return app
+
+
+async def _let_go_of_watchers(app: web.Application) -> None:
+    app[DAEMON].parts.recent.close()
 
 
 async def unrouted(request: web.Request) -> web.StreamResponse:

@@ -19,6 +19,7 @@ from llm_mux.ledger.pricing import Prices
 from llm_mux.ledger.rows import PICO, Exchange
 from llm_mux.ledger.writer import Writer
 from llm_mux.server.metrics import Metrics
+from llm_mux.server.recent import Recent
 
 _GATHER_S = 0.1
 _NO_USAGE = Usage()
@@ -53,10 +54,11 @@ class Line(Struct):
 class Books:
     """Where every exchange ends, called once for each."""
 
-    def __init__(self, writer: Writer, metrics: Metrics, prices: Prices) -> None:
+    def __init__(self, writer: Writer, metrics: Metrics, prices: Prices, recent: Recent) -> None:
         self._writer = writer
         self._metrics = metrics
         self.prices = prices
+        self._recent = recent
         self._waiting: list[tuple[Exchange, tuple[str, ...]]] = []
 
     def __call__(self, ask: Ask, out: Outcome) -> None:
@@ -71,7 +73,9 @@ class Books:
         """Writes the lines that wait."""
         waiting, self._waiting = self._waiting, []
         if waiting:
-            log.exchanges([_line(row, dropped) for row, dropped in waiting])
+            lines = [_line(row, dropped) for row, dropped in waiting]
+            log.exchanges(lines)
+            self._recent.add(lines)
 
 
 def _row(ask: Ask, out: Outcome, prices: Prices) -> Exchange:

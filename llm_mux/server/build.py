@@ -71,6 +71,7 @@ def assemble(drawn: Drawn, parts: Parts, before: Sequence[Account]) -> Daemon:
     parts.books.prices = Prices(parts.books.prices.book, own_prices(config.prices))
     parts.retention.days = config.usage.retention_days
     known = Known(parts.books.prices, {offer.provider: offer.vendor for offer in drawn.fleet.offers})
+    parts.recent.capturing = config.capture
     gateway = Gateway(
         settings=_settings(config),
         offers=drawn.fleet.offers,

@@ -52,7 +52,7 @@ async def health(request: web.Request) -> web.StreamResponse:
     known = checks.components(daemon)
     reading = request.app[RELOADER].state
     body: dict[str, Any] = {
-        "status": checks.overall(known, refused_configuration=reading.error is not None),
+        "status": checks.overall(known, refused_configuration=reading.refused),
         "version": __version__,
         "timestamp": stamp(),
         "environment": config.environment,
@@ -121,7 +121,7 @@ def _yaml_report(request: web.Request) -> dict[str, Any]:
     known = checks.components(daemon)
     accounts = checks.accounts_of(gateway)
     return {
-        "status": checks.overall(known, refused_configuration=request.app[RELOADER].state.error is not None),
+        "status": checks.overall(known, refused_configuration=request.app[RELOADER].state.refused),
         "timestamp": stamp(),
         "api_key_valid": bool(accounts) and not all(account.refused for account in accounts),
         "client_api_key_validation": not daemon.guard.open,
@@ -155,7 +155,7 @@ def _provider_report(accounts: list[Account]) -> dict[str, Any]:
 async def detailed(request: web.Request) -> web.StreamResponse:
     daemon = request.app[DAEMON]
     known = await checks.measured(daemon, request.app[HISTORY])
-    refused = request.app[RELOADER].state.error is not None
+    refused = request.app[RELOADER].state.refused
     told = {
         name: {
             "status": check.status,

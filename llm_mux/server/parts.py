@@ -37,6 +37,7 @@ from llm_mux.server.books import Books
 from llm_mux.server.cooldowns import Cooldowns
 from llm_mux.server.management.access import Lockout
 from llm_mux.server.metrics import Metrics
+from llm_mux.server.recent import Recent
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class Parts:
     drain: Drain
     lockout: Lockout
     started: float
+    recent: Recent
     standing: Standing
     waiting: Waiting
     cooldowns: Cooldowns
@@ -91,7 +93,8 @@ async def opened(
         await stack.enter_async_context(running(key_book.run()))
         metrics.readings.extend(readings(credentials))
         book = await asyncio.to_thread(price_book.current, paths.prices_file(env))
-        books = Books(writer, metrics, Prices(book))
+        recent = Recent()
+        books = Books(writer, metrics, Prices(book), recent)
         stack.callback(books.flush)
         waiting = Waiting()
         cooldowns = Cooldowns(paths.state_dir(env) / "cooldowns.json", waiting)
@@ -114,6 +117,7 @@ async def opened(
             drain=Drain(),
             lockout=Lockout(),
             started=time.time(),
+            recent=recent,
             standing=Standing(),
             waiting=waiting,
             cooldowns=cooldowns,

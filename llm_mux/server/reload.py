@@ -29,13 +29,20 @@ Signature = tuple[int, int, int]
 
 
 class State(Struct, frozen=True, kw_only=True):
-    """What is in effect since when (unix seconds), and why a newer reading is not: `error`, at `refused_at`."""
+    """What is in effect since when (unix seconds), and why a newer reading is not: `error`, at `refused_at`; of stored
+    keys and logins `secrets_error`."""
 
     file: str | None
     loaded_at: float
     needs_restart: tuple[str, ...] = ()
     error: str | None = None
     refused_at: float | None = None
+    secrets_error: str | None = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether something newer is there that cannot be used."""
+        return self.error is not None or self.secrets_error is not None
 
 
 class Reloader:
@@ -59,9 +66,11 @@ class Reloader:
                 continue
             while (later := await self._a_moment_later()) != now:
                 now = later
-            secrets = now[-1] != self._seen[-1]
-            self._seen = now
-            await self.reload(secrets=secrets)
+            before, self._seen = self._seen, now
+            if now[-1] != before[-1]:
+                await self.refresh()
+            if now[:-1] != before[:-1]:
+                await self.reload(secrets=False)
 
     async def _a_moment_later(self) -> list[Signature | None]:
         """Editors and deployments write in several steps."""
@@ -70,6 +79,23 @@ class Reloader:
 
     def _signatures(self) -> list[Signature | None]:
         return [_signature(path) for path in self._watched]
+
+    async def refresh(self) -> str | None:
+        """Take up what the secret store has by now, whatever became of the file; why it cannot be, if it cannot."""
+        async with self._turn:
+            try:
+                drawn = await draw(self._daemon.loaded, self._daemon.parts)
+            except (ConfigError, StoreError) as error:
+                self.state = replace(self.state, secrets_error=str(error))
+                log.logger.warning("secrets.refused", reason=str(error))
+            except Exception as error:
+                log.logger.exception("secrets.broken")
+                self.state = replace(self.state, secrets_error=_unexpected(error))
+            else:
+                self._become(drawn)
+                self.state = replace(self.state, secrets_error=None)
+                log.logger.info("secrets.loaded", accounts=len(self._daemon.gateway.accounts))
+        return self.state.secrets_error
 
     async def reload(self, *, secrets: bool = True) -> State:
         """Read everything again and put it in place, or note why not. `secrets` False: only if the text changed."""
@@ -84,7 +110,7 @@ class Reloader:
                 self._refuse(str(error))
             except Exception as error:
                 log.logger.exception("config.broken")
-                self._refuse(f"reading it failed unexpectedly ({type(error).__name__}); the log has the details")
+                self._refuse(_unexpected(error))
         return self.state
 
     async def take(self, text: str, file: Path) -> State:
@@ -96,9 +122,12 @@ class Reloader:
             self._put(drawn)
         return self.state
 
+    def _become(self, drawn: Drawn) -> None:
+        self._daemon.become(assemble(drawn, self._daemon.parts, self._daemon.gateway.accounts))
+
     def _put(self, drawn: Drawn) -> None:
         old, new = self._daemon.loaded, drawn.loaded
-        self._daemon.become(assemble(drawn, self._daemon.parts, self._daemon.gateway.accounts))
+        self._become(drawn)
         if new.config.debug != old.config.debug:
             log.set_debug(new.config.debug)
         self.state = State(file=self.state.file, loaded_at=time.time(), needs_restart=new.needs_restart)
@@ -110,6 +139,10 @@ class Reloader:
     def _refuse(self, reason: str) -> None:
         self.state = replace(self.state, error=reason, refused_at=time.time())
         log.logger.warning("config.refused", file=self.state.file, reason=reason)
+
+
+def _unexpected(error: Exception) -> str:
+    return f"reading it failed unexpectedly ({type(error).__name__}); the log has the details"
 
 
 def _signature(path: Path) -> Signature | None:

@@ -153,7 +153,9 @@ async def _answer(daemon: Daemon, arrival: Arrival, route: ModelRoute, early: _E
             begin=early.begin,
             outline=outline,
         )
-        return await route.run(daemon, ask)
+        answer = await route.run(daemon, ask)
+        recent = daemon.parts.recent
+        return recent.kept(ask, answer) if recent.capturing else answer
     except MuxError as error:
         log.logger.debug("request.refused", request=name, kind=error.kind.value, path=arrival.path)
         return error_answer(error, protocol, name, {"X-Request-ID": name})

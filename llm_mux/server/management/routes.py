@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from llm_mux.server.management import endpoint, logs, routing, settings
+from llm_mux.server.management import accounts, catalogue, endpoint, exchanges, keys, logs, routing, settings, usage
 
-ENDPOINTS = (*settings.ENDPOINTS, *logs.ENDPOINTS, *routing.ENDPOINTS)
+ENDPOINTS = (
+    *settings.ENDPOINTS,
+    *logs.ENDPOINTS,
+    *accounts.ENDPOINTS,
+    *keys.ENDPOINTS,
+    *catalogue.ENDPOINTS,
+    *routing.ENDPOINTS,
+    *exchanges.ENDPOINTS,
+    *usage.ENDPOINTS,
+)
 
 
 def add_routes(app: web.Application) -> None:

@@ -1,0 +1,167 @@
+"""What there is to ask, over the management API: providers with their ways to log in, models, aliases."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from llm_mux import log
+from llm_mux.errors import MuxError
+from llm_mux.gateway.core import Gateway
+from llm_mux.providers import registry
+from llm_mux.providers.base import Provider
+from llm_mux.server import listing
+from llm_mux.server.management.endpoint import Call, Endpoint
+
+
+class Way(Struct, frozen=True):
+    """A way to log in. `warning` has to be agreed to before it begins."""
+
+    way: str
+    title: str
+    warning: str | None
+
+
+class Kind(Struct, frozen=True, kw_only=True):
+    """A provider that accounts can be made for. `configured`: requests can go there now, or could with an account."""
+
+    name: str
+    title: str
+    base_url: str
+    takes_keys: bool
+    key_url: str
+    logins: list[Way]
+    configured: bool
+    accounts: int
+    models: int
+
+
+class Kinds(Struct, frozen=True):
+    providers: list[Kind]
+
+
+class Only(Struct, frozen=True, forbid_unknown_fields=True):
+    """`provider`: its models only; `refresh`: ask the providers now."""
+
+    provider: Annotated[str, Meta(max_length=100)] | None = None
+    refresh: bool = False
+
+
+class Model(Struct, frozen=True):
+    """A name that clients can use, and what it stands for."""
+
+    name: str
+    provider: str
+    model: str
+    context_window: int | None
+    max_output_tokens: int | None
+
+
+class Models(Struct, frozen=True):
+    """`errors`: why the list of a provider is old or missing."""
+
+    models: list[Model]
+    errors: dict[str, str]
+
+
+class Alias(Struct, frozen=True):
+    """`provider` and `model` are None where the name leads nowhere at present."""
+
+    name: str
+    target: str
+    provider: str | None
+    model: str | None
+
+
+class Aliases(Struct, frozen=True):
+    aliases: list[Alias]
+    fallbacks: dict[str, list[str]]
+
+
+async def _providers(call: Call) -> Kinds:
+    gateway = call.daemon.gateway
+    offers = {offer.provider: offer for offer in gateway.catalog.offers}
+    records = {each.name: each for each in await asyncio.to_thread(_registered)}
+    for account in gateway.accounts:
+        records.setdefault(account.provider.name, account.provider)
+    shown = []
+    for name, record in sorted(records.items()):
+        accounts = sum(account.provider.name == name for account in gateway.accounts)
+        models = len(offers[name].listed) if name in offers else 0
+        shown.append(_kind(record, configured=name in offers, accounts=accounts, models=models))
+    return Kinds(shown)
+
+
+def _registered() -> list[Provider]:
+    return [registry.get(name) for name in registry.names() if name != "demo"]
+
+
+def _kind(record: Provider, *, configured: bool, accounts: int, models: int) -> Kind:
+    return Kind(
+        name=record.name,
+        title=record.title,
+        base_url=record.base_url,
+        takes_keys=record.takes_keys,
+        key_url=record.key_url,
+        logins=[Way(each.way, each.title, each.warning or None) for each in record.logins],
+        configured=configured,
+        accounts=accounts,
+        models=models,
+    )
+
+
+async def _models(call: Call) -> Models:
+    gateway = call.daemon.gateway
+    found = await listing.entries(gateway, provider=call.query.provider, refresh=call.query.refresh)
+    shown = [Model(each.name, each.provider, each.info.id, each.info.context, each.info.max_output) for each in found]
+    return Models(shown, {name: _told(gateway, name, said) for name, said in gateway.lists.errors.items()})
+
+
+def _told(gateway: Gateway, provider: str, said: str) -> str:
+    """Providers repeat keys in their words."""
+    for account in gateway.accounts:
+        if account.key and account.provider.name == provider:
+            said = said.replace(account.key, "***")
+    return log.redact_text(said)
+
+
+async def _aliases(call: Call) -> Aliases:
+    catalog: Any = call.daemon.gateway.catalog
+    shown = []
+    for name, target in catalog.aliases.items():
+        try:
+            route = catalog.resolve(target)[0]
+        except MuxError:
+            shown.append(Alias(name, target, None, None))
+        else:
+            shown.append(Alias(name, target, route.provider, route.model))
+    fallbacks = {name: list(models) for name, models in call.daemon.loaded.config.fallbacks.items()}
+    return Aliases(shown, fallbacks)
+
+
+ENDPOINTS = (
+    Endpoint(
+        method="GET",
+        path="/providers",
+        summary="Every provider, with its ways to log in and what is configured",
+        handle=_providers,
+        answer=Kinds,
+    ),
+    Endpoint(
+        method="GET",
+        path="/models",
+        summary="Every name that clients can use",
+        handle=_models,
+        query=Only,
+        answer=Models,
+    ),
+    Endpoint(
+        method="GET",
+        path="/aliases",
+        summary="Aliases with their targets, and fallbacks",
+        handle=_aliases,
+        answer=Aliases,
+    ),
+)

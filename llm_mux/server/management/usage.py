@@ -1,0 +1,145 @@
+"""The books over the management API: usage in groups, balances and credit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable
+from decimal import Decimal
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from llm_mux import log
+from llm_mux.errors import Kind, MuxError, bad_request
+from llm_mux.ledger.balances import Balances, MoneyProblem, Transaction
+from llm_mux.ledger.database import reason
+from llm_mux.server import usage
+from llm_mux.server.management.endpoint import Call, Endpoint
+
+T = TypeVar("T")
+Text = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class Question(Struct, frozen=True, forbid_unknown_fields=True, rename={"first": "from"}):
+    """`days` up to today, or `from` and `to` as dates in UTC, both included; `group_by` day, hour, model, account,
+    provider, client_key, user or protocol."""
+
+    days: Annotated[str, Meta(max_length=10)] | msgspec.UnsetType = msgspec.UNSET
+    first: Annotated[str, Meta(max_length=10)] | msgspec.UnsetType = msgspec.UNSET
+    to: Annotated[str, Meta(max_length=10)] | msgspec.UnsetType = msgspec.UNSET
+    group_by: Annotated[str, Meta(max_length=20)] = "day"
+
+
+class Of(Struct, frozen=True, forbid_unknown_fields=True):
+    user: Text
+    limit: Annotated[int, Meta(ge=1, le=500)] = 50
+    offset: Annotated[int, Meta(ge=0, le=2**40)] = 0
+
+
+class Change(Struct, frozen=True):
+    """One change of a balance; what was spent is negative. `timestamp` is ISO 8601 in UTC."""
+
+    id: str
+    user: str
+    amount: str
+    description: str
+    timestamp: str
+    balance_after: str
+
+
+class Statement(Struct, frozen=True):
+    """Amounts are US dollars as text, exact. Transactions are newest first."""
+
+    user: str
+    balance: str
+    transactions: list[Change]
+    total: int
+
+
+class Credit(Struct, frozen=True, forbid_unknown_fields=True):
+    """`amount` is US dollars; a negative one takes money away."""
+
+    user: Text
+    amount: Annotated[str, Meta(max_length=40)]
+    description: Annotated[str, Meta(max_length=200)] = "credit"
+
+
+async def _usage(call: Call) -> Any:
+    asked = usage.asked(msgspec.to_builtins(call.query), usage.today())
+    return await usage.answer(call.daemon.parts.database, asked)
+
+
+def _balances(call: Call) -> Balances:
+    return Balances(call.daemon.parts.database, call.daemon.loaded.config.billing.initial_balance)
+
+
+async def _statement(call: Call) -> Statement:
+    wanted, now, balances = call.query, time.time(), _balances(call)
+    balance = await _told(balances.balance(wanted.user, now))
+    found, total = await _told(balances.transactions(wanted.user, limit=wanted.limit, offset=wanted.offset))
+    return Statement(wanted.user, _usd(balance), [_change(each) for each in found], total)
+
+
+def _change(made: Transaction) -> Change:
+    after = _usd(made.balance_after)
+    return Change(made.id, made.user_id, _usd(made.amount), made.description, made.timestamp, after)
+
+
+def _usd(amount: Decimal) -> str:
+    """At least two decimals, and no zeros behind the last that counts."""
+    whole, _, rest = f"{amount:f}".partition(".")
+    return f"{whole}.{rest.rstrip('0'):0<2}"
+
+
+async def _credit(call: Call) -> Change:
+    wish: Credit = call.body
+    try:
+        amount = Decimal(wish.amount)
+    except ArithmeticError:
+        raise bad_request("`amount` must be US dollars, such as 12.50.", param="amount") from None
+    made = await _told(_balances(call).credit(wish.user, amount, wish.description, time.time()))
+    log.logger.info("balance.credited", user=wish.user, amount=str(amount))
+    return _change(made)
+
+
+async def _told(asked: Awaitable[T]) -> T:
+    """What the books answer. An amount that cannot be is the caller's mistake, a silent database is not."""
+    try:
+        return await asked
+    except MoneyProblem as error:
+        raise bad_request(f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
+    except Exception as error:
+        message = f"The books cannot be read just now: {reason(error)}."
+        raise MuxError(Kind.NO_TARGET, message, retry_after=2.0, code="books_unavailable") from error
+
+
+ENDPOINTS = (
+    Endpoint(
+        method="GET",
+        path="/usage",
+        summary="Requests, tokens and cost of a stretch of days, in groups",
+        handle=_usage,
+        query=Question,
+        answer=dict[str, Any],
+        errors=(503,),
+    ),
+    Endpoint(
+        method="GET",
+        path="/billing",
+        summary="A user's balance and transactions",
+        handle=_statement,
+        query=Of,
+        answer=Statement,
+        errors=(503,),
+    ),
+    Endpoint(
+        method="POST",
+        path="/billing/credit",
+        summary="Give a user money, or take it",
+        handle=_credit,
+        body=Credit,
+        answer=Change,
+        errors=(503,),
+    ),
+)
