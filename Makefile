@@ -8,7 +8,7 @@ SERVE_ARGS ?=
 PIP := $(BIN)/python -m pip install --quiet --quiet --no-compile --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types imports node-tools unit docs bench clean
+.PHONY: help run test lint types imports node-tools unit docs chaos bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ docs: $(VENV)/.test-ready ## write the generated pages again
 	@$(BIN)/python -m llm_mux.config markdown > docs/configuration.md
 	@$(BIN)/python -m scripts.translation_table > docs/translation.md
 	@$(BIN)/python -m llm_mux.providers > docs/providers.md
+
+chaos: $(VENV)/.test-ready ## two hundred clients against accounts in bad moods, for minutes
+	@LLM_MUX_CHAOS_REQUESTS=$${LLM_MUX_CHAOS_REQUESTS:-60} $(BIN)/python -m pytest -s tests/chaos
 
 bench: $(VENV)/.test-ready ## the figures of the README
 	@$(BIN)/python benchmarks/run
