@@ -31,6 +31,12 @@ class Running:
         times = self._handle.cpu_times()
         return float(times.user + times.system)
 
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
     def rss(self) -> float:
         return self._handle.memory_info().rss / 1e6
 
@@ -68,6 +74,12 @@ def _config(home: pathlib.Path, mock: int, key: str) -> pathlib.Path:
     return path
 
 
+def started_mock(folder: pathlib.Path, port: int) -> Running:
+    """The mock upstream, on the core of the load."""
+    command = [sys.executable, str(HERE / "mock_upstream.py"), str(port)]
+    return _start(command, OTHERS, _environment(folder / "home"), "mock on")
+
+
 @contextlib.contextmanager
 def everything(folder: pathlib.Path, key: str) -> Iterator[tuple[dict[str, int], dict[str, Running]]]:
     """All processes of a run: the port and the process of each way."""
@@ -75,7 +87,7 @@ def everything(folder: pathlib.Path, key: str) -> Iterator[tuple[dict[str, int],
     env, started = _environment(folder / "home"), []
     mock, floor, mux = free_port(), free_port(), free_port()
     try:
-        started.append(_start([sys.executable, str(HERE / "mock_upstream.py"), str(mock)], OTHERS, env, "mock on"))
+        started.append(started_mock(folder, mock))
         relay = [sys.executable, str(HERE / "floor.py"), str(floor), f"http://127.0.0.1:{mock}"]
         started.append(_start(relay, TESTED, env, "floor ready"))
         config = _config(folder / "home", mock, key)
@@ -86,10 +98,7 @@ def everything(folder: pathlib.Path, key: str) -> Iterator[tuple[dict[str, int],
         yield ports, {"direct": started[0], "floor": started[1], "splice": daemon, "translate": daemon}
     finally:
         for running in reversed(started):
-            running.process.terminate()
-            running.process.wait()
-            assert running.process.stdout is not None
-            running.process.stdout.close()
+            running.stop()
 
 
 def start_times(folder: pathlib.Path) -> dict[str, float]:

@@ -29,7 +29,7 @@ Script = Sequence[Step]
 
 class RawServer:
     """`scripts(connection, request)` gives the steps for one request, both counted from 0. With `heads_only` it answers
-    a request's head and reads the body no further."""
+    a request's head and not before the body is there; `deaf`, it does not even read while it waits."""
 
     def __init__(
         self,
@@ -37,14 +37,18 @@ class RawServer:
         *,
         tls: ssl.SSLContext | None = None,
         heads_only: bool = False,
+        deaf: bool = False,
     ) -> None:
         self._scripts = scripts if callable(scripts) else lambda connection, request: scripts
         self._tls = tls
-        self._heads_only = heads_only
+        self._heads_only = heads_only or deaf
+        self._deaf = deaf
+        self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self.requests: list[bytes] = []
-        self.connections = 0
+        self.connections = self.steps = 0
+        self.alpn: str | None = None
         self.gone = asyncio.Event()
         self.port = 0
 
@@ -58,24 +62,28 @@ class RawServer:
         return len(self._writers)
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._talk, "127.0.0.1", 0, ssl=self._tls)
+        self._server = await asyncio.start_server(self._begin, "127.0.0.1", 0, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         assert self._server is not None
         self._server.close()
-        while self._writers:
-            for writer in tuple(self._writers):
-                writer.transport.abort()
-            self.gone.clear()
-            if self._writers:
-                await self.gone.wait()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._talk(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         number, count = self.connections, 0
         self.connections += 1
         self._writers.add(writer)
+        if self._tls is not None:
+            self.alpn = writer.get_extra_info("ssl_object").selected_alpn_protocol()
         try:
             with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
                 while await self._answer(reader, writer, number, count):
@@ -93,7 +101,8 @@ class RawServer:
         self.requests.append(head + body)
         for step in self._scripts(number, count):
             if isinstance(step, Wait):
-                await step.event.wait()
+                if not await self._waited(reader, step.event):
+                    return False
             elif isinstance(step, Reset):
                 writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
                 writer.transport.abort()
@@ -103,8 +112,29 @@ class RawServer:
             else:
                 writer.write(step)
                 await writer.drain()
+                self.steps += 1
                 await asyncio.sleep(0)
         return True
+
+    async def _waited(self, reader: asyncio.StreamReader, event: asyncio.Event) -> bool:
+        """Whether the client is still there when the event is set."""
+        if self._deaf:
+            return await event.wait()
+        waiting, gone = asyncio.ensure_future(event.wait()), asyncio.ensure_future(_forgotten(reader))
+        try:
+            await asyncio.wait((waiting, gone), return_when=asyncio.FIRST_COMPLETED)
+            return waiting.done()
+        finally:
+            for each in (waiting, gone):
+                each.cancel()
+            await asyncio.gather(waiting, gone, return_exceptions=True)
+
+
+async def _forgotten(reader: asyncio.StreamReader) -> None:
+    """Reads whatever comes until the client goes."""
+    with contextlib.suppress(ConnectionError):
+        while await reader.read(65536):
+            pass
 
 
 def _length(head: bytes) -> int:

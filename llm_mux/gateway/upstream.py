@@ -138,7 +138,7 @@ class Upstream(ABC):
         """Closes every connection, also those in use."""
 
 
-def open_upstream(client: Client = "session", *, environment_proxies: bool = True) -> Upstream:
+def open_upstream(client: Client = "lean", *, environment_proxies: bool = True) -> Upstream:
     """A client; needs a running event loop. `environment_proxies`: whether `HTTPS_PROXY` and the like count."""
     if client == "session":
         from llm_mux.gateway.http.session import SessionUpstream

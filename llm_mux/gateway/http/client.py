@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from yarl import URL
 
 from llm_mux.errors import Kind, MuxError
-from llm_mux.gateway.http.connection import Connection, Stale
+from llm_mux.gateway.http.connection import Connection, Limits, Stale
 from llm_mux.gateway.http.dial import Dialler
 from llm_mux.gateway.http.head import Target, basic, request_head, target_of
 from llm_mux.gateway.http.pool import Pool
@@ -54,12 +54,12 @@ class _Way:
 
 
 class LeanUpstream(Upstream):
-    """`most`: how many connections to one host there may be at once; 0: any number."""
+    """Keeps a pool for each host (and proxy on the way to it)."""
 
-    def __init__(self, *, environment_proxies: bool = True, most: int = 0) -> None:
+    def __init__(self, *, environment_proxies: bool = True, limits: Limits | None = None) -> None:
         self._proxies = Proxies(environment=environment_proxies)
-        self._dialler = Dialler()
-        self._most = most
+        self._limits = limits or Limits()
+        self._dialler = Dialler(self._limits)
         self._pools: dict[tuple[bool, str, int, str | None], Pool] = {}
         self._ways: dict[tuple[str, str | None, str], _Way] = {}
         self._reference: Upstream | None = None
@@ -102,7 +102,7 @@ class LeanUpstream(Upstream):
             key = (target.secure, target.host, target.port, proxy)
             pool = self._pools.get(key)
             if pool is None:
-                pool = self._pools[key] = Pool(self._most)
+                pool = self._pools[key] = Pool(self._limits.most)
             way = _Way(target, proxy, pool)
         except ValueError as error:
             raise _unaskable(call) from error
@@ -128,13 +128,12 @@ class LeanUpstream(Upstream):
         pool.dialling += 1
         try:
             connection = await self._dialler.dial(way.target, way.proxy, call, pool.let_go)
+            pool.add(connection)
         except ValueError as error:
             raise _unaskable(call) from error
         finally:
             pool.dialling -= 1
-            if pool.full is False:
-                pool.room()
-        pool.add(connection)
+            pool.room()
         return connection
 
     async def _by_reference(self, call: Call) -> Reply:

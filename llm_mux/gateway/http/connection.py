@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import cast
 
 from llm_mux.errors import Kind, MuxError
@@ -16,12 +17,20 @@ from llm_mux.gateway.http.head import MOST_HEAD, Head, Malformed, beginning, par
 from llm_mux.gateway.http.reply import LeanReply
 from llm_mux.gateway.upstream import Call
 
-IDLE_S = 75.0
-OLDEST_S = 600.0
 _STALE_S = 5.0
 _ONE_WRITE = 1 << 16
 _PIECE = 1 << 18
 _MOST_INTERIM = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a connection may lie idle and how old it may grow, in seconds; how many there may be at once to one host
+    (0: any number)."""
+
+    idle_s: float = 75.0
+    oldest_s: float = 600.0
+    most: int = 0
 
 
 class Stale(Exception):
@@ -44,6 +53,7 @@ class Connection(asyncio.Protocol):
         "_interim",
         "_keep",
         "_let_go",
+        "_limits",
         "_loop",
         "_parser",
         "_paused_reading",
@@ -57,8 +67,9 @@ class Connection(asyncio.Protocol):
         "closed",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, let_go: Callable[[Connection], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits, let_go: Callable[[Connection], None]) -> None:
         self._loop = loop
+        self._limits = limits
         self._let_go = let_go
         self._parser = parser_for(loop)
         self._transport: asyncio.Transport | None = None
@@ -71,7 +82,7 @@ class Connection(asyncio.Protocol):
         self._keep = False
         self._paused_reading = self._paused_writing = False
         self._born = self._asked = self._heard = loop.time()
-        self._idle_s = IDLE_S
+        self._idle_s = limits.idle_s
         self._interim = 0
         self._used = False
         self._timer: asyncio.TimerHandle | None = None
@@ -93,7 +104,7 @@ class Connection(asyncio.Protocol):
             and transport is not None
             and not transport.is_closing()
             and now - self._heard < self._idle_s
-            and now - self._born < OLDEST_S
+            and now - self._born < self._limits.oldest_s
         )
 
     def ask(self, call: Call, head: bytes) -> asyncio.Future[LeanReply]:
@@ -223,7 +234,7 @@ class Connection(asyncio.Protocol):
         framing = framing_of(0 if call.method == "HEAD" else head.length)
         if not self._used:
             self._used = True
-            self._idle_s = _idle_limit(head.headers.get("Keep-Alive"))
+            self._idle_s = _idle_limit(head.headers.get("Keep-Alive"), self._limits.idle_s)
         reply = self._reply = LeanReply(head, call, self)
         self._framing = framing
         self._watch(self._heard + call.timeouts.between_bytes)
@@ -309,7 +320,7 @@ class Connection(asyncio.Protocol):
         now, call = self._loop.time(), self._call
         if call is None:
             due = self._heard + self._idle_s
-            if now >= due or now - self._born >= OLDEST_S:
+            if now >= due or now - self._born >= self._limits.oldest_s:
                 self.drop()
                 return
         elif self._waiter is not None:
@@ -327,12 +338,12 @@ class Connection(asyncio.Protocol):
         self._watch(due)
 
 
-def _idle_limit(said: str | None) -> float:
+def _idle_limit(said: str | None, ours: float) -> float:
     """How long it may lie idle: less than the server says it waits, so that it is we who close."""
     if said is None:
-        return IDLE_S
+        return ours
     for part in said.split(","):
         name, _, value = part.partition("=")
         if name.strip().lower() == "timeout" and value.strip().isdigit():
-            return min(IDLE_S, max(0.5, float(value) - 1))
-    return IDLE_S
+            return min(ours, max(0.5, float(value) - 1))
+    return ours

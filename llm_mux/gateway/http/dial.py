@@ -17,7 +17,7 @@ import aiohappyeyeballs
 from yarl import URL
 
 from llm_mux.errors import Kind, MuxError
-from llm_mux.gateway.http.connection import Connection
+from llm_mux.gateway.http.connection import Connection, Limits
 from llm_mux.gateway.http.head import Malformed, Target, basic, parse, parser_for
 from llm_mux.gateway.upstream import USER_AGENT, Call
 
@@ -31,7 +31,8 @@ _MOST_PROXY_HEAD = 1 << 16
 class Dialler:
     """Opens connections for one client; holds its addresses and its TLS settings."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
         self._addresses: dict[tuple[str, int], tuple[float, list[AddrInfo]]] = {}
         self._tls: ssl.SSLContext | None = None
 
@@ -66,10 +67,10 @@ class Dialler:
                 await _tunnel(loop, sock, target, basic(there), call)
         try:
             if not target.secure:
-                _, connection = await loop.create_connection(lambda: Connection(loop, let_go), sock=sock)
+                _, connection = await loop.create_connection(lambda: Connection(loop, self._limits, let_go), sock=sock)
                 return connection
             _, connection = await loop.create_connection(
-                lambda: Connection(loop, let_go),
+                lambda: Connection(loop, self._limits, let_go),
                 sock=sock,
                 ssl=await self._context(),
                 server_hostname=target.host,
