@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 
 MOST_HEAD = 1 << 17
 _MOST_LINE = 1 << 16
-_OURS = frozenset(
-    {"host", "content-length", "transfer-encoding", "connection", "keep-alive", "expect", "upgrade", "te"}
-)
+_OURS = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive", "expect", "upgrade", "te"})
 
 
 class Malformed(Exception):
@@ -157,15 +155,18 @@ def request_head(method: str, line: str, target: Target, headers: Mapping[str, s
     What the connection itself decides (length, keep-alive) is not taken from `headers`. Raises ValueError for a header
     that would be more than one line.
     """
-    lines = [f"{method} {line} HTTP/1.1", f"Host: {target.authority}"]
-    names = {name.lower() for name in headers}
-    if "user-agent" not in names:
+    lines = [f"{method} {line} HTTP/1.1"]
+    # The last of two spellings counts: what the user configured comes after what the provider's record says.
+    named = {name.lower(): f"{name}: {value}" for name, value in headers.items()}
+    if "host" not in named:
+        lines.append(f"Host: {target.authority}")
+    if "user-agent" not in named:
         lines.append(f"User-Agent: {USER_AGENT}")
-    if "accept-encoding" not in names:
+    if "accept-encoding" not in named:
         lines.append("Accept-Encoding: identity")
-    if target.credentials is not None and "authorization" not in names:
+    if target.credentials is not None and "authorization" not in named:
         lines.append(f"Authorization: {target.credentials}")
-    lines += [f"{name}: {value}" for name, value in headers.items() if name.lower() not in _OURS]
+    lines += [header for name, header in named.items() if name not in _OURS]
     lines += [f"{name}: {value}" for name, value in more.items()]
     text = "\r\n".join(lines)
     ends = len(lines) - 1
