@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -11,6 +12,25 @@ from llm_mux.translators.base import Hints, Outline, Translator
 from llm_mux.wire import hints
 
 Write = Callable[[bytes], Awaitable[None]]
+
+
+class Outlet(ABC):
+    """A `Write` that can also be written to without waiting."""
+
+    __slots__ = ("caught_up",)
+
+    def __init__(self) -> None:
+        self.caught_up: Callable[[], None] | None = None
+        """Called when a client that was behind no longer is."""
+
+    @abstractmethod
+    async def __call__(self, data: bytes, /) -> None: ...
+
+    @abstractmethod
+    def put(self, data: bytes, /) -> bool:
+        """Writes at once. False: the client is behind. Raises ConnectionError when it left."""
+
+
 Begin = Callable[[dict[str, str], str], Awaitable[Write]]
 _SESSION_HEADERS = (
     "x-claude-code-session-id",

@@ -17,13 +17,14 @@ import msgspec
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway import complete, fold, plan, relay
-from llm_mux.gateway.ask import Answer, Ask, Streaming, Whole, Write, error_answer
+from llm_mux.gateway.ask import Answer, Ask, Outlet, Streaming, Whole, Write, error_answer
 from llm_mux.gateway.beats import Beats, Company
 from llm_mux.gateway.calls import send
 from llm_mux.gateway.core import Gateway
 from llm_mux.gateway.drain import told
 from llm_mux.gateway.enforce import cut_whole
 from llm_mux.gateway.ladder import Ladder
+from llm_mux.gateway.pouring import Pouring
 from llm_mux.gateway.refusal import notice_quota, refusal
 from llm_mux.gateway.seals import Watcher
 from llm_mux.gateway.unwrapped import opened
@@ -419,6 +420,24 @@ class Exchange:
         reply, way = opened.reply, opened.way
         if opened.held:
             await write(opened.held)
+        if isinstance(write, Outlet):
+            if not way.over:
+                await self._poured(Pouring(reply, way, write, self._gateway.settings.keepalive_s), way, write)
+        else:
+            await self._waited(reply, way, write)
+        if way.record.error is not None and self._out.account is not None:
+            self._gateway.blame(self._out.account, self._out.model or "", way.record.error)
+
+    async def _poured(self, pouring: Pouring, way: relay.Way, write: Outlet) -> None:
+        try:
+            await pouring.run()
+        except asyncio.CancelledError:
+            if not self._gateway.drain.over:
+                raise
+            write.put(way.fail(told()))
+
+    async def _waited(self, reply: Reply, way: relay.Way, write: Write) -> None:
+        """The byte loop for who has to be waited for."""
         beats = Beats(self._gateway.settings.keepalive_s, way, write)
         try:
             while not way.over:
@@ -434,8 +453,6 @@ class Exchange:
                     await beats.write(out)
         finally:
             beats.stop()
-        if way.record.error is not None and self._out.account is not None:
-            self._gateway.blame(self._out.account, self._out.model or "", way.record.error)
 
     def _settle_stream(self, record: relay.Record, status: int, error: MuxError | None) -> None:
         if record.watcher is not None and record.done:

@@ -18,8 +18,9 @@ from llm_mux.translators.base import StreamDecoder, StreamEncoder, Translator
 from llm_mux.translators.tools import Names, Raiser
 from llm_mux.wire import eventstream, ndjson, sse
 
-_LAST_BYTES = 1024
+_FEW = 512
 _FIRST_RECORDS = 4
+_LAST_RECORDS = 3
 _CONTENT = (ir.Finish, ir.Done, ir.Seal)
 _PIECES = (ir.ReasoningDelta, ir.ArgumentsDelta)
 
@@ -155,7 +156,7 @@ class Splice:
         self._encoder = encoder
         self._edit = edit
         self._blind = False
-        self._dull = protocol.dull
+        self._dull = protocol.dull() if protocol.dull is not None else None
         self._framed = protocol.stream_type == eventstream.MEDIA_TYPE
         self._border = b"\n" if protocol.stream_type == "application/x-ndjson" else b"\n\n"
         self._in_text = False
@@ -179,27 +180,38 @@ class Splice:
     def _watch(self, data: bytes) -> None:
         """Reads a copy of what goes by. Of many records at once only the first are read, until text flows, and the
         last; what lies between needs no reading when it is dull."""
-        if self._blind:
-            return
-        begins = not self._tail or self._tail.endswith(self._border)
-        at, step = 0, len(self._border)
-        if self._dull is not None and begins and len(data) > 2 * _LAST_BYTES:
-            for _ in range(_FIRST_RECORDS):
-                end = data.find(self._border, at)
-                if self._in_text or end < 0:
-                    break
-                self._look(data[at : end + step], whole=True)
-                at = end + step
-            end = data.rfind(self._border, at, len(data) - _LAST_BYTES)
-            if self._in_text and end >= 0:
-                self._look(data[at : end + step], whole=True)
-                at = end + step
-        self._look(data[at:], whole=begins and data.endswith(self._border))
+        if not self._blind and self._dull is not None and (not self._tail or self._tail.endswith(self._border)):
+            data = self._begun(data) if len(data) > _FEW else data
+            if self._in_text and self._dull is not None:
+                data = self._kept(data, self._dull)
+        if data and not self._blind:
+            self._read(data)
 
-    def _look(self, data: bytes, *, whole: bool) -> None:
-        """Reads some records; `whole`: they begin and end at borders."""
-        if self._blind or (whole and self._in_text and self._dull is not None and self._dull(data)):
-            return
+    def _begun(self, data: bytes) -> bytes:
+        """Reads the first records until text flows; what is left."""
+        at, step = 0, len(self._border)
+        for _ in range(_FIRST_RECORDS):
+            end = data.find(self._border, at)
+            if self._in_text or self._blind or end < 0:
+                break
+            self._read(data[at : end + step])
+            at = end + step
+        return data[at:]
+
+    def _kept(self, data: bytes, dull: Callable[[bytes], bool]) -> bytes:
+        """What of the data has to be read."""
+        whole = data.endswith(self._border)
+        if whole and dull(data):
+            return b""
+        at = len(data)
+        for _ in range(_LAST_RECORDS + whole):
+            at = data.rfind(self._border, 0, at)
+            if at < 0:
+                return data
+        at += len(self._border)
+        return data[at:] if dull(data[:at]) else data
+
+    def _read(self, data: bytes) -> None:
         events = self._decoder.feed(data)
         last = events[-1] if events and not self._framed else None
         if isinstance(last, ir.Failed) and last.error.kind is Kind.UPSTREAM_NONSENSE:

@@ -18,7 +18,7 @@ from aiohttp.tcp_helpers import tcp_keepalive
 from aiohttp.web_response import REASON_PHRASES
 
 from llm_mux import log
-from llm_mux.gateway.ask import Whole, Write
+from llm_mux.gateway.ask import Outlet, Whole, Write
 from llm_mux.server.heads import MOST_HEAD, Find, Head, Heads
 from llm_mux.server.serving import DAEMON, serve
 
@@ -101,6 +101,7 @@ class Lane(asyncio.Protocol):
         "_lanes",
         "_leaving",
         "_missing",
+        "_outlet",
         "_pending",
         "_pieces",
         "_transport",
@@ -121,6 +122,7 @@ class Lane(asyncio.Protocol):
         self._body = b""
         self._pending = b""
         self._chunked = False
+        self._outlet: _Stream | None = None
         self._drained: asyncio.Future[None] | None = None
         self._gone = False
         self._leaving = False
@@ -159,6 +161,8 @@ class Lane(asyncio.Protocol):
         drained, self._drained = self._drained, None
         if drained is not None and not drained.done():
             drained.set_result(None)
+        if self._outlet is not None and self._outlet.caught_up is not None and not self._gone:
+            self._outlet.caught_up()
 
     def data_received(self, data: bytes) -> None:
         if self.task is not None:
@@ -280,25 +284,32 @@ class Lane(asyncio.Protocol):
         headers["Transfer-Encoding"] = "chunked"
         self._pending = self._headed(200, headers)
         self._chunked = True
-        return self.write
+        self._outlet = outlet = _Stream(self)
+        return outlet
 
     async def write(self, data: bytes) -> None:
         """One piece of the stream. Waits while the client is behind; raises ConnectionError when it left."""
-        if self._gone or self._transport is None:
-            raise ConnectionResetError("the client left")
-        if data:
-            head, self._pending = self._pending, b""
-            self._transport.write(b"%b%x\r\n%b\r\n" % (head, len(data), data))
+        if self.put(data):
+            return
         if self._drained is not None:
             # Shielded: a keep-alive and a piece may wait for the same thing, and only one of them be cancelled.
             await asyncio.shield(self._drained)
             if self._gone:
                 raise ConnectionResetError("the client left")
 
+    def put(self, data: bytes) -> bool:
+        """The same without waiting; whether the client keeps up."""
+        if self._gone or self._transport is None:
+            raise ConnectionResetError("the client left")
+        if data:
+            head, self._pending = self._pending, b""
+            self._transport.write(b"%b%x\r\n%b\r\n" % (head, len(data), data))
+        return self._drained is None
+
     async def end(self) -> None:
         if self._transport is not None and not self._gone:
             self._transport.write(self._pending + b"0\r\n\r\n")
-        self._pending, self._chunked = b"", False
+        self._pending, self._chunked, self._outlet = b"", False, None
 
     def _headed(self, status: int, headers: dict[str, str]) -> bytes:
         headers["Date"] = self._lanes.date()
@@ -311,6 +322,22 @@ class Lane(asyncio.Protocol):
             # A name that a client or provider made up must not become a header of its own.
             text = "".join([f"{name}: {value.translate(_BREAKS)}\r\n" for name, value in headers.items()])
         return f"HTTP/1.1 {status} {REASON_PHRASES.get(status, '')}\r\n{text}\r\n".encode()
+
+
+class _Stream(Outlet):
+    """The stream that a lane is at."""
+
+    __slots__ = ("_lane",)
+
+    def __init__(self, lane: Lane) -> None:
+        super().__init__()
+        self._lane = lane
+
+    async def __call__(self, data: bytes, /) -> None:
+        await self._lane.write(data)
+
+    def put(self, data: bytes, /) -> bool:
+        return self._lane.put(data)
 
 
 class Runner(web.AppRunner):

@@ -157,10 +157,10 @@ class Translator:
     `adapt(body, target, stream, outline)` says under which top-level edits the client's bytes may go through unchanged
     to a target of the same format, or None when they must be translated; `outline` is what a look at the body by the
     translator's own `outline` type found (a bare `Outline`: it could not be read as one). `summary` reads a whole
-    answer for the books and never raises. `dull(records)` says cheaply that whole records, all of them, only carry on
-    an open text: a watcher may then skip them. `told_in_stream(error, request)`: the client understands a failure
-    before any answer only as an event of a stream. `hides(frame)` recognises the usage-only record that
-    `Edits.hide_usage` speaks of. `error_headers`: what the format says of an error in headers.
+    answer for the books and never raises. `dull()` makes the judge of one stream, which says cheaply that whole
+    records, all of them, only carry on an open text: a watcher may then skip them. `told_in_stream(error, request)`:
+    the client understands a failure before any answer only as an event of a stream. `hides(frame)` recognises the
+    usage-only record that `Edits.hide_usage` speaks of. `error_headers`: what the format says of an error in headers.
     """
 
     name: str
@@ -180,7 +180,7 @@ class Translator:
     embedder: Embedder | None = None
     counter: Counter | None = None
     hides: Callable[[sse.Frame], bool] | None = None
-    dull: Callable[[bytes], bool] | None = None
+    dull: Callable[[], Callable[[bytes], bool]] | None = None
     told_in_stream: Callable[[MuxError, ir.Request], bool] | None = None
     outline: type[Outline] = Outline
     error_headers: Callable[[MuxError], Mapping[str, str]] | None = None

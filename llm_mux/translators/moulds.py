@@ -36,6 +36,36 @@ def repeated(records: bytes, end: bytes, values: re.Pattern[bytes]) -> Mould | N
     return mould
 
 
+class Judge:
+    """Says of whole records of one stream whether they are dull: of a mould that `says_text` knows to say no more than
+    a text. The last such mould is remembered, since nearly all records of a stream have it."""
+
+    __slots__ = ("_end", "_known", "_says_text", "_start", "_values")
+
+    def __init__(
+        self,
+        end: bytes,
+        values: re.Pattern[bytes],
+        start: bytes | tuple[bytes, ...],
+        says_text: Callable[[Mould], bool],
+    ) -> None:
+        self._end = end
+        self._values = values
+        self._start = start
+        self._says_text = says_text
+        self._known: Mould | None = None
+
+    def __call__(self, records: bytes) -> bool:
+        known = self._known
+        if known is not None and records.startswith(known[0]) and _alike(records, self._end, known):
+            return True
+        mould = repeated(records, self._end, self._values) if records.startswith(self._start) else None
+        if mould is None or not self._says_text(mould):
+            return False
+        self._known = mould
+        return True
+
+
 def _alike(records: bytes, end: bytes, mould: Mould) -> bool:
     """Whether nothing but values is left of `records` without the bytes of `mould`."""
     head, *between, tail = mould

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -22,6 +23,12 @@ def records(format_: str, stream: bytes) -> list[bytes]:
     """A stream cut at the borders of its records."""
     end = b"\n" if registry.get(format_).stream_type == "application/x-ndjson" else b"\n\n"
     return [piece + end for piece in stream.removesuffix(end).split(end)]
+
+
+def judge(format_: str) -> Callable[[bytes], bool]:
+    make = registry.get(format_).dull
+    assert make is not None
+    return make()
 
 
 def learnt(translator: Translator, groups: list[bytes], *, skips: bool) -> tuple[object, ...]:
@@ -94,8 +101,7 @@ TEXT = {
 
 @pytest.mark.parametrize("format_", TEXTUAL)
 def test_more_of_a_text_is_dull_alone_and_together(format_: str) -> None:
-    dull = registry.get(format_).dull
-    assert dull is not None
+    dull = judge(format_)
     assert all(dull(record) for record in TEXT[format_])
     assert dull(b"".join(TEXT[format_]))
 
@@ -112,8 +118,7 @@ ENDS = {
 @pytest.mark.parametrize("format_", TEXTUAL)
 @pytest.mark.parametrize("place", [0, 1, -1])
 def test_one_record_that_says_more_is_enough_to_look_at_all(format_: str, place: int) -> None:
-    dull = registry.get(format_).dull
-    assert dull is not None
+    dull = judge(format_)
     pieces = list(TEXT[format_])
     pieces[place] = pieces[place].replace(*ENDS[format_])
     assert not dull(pieces[place])
@@ -131,8 +136,7 @@ def test_one_record_that_says_more_is_enough_to_look_at_all(format_: str, place:
     ],
 )
 def test_a_chunk_that_counts_or_fails_is_not_dull(extra: bytes) -> None:
-    dull = registry.get("openai_chat").dull
-    assert dull is not None
+    dull = judge("openai_chat")
     pieces = [re.sub(rb'"usage":null,', b"", piece) for piece in TEXT["openai_chat"]]
     said = pieces[1].replace(b'"id":"c",', b'"id":"c",' + extra)
     assert not dull(said)
@@ -142,8 +146,7 @@ def test_a_chunk_that_counts_or_fails_is_not_dull(extra: bytes) -> None:
 
 @pytest.mark.parametrize("format_", TEXTUAL)
 def test_what_is_no_record_is_not_dull(format_: str) -> None:
-    dull = registry.get(format_).dull
-    assert dull is not None
+    dull = judge(format_)
     for odd in (
         b"",
         b"\n\n",
@@ -156,8 +159,7 @@ def test_what_is_no_record_is_not_dull(format_: str) -> None:
 
 
 def test_the_text_of_a_second_choice_is_looked_at() -> None:
-    dull = registry.get("openai_chat").dull
-    assert dull is not None
+    dull = judge("openai_chat")
     second = TEXT["openai_chat"][0].replace(b'"index":0', b'"index":1')
     assert not dull(second)
     assert not dull(TEXT["openai_chat"][0] + second)

@@ -5,7 +5,7 @@ Spec: https://docs.anthropic.com/en/api/messages
 """
 
 from llm_mux.translators.anthropic.decode import decode_request
-from llm_mux.translators.anthropic.dull import dull
+from llm_mux.translators.anthropic.dull import judge
 from llm_mux.translators.anthropic.encode import encode_count, encode_request
 from llm_mux.translators.anthropic.errors import decode_error, encode_error, error_status
 from llm_mux.translators.anthropic.models import decode_models
@@ -39,7 +39,7 @@ TRANSLATOR = Translator(
     adapt=adapt,
     summary=summary,
     decode_models=decode_models,
-    dull=dull,
+    dull=judge,
     outline=Head,
     counter=Counter(encode_count, decode_count, encode_count_answer),
 )

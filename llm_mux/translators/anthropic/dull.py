@@ -15,10 +15,9 @@ _START: Final = (b"event: content_block_delta\n", b'data: {"type":"content_block
 _record: msgspec.json.Decoder[Any] = msgspec.json.Decoder(wire.Record)
 
 
-def dull(records: bytes) -> bool:
-    """Whether whole `records` only carry on an open text; False for what is not sure."""
-    mould = moulds.repeated(records, b"\n\n", _VALUES) if records.startswith(_START) else None
-    return mould is not None and _says_text(mould)
+def judge() -> moulds.Judge:
+    """Whether whole records only carry on an open text; no for what is not sure."""
+    return moulds.Judge(b"\n\n", _VALUES, _START, _says_text)
 
 
 @lru_cache(128)

@@ -7,7 +7,7 @@ Clients are read in both spellings and in both stream framings; `decode` and `en
 from llm_mux.translators.base import Translator
 from llm_mux.translators.gemini.counting import COUNTER
 from llm_mux.translators.gemini.decode import decode_request
-from llm_mux.translators.gemini.dull import dull
+from llm_mux.translators.gemini.dull import judge
 from llm_mux.translators.gemini.embeddings import EMBEDDER
 from llm_mux.translators.gemini.encode import encode_request
 from llm_mux.translators.gemini.errors import decode_error, encode_error, error_status
@@ -36,7 +36,7 @@ TRANSLATOR = Translator(
     adapt=adapt,
     summary=summary,
     decode_models=decode_models,
-    dull=dull,
+    dull=judge,
     embedder=EMBEDDER,
     counter=COUNTER,
 )

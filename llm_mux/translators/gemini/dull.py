@@ -18,10 +18,9 @@ _VALUES: Final = moulds.values_of(b"text")
 _answer: msgspec.json.Decoder[wire.Answer] = msgspec.json.Decoder(wire.Answer)
 
 
-def dull(records: bytes) -> bool:
-    """Whether whole `records` only carry on the open text of the first candidate; False for what is not sure."""
-    mould = moulds.repeated(records, b"\n\n", _VALUES) if records.startswith(b"data: {") else None
-    return mould is not None and _says_text(mould)
+def judge() -> moulds.Judge:
+    """Whether whole records only carry on the open text of the first candidate; no for what is not sure."""
+    return moulds.Judge(b"\n\n", _VALUES, b"data: {", _says_text)
 
 
 @lru_cache(128)

@@ -36,7 +36,7 @@ TRANSLATOR = Translator(
     summary=response.summary,
     decode_models=models.decode_models,
     embedder=embeddings.EMBEDDER,
-    dull=dull.dull,
+    dull=dull.judge,
 )
 
 __all__ = ["TRANSLATOR", "Quirks"]

@@ -15,10 +15,9 @@ _VALUES: Final = moulds.values_of(b"content", b"created_at")
 _answer: Decoder[wire.Answer] = Decoder(wire.Answer, strict=False)
 
 
-def dull(records: bytes) -> bool:
-    """Whether whole lines only carry on an open text; False for what is not sure."""
-    mould = moulds.repeated(records, b"\n", _VALUES) if records.startswith(b"{") else None
-    return mould is not None and _says_text(mould)
+def judge() -> moulds.Judge:
+    """Whether whole lines only carry on an open text; no for what is not sure."""
+    return moulds.Judge(b"\n", _VALUES, b"{", _says_text)
 
 
 @lru_cache(128)

@@ -39,7 +39,7 @@ TRANSLATOR = Translator(
     decode_models=models.decode_models,
     embedder=embeddings.EMBEDDER,
     hides=adapt.hides,
-    dull=dull.dull,
+    dull=dull.judge,
     outline=outline.Usual,
 )
 

@@ -14,10 +14,9 @@ from llm_mux.translators.openai_chat import wire
 _VALUES: Final = moulds.values_of(b"content", b"obfuscation")
 
 
-def dull(records: bytes) -> bool:
-    """Whether whole `records` only carry on the open text of the first choice; False for what is not sure."""
-    mould = moulds.repeated(records, b"\n\n", _VALUES) if records.startswith(b"data: {") else None
-    return mould is not None and _says_text(mould)
+def judge() -> moulds.Judge:
+    """Whether whole records only carry on the open text of the first choice; no for what is not sure."""
+    return moulds.Judge(b"\n\n", _VALUES, b"data: {", _says_text)
 
 
 @lru_cache(128)

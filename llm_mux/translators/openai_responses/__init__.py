@@ -10,7 +10,7 @@ from llm_mux.translators.base import Translator
 from llm_mux.translators.openai_responses.adapt import adapt
 from llm_mux.translators.openai_responses.count import COUNTER
 from llm_mux.translators.openai_responses.decode import decode_request
-from llm_mux.translators.openai_responses.dull import dull
+from llm_mux.translators.openai_responses.dull import judge
 from llm_mux.translators.openai_responses.encode import encode_request
 from llm_mux.translators.openai_responses.errors import decode_error, encode_error, error_status, told_in_stream
 from llm_mux.translators.openai_responses.models import decode_models
@@ -36,7 +36,7 @@ TRANSLATOR = Translator(
     adapt=adapt,
     summary=summary,
     decode_models=decode_models,
-    dull=dull,
+    dull=judge,
     told_in_stream=told_in_stream,
     counter=COUNTER,
 )

@@ -15,10 +15,9 @@ _START: Final = (b"event: response.output_text.delta\n", b'data: {"type":"respon
 _event: msgspec.json.Decoder[wire.StreamEvent] = msgspec.json.Decoder(wire.StreamEvent)
 
 
-def dull(records: bytes) -> bool:
-    """Whether whole `records` only carry on an open text; False for what is not sure."""
-    mould = moulds.repeated(records, b"\n\n", _VALUES) if records.startswith(_START) else None
-    return mould is not None and _says_text(mould)
+def judge() -> moulds.Judge:
+    """Whether whole records only carry on an open text; no for what is not sure."""
+    return moulds.Judge(b"\n\n", _VALUES, _START, _says_text)
 
 
 @lru_cache(128)
