@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = pathlib.Path(__file__).parents[1]
 TESTS = ROOT / "tests"
@@ -13,6 +14,10 @@ NODE_TOOLS = ROOT / ".cache" / "node-tools"
 
 COVERED = pytest.StashKey[Mapping[str, list[str]]]()
 """Number -> the ids of the tests that carry it in a `covers` marker."""
+
+# How long an example takes says more about what else the machine does than about the code.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 needs_whole_run = "covers_whole_suite"
 
