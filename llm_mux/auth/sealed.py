@@ -67,10 +67,10 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
 
 
 class SealedFile:
-    """The file store. Without a passphrase, `secrets.key` beside the file holds the key."""
+    """The file store, at `path`. Without a passphrase, `secrets.key` beside the file holds the key."""
 
     def __init__(self, folder: Path, *, passphrase: str | None = None) -> None:
-        self._path = folder / "secrets.json.enc"
+        self.path = folder / "secrets.json.enc"
         self._key_path = folder / "secrets.key"
         self._lock = folder / "secrets.lock"
         self._passphrase = passphrase
@@ -80,7 +80,7 @@ class SealedFile:
     @property
     def description(self) -> str:
         how = "LLM_MUX_PASSPHRASE" if self._passphrase else f"the key file {self._key_path.name} beside it"
-        return f"encrypted file {self._path} (opened by {how})"
+        return f"encrypted file {self.path} (opened by {how})"
 
     def get(self, name: str) -> str | None:
         return self._read().get(name)
@@ -105,11 +105,11 @@ class SealedFile:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         try:
-            content = self._path.read_bytes()
+            content = self.path.read_bytes()
         except FileNotFoundError:
             return {}
         except OSError as error:
-            raise StoreError(f"{self._path}: cannot be read: {error.strerror}") from error
+            raise StoreError(f"{self.path}: cannot be read: {error.strerror}") from error
         try:
             envelope = msgspec.json.decode(content, type=_Envelope)
             key = self._key_for(envelope)
@@ -120,7 +120,7 @@ class SealedFile:
 
     def _unreadable(self) -> str:
         cause = "LLM_MUX_PASSPHRASE is wrong or the file is damaged" if self._passphrase else "it or its key is damaged"
-        return f"{self._path}: cannot be decrypted: {cause}; restore it from a backup, or move it away and log in again"
+        return f"{self.path}: cannot be decrypted: {cause}; restore it from a backup, or move it away and log in again"
 
     def _write(self, values: dict[str, str]) -> None:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -133,17 +133,17 @@ class SealedFile:
             new = not self._passphrase and not self._key_path.exists()
             key = self._new_key() if new else self._key_for(blank)
             data = AESGCM(key).encrypt(blank.nonce, msgspec.json.encode(values), blank.authenticated())
-            write_private(self._path, msgspec.json.encode(msgspec.structs.replace(blank, data=data)))
+            write_private(self.path, msgspec.json.encode(msgspec.structs.replace(blank, data=data)))
             if self._passphrase:
                 self._key_path.unlink(missing_ok=True)
         except OSError as error:
-            raise StoreError(f"{self._path}: cannot be written: {error.strerror}") from error
+            raise StoreError(f"{self.path}: cannot be written: {error.strerror}") from error
 
     def _key_for(self, envelope: _Envelope) -> bytes:
         if envelope.key == "file":
             return self._file_key()
         if not self._passphrase:
-            raise StoreError(f"{self._path} is locked by a passphrase; set LLM_MUX_PASSPHRASE")
+            raise StoreError(f"{self.path} is locked by a passphrase; set LLM_MUX_PASSPHRASE")
         if not 2**10 <= envelope.cost <= _SCRYPT_MOST:
             raise ValueError("scrypt cost out of range")
         known = (envelope.salt, envelope.cost)
@@ -157,7 +157,7 @@ class SealedFile:
             return base64.b64decode(self._key_path.read_bytes(), validate=False)
         except FileNotFoundError as error:
             raise StoreError(
-                f"{self._key_path} is missing, which opens {self._path.name}; restore it, "
+                f"{self._key_path} is missing, which opens {self.path.name}; restore it, "
                 "or move both away and log in again"
             ) from error
         except OSError as error:

@@ -11,9 +11,11 @@ from llm_mux import __version__
 from llm_mux.cli.invocation import Invocation
 
 COMMANDS = (
+    "accounts",
     "config",
     "cooldown",
     "demo",
+    "doctor",
     "init",
     "keys",
     "login",

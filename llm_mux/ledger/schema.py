@@ -30,7 +30,7 @@ from sqlalchemy.types import TypeDecorator
 
 from llm_mux.ledger.rows import dollars, picodollars
 
-REVISION = "0003"
+REVISION = "0004"
 """The newest revision under `migrations/versions`."""
 
 
@@ -209,4 +209,19 @@ spending = Table(
     Column("client_key", Text, primary_key=True),
     Column("day", Integer, primary_key=True),  # whole days since 1970 in UTC
     Column("amount", Usd, nullable=False),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("label", Text, primary_key=True),
+    Column("way", Text, nullable=False),
+    Column("identity", Text),
+    Column("plan", Text),
+    Column("state", Text, nullable=False),
+    Column("expires", Double),
+    Column("last_error", Text),
+    Column("quotas", Text, nullable=False),  # account_table.Quota as JSON
+    Column("updated", Double, nullable=False),
 )

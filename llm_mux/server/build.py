@@ -88,6 +88,7 @@ def assemble(drawn: Drawn, parts: Parts, before: Sequence[Account]) -> Daemon:
         context=known.context,
     )
     parts.cooldowns.watch(accounts)
+    parts.account_notes.watch(accounts)
     return Daemon(
         loaded=drawn.loaded,
         parts=parts,

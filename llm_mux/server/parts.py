@@ -33,6 +33,7 @@ from llm_mux.ledger.retention import Retention
 from llm_mux.ledger.writer import Writer
 from llm_mux.routing.standing import Standing
 from llm_mux.server.account_metrics import readings
+from llm_mux.server.account_notes import AccountNotes
 from llm_mux.server.books import Books
 from llm_mux.server.cooldowns import Cooldowns
 from llm_mux.server.management.access import Lockout
@@ -65,6 +66,7 @@ class Parts:
     standing: Standing
     waiting: Waiting
     cooldowns: Cooldowns
+    account_notes: AccountNotes
 
 
 @contextlib.asynccontextmanager
@@ -99,6 +101,9 @@ async def opened(
         waiting = Waiting()
         cooldowns = Cooldowns(paths.state_dir(env) / "cooldowns.json", waiting)
         stack.push_async_callback(cooldowns.close)
+        account_notes = AccountNotes(database)
+        stack.push_async_callback(account_notes.close)
+        await stack.enter_async_context(running(account_notes.run()))
         yield Parts(
             env=env,
             secrets=secrets,
@@ -121,6 +126,7 @@ async def opened(
             standing=Standing(),
             waiting=waiting,
             cooldowns=cooldowns,
+            account_notes=account_notes,
         )
 
 

@@ -18,6 +18,8 @@ from llm_mux import paths
 from llm_mux.auth.base import Credential
 from llm_mux.auth.logins import StoredLogin, find_login, keep_login
 from llm_mux.auth.store import open_store
+from llm_mux.ledger.account_table import read
+from llm_mux.server.serving import DAEMON
 from tests.daemon import Daemon, clean_environment, daemon
 from tests.fake_upstream import FakeUpstream, Reply, json_reply
 
@@ -124,6 +126,22 @@ async def test_a_login_that_ended_says_the_command_everywhere_at_once(tmp_path: 
         assert health["accounts"][0]["state"] == "login needed"
         assert "llm-mux login corp --oauth --name me" in health["accounts"][0]["last_error"]
         assert 'llm_mux_login_accounts{provider="corp",state="login needed"} 1.0' in await s.get("/metrics")
+
+
+async def test_what_the_daemon_sees_of_an_account_is_noted_for_later(tmp_path: Path) -> None:
+    async with stage(tmp_path, None, json_reply({"error": "invalid_grant"}, 400)) as s:
+        parts = s.mux.app[DAEMON].parts
+        await parts.account_notes.note(everything=False)
+        assert not parts.database.opened, "an idle daemon whose accounts are well opens no database"
+        s.upstream.on("/v1/chat/completions", REFUSED)
+        await s.chat()
+        await parts.account_notes.note(everything=False)
+        row = (await parts.database.transact(read))["corp", "me"]
+        assert (row.state, row.way, row.identity) == ("login needed", "browser", "me@x.example")
+        assert "llm-mux login corp" in (row.last_error or "")
+        parts.account_notes.watch([])
+        await parts.account_notes.note(everything=False)
+        assert await parts.database.transact(read) == {}
 
 
 async def test_a_new_login_is_taken_up_while_the_daemon_runs(tmp_path: Path) -> None:

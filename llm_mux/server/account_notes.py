@@ -1,0 +1,93 @@
+"""What the daemon sees of its accounts, noted in the database for those who ask later: `llm-mux accounts` above all.
+
+Rule: it looks often and writes seldom: at once when an account's state changes, otherwise when something else did and
+half a minute has passed. An idle daemon whose accounts are all well opens no database for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import structlog
+
+from llm_mux import log
+from llm_mux.ledger.account_table import AccountRow, Name, Quota, put
+from llm_mux.ledger.database import Database, reason
+from llm_mux.routing.accounts import Account
+
+LOOK_S = 2.0
+_SELDOM_S = 30.0
+_log = structlog.get_logger()
+
+
+def row_of(account: Account, now: float, unix: float) -> AccountRow:
+    """The account as it is: `now` is monotonic seconds, `unix` the same moment."""
+    session = account.session
+    said = account.last_error
+    if said is not None:
+        said = log.redact_text(said.replace(account.key, "***") if account.key else said)
+    windows = tuple(
+        Quota(name=w.name, scope=scope, used=w.used, remaining=w.remaining, limit=w.limit, resets_at=w.resets_at)
+        for (scope, _), w in account.windows.items()
+    )
+    return AccountRow(
+        provider=account.provider.name,
+        label=account.label,
+        way="key" if session is None else session.login.way,
+        identity=None if session is None else session.credential.email or None,
+        plan=None if session is None else session.credential.plan or None,
+        state=account.state(now),
+        expires=None if session is None else session.credential.expires,
+        last_error=said,
+        quotas=windows,
+        updated=unix,
+    )
+
+
+class AccountNotes:
+    """`run` as a task beside the server."""
+
+    def __init__(self, database: Database, *, look_s: float = LOOK_S) -> None:
+        self._database = database
+        self._look_s = look_s
+        self._noted: dict[Name, AccountRow] = {}
+        self._wrote_at = 0.0
+        self._accounts: Sequence[Account] = ()
+
+    def watch(self, accounts: Sequence[Account]) -> None:
+        """The accounts of a new reading of the configuration."""
+        self._accounts = accounts
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(self._look_s)
+            await self.note(everything=False)
+
+    async def close(self) -> None:
+        """The last word before the daemon ends."""
+        if self._database.opened:
+            await self.note(everything=True)
+
+    async def note(self, *, everything: bool) -> None:
+        """Writes what has changed; a database that does not answer is tried again at the next look."""
+        now, unix = time.monotonic(), time.time()
+        rows = {row.key: row for row in (row_of(account, now, unix) for account in self._accounts)}
+        changed = [row for key, row in rows.items() if not row.same(self._noted.get(key))]
+        gone = [key for key in self._noted if key not in rows]
+        urgent = gone or any(self._urgent(row) for row in changed)
+        if not (changed or gone):
+            return
+        if not (urgent or everything or (self._database.opened and now - self._wrote_at >= _SELDOM_S)):
+            return
+        try:
+            await self._database.transact(lambda connection: put(connection, changed, gone))
+        except Exception as error:
+            _log.warning("accounts.not_noted", error=reason(error))
+            return
+        self._noted, self._wrote_at = rows, now
+
+    def _urgent(self, row: AccountRow) -> bool:
+        before = self._noted.get(row.key)
+        return row.state != ("ready" if before is None else before.state)
