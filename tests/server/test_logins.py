@@ -122,7 +122,7 @@ async def test_a_login_that_ended_says_the_command_everywhere_at_once(tmp_path: 
             assert "llm-mux login corp --oauth --name me" in body
         assert len(s.upstream.seen("/token")) == 1
         health = await s.get("/health")
-        assert health["status"] == "degraded"
+        assert health["status"] == "unhealthy"
         assert health["accounts"][0]["state"] == "login needed"
         assert "llm-mux login corp --oauth --name me" in health["accounts"][0]["last_error"]
         assert 'llm_mux_login_accounts{provider="corp",state="login needed"} 1.0' in await s.get("/metrics")
