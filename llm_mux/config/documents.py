@@ -63,6 +63,10 @@ This page is made from the schema (`python -m llm_mux.config markdown`).
 | `LLM_MUX_KEYRING` | `os` or `file`: which secret store to use instead of finding out |
 | `LLM_MUX_PASSPHRASE` | encrypts the file store; without it a random key file beside it does |
 | `PROXY_API_KEY` | added to `api-keys`, and makes the daemon ask clients for a key |
+| `REQUEST_TIMEOUT` | seconds for `timeouts.first-byte` and `timeouts.between-bytes`, where neither is said |
+| `<PROVIDER>_API_KEY` | the key of a provider, several separated by blanks, or `!PASSTHRU` (with `discover`) |
+| `<PROVIDER>_BASE_URL` | where that provider is; with a key, any other name becomes a server of its own |
+| `<PROVIDER>_API_FORMAT` | what it speaks: `openai`, `openai-responses`, `anthropic`, `gemini`, `ollama`, `bedrock` |
 
 Secrets are kept in the keyring of the operating system where one answers, else in `secrets.json.enc` in the data
 folder, encrypted with AES-GCM. The first secret decides; `LLM_MUX_KEYRING` changes it.

@@ -24,6 +24,7 @@ OTHER_ENV = frozenset({"LLM_MUX_HOME", "LLM_MUX_CONFIG", "LLM_MUX_PASSPHRASE", "
     {"LLM_MUX_HANDOVER", "LLM_MUX_DETACHED"}
 )
 PROXY_KEY = "PROXY_API_KEY"
+REQUEST_TIMEOUT = "REQUEST_TIMEOUT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +168,9 @@ def _completed(values: dict[str, Any], tree: Entries, file_tree: Entries, env: M
     """Values that follow from others: a provider's id from its type, whether clients need keys."""
     for entry in values.get("providers", []):
         entry["id"] = entry.get("id") or entry["type"]
+    if (seconds := _seconds(env)) is not None:
+        unsaid = [name for name in ("first-byte", "between-bytes") if at(tree, ("timeouts", name)) is None]
+        values["timeouts"] = {**values.get("timeouts", {}), **dict.fromkeys(unsaid, seconds)}
     proxy_key = env.get(PROXY_KEY, "")
     if proxy_key:
         values["api-keys"] = [*values.get("api-keys", []), *proxy_key.split()]
@@ -177,6 +181,15 @@ def _completed(values: dict[str, Any], tree: Entries, file_tree: Entries, env: M
     elif by_file and proxy_key:
         values["disable-auth"] = False
     return values
+
+
+def _seconds(env: Mapping[str, str]) -> float | None:
+    """REQUEST_TIMEOUT, when it is a number of seconds."""
+    try:
+        seconds = float(env.get(REQUEST_TIMEOUT, ""))
+    except ValueError:
+        return None
+    return seconds if 0 < seconds < float("inf") else None
 
 
 def _has_jwt(values: dict[str, Any]) -> bool:

@@ -312,6 +312,10 @@ class Config(Section, frozen=True, kw_only=True):
     capture: Annotated[
         bool, doc("Keep what clients sent and got for GET /v0/management/requests (in memory, bounded)")
     ] = False
+    models_format: Annotated[
+        Literal["openai", "anthropic", "gemini", "ollama", "list", "raw"],
+        doc("Shape of GET /v1/models for clients that show none by their headers; list: a bare array"),
+    ] = "openai"
     environment: Annotated[str, doc("Name of this installation in GET /health, logs and traces")] = "local"
     store_responses: Annotated[
         bool, doc("Keep stored Responses so that previous_response_id works on every target")

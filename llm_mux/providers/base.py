@@ -134,7 +134,7 @@ class Provider:
     `signs`: requests without a key are signed with the credentials of the machine (`ambient`: environment variables
     that say there are some). `option_env`: where options come from that nobody gave. Lists may be elsewhere
     (`models_url`) and in several parts (`more_models_paths`); `shorts(listed, options)` makes short names for them.
-    `served_header` tells clients the model's own id.
+    `served_header` tells clients the model's own id. `resells`: names of vendors whose models it has.
     """
 
     name: str
@@ -172,6 +172,7 @@ class Provider:
     more_models_paths: tuple[str, ...] = ()
     shorts: Callable[[Mapping[str, ModelInfo], Mapping[str, str]], dict[str, str]] | None = None
     served_header: str = ""
+    resells: tuple[str, ...] = ()
     adjust: Callable[[Provider, Mapping[str, str]], Provider] | None = None
 
     def endpoint_for(self, model: str, protocol: str, operation: Operation, body: bytes = b"") -> Endpoint | None:

@@ -109,6 +109,7 @@ PROVIDER = Provider(
     ambient=("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI"),
     keyless=True,
     served_header="X-Bedrock-Model",
+    resells=_VENDORS,
     key_url="https://console.aws.amazon.com/bedrock/home#/api-keys",
     allows="Any client may be used under the AWS service terms; use is billed to the AWS account per token.",
     picks=picks,

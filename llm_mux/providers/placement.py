@@ -36,19 +36,6 @@ def placed(
     return provider
 
 
-def from_environment(provider: Provider, env: Mapping[str, str]) -> Provider:
-    """`provider` at the address that the environment names, if it names one. It may have none at all then."""
-    named = next((env[name].strip() for name in provider.env_url if env.get(name, "").strip()), "")
-    options = from_environment_options(provider, env)
-    return placed(provider, base_url=named or None, options=options) if named or options else provider
-
-
-def from_environment_options(provider: Provider, env: Mapping[str, str]) -> dict[str, str]:
-    """The provider's options that the environment names."""
-    found = ((option, next((env[n] for n in names if env.get(n)), "")) for option, names in provider.option_env.items())
-    return {option: value for option, value in found if value}
-
-
 def _spoken(provider: Provider, translator: str) -> tuple[Endpoint, ...]:
     kept = tuple(e for e in provider.endpoints if e.translator == translator or e.operation != "generate")
     if not any(e.operation == "generate" for e in kept):

@@ -37,7 +37,8 @@ Shorts = Callable[[Mapping[str, ModelInfo]], dict[str, str]]
 class Offer(Struct, frozen=True):
     """What one provider offers. `listed` is its model list (own ids); `renamed` maps a client's name to an own id.
 
-    `vendor` is the registered provider's name, `others` its short names; `owns` beginnings of surely own ids.
+    `vendor` is the registered provider's name, `others` its short names, `resells` vendors whose models it has, for
+    whom `vendor://model` stands where they are not configured themselves; `owns` beginnings of surely own ids.
     `shorts` makes more of these from the list. `excluded` are wildcards on own ids. `only_listed`: the configuration
     fixed the list. `tentative`: a server that may not be running; it counts once it has listed a model.
     """
@@ -45,6 +46,7 @@ class Offer(Struct, frozen=True):
     provider: str
     vendor: str = ""
     others: tuple[str, ...] = ()
+    resells: tuple[str, ...] = ()
     listed: dict[str, ModelInfo] = {}
     renamed: dict[str, str] = {}
     shorts: Shorts | None = None
@@ -98,7 +100,7 @@ class Catalog(Struct, frozen=True):
             return f"The alias `{name}` stands for `{aliased}`, which does not exist at any configured provider."
         head, forced, _ = name.partition("://")
         prefix = head.partition("@")[0]
-        if forced and not any(offer.answers_to(prefix) for offer in self.offers):
+        if forced and not any(offer.answers_to(prefix) or prefix in offer.resells for offer in self.offers):
             there = ", ".join(offer.provider for offer in self.offers)
             return f"The model `{name}` does not exist: no provider `{prefix}` is configured. There is: {there}."
         folded = {known.lower(): known for known in reversed(self.names())}
@@ -152,7 +154,10 @@ class Catalog(Struct, frozen=True):
             if not found or not rest.strip("/"):
                 continue
             provider, _, account = head.partition("@")
-            if offers := [offer for offer in self.offers if offer.answers_to(provider)]:
+            offers = [offer for offer in self.offers if offer.answers_to(provider)]
+            if not offers and mark == "://":
+                offers = [offer for offer in self.offers if provider in offer.resells]
+            if offers:
                 forced = [self._forced(offer, rest, account or None) for offer in offers]
                 return tuple(
                     route for offer, route in zip(offers, forced, strict=True) if not offer.excludes(route.model)

@@ -13,9 +13,9 @@ from llm_mux.auth.base import overridden
 from llm_mux.auth.keys import StoredKey
 from llm_mux.auth.logins import StoredLogin
 from llm_mux.config import Config, ConfigError, ProviderEntry
-from llm_mux.providers import registry
+from llm_mux.providers import environment, registry
 from llm_mux.providers.base import Provider
-from llm_mux.providers.placement import from_environment, from_environment_options, placed
+from llm_mux.providers.placement import placed
 from llm_mux.routing.accounts import PASSTHROUGH, Account, Session
 from llm_mux.routing.catalog import Offer, Shorts
 from llm_mux.translators.base import ModelInfo
@@ -79,7 +79,7 @@ def _add(made: Fleet, provider: Provider, offer: Offer, accounts: Sequence[Accou
 
 def _with_environment(entry: ProviderEntry, env: Mapping[str, str]) -> ProviderEntry:
     """The entry with the options that it leaves to the environment."""
-    named = from_environment_options(registry.get(entry.type), env)
+    named = environment.options(registry.get(entry.type), env)
     return msgspec.structs.replace(entry, options={**named, **entry.options}) if named else entry
 
 
@@ -185,6 +185,7 @@ def _offer(provider: Provider, entry: ProviderEntry | None, options: Mapping[str
         provider=provider.name,
         vendor=vendor,
         others=tuple(short for short, full in registry.ALIASES.items() if full == vendor),
+        resells=provider.resells,
         listed=listed,
         renamed=renamed,
         shorts=_shorts(provider, options or {}),
@@ -230,12 +231,15 @@ def _discovered(made: Fleet, env: Mapping[str, str], config: Config) -> None:
     for registered in registry.load().values():
         if registered.name in there:
             continue
-        provider = from_environment(registered, env)
-        keys = next((env[name].split() for name in provider.env if env.get(name, "").strip()), [])
+        try:
+            provider = environment.from_environment(registered, env)
+        except ValueError as error:
+            raise ConfigError(f"environment: provider `{registered.name}` {error}") from error
+        keys = next((_unmixed(name, env[name]) for name in provider.env if env.get(name, "").strip()), [])
         if not keys and any(env.get(name) for name in provider.ambient) and available():
             keys = [""]
         if keys and provider.base_url:
-            options = _defaults(provider) | from_environment_options(provider, env)
+            options = _defaults(provider) | environment.options(provider, env)
             accounts = [
                 Account(provider, label, key, proxy_url=config.proxy_url, options=options)
                 for label, key in _labelled("env", keys)
@@ -244,3 +248,25 @@ def _discovered(made: Fleet, env: Mapping[str, str], config: Config) -> None:
         elif provider.name == "ollama" and _OLLAMA_PORT not in (config.port, config.ollama_port):
             offer = msgspec.structs.replace(_offer(provider, None), tentative=True)
             _add(made, provider, offer, [Account(provider, "local")])
+    _named_only_by_environment(made, env, config)
+
+
+def _named_only_by_environment(made: Fleet, env: Mapping[str, str], config: Config) -> None:
+    """Servers that nobody registered: name, key and address are all in the environment."""
+    there = {offer.provider for offer in made.offers}
+    try:
+        found = [(provider, keys) for provider, keys in environment.others(env) if provider.name not in there]
+    except ValueError as error:
+        raise ConfigError(f"environment: a provider {error}") from error
+    for provider, keys in found:
+        labelled = _labelled("env", _unmixed(f"{environment.prefix(provider.name)}_API_KEY", keys))
+        accounts = [Account(provider, label, key, proxy_url=config.proxy_url) for label, key in labelled]
+        _add(made, provider, _offer(provider, None), accounts)
+
+
+def _unmixed(variable: str, value: str) -> list[str]:
+    """The keys of a variable. Raises ConfigError where clients' own keys and fixed ones stand side by side."""
+    keys = value.split()
+    if PASSTHROUGH in keys and len(keys) > 1:
+        raise ConfigError(f"environment {variable}: {PASSTHROUGH} stands alone; take the other keys out")
+    return keys

@@ -177,8 +177,20 @@ def peek(body: bytes, hints: Hints, streams: bool, outline: type[Outline] = Outl
     model = hints.model if hints.model is not None else found.model
     if not model:
         raise bad_request("The field `model` is missing.", param="model")
+    if found.bedrock_model or found.model_provider:
+        model, body, found = _directed(model, body, found)
     stream = hints.stream if hints.stream is not None else found.stream
     return Peeked(model, streams if stream is None else stream, found, body)
+
+
+_DIRECTIONS: dict[str, bytes | None] = {"bedrock_model": None, "model_provider": None}
+
+
+def _directed(model: str, body: bytes, found: Outline) -> tuple[str, bytes, Outline]:
+    """The model that a request directs itself to, and the request without those directions."""
+    name = f"bedrock://{found.bedrock_model}" if found.bedrock_model else f"{found.model_provider}://{model}"
+    body = jsonx.splice(body, _DIRECTIONS)
+    return name, body, _looked_at(body, type(found))[0]
 
 
 def _looked_at(body: bytes, outline: type[Outline]) -> tuple[Outline, bytes]:

@@ -68,10 +68,15 @@ class Encoded:
 
 
 class Outline(Struct, frozen=True):
-    """What routing reads of a client's body; a translator's own also holds what its `adapt` looks at."""
+    """What routing reads of a client's body; a translator's own also holds what its `adapt` looks at.
+
+    `bedrock_model` and `model_provider`: how clients of Bedrock gateways say where a request goes; they end here.
+    """
 
     model: str | None = None
     stream: bool | None = None
+    bedrock_model: str | None = None
+    model_provider: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ DRIVERS = {
     for driver in (OpenAIChat, OpenAIResponses, AnthropicMessages, GoogleGenAI, OllamaChat, BedrockRuntime)
 }
 FAILURES = (400, 429, 500)
+BROKEN = 200
 
 Mode = Literal["whole", "stream"]
 
@@ -58,6 +59,12 @@ def config(mock: AiMock) -> Mapping[str, Any]:
         for protocol in DRIVERS
         for mode in ("whole", "stream")
         for status in FAILURES
+    ]
+    # One for the streams that break: an account of which several broke in a row rests.
+    failing += [
+        _provider(upstream, mock, failing_alias(upstream, protocol, "stream", BROKEN))
+        for upstream in UPSTREAMS
+        for protocol in DRIVERS
     ]
     failing += [
         _provider(upstream, mock, failing_alias(upstream, "raw", protocol, 429))

@@ -8,7 +8,7 @@ import zlib
 import pytest
 
 from tests.clients.conversation import PERSON, WEATHER, Ask, Result, Results, Said, User
-from tests.clients.crossing import DIRECT, DRIVERS, FAILURES, Crossing
+from tests.clients.crossing import BROKEN, DIRECT, DRIVERS, FAILURES, Crossing
 from tests.upstreams.aimock import UPSTREAMS
 
 pytestmark = pytest.mark.node
@@ -246,7 +246,7 @@ def test_a_broken_stream_is_never_a_clean_end(crossing: Crossing) -> None:
     got: list[str] = []
     with (
         pytest.raises(Exception),  # noqa: B017 - each SDK has its own class; that it raises is the point
-        crossing.driver.pieces(crossing.model, Ask((User("break off"),))) as pieces,
+        crossing.driver.pieces(f"{crossing.failing}-{BROKEN}", Ask((User("break off"),))) as pieces,
     ):
         got.extend(pieces)
     assert not "".join(got).endswith("Line 199: the quick brown fox, naïve café, 東京.")

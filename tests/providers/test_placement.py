@@ -8,7 +8,8 @@ import pytest
 
 from llm_mux.providers import registry
 from llm_mux.providers.base import Provider, fill, join, url_of
-from llm_mux.providers.placement import from_environment, placed
+from llm_mux.providers.environment import from_environment
+from llm_mux.providers.placement import placed
 
 
 @pytest.mark.parametrize(

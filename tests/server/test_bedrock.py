@@ -406,3 +406,29 @@ async def test_without_credentials_the_message_says_what_to_do(
     assert status == 503
     assert said in body["error"]["message"]
     assert "aws sso login" in body["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "reached"),
+    [
+        ({"model": "gpt-4o", "bedrock_model": MODEL}, MODEL),
+        ({"model": "gpt-4o", "bedrock_model": "claude-sonnet-4.5"}, MODEL),
+        ({"model": "claude-sonnet-4.5", "model_provider": "anthropic"}, MODEL),
+        ({"model": "nova-pro", "model_provider": "amazon"}, "amazon.nova-pro-v1:0"),
+        ({"model": "nova-pro", "model_provider": "bedrock"}, "amazon.nova-pro-v1:0"),
+    ],
+)
+async def test_a_request_may_say_itself_which_model_of_bedrock_it_means(
+    tmp_path: pathlib.Path, body: dict[str, str], reached: str
+) -> None:
+    upstream = FakeUpstream().on("*", json_reply(ANSWER))
+    for path, found in LISTS.items():
+        upstream.on(path, json_reply(found))
+    async with upstream, daemon(tmp_path, config(upstream)) as mux, aiohttp.ClientSession() as session:
+        async with session.get(f"{mux.url}/v1/models"):
+            pass
+        async with session.post(f"{mux.url}/v1/chat/completions", json={**CHAT, **body}) as answer:
+            assert answer.status == 200, await answer.text()
+            assert answer.headers["X-Bedrock-Model"] == reached
+            assert "x-llm-mux-dropped" not in answer.headers
+        assert not {"bedrock_model", "model_provider"} & upstream.last.json().keys()

@@ -10,7 +10,7 @@ from llm_mux.server.aiohttp_end import served
 from llm_mux.server.answers import answered
 from llm_mux.server.listing import Entry
 from llm_mux.server.protocols import anthropic, gemini, ollama
-from llm_mux.server.serving import ModelRoute, aside
+from llm_mux.server.serving import DAEMON, ModelRoute, aside
 from llm_mux.translators.base import Hints
 
 _CREATED = 1735689600
@@ -45,7 +45,9 @@ def list_shape(request: web.Request) -> str:
     if "anthropic-version" in headers:
         return "anthropic"
     agent = headers.get("User-Agent", "") + headers.get("x-goog-api-client", "")
-    return "gemini" if "x-goog-api-key" in headers or "google-genai" in agent else "openai"
+    if "x-goog-api-key" in headers or "google-genai" in agent:
+        return "gemini"
+    return request.app[DAEMON].loaded.config.models_format
 
 
 @answered
