@@ -54,6 +54,7 @@ def served(route: ModelRoute) -> Callable[[web.Request], Awaitable[web.StreamRes
     async def handle(request: web.Request) -> web.StreamResponse:
         return await serve_route(request, route)
 
+    handle.__doc__ = f"A model request in the form of {route.protocol} ({route.hints.operation})."
     return handle
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from llm_mux import __version__, log, paths
+from llm_mux import __version__, paths
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.core import Gateway
 from llm_mux.routing.accounts import Account
@@ -98,7 +98,7 @@ def _last_error(gateway: Gateway, account: Account) -> str | None:
     said = account.last_error or gateway.lists.errors.get(account.provider.name)
     if said is None:
         return None
-    return log.redact_text(said.replace(account.key, "***") if account.key else said)
+    return checks.without_keys(gateway, said)
 
 
 def asks_for_yaml(request: web.Request) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+from aiohttp import web
 
 from llm_mux import paths
 from llm_mux.auth.keys import create_management_key
@@ -25,6 +26,7 @@ class Managed:
 
     url: str
     key: str
+    app: web.Application
     home: pathlib.Path
     file: pathlib.Path
     store: SecretStore
@@ -51,13 +53,14 @@ async def managed(
     key = create_management_key(store)
     loaded = load(file, environment)
     async with start_demo() as demo_url:
-        runner, port = await start(make_app(loaded, environment, store, demo_url), "127.0.0.1", 0)
+        app = make_app(loaded, environment, store, demo_url)
+        runner, port = await start(app, "127.0.0.1", 0)
         url = f"http://127.0.0.1:{port}"
         try:
             async with (
                 aiohttp.ClientSession(url, headers={"X-Management-Key": key}) as client,
                 aiohttp.ClientSession(url) as bare,
             ):
-                yield Managed(url, key, home, file, store, client, bare)
+                yield Managed(url, key, app, home, file, store, client, bare)
         finally:
             await runner.cleanup()

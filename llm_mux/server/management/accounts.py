@@ -16,11 +16,13 @@ from llm_mux.auth.logins import find_login, login_accounts
 from llm_mux.auth.store import SecretStore
 from llm_mux.config import base_url_problem
 from llm_mux.errors import Kind, MuxError, bad_request
+from llm_mux.gateway.core import Gateway
 from llm_mux.gateway.models import list_models
 from llm_mux.gateway.probe import try_key
 from llm_mux.providers import registry
 from llm_mux.routing.accounts import Account
 from llm_mux.server import signing
+from llm_mux.server.checks import without_keys
 from llm_mux.server.management.endpoint import Call, Done, Endpoint
 from llm_mux.server.reload import RELOADER
 
@@ -91,7 +93,8 @@ async def _list(call: Call) -> Listing:
     store = call.daemon.parts.secrets
     keys, logins, off = await asyncio.to_thread(lambda: (accounts(store), login_accounts(store), disabled(store)))
     origins = {f"{p}/{label}": "stored key" for p, label in keys} | {f"{p}/{label}": "login" for p, label in logins}
-    shown = [_shown(each, origins.get(each.name, "settings")) for each in call.daemon.gateway.accounts]
+    gateway = call.daemon.gateway
+    shown = [_shown(gateway, each, origins.get(each.name, "settings")) for each in gateway.accounts]
     known = {each.name for each in shown}
     for name in sorted(off - known):
         provider, _, label = name.partition("/")
@@ -100,7 +103,7 @@ async def _list(call: Call) -> Listing:
     return Listing(shown)
 
 
-def _shown(account: Account, origin: str) -> Shown:
+def _shown(gateway: Gateway, account: Account, origin: str) -> Shown:
     session = account.session
     said = account.last_error
     return Shown(
@@ -110,7 +113,7 @@ def _shown(account: Account, origin: str) -> Shown:
         origin=origin,
         state=account.state(time.monotonic()),
         enabled=True,
-        last_error=_clean(said, account) if said is not None else None,
+        last_error=without_keys(gateway, said) if said is not None else None,
         inflight=account.inflight,
         weight=account.weight,
         priority=account.priority,
@@ -125,11 +128,6 @@ def _shown(account: Account, origin: str) -> Shown:
 
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
-
-
-def _clean(text: str, account: Account) -> str:
-    """Providers repeat keys in their words."""
-    return log.redact_text(text.replace(account.key, "***") if account.key else text)
 
 
 async def _add(call: Call) -> Named:
@@ -231,7 +229,7 @@ async def _test(call: Call) -> Tried:
         await call.daemon.parts.credentials.ready(account)
         models = await list_models(account, call.daemon.parts.upstream)
     except MuxError as error:
-        return Tried(False, _clean(error.message, account), 0)
+        return Tried(False, without_keys(call.daemon.gateway, error.message), 0)
     return Tried(True, f"{account.provider.title} answered.", len(models))
 
 

@@ -7,12 +7,11 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from llm_mux import log
 from llm_mux.errors import MuxError
-from llm_mux.gateway.core import Gateway
 from llm_mux.providers import registry
 from llm_mux.providers.base import Provider
 from llm_mux.server import listing
+from llm_mux.server.checks import without_keys
 from llm_mux.server.management.endpoint import Call, Endpoint
 
 
@@ -116,15 +115,7 @@ async def _models(call: Call) -> Models:
     gateway = call.daemon.gateway
     found = await listing.entries(gateway, provider=call.query.provider, refresh=call.query.refresh)
     shown = [Model(each.name, each.provider, each.info.id, each.info.context, each.info.max_output) for each in found]
-    return Models(shown, {name: _told(gateway, name, said) for name, said in gateway.lists.errors.items()})
-
-
-def _told(gateway: Gateway, provider: str, said: str) -> str:
-    """Providers repeat keys in their words."""
-    for account in gateway.accounts:
-        if account.key and account.provider.name == provider:
-            said = said.replace(account.key, "***")
-    return log.redact_text(said)
+    return Models(shown, {name: without_keys(gateway, said) for name, said in gateway.lists.errors.items()})
 
 
 async def _aliases(call: Call) -> Aliases:
