@@ -107,7 +107,8 @@ def sign_in(name: str, loaded: Loaded, login: Login, wanted: Wanted, store: Secr
             oauth = client_of_file(oauth, _text(wanted.client_file))
         text = None if wanted.import_from is None else _import_text(login, wanted.import_from)
         credential = asyncio.run(_driven(login, oauth, wanted, proxy, text))
-    credential = msgspec.structs.replace(credential, way=login.way)
+    if credential.way not in {each.way for each in provider.logins}:
+        credential = msgspec.structs.replace(credential, way=login.way)
     label = wanted.label or label_for(store, name, credential)
     stored = StoredLogin(name, label, credential, wanted.base_url)
     _keep(store, stored)

@@ -62,7 +62,7 @@ def start(oauth: OAuth, wish: Wish) -> Flow:
     mine = wish.token(16)
     credential: Credential = yield from device(_from(oauth, mine), wish)
     claims = claims_of(credential.access)
-    named = msgspec.structs.replace(credential, id=text_of(claims, "user_id", "sub") or mine)
+    named = msgspec.structs.replace(credential, id=text_of(claims, "user_id", "sub"))
     return named.with_extra(device=mine)
 
 

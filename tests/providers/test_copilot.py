@@ -34,12 +34,11 @@ async def nothing(url: str, code: str) -> None:
 
 
 async def signed_in(backend: GitHubBackend) -> Credential:
-    backend.now = NOW
     return await Person(agree=nothing).logs_in(copilot.start(at(backend), wish()))
 
 
 async def test_a_code_typed_at_github_leads_to_copilots_own_token() -> None:
-    async with GitHubBackend(now=NOW) as backend:
+    async with GitHubBackend() as backend:
         person = Person(agree=nothing)
         got = await person.logs_in(copilot.start(at(backend), wish()))
         api = f"{backend.url}/plan"

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 import msgspec
 from aiohttp import web
 
+from tests.upstreams.person import NOW
 from tests.upstreams.played import Played, Refusal, events, need, stream
 
 CLIENT = "Iv1.b507a08c87ecfe98"
@@ -36,7 +37,7 @@ class GitHubBackend(Played):
     pending: list[str] = field(default_factory=lambda: ["authorization_pending", "slow_down"])
     denial: Refusal | None = None
     lives: float | None = 1800
-    now: float = 0
+    now: float = NOW
     answer: str = "Hello"
     calls: bool = False
     revoked: bool = False

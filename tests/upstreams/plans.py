@@ -12,6 +12,7 @@ import msgspec
 from aiohttp import web
 from joserfc import jwk, jwt
 
+from tests.upstreams.person import NOW
 from tests.upstreams.played import Played, Refusal, events, need, stream, token
 
 USAGE = {"input_tokens": 7, "output_tokens": 2}
@@ -39,6 +40,13 @@ def claude_answer(text: str, *, streamed: bool) -> web.StreamResponse:
             {"type": "message_stop"},
         )
     )
+
+
+def chat_answer(model: str) -> web.Response:
+    """A whole answer of chat completions."""
+    choice = {"index": 0, "message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}
+    whole = {"id": "c", "object": "chat.completion", "model": model, "created": 1, "choices": [choice]}
+    return web.json_response(whole)
 
 
 @dataclass
@@ -172,12 +180,7 @@ class KimiBackend(Played):
         return web.json_response({"data": [{"id": "k3"}, {"id": "kimi-for-coding"}]})
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
-        body = await self._asked(request)
-        said = {"role": "assistant", "content": "Hello"}
-        choice = {"index": 0, "message": said, "finish_reason": "stop"}
-        return web.json_response(
-            {"id": "c", "object": "chat.completion", "model": body["model"], "created": 1, "choices": [choice]}
-        )
+        return chat_answer((await self._asked(request))["model"])
 
     async def messages(self, request: web.Request) -> web.StreamResponse:
         body = await self._asked(request)
@@ -192,6 +195,7 @@ class XaiBackend(Played):
     outside: str = ""
     own_search: bool = False
     refusal: Refusal | None = None
+    now: float = NOW
     issued: list[str] = field(default_factory=list)
     key: jwk.RSAKey = field(default_factory=lambda: jwk.RSAKey.generate_key(2048, {"kid": "k"}))
 
@@ -202,6 +206,7 @@ class XaiBackend(Played):
             web.post("/device", self.code),
             web.post("/token", self.exchange),
             web.post("/v1/responses", self.respond),
+            web.post("/v1/chat/completions", self.chat),
         ]
 
     async def discovery(self, request: web.Request) -> web.Response:
@@ -242,8 +247,8 @@ class XaiBackend(Played):
             "aud": "b1a00492-073a-47ea-816f-4c329264a828",
             "sub": "x-1",
             "email": "me@example.com",
-            "iat": 1_796_000_000,
-            "exp": 1_796_003_600,
+            "iat": int(self.now),
+            "exp": int(self.now) + 3600,
         }
         return web.json_response(
             {
@@ -255,11 +260,18 @@ class XaiBackend(Played):
             }
         )
 
-    async def respond(self, request: web.Request) -> web.StreamResponse:
+    def _let_in(self, request: web.Request) -> None:
         if self.refusal is not None:
             raise self.refusal
         known = request.headers.get("authorization") in [f"Bearer {each}" for each in self.issued]
         need(known, 403, {"code": "bad-credentials", "error": "The caller does not have permission"})
+
+    async def chat(self, request: web.Request) -> web.Response:
+        self._let_in(request)
+        return chat_answer("grok-4.6")
+
+    async def respond(self, request: web.Request) -> web.StreamResponse:
+        self._let_in(request)
         part = {"type": "output_text", "text": "Hello", "annotations": []}
         said = {"type": "message", "id": "m", "role": "assistant", "status": "completed", "content": [part]}
         search = {
