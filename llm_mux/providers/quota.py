@@ -6,7 +6,6 @@ Rule: a reader never raises and never guesses: what it does not understand is no
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -68,7 +67,7 @@ def _counted(headers: Mapping[str, str], now: float, name: str, left: str, most:
     if remaining is None:
         return None
     limit = _number(headers.get(most))
-    used = 1 - remaining / limit if limit else None
+    used = 1 - remaining / limit if limit is not None and limit >= 1 else None
     return Window(name, "model", used, remaining, limit, _moment(headers.get(reset), now))
 
 
@@ -252,11 +251,12 @@ def _number(text: str | None) -> float | None:
         number = float(text)
     except ValueError:
         return None
-    return number if math.isfinite(number) else None
+    return number if abs(number) < _BEYOND_REASON else None
 
 
 _FIRST_STAMP: Final = 1e9
 _FIRST_MILLISECONDS: Final = 1e11
+_BEYOND_REASON: Final = 1e15
 
 
 def _moment(text: str | None, now: float) -> float | None:
