@@ -324,7 +324,12 @@ class Config(Section, frozen=True, kw_only=True):
         tuple[ProviderEntry, ...], doc("Accounts and servers beyond llm-mux login and the environment")
     ] = ()
     aliases: Annotated[
-        dict[str, str], doc("Other names for models; `*` is a wildcard", example='{fast: "gemini://gemini-2.5-flash"}')
+        dict[str, str],
+        doc(
+            "Other names for models; `*` is a wildcard. The longest one that stands in a name counts too, whatever the "
+            "case, unless a provider really has a model of that name; so do variables like ANTHROPIC_ALIAS_FAST",
+            example='{fast: "gemini://gemini-2.5-flash"}',
+        ),
     ] = {}
     fallbacks: Annotated[
         dict[str, tuple[str, ...]],

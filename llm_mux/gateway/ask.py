@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from llm_mux.auth.scopes import Scopes
 from llm_mux.errors import MuxError
+from llm_mux.gateway.conversation import conversation
 from llm_mux.translators.base import Hints, Outline, Translator
 from llm_mux.wire import hints
 
@@ -32,14 +33,6 @@ class Outlet(ABC):
 
 
 Begin = Callable[[dict[str, str], str], Awaitable[Write]]
-_SESSION_HEADERS = (
-    "x-claude-code-session-id",
-    "session-id",
-    "session_id",
-    "x-session-id",
-    "x-session-affinity",
-    "x-gemini-session-id",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +74,8 @@ class Ask:
 
     @property
     def conversation(self) -> str:
-        """What names the conversation for the sticky choice: a session header, else the start of the body."""
-        for name in _SESSION_HEADERS:
-            if value := self.headers.get(name):
-                return value
-        return f"{self.caller.tenant}\x00{self.body[:512].decode('latin-1')}"
+        """What names the conversation for the sticky choice."""
+        return conversation(self.caller.tenant, self.headers, self.body)
 
 
 @dataclass(slots=True)

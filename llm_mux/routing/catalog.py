@@ -1,8 +1,9 @@
 """Which provider serves a model name: catalogue, prefixes, accounts, aliases and thinking suffixes. Pure.
 
 Order: an exact match in the catalogue, an alias, the name without its thinking suffix, an alias with a wildcard, a
-provider prefix (`p://m`, `p:m`, `p/m`, `p@account://m`), the providers whose models begin like that, the default
-provider. A full model id that a provider really has is never rewritten; one that it excludes is never asked for.
+provider prefix (`p://m`, `p:m`, `p/m`, `p@account://m`), an alias inside the name, the providers whose models begin
+like that, the default provider. A full model id that a provider really has is never rewritten; one that it excludes is
+never asked for.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from msgspec import Struct
 
 from llm_mux.errors import Kind, MuxError
 from llm_mux.ir import EFFORTS
+from llm_mux.routing.aliases import MOST, circle, inside, is_wildcard
 from llm_mux.translators.base import ModelInfo
 
-_MOST_ALIASES = 10
 _MARKS = frozenset(":/")
 
 
@@ -96,6 +97,8 @@ class Catalog(Struct, frozen=True):
 
     def _why(self, name: str) -> str:
         """What is wrong with a name that leads nowhere, and the nearest ones that do not."""
+        if trail := circle(name, self.aliases):
+            return f"The aliases go in a circle: {' -> '.join(trail)}."
         if (aliased := self.aliases.get(name)) is not None:
             return f"The alias `{name}` stands for `{aliased}`, which does not exist at any configured provider."
         head, forced, _ = name.partition("://")
@@ -120,7 +123,7 @@ class Catalog(Struct, frozen=True):
         """`steps`: how many aliases led here."""
         if exact := self._exact(name, self.offers):
             return exact
-        if steps > _MOST_ALIASES:
+        if steps > MOST:
             return ()
         if (aliased := self.aliases.get(name)) is not None:
             return self._routes(aliased, guess=guess, steps=steps + 1)
@@ -135,8 +138,11 @@ class Catalog(Struct, frozen=True):
         if prefixed := self._prefixed(name):
             return prefixed
         able = [offer for offer in self.offers if not offer.only_listed and not offer.excludes(name)]
-        owners = tuple(Route(offer.provider, name) for offer in able if _owns(offer, name))
-        return owners or (self._guess(name) if guess else ())
+        owning = [offer for offer in able if _owns(offer, name)]
+        # Where an owner's list is not known the name may well be one that it has, and such are never rewritten.
+        if guess and not steps and all(offer.listed for offer in owning) and (aliased := self._inside(name)):
+            return self._routes(aliased, guess=guess, steps=1)
+        return tuple(Route(offer.provider, name) for offer in owning) or (self._guess(name) if guess else ())
 
     def _exact(self, name: str, offers: Iterable[Offer]) -> tuple[Route, ...]:
         return tuple(Route(offer.provider, own) for offer in offers if (own := offer.has(name)) is not None)
@@ -147,6 +153,11 @@ class Catalog(Struct, frozen=True):
             return None
         fitting = [alias for alias in self.aliases if is_wildcard(alias) and fnmatchcase(name, alias)]
         return self.aliases[max(fitting, key=len)] if fitting else None
+
+    def _inside(self, name: str) -> str | None:
+        """What the longest alias that stands in `name` stands for; one that is a model's own name is none."""
+        alias = inside(name, (each for each in self.aliases if not self._exact(each, self.offers)))
+        return None if alias is None else self.aliases[alias]
 
     def _prefixed(self, name: str) -> tuple[Route, ...]:
         for mark in ("://", ":", "/"):
@@ -178,10 +189,6 @@ class Catalog(Struct, frozen=True):
             return tuple(Route(offer.provider, name) for offer in able)
         unlisted = [offer for offer in able if not offer.listed]
         return (Route(unlisted[0].provider, name),) if len(self.offers) == 1 and unlisted else ()
-
-
-def is_wildcard(alias: str) -> bool:
-    return "*" in alias or "?" in alias
 
 
 def _owns(offer: Offer, name: str) -> bool:

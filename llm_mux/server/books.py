@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from llm_mux import log
 from llm_mux.gateway.ask import Ask
-from llm_mux.gateway.exchange import Outcome
+from llm_mux.gateway.exchange import Outcome, Tried
 from llm_mux.ir import Usage
 from llm_mux.ledger.pricing import Prices
 from llm_mux.ledger.rows import PICO, Exchange
@@ -26,7 +26,8 @@ _NO_USAGE = Usage()
 
 
 class Line(Struct):
-    """One line of the log for one exchange."""
+    """One line of the log for one exchange. `failed` are the attempts before the last word, each with its account, its
+    model, what went wrong and the seconds it took."""
 
     timestamp: str
     level: str
@@ -49,6 +50,7 @@ class Line(Struct):
     output_tokens: int
     cost_usd: float | None
     dropped: tuple[str, ...]
+    failed: tuple[str, ...]
 
 
 class Books:
@@ -59,7 +61,7 @@ class Books:
         self._metrics = metrics
         self.prices = prices
         self._recent = recent
-        self._waiting: list[tuple[Exchange, tuple[str, ...]]] = []
+        self._waiting: list[tuple[Exchange, tuple[str, ...], tuple[Tried, ...]]] = []
 
     def __call__(self, ask: Ask, out: Outcome) -> None:
         row = _row(ask, out, self.prices)
@@ -67,13 +69,13 @@ class Books:
         self._metrics.observe(row)
         if not self._waiting:
             asyncio.get_running_loop().call_later(_GATHER_S, self.flush)
-        self._waiting.append((row, out.dropped))
+        self._waiting.append((row, out.dropped, out.tried))
 
     def flush(self) -> None:
         """Writes the lines that wait."""
         waiting, self._waiting = self._waiting, []
         if waiting:
-            lines = [_line(row, dropped) for row, dropped in waiting]
+            lines = [_line(*each) for each in waiting]
             log.exchanges(lines)
             self._recent.add(lines)
 
@@ -114,7 +116,7 @@ def _row(ask: Ask, out: Outcome, prices: Prices) -> Exchange:
     )
 
 
-def _line(row: Exchange, dropped: tuple[str, ...]) -> Line:
+def _line(row: Exchange, dropped: tuple[str, ...], tried: tuple[Tried, ...]) -> Line:
     return Line(
         timestamp=datetime.fromtimestamp(row.time + row.duration_ms / 1000, UTC).isoformat(timespec="milliseconds"),
         level="info",
@@ -137,4 +139,5 @@ def _line(row: Exchange, dropped: tuple[str, ...]) -> Line:
         output_tokens=row.output_tokens,
         cost_usd=None if row.cost is None else row.cost / 10**PICO,
         dropped=dropped,
+        failed=tuple(f"{each.account} {each.model} {each.kind.value} {each.seconds:.2f}s" for each in tried),
     )

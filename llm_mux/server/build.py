@@ -7,7 +7,7 @@ or fail, in `assemble` the rest. Accounts that are still there keep their live s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from llm_mux.auth.keys import disabled, keys, management_key, resolve
@@ -17,6 +17,8 @@ from llm_mux.gateway.core import Gateway, Settings
 from llm_mux.gateway.upstream import Timeouts
 from llm_mux.ledger.pricing import Prices, own_prices
 from llm_mux.routing.accounts import Account, carried_over
+from llm_mux.routing.aliases import from_environment
+from llm_mux.routing.catalog import Offer
 from llm_mux.server.compose import Fleet, fleet
 from llm_mux.server.guard import Guard
 from llm_mux.server.known import Known
@@ -73,7 +75,7 @@ def assemble(drawn: Drawn, parts: Parts, before: Sequence[Account]) -> Daemon:
     known = Known(parts.books.prices, {offer.provider: offer.vendor for offer in drawn.fleet.offers})
     parts.recent.capturing = config.capture
     gateway = Gateway(
-        settings=_settings(config),
+        settings=_settings(config, parts.env, drawn.fleet.offers),
         offers=drawn.fleet.offers,
         accounts=accounts,
         upstream=parts.upstream,
@@ -108,12 +110,12 @@ def _tokens(config: Config, parts: Parts) -> Tokens | None:
     return Tokens(settings, from_env(settings.secret, parts.env), parts.upstream)
 
 
-def _settings(config: Config) -> Settings:
+def _settings(config: Config, env: Mapping[str, str], offers: Sequence[Offer]) -> Settings:
     seconds = config.timeouts
     return Settings(
         strict=config.strict,
         timeouts=Timeouts(seconds.connect, seconds.first_byte, seconds.between_bytes),
-        aliases=dict(config.aliases),
+        aliases=from_environment(env, [(each.provider, each.vendor) for each in offers]) | config.aliases,
         default_provider=config.default_provider,
         fallbacks=dict(config.fallbacks),
         request_retry=config.request_retry,

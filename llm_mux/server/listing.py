@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.core import Gateway
-from llm_mux.routing.catalog import is_wildcard
+from llm_mux.routing.aliases import is_wildcard
 from llm_mux.server.serving import DAEMON
 from llm_mux.translators.base import ModelInfo
 

@@ -15,7 +15,8 @@ from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.gateway.ask import Ask, Whole
 from llm_mux.gateway.exchange import Exchange
 from llm_mux.ledger.report import Only
-from llm_mux.routing.catalog import Offer, is_wildcard
+from llm_mux.routing.aliases import is_wildcard
+from llm_mux.routing.catalog import Offer
 from llm_mux.server import checks, top_models, usage
 from llm_mux.server.answers import answered, local_endpoint
 from llm_mux.server.checks import stamp

@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from llm_mux import log
 from llm_mux.errors import Kind
 from llm_mux.gateway.core import Gateway
 from llm_mux.server.serving import DAEMON
@@ -290,3 +291,29 @@ async def test_what_keeps_a_model_waiting_is_cleared_by_a_success_elsewhere_in_t
             account.clear("")
             answer, _ = await ask(url, "n")
             assert answer.status == 200
+
+
+async def test_each_attempt_is_in_the_line_of_the_exchange_with_its_account_and_what_came_of_it(mux: Run) -> None:
+    async with FakeUpstream() as upstream:
+        upstream.on(CHATS, BROKEN, json_reply(SLOW_DOWN, 429, retry_after="60"), json_reply(whole("Hello")))
+        async with mux(provider(upstream, keys=3)) as (url, _):
+            answer, _ = await ask(url, headers={"X-Request-ID": "told-of-attempts"})
+            assert answer.status == 200
+            async with asyncio.timeout(5):
+                while not (
+                    lines := [r for r in log.ring.after(0, limit=2000) if r.get("request") == "told-of-attempts"]
+                ):
+                    await asyncio.sleep(0.02)
+        (line,) = lines
+        assert (line["attempts"], line["account"]) == (3, "k2")
+        assert [each.rsplit(" ", 1)[0] for each in line["failed"]] == ["up/k0 m upstream_error", "up/k1 m rate_limit"]
+
+
+async def test_an_alias_of_the_environment_leads_to_its_provider(tmp_path: pathlib.Path) -> None:
+    async with FakeUpstream() as upstream:
+        upstream.on(CHATS, json_reply(whole("Hello")))
+        config = {"providers": [provider(upstream, "lab", "lab-70b")]}
+        async with daemon(tmp_path, config, {"LAB_ALIAS_BIG": "lab-70b"}) as running:
+            answer, text = await ask(running.url, "big")
+        assert answer.status == 200, text
+        assert upstream.last.json()["model"] == "lab-70b"

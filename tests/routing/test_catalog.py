@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from llm_mux.errors import Kind, MuxError
+from llm_mux.routing.aliases import from_environment
 from llm_mux.routing.catalog import Catalog, Offer, Route, thinking_suffix
 from llm_mux.translators.base import ModelInfo
 
@@ -219,3 +220,66 @@ def test_a_lonely_provider_that_could_not_be_asked_gets_every_name_but_is_asked_
 @pytest.mark.covers("FB-81")
 def test_only_a_suffix_in_parentheses_is_one(name: str, parts: tuple[str, str | None, int | None]) -> None:
     assert thinking_suffix(name) == parts
+
+
+INSIDE = Catalog(
+    (GEMINI, WORK, OLLAMA),
+    {
+        "haiku": "gemini://gemini-2.5-flash",
+        "opus": "clever",
+        "clever": "claude-opus-4-5",
+        "fast-haiku": "gemma3",
+        "go": "fast",
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        pytest.param("claude-3-5-HAIKU-20241022", "gemini-2.5-flash", id="whatever the case"),
+        pytest.param("my-fast-haiku-2", "gemma3", id="the longest one"),
+        pytest.param("claude-opus-9", "claude-opus-4-5", id="through a chain"),
+        pytest.param("claude-opus-4-5", "claude-opus-4-5", id="a name that somebody has stays"),
+        pytest.param("claude-haiku-9(high)", "gemini-2.5-flash", id="before a thinking suffix"),
+        pytest.param("work://claude-haiku-9", "claude-haiku-9", id="a provider that was named keeps the name"),
+        pytest.param("claude/claude-haiku-9", "claude-haiku-9", id="in every form"),
+        pytest.param("claude-go-9", "claude-go-9", id="two letters stand in everything"),
+    ],
+)
+def test_an_alias_counts_inside_a_longer_name(name: str, model: str) -> None:
+    assert INSIDE.resolve(name)[0].model == model
+
+
+def test_an_owner_whose_list_is_not_known_keeps_its_names() -> None:
+    unlisted = offer("anthropic", owns=("claude-",))
+    catalog = Catalog((unlisted, GEMINI), {"haiku": "gemini-2.5-flash"})
+    assert catalog.resolve("claude-haiku-4-5")[0].provider == "anthropic"
+    assert catalog.resolve("some-haiku")[0].provider == "gemini"
+
+
+def test_an_alias_inside_a_name_does_not_keep_the_providers_from_being_asked() -> None:
+    assert not Catalog((OLLAMA, GEMINI), {"haiku": "gemma3"}).knows("claude-haiku-4-5")
+
+
+def test_aliases_in_a_circle_are_told_as_one() -> None:
+    with pytest.raises(MuxError, match="in a circle: a1 -> a2 -> a3 -> a1"):
+        Catalog((GEMINI,), {"a1": "a2", "a2": "a3", "a3": "a1"}).resolve("a1")
+
+
+def test_aliases_of_the_environment_belong_to_their_provider() -> None:
+    env = {
+        "ANTHROPIC_ALIAS_FAST": "claude-haiku-4-5",
+        "MY_LAB_ALIAS_BIG_ONE": " lab-70b ",
+        "OPENAI_ALIAS_FAST": "gpt-5-mini",
+        "GEMINI_ALIAS_ELSEWHERE": "ollama://gemma3",
+        "NOBODY_ALIAS_X": "y",
+        "GEMINI_ALIAS_EMPTY": " ",
+        "ALIAS_GEMINI": "z",
+    }
+    providers = [("work", "anthropic"), ("my-lab", "openai-compatible"), ("openai", "openai"), ("gemini", "gemini")]
+    assert from_environment(env, providers) == {
+        "fast": "work://claude-haiku-4-5",
+        "big-one": "my-lab://lab-70b",
+        "elsewhere": "ollama://gemma3",
+    }
