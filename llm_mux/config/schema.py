@@ -308,6 +308,13 @@ class Config(Section, frozen=True, kw_only=True):
         Size, doc("Largest request body after decompression (KiB, MiB, GiB, KB, MB, GB)", restart=True)
     ] = 64 * 1024 * 1024
     proxy_url: ProxyUrl = None
+    upstream_client: Annotated[
+        Literal["lean", "session"],
+        doc("HTTP client for upstream calls: `lean` is our own, `session` that of aiohttp", restart=True),
+    ] = "lean"
+    connections_per_host: Annotated[
+        Count, doc("Most connections at once to the host of a provider; 0: any number", restart=True)
+    ] = 0
     debug: Annotated[bool, doc("Log more; bodies are redacted")] = False
     capture: Annotated[
         bool, doc("Keep what clients sent and got for GET /v0/management/requests (in memory, bounded)")

@@ -138,12 +138,17 @@ class Upstream(ABC):
         """Closes every connection, also those in use."""
 
 
-def open_upstream(client: Client = "lean", *, environment_proxies: bool = True) -> Upstream:
-    """A client; needs a running event loop. `environment_proxies`: whether `HTTPS_PROXY` and the like count."""
+def open_upstream(client: Client = "lean", *, most: int = 0, environment_proxies: bool = True) -> Upstream:
+    """A client; needs a running event loop.
+
+    `most`: how many connections to one host there may be at once, 0 for any number. `environment_proxies`: whether
+    `HTTPS_PROXY` and the like count.
+    """
     if client == "session":
         from llm_mux.gateway.http.session import SessionUpstream
 
-        return SessionUpstream(environment_proxies=environment_proxies)
+        return SessionUpstream(environment_proxies=environment_proxies, most=most)
     from llm_mux.gateway.http.client import LeanUpstream
+    from llm_mux.gateway.http.connection import Limits
 
-    return LeanUpstream(environment_proxies=environment_proxies)
+    return LeanUpstream(environment_proxies=environment_proxies, limits=Limits(most=most))

@@ -78,7 +78,7 @@ async def opened(
     `config` decides only what cannot change without a restart.
     """
     async with AsyncExitStack() as stack:
-        upstream = open_upstream()
+        upstream = open_upstream(config.upstream_client, most=config.connections_per_host)
         stack.push_async_callback(upstream.close)
         credentials = Credentials(secrets, paths.data_dir(env), upstream)
         stack.push_async_callback(credentials.close)

@@ -128,8 +128,9 @@ class SessionReply(Reply):
 class SessionUpstream(Upstream):
     """Sends calls: one session for all, and one for each SOCKS proxy (HTTP proxies are named per call)."""
 
-    def __init__(self, *, environment_proxies: bool = True) -> None:
-        self._session = _session(aiohttp.TCPConnector(limit=0, ttl_dns_cache=300, keepalive_timeout=75))
+    def __init__(self, *, environment_proxies: bool = True, most: int = 0) -> None:
+        connector = aiohttp.TCPConnector(limit=0, limit_per_host=most, ttl_dns_cache=300, keepalive_timeout=75)
+        self._session = _session(connector)
         self._behind: dict[str, aiohttp.ClientSession] = {}
         self._proxies = Proxies(environment=environment_proxies)
 
