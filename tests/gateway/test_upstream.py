@@ -8,7 +8,9 @@ import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import aiohttp
+import brotli
 import pytest
+from backports import zstd
 
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.http.session import SessionUpstream, translated
@@ -273,6 +275,13 @@ PACKED = [
     pytest.param(gzip.compress(TEXT), {"Content-Encoding": "gzip"}, id="gzip"),
     pytest.param(zlib.compress(TEXT), {"Content-Encoding": "deflate"}, id="deflate"),
     pytest.param(gzip.compress(gzip.compress(TEXT)), {"Content-Encoding": "gzip"}, id="gzip twice"),
+    pytest.param(zlib.compress(TEXT)[2:-4], {"Content-Encoding": "deflate"}, id="bare deflate"),
+    pytest.param(brotli.compress(TEXT), {"Content-Encoding": "br"}, id="br"),
+    pytest.param(zstd.compress(TEXT), {"Content-Encoding": "zstd"}, id="zstd"),
+    pytest.param(members(TEXT), {"Content-Encoding": "gzip"}, id="gzip of several members"),
+    pytest.param(zstd.compress(TEXT[:900]) + zstd.compress(TEXT[900:]), {"Content-Encoding": "zstd"}, id="two frames"),
+    pytest.param(TEXT, {"Content-Encoding": "identity"}, id="identity"),
+    pytest.param(TEXT, {"Content-Encoding": "unheard-of"}, id="a coding nobody knows"),
 ]
 
 
@@ -311,6 +320,22 @@ async def test_a_damaged_body_is_no_answer(
         with pytest.raises(MuxError) as caught:
             await way(client, Call(upstream.url, {}))
         assert caught.value.kind in kinds
+
+
+@pytest.mark.parametrize(
+    ("pack", "label"), [(gzip.compress, "gzip"), (gzip.compress, ""), (zstd.compress, "zstd"), (brotli.compress, "br")]
+)
+async def test_a_small_body_cannot_become_a_large_piece(
+    client: Upstream, pack: Callable[[bytes], bytes], label: str
+) -> None:
+    async with FakeUpstream() as upstream:
+        upstream.on("*", Reply(pack(bytes(64 << 20)), headers={"Content-Encoding": label} if label else {}))
+        reply = await client.send(Call(upstream.url, {}))
+        sizes: list[int] = []
+        while data := await reply.chunk():
+            sizes.append(len(data))
+        assert (sum(sizes), max(sizes) <= 4 << 20) == (64 << 20, True)
+        reply.close()
 
 
 async def test_an_error_body_is_read_as_far_as_it_is_of_use(client: Upstream) -> None:

@@ -70,8 +70,8 @@ class _Brotli:
             out: bytes = self._stream.process(data, output_buffer_limit=_MOST)
         except self._error as error:
             raise Damaged(str(error)) from error
-        self.more = not self._stream.can_accept_more_data()
         self.whole = bool(self._stream.is_finished())
+        self.more = bool(out) and not self.whole
         return out
 
 
