@@ -231,15 +231,22 @@ class Connection(asyncio.Protocol):
             # It does not want the rest of the body.
             self._unsent = None
         self._keep = head.keep
-        framing = framing_of(0 if call.method == "HEAD" else head.length)
+        length = 0 if call.method == "HEAD" else head.length
         if not self._used:
             self._used = True
             self._idle_s = _idle_limit(head.headers.get("Keep-Alive"), self._limits.idle_s)
-        reply = self._reply = LeanReply(head, call, self)
-        self._framing = framing
-        self._watch(self._heard + call.timeouts.between_bytes)
+        reply = LeanReply(head, call, self)
         if not waiter.done():
             waiter.set_result(reply)
+        if length == len(rest):
+            # All of it came with the head, as most answers do that are not streams.
+            if rest:
+                reply.take(rest)
+            self._done(reply, reusable=True)
+            return
+        self._reply = reply
+        framing = self._framing = framing_of(length)
+        self._watch(self._heard + call.timeouts.between_bytes)
         if rest or framing.over:
             self._take(framing, rest)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.http.head import Head
-from llm_mux.gateway.http.unpacking import Damaged, Unpacking
+from llm_mux.gateway.http.unpacking import Damaged, Unpacking, packed_unsaid
 from llm_mux.gateway.upstream import Call, Reply, Sink
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ class LeanReply(Reply):
         "_ended",
         "_error",
         "_held",
+        "_label",
+        "_looked",
         "_packed",
         "_pieces",
         "_sink",
@@ -39,7 +41,9 @@ class LeanReply(Reply):
         super().__init__(head.status, head.headers)
         self._call = call
         self._connection: Connection | None = connection
-        self._packed: Unpacking | None = Unpacking(head.packed)
+        self._label = head.packed
+        self._looked = False
+        self._packed: Unpacking | None = None
         self._pieces: list[bytes] = []
         self._ahead = 0
         self._ended = False
@@ -154,6 +158,10 @@ class LeanReply(Reply):
 
     def take(self, piece: bytes) -> None:
         """A piece of the body has arrived."""
+        if not self._looked:
+            self._looked = True
+            if self._label is not None or packed_unsaid(piece):
+                self._packed = Unpacking(self._label)
         sink = self._sink
         if sink is not None and self._packed is None and not self._held:
             sink.piece(piece)

@@ -14,6 +14,11 @@ _GZIP = b"\x1f\x8b"
 _MOST = 1 << 20
 
 
+def packed_unsaid(start: bytes) -> bool:
+    """Whether a body that starts so may be gzip although nothing says so."""
+    return start[:1] == _GZIP[:1]
+
+
 class Damaged(Exception):
     """What arrived cannot be unpacked."""
 
