@@ -20,12 +20,15 @@ COMMANDS = (
     "keys",
     "login",
     "logout",
+    "logs",
     "models",
+    "prices",
     "restart",
     "route",
     "serve",
     "status",
     "stop",
+    "usage",
     "version",
 )
 

@@ -117,6 +117,9 @@ class Prices:
         return None if found is None else Known(self.book.said_by, found.price_at, found)
 
 
+NO_PRICES = Prices(Book(source="none", date="", providers={}))
+
+
 def own_prices(settings: Iterable[config.ModelPrice]) -> dict[str, Price]:
     """The prices of the configuration by their pattern."""
     return {

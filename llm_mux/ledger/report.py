@@ -6,6 +6,7 @@ for millions. A cost is None where no price was known, and `unpriced` says how o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -65,11 +66,21 @@ async def usage(
     database: Database, group_by: GroupBy | None, first: date, last: date, only: Only | None = None
 ) -> list[Line]:
     """Groups of all exchanges from `first` to `last`, both included, days in UTC; by name. None: one line for all."""
+    return (await usages(database, (group_by,), first, last, only))[0]
+
+
+async def usages(
+    database: Database, groups: Sequence[GroupBy | None], first: date, last: date, only: Only | None = None
+) -> list[list[Line]]:
+    """Several of `usage` at one moment."""
     await database.open()
-    query = _query(group_by, (first - _EPOCH).days, (last - _EPOCH).days, only or Only())
+    found = []
     async with database.read() as connection:
-        rows = (await connection.execute(query)).mappings().all()
-    return [_line(group_by, dict(row)) for row in rows if row["requests"]]
+        for group_by in groups:
+            query = _query(group_by, (first - _EPOCH).days, (last - _EPOCH).days, only or Only())
+            rows = (await connection.execute(query)).mappings().all()
+            found.append([_line(group_by, dict(row)) for row in rows if row["requests"]])
+    return found
 
 
 def _query(group_by: GroupBy | None, first_day: int, last_day: int, only: Only) -> Select[Any]:

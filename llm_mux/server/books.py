@@ -15,7 +15,7 @@ from llm_mux import log
 from llm_mux.gateway.ask import Ask
 from llm_mux.gateway.exchange import Outcome, Tried
 from llm_mux.ir import Usage
-from llm_mux.ledger.pricing import Prices
+from llm_mux.ledger.pricing import NO_PRICES, Prices
 from llm_mux.ledger.rows import PICO, Exchange
 from llm_mux.ledger.writer import Writer
 from llm_mux.server.metrics import Metrics
@@ -54,14 +54,14 @@ class Line(Struct):
 
 
 class Books:
-    """Where every exchange ends, called once for each."""
+    """Where every exchange ends, called once for each. `prices` are those of the configuration in effect."""
 
-    def __init__(self, writer: Writer, metrics: Metrics, prices: Prices, recent: Recent) -> None:
+    def __init__(self, writer: Writer, metrics: Metrics, recent: Recent) -> None:
         self._writer = writer
         self._metrics = metrics
-        self.prices = prices
         self._recent = recent
         self._waiting: list[tuple[Exchange, tuple[str, ...], tuple[Tried, ...]]] = []
+        self.prices = NO_PRICES
 
     def __call__(self, ask: Ask, out: Outcome) -> None:
         row = _row(ask, out, self.prices)

@@ -10,11 +10,13 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from llm_mux import paths
 from llm_mux.auth.keys import disabled, keys, management_key, resolve
 from llm_mux.auth.logins import logins
 from llm_mux.config import Config, Loaded, from_env
 from llm_mux.gateway.core import Gateway, Settings
 from llm_mux.gateway.upstream import Timeouts
+from llm_mux.ledger.price_book import current
 from llm_mux.ledger.pricing import Prices, own_prices
 from llm_mux.routing.accounts import Account, carried_over
 from llm_mux.routing.aliases import from_environment
@@ -36,6 +38,7 @@ class Drawn:
     fleet: Fleet
     client_keys: list[str]
     management_key: str | None
+    prices: Prices
 
 
 async def build(loaded: Loaded, parts: Parts) -> Daemon:
@@ -61,7 +64,8 @@ def _draw(loaded: Loaded, parts: Parts) -> Drawn:
         demo_url=parts.demo_url,
     )
     client_keys = [key for setting in config.api_keys for key in resolve(setting, env, secrets)]
-    return Drawn(loaded, made, client_keys, management_key(secrets))
+    prices = Prices(current(paths.prices_file(env)), own_prices(config.prices))
+    return Drawn(loaded, made, client_keys, management_key(secrets), prices)
 
 
 def assemble(drawn: Drawn, parts: Parts, before: Sequence[Account]) -> Daemon:
@@ -70,7 +74,7 @@ def assemble(drawn: Drawn, parts: Parts, before: Sequence[Account]) -> Daemon:
     accounts = carried_over(drawn.fleet.accounts, before)
     parts.lists.known(accounts)
     parts.credentials.watch(accounts)
-    parts.books.prices = Prices(parts.books.prices.book, own_prices(config.prices))
+    parts.books.prices = drawn.prices
     parts.retention.days = config.usage.retention_days
     known = Known(parts.books.prices, {offer.provider: offer.vendor for offer in drawn.fleet.offers})
     parts.recent.capturing = config.capture

@@ -23,11 +23,9 @@ from llm_mux.gateway.models import ModelLists
 from llm_mux.gateway.seals import Seals
 from llm_mux.gateway.upstream import Upstream, open_upstream
 from llm_mux.gateway.waiting import Waiting
-from llm_mux.ledger import price_book
 from llm_mux.ledger.database import Database, located
 from llm_mux.ledger.key_book import KeyBook
 from llm_mux.ledger.keys import KeyTable
-from llm_mux.ledger.pricing import Prices
 from llm_mux.ledger.responses import ResponseStore
 from llm_mux.ledger.retention import Retention
 from llm_mux.ledger.writer import Writer
@@ -94,9 +92,8 @@ async def opened(
         stack.push_async_callback(key_book.close)
         await stack.enter_async_context(running(key_book.run()))
         metrics.readings.extend(readings(credentials))
-        book = await asyncio.to_thread(price_book.current, paths.prices_file(env))
         recent = Recent()
-        books = Books(writer, metrics, Prices(book), recent)
+        books = Books(writer, metrics, recent)
         stack.callback(books.flush)
         waiting = Waiting()
         cooldowns = Cooldowns(paths.state_dir(env) / "cooldowns.json", waiting)

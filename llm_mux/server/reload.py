@@ -1,4 +1,5 @@
-"""Reading the configuration again while the daemon runs: when its file or the stored secrets change, and on demand.
+"""Reading the configuration again while the daemon runs: when its file, the price book or
+the stored secrets change, and on demand.
 
 Rule: what cannot be used changes nothing; the reason is kept in `state` until something good is read. A file that was
 written by the daemon itself, or that came back to what is in effect, is no change: texts are compared, not times.
@@ -53,7 +54,8 @@ class Reloader:
         self._look_s = look_s
         self._turn = asyncio.Lock()
         path = daemon.loaded.path
-        self._watched = (*([path] if path is not None else []), changes(paths.data_dir(daemon.parts.env)))
+        env = daemon.parts.env
+        self._watched = (*([path] if path is not None else []), paths.prices_file(env), changes(paths.data_dir(env)))
         self._seen = self._signatures()
         self.state = State(file=str(path) if path is not None else None, loaded_at=time.time())
 
@@ -67,9 +69,9 @@ class Reloader:
             while (later := await self._a_moment_later()) != now:
                 now = later
             before, self._seen = self._seen, now
-            if now[-1] != before[-1]:
+            if now[-2:] != before[-2:]:
                 await self.refresh()
-            if now[:-1] != before[:-1]:
+            if now[:-2] != before[:-2]:
                 await self.reload(secrets=False)
 
     async def _a_moment_later(self) -> list[Signature | None]:
@@ -81,7 +83,7 @@ class Reloader:
         return [_signature(path) for path in self._watched]
 
     async def refresh(self) -> str | None:
-        """Take up what the secret store has by now, whatever became of the file; why it cannot be, if it cannot."""
+        """Take up the secret store and the price book as they are, whatever became of the file; why not, if so."""
         async with self._turn:
             try:
                 drawn = await draw(self._daemon.loaded, self._daemon.parts)

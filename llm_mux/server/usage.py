@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
-import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.ledger.database import Database, reason
-from llm_mux.ledger.report import GROUPS, GroupBy, Line, Only, usage
+from llm_mux.ledger.report import GROUPS, GroupBy, Line, Only, usages
 
 MOST_DAYS = 3660
 _USUAL_DAYS = 30
@@ -66,30 +65,58 @@ def _date(query: Mapping[str, str], name: str) -> date | None:
     return found
 
 
-async def answer(database: Database, question: Question, only: Only | None = None) -> dict[str, Any]:
-    """The groups and their total. Raises MuxError NO_TARGET while the database does not answer."""
+class Sums(Struct, frozen=True, kw_only=True):
+    """A `report.Line` as JSON has it: the cost in US dollars as text, for it is exact."""
+
+    name: str
+    requests: int
+    failures: int
+    cancelled: int
+    retries: int
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    reasoning_tokens: int
+    total_tokens: int
+    unpriced: int
+    cost: str | None
+    duration_ms: float | None
+    ttft_ms: float | None
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """The groups, by name, and all of them together; None where there is nothing."""
+
+    object: str = "usage"
+    first: date = field(name="from")
+    to: date
+    group_by: str
+    currency: str = "USD"
+    data: list[Sums]
+    total: Sums | None
+
+
+async def answer(database: Database, question: Question, only: Only | None = None) -> Report:
+    """Raises MuxError NO_TARGET while the database does not answer."""
     try:
-        lines = await usage(database, question.group_by, question.first, question.last, only)
-        total = await usage(database, None, question.first, question.last, only)
+        groups = (question.group_by, None)
+        lines, total = await usages(database, groups, question.first, question.last, only)
     except Exception as error:
         message = f"The books cannot be read just now: {reason(error)}."
         raise MuxError(Kind.NO_TARGET, message, retry_after=2.0, code="books_unavailable") from error
-    return {
-        "object": "usage",
-        "from": question.first.isoformat(),
-        "to": question.last.isoformat(),
-        "group_by": question.group_by,
-        "currency": "USD",
-        "data": [told(line) for line in lines],
-        "total": told(total[0]) if total else None,
-    }
+    return Report(
+        first=question.first,
+        to=question.last,
+        group_by=question.group_by,
+        data=[told(line) for line in lines],
+        total=told(total[0]) if total else None,
+    )
 
 
-def told(line: Line) -> dict[str, Any]:
-    """A line as JSON has it: the cost as text, for it is exact."""
-    found: dict[str, Any] = {**msgspec.structs.asdict(line), "total_tokens": line.tokens}
-    found["cost"] = None if line.cost is None else f"{line.cost:f}"
-    return found
+def told(line: Line) -> Sums:
+    cost = None if line.cost is None else f"{line.cost:f}"
+    return Sums(**{**asdict(line), "cost": cost}, total_tokens=line.tokens)
 
 
 def today() -> date:

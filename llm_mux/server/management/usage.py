@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable
 from decimal import Decimal
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -14,21 +14,28 @@ from llm_mux import log
 from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.ledger.balances import Balances, MoneyProblem, Transaction
 from llm_mux.ledger.database import reason
+from llm_mux.ledger.report import Only
 from llm_mux.server import usage
 from llm_mux.server.management.endpoint import Call, Endpoint
 
 T = TypeVar("T")
+Name = Annotated[str, Meta(max_length=256)]
 Text = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
 class Question(Struct, frozen=True, forbid_unknown_fields=True, rename={"first": "from"}):
     """`days` up to today, or `from` and `to` as dates in UTC, both included; `group_by` day, hour, model, account,
-    provider, client_key, user or protocol."""
+    provider, client_key, user or protocol. `model`, `provider`, `account`, `key` (names) and `user` narrow it."""
 
     days: Annotated[str, Meta(max_length=10)] | msgspec.UnsetType = msgspec.UNSET
     first: Annotated[str, Meta(max_length=10)] | msgspec.UnsetType = msgspec.UNSET
     to: Annotated[str, Meta(max_length=10)] | msgspec.UnsetType = msgspec.UNSET
     group_by: Annotated[str, Meta(max_length=20)] = "day"
+    model: Name | msgspec.UnsetType = msgspec.UNSET
+    provider: Name | msgspec.UnsetType = msgspec.UNSET
+    account: Name | msgspec.UnsetType = msgspec.UNSET
+    key: Name | msgspec.UnsetType = msgspec.UNSET
+    user: Name | msgspec.UnsetType = msgspec.UNSET
 
 
 class Of(Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,9 +72,12 @@ class Credit(Struct, frozen=True, forbid_unknown_fields=True):
     description: Annotated[str, Meta(max_length=200)] = "credit"
 
 
-async def _usage(call: Call) -> Any:
-    asked = usage.asked(msgspec.to_builtins(call.query), usage.today())
-    return await usage.answer(call.daemon.parts.database, asked)
+async def _usage(call: Call) -> usage.Report:
+    given = msgspec.to_builtins(call.query)
+    asked = usage.asked(given, usage.today())
+    given["client_key"] = given.get("key")
+    only = Only(**{name: given.get(name) for name in Only.__struct_fields__})
+    return await usage.answer(call.daemon.parts.database, asked, only)
 
 
 def _balances(call: Call) -> Balances:
@@ -121,7 +131,7 @@ ENDPOINTS = (
         summary="Requests, tokens and cost of a stretch of days, in groups",
         handle=_usage,
         query=Question,
-        answer=dict[str, Any],
+        answer=usage.Report,
         errors=(503,),
     ),
     Endpoint(
