@@ -67,6 +67,9 @@ REFUSED = [
     Case("fallbacks:\n  a: [b, a]", "its own fallback", line=2),
     Case("fallbacks: {a: [b, b]}", "named twice"),
     Case("fallbacks: {a: []}", "are empty"),
+    Case("models: [{model: gpt-5}]", "must be provider/model"),
+    Case("models: [{model: a/b}, {model: a/b}]", "named twice"),
+    Case("models:\n  - model: a/b\n    overrides: {stream: true}", "cannot be set here", line=3),
     Case("aliases: {q: b}\nfallbacks:\n  b: [c, q]", '"q" is "b" again by way of the aliases', line=3),
     Case("aliases: {q: b}\nfallbacks:\n  q: [b]", '"b" is "q" again by way of the aliases', line=3),
     Case("aliases: {q: 'antropic://b'}", 'no provider is called "antropic"', suggestion="anthropic"),
@@ -124,7 +127,6 @@ def test_what_works_together_is_taken(text: str) -> None:
     [
         (provider("api-key: env:NO_SUCH_KEY"), "config:3:12: the environment variable NO_SUCH_KEY is not set"),
         ("api-keys: [k, 'env:NO_SUCH_KEY']", "config:1:15: the environment variable NO_SUCH_KEY is not set; nobody"),
-        ("capture: true", 'config:1:10: "capture" has no effect in this version'),
         ("disable-auth: true\napi-keys: [k]", "config:1:15: client keys are configured but not checked"),
     ],
 )

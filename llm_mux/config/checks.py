@@ -252,6 +252,24 @@ def _chain(aliases: dict[str, str], name: str) -> list[str]:
     return chain
 
 
+_NOT_PARAMETERS = frozenset({"model", "messages", "input", "contents", "prompt", "stream"})
+
+
+def _model_settings(config: Config, _: Surroundings) -> Findings:
+    patterns: set[str] = set()
+    for index, each in enumerate(config.models):
+        path = ("models", index)
+        yield from _glob((*path, "model"), each.model)
+        if "/" not in each.model:
+            yield Finding((*path, "model"), f'"{each.model}" must be provider/model, such as openai/gpt-5*')
+        if each.model in patterns:
+            yield Finding((*path, "model"), f'"{each.model}" is named twice')
+        patterns.add(each.model)
+        for kind, values in (("defaults", each.defaults), ("overrides", each.overrides)):
+            for name in sorted(_NOT_PARAMETERS & values.keys()):
+                yield Finding((*path, kind, name), f'"{name}" is the request itself and cannot be set here')
+
+
 def _fallbacks(config: Config, around: Surroundings) -> Findings:
     for name, models in config.fallbacks.items():
         if not models:
@@ -335,6 +353,7 @@ _CHECKS: tuple[Callable[[Config, Surroundings], Findings], ...] = (
     _default_provider,
     _aliases,
     _fallbacks,
+    _model_settings,
     _stores,
     _telemetry,
     _later,

@@ -175,6 +175,21 @@ class ModelPrice(Rates, frozen=True, kw_only=True):
     tiers: Annotated[tuple[PriceTier, ...], doc("Other prices for long prompts")] = ()
 
 
+class ModelSettings(Section, frozen=True, kw_only=True):
+    """What you want of the requests to some models, in the words of their provider's format."""
+
+    model: Annotated[str, doc("`provider/model`, with wildcards; the longest counts", example="openai/gpt-5*")]
+    defaults: Annotated[
+        dict[str, Any], doc("Values for parameters that a client leaves out", example="{reasoning_effort: low}")
+    ] = {}
+    overrides: Annotated[
+        dict[str, Any], doc("Values that hold whatever a client says", example="{service_tier: flex}")
+    ] = {}
+    context: Annotated[
+        Limit | None, doc("Tokens of the context window, where the provider's list does not say", example="200000")
+    ] = None
+
+
 class Usage(Section, frozen=True, kw_only=True):
     database: Annotated[
         str | None,
@@ -338,6 +353,9 @@ class Config(Section, frozen=True, kw_only=True):
             example='{fast: "gemini://gemini-2.5-flash"}',
         ),
     ] = {}
+    models: Annotated[
+        tuple[ModelSettings, ...], doc("Parameters and context windows of models, beside what clients say")
+    ] = ()
     fallbacks: Annotated[
         dict[str, tuple[str, ...]],
         doc(

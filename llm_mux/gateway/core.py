@@ -14,6 +14,7 @@ from llm_mux.gateway.credentials import Credentials
 from llm_mux.gateway.drain import Drain
 from llm_mux.gateway.models import ModelLists
 from llm_mux.gateway.seals import Seals
+from llm_mux.gateway.tuning import Tuning, tuning_of
 from llm_mux.gateway.upstream import Timeouts, Upstream
 from llm_mux.gateway.waiting import Waiting
 from llm_mux.routing.accounts import FAULTS, Account
@@ -48,6 +49,7 @@ class Settings:
     max_retry_interval: float = 30.0
     hedge_after: float | None = None
     strategy: str = "sticky"
+    tunings: tuple[Tuning, ...] = ()
 
 
 class Reach(NamedTuple):
@@ -207,6 +209,10 @@ class Gateway:
         return self.lists.get(provider, model)
 
     def _context(self, provider: str, model: str) -> int | None:
+        """What the configuration says, else the provider's list, else what is known otherwise."""
+        tuning = tuning_of(provider, model, self.settings.tunings) if self.settings.tunings else None
+        if tuning is not None and tuning.context is not None:
+            return tuning.context
         info = self.lists.get(provider, model)
         if info is not None and info.context is not None:
             return info.context

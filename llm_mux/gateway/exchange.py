@@ -27,6 +27,7 @@ from llm_mux.gateway.ladder import Ladder
 from llm_mux.gateway.pouring import Pouring
 from llm_mux.gateway.refusal import notice_quota, refusal
 from llm_mux.gateway.seals import Watcher
+from llm_mux.gateway.tuning import tuned
 from llm_mux.gateway.unwrapped import opened
 from llm_mux.gateway.upstream import Call, Reply
 from llm_mux.routing.accounts import Account
@@ -156,6 +157,8 @@ class Exchange:
         chosen = plan.choose(
             self._ask, candidate, self._decoded, self._gateway.facts, strict=self._gateway.settings.strict
         )
+        if tunings := self._gateway.settings.tunings:
+            chosen = tuned(chosen, tunings)
         self._took(chosen)
         return chosen
 

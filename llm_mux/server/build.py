@@ -15,6 +15,7 @@ from llm_mux.auth.keys import disabled, keys, management_key, resolve
 from llm_mux.auth.logins import logins
 from llm_mux.config import Config, Loaded, from_env
 from llm_mux.gateway.core import Gateway, Settings
+from llm_mux.gateway.tuning import Tuning
 from llm_mux.gateway.upstream import Timeouts
 from llm_mux.ledger.price_book import current
 from llm_mux.ledger.pricing import Prices, own_prices
@@ -126,4 +127,5 @@ def _settings(config: Config, env: Mapping[str, str], offers: Sequence[Offer]) -
         max_retry_interval=config.max_retry_interval,
         hedge_after=config.routing.hedge_after,
         strategy=config.routing.strategy,
+        tunings=tuple(Tuning(each.model, each.defaults, each.overrides, each.context) for each in config.models),
     )
