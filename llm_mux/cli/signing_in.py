@@ -93,19 +93,13 @@ def _picked(provider: Provider, able: list[Login]) -> Login | None:
 
 def sign_in(name: str, loaded: Loaded, login: Login, wanted: Wanted, store: SecretStore) -> StoredLogin:
     """Goes the way to its end and stores what came of it, with the account's own label."""
-    from llm_mux.auth.base import overridden
     from llm_mux.auth.logins import StoredLogin, label_for
 
     provider, settings, proxy = provider_of(name, loaded)
     if not (provider.base_url or wanted.base_url):
         raise click.UsageError(f"{name} has no usual place: say where it is with base-url in the configuration")
     with _explained():
-        oauth = overridden(login.oauth, settings)
-        if wanted.client_file is not None:
-            from llm_mux.auth.imports import client_of_file
-
-            oauth = client_of_file(oauth, _text(wanted.client_file))
-        text = None if wanted.import_from is None else _import_text(login, wanted.import_from)
+        login, oauth, text = _begun(provider, login, settings, wanted)
         credential = asyncio.run(_driven(login, oauth, wanted, proxy, text))
     if credential.way not in {each.way for each in provider.logins}:
         credential = msgspec.structs.replace(credential, way=login.way)
@@ -113,6 +107,23 @@ def sign_in(name: str, loaded: Loaded, login: Login, wanted: Wanted, store: Secr
     stored = StoredLogin(name, label, credential, wanted.base_url)
     _keep(store, stored)
     return stored
+
+
+def _begun(
+    provider: Provider, login: Login, settings: Mapping[str, object], wanted: Wanted
+) -> tuple[Login, OAuth, str | None]:
+    """The login that is gone through, its facts, and the text that it begins with. An OAuth client that is imported is
+    signed in with."""
+    from llm_mux.auth.base import overridden
+    from llm_mux.auth.imports import client_of_file, is_client_file
+
+    text = None if wanted.import_from is None else _import_text(login, wanted.import_from)
+    client = None if wanted.client_file is None else _text(wanted.client_file)
+    starting = next((each for each in provider.logins if each.start), None)
+    if text is not None and starting is not None and is_client_file(text):
+        login, client, text = starting, text, None
+    oauth = overridden(login.oauth, settings)
+    return login, oauth if client is None else client_of_file(oauth, client), text
 
 
 def _keep(store: SecretStore, stored: StoredLogin) -> None:

@@ -1,5 +1,5 @@
 """`llm-mux login` for each vendor as a person runs it, against the played backends; then the daemon with what it left:
-asked at once, and again after the token has ended while nothing was running."""
+asked at once, after the token has ended while nothing was running, and after it was refused before its end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ from tests.upstreams.codex import CodexBackend
 from tests.upstreams.github import GitHubBackend
 from tests.upstreams.google import CLIENT, SECRET, GoogleBackend
 from tests.upstreams.plans import ClaudeBackend, KimiBackend, XaiBackend
-from tests.upstreams.played import Played
 
 LIMIT_S = 60
 FAST = {"poll-s": 0.01}
@@ -127,6 +126,15 @@ VENDORS = [
         {"client_secret.json": CLIENT_FILE},
     ),
     Vendor(
+        "gemini by import",
+        GoogleBackend,
+        google("gemini"),
+        ("gemini", "--import", "client_secret.json"),
+        "gemini/me@example.com",
+        "gemini-2.5-flash",
+        {"client_secret.json": CLIENT_FILE},
+    ),
+    Vendor(
         "code assist",
         GoogleBackend,
         google("gemini"),
@@ -197,9 +205,8 @@ def aged(store: SecretStore) -> StoredLogin:
 
 
 @pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: vendor.id)
-async def test_a_login_is_good_at_once_and_after_its_token_has_ended(tmp_path: Path, vendor: Vendor) -> None:
+async def test_a_login_is_good_at_once_and_outlives_its_tokens(tmp_path: Path, vendor: Vendor) -> None:
     home = tmp_path / "home"
-    backend: Played
     async with vendor.backend() as backend:
         if isinstance(backend, GitHubBackend | XaiBackend):
             backend.now = time.time()
@@ -218,8 +225,12 @@ async def test_a_login_is_good_at_once_and_after_its_token_has_ended(tmp_path: P
         status, text, account = await asked(home, config, vendor.model)
         assert (status, "Hello" in text) == (200, True), text
         assert f"{before.provider}/{account}" == vendor.account
+        (renewed,) = logins(store)
+        backend.issued[-1] = "revoked"
+        status, text, _ = await asked(home, config, vendor.model)
+        assert (status, "Hello" in text) == (200, True), text
         (after,) = logins(store)
-        assert after.credential.access != before.credential.access
+        assert len({each.access for each in (before.credential, renewed.credential, after.credential)}) == 3
         assert (after.credential.id, after.credential.extra) == (before.credential.id, before.credential.extra)
 
 
