@@ -26,9 +26,9 @@ from tests.upstreams.codex import CodexBackend
 from tests.upstreams.github import GitHubBackend
 from tests.upstreams.google import CLIENT, SECRET, GoogleBackend
 from tests.upstreams.plans import ClaudeBackend, KimiBackend, XaiBackend
+from tests.upstreams.vendors import claude, codex, copilot, google, kimi, xai
 
 LIMIT_S = 60
-FAST = {"poll-s": 0.01}
 
 
 @dataclass(frozen=True)
@@ -45,54 +45,6 @@ class Vendor:
     files: Mapping[str, str] = field(default_factory=dict)
     stdin: str = ""
     renews: bool = True
-
-
-def codex(url: str) -> dict[str, Any]:
-    facts = {
-        "issuer": url,
-        "authorize-url": f"{url}/oauth/authorize",
-        "token-url": f"{url}/oauth/token",
-        "device-url": f"{url}/api/accounts/deviceauth/usercode",
-    }
-    return {"type": "codex", "base-url": f"{url}/backend-api/codex", "oauth": {**facts, **FAST}}
-
-
-def copilot(url: str) -> dict[str, Any]:
-    facts = {
-        "device-url": f"{url}/login/device/code",
-        "token-url": f"{url}/login/oauth/access_token",
-        "userinfo-url": f"{url}/user",
-        "addresses": {"copilot-token": f"{url}/copilot_internal/v2/token"},
-    }
-    return {"type": "copilot", "oauth": {**facts, **FAST}}
-
-
-def kimi(url: str) -> dict[str, Any]:
-    facts = {"device-url": f"{url}/api/oauth/device_authorization", "token-url": f"{url}/api/oauth/token"}
-    return {"type": "kimi", "base-url": f"{url}/coding", "oauth": {**facts, **FAST}}
-
-
-def xai(url: str) -> dict[str, Any]:
-    return {"type": "xai", "base-url": f"{url}/v1", "oauth": {"issuer": url, **FAST}}
-
-
-def claude(url: str) -> dict[str, Any]:
-    facts = {"authorize-url": f"{url}/oauth/authorize", "token-url": f"{url}/v1/oauth/token"}
-    return {"type": "anthropic", "base-url": url, "oauth": facts}
-
-
-def google(kind: str) -> Callable[[str], dict[str, Any]]:
-    def entry(url: str) -> dict[str, Any]:
-        facts = {
-            "authorize-url": f"{url}/o/oauth2/v2/auth",
-            "token-url": f"{url}/token",
-            "revoke-url": f"{url}/revoke",
-            "userinfo-url": f"{url}/userinfo",
-            "addresses": {"code-assist": url, "services": url},
-        }
-        return {"type": kind, "base-url": url, "oauth": facts}
-
-    return entry
 
 
 CLIENT_FILE = json.dumps({"installed": {"client_id": CLIENT, "client_secret": SECRET}})
