@@ -8,6 +8,7 @@ result; call ids unique in the conversation; results know their tool's name. Pur
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import eq
 
 import msgspec
 from msgspec import Raw
@@ -20,8 +21,81 @@ MISSING = "No result: the call was interrupted before it finished."
 
 def tidy(messages: Sequence[ir.Message], *, complete: bool = True) -> tuple[ir.Message, ...]:
     """The conversation with the invariants above. `complete` False leaves calls of the last turn unanswered."""
+    orderly = _orderly(messages)
+    return repaired(messages, complete=complete) if orderly is None else orderly
+
+
+def repaired(messages: Sequence[ir.Message], *, complete: bool = True) -> tuple[ir.Message, ...]:
+    """What `tidy` gives, the long way, for conversations in any state."""
     cleaned = [m for m in (_without_blanks(message) for message in messages) if m.parts]
     return _answered(_unique_ids(_merged(cleaned)), complete)
+
+
+def _orderly(messages: Sequence[ir.Message]) -> tuple[ir.Message, ...] | None:
+    """A conversation of which nothing has to be repaired, with names on its results and turns of one role in a row as
+    one: a single look, for nearly all there are. None for any other."""
+    out: list[ir.Message] = []
+    calls: list[ir.ToolCall] = []
+    ids: list[str] = []
+    turn: list[ir.Message] = []
+    for message in messages:
+        role, parts = message.role, message.parts
+        if role == "user":
+            turn.append(message)
+            continue
+        if not parts:
+            return None
+        if turn:
+            if role != "assistant" or (answer := _as_one(turn, calls)) is None:
+                return None
+            out.append(answer)
+            turn, calls = [], []
+        last = out[-1] if out else None
+        if role != "assistant" and last is not None and last.role == "assistant":
+            return None
+        for part in parts:
+            if isinstance(part, ir.ToolCall):
+                calls.append(part)
+                ids.append(part.id)
+            elif type(part) is ir.ToolResult or (type(part) is ir.Text and _blank(part)):
+                return None
+        if role == "assistant" and last is not None and last.role == "assistant":
+            if not _mergeable(last, message):
+                return None
+            out[-1] = ir.Message(role, last.parts + parts, last.name, last.phase, last.native)
+        else:
+            out.append(message)
+    if turn or calls:
+        if (answer := _as_one(turn, calls)) is None:
+            return None
+        out.append(answer)
+    return tuple(out) if len(set(ids)) == len(ids) else None
+
+
+def _as_one(turn: Sequence[ir.Message], calls: Sequence[ir.ToolCall]) -> ir.Message | None:
+    """A user's turns in a row as one that answers just these calls in their order; None for anything else."""
+    if not turn:
+        return None
+    first = turn[0]
+    parts = first.parts
+    if len(turn) > 1:
+        if not all([_mergeable(first, message) for message in turn[1:]]):
+            return None
+        parts = tuple([part for message in turn for part in message.parts])
+    if not parts or len(parts) < len(calls):
+        return None
+    results: list[ir.Part] = []
+    for part, call in zip(parts, calls, strict=False):
+        if type(part) is not ir.ToolResult or part.call_id != call.id:
+            return None
+        results.append(_result(call, part))
+    rest = parts[len(calls) :]
+    for part in rest:
+        if type(part) is ir.ToolResult or (type(part) is ir.Text and _blank(part)):
+            return None
+    if len(turn) == 1 and not calls:
+        return first
+    return ir.Message("user", (*results, *rest), first.name, first.phase, first.native)
 
 
 def names_speakers(messages: Sequence[ir.Message]) -> bool:
@@ -30,7 +104,11 @@ def names_speakers(messages: Sequence[ir.Message]) -> bool:
 
 
 def alternate(messages: Sequence[ir.Message]) -> tuple[ir.Message, ...]:
-    """Every run of turns of one role as one turn, whatever their names and phases (Anthropic, Gemini, Bedrock)."""
+    """Every run of turns of one role as one turn, whatever their names and phases (Anthropic, Gemini, Bedrock), of
+    turns that `tidy` has put in order."""
+    roles = [message.role for message in messages]
+    if not any(map(eq, roles, roles[1:])):
+        return tuple(messages)
     return tuple(_merged(messages, strictly=True))
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 _LEGAL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 
 
+@lru_cache(4096)
 def legal(call_id: str, limit: int = 64) -> str:
     """`call_id` if every upstream takes it (`[A-Za-z0-9_-]`, at most `limit` long), else `call_` and a hash of it."""
     if call_id and len(call_id) <= limit and _LEGAL.issuperset(call_id):

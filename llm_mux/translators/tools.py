@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import msgspec
 from msgspec import Raw, Struct
@@ -55,6 +56,7 @@ class Names:
         return any(c.name != w or c.namespace or c.free_text for w, c in self.to_client.items())
 
 
+@lru_cache(4096)
 def legal_name(name: str, rules: NameRules) -> str:
     """`name` with every character the format refuses replaced, cut with a hash when too long."""
     allowed = frozenset(_WORD + rules.marks)
@@ -86,8 +88,10 @@ def _clients(request: ir.Request) -> Iterable[Client]:
         yield Client(tool.name, tool.namespace, tool.free_text)
     known = {(tool.namespace, tool.name) for tool in declared}
     for message in request.messages:
+        if message.role != "assistant":
+            continue
         for part in message.parts:
-            if isinstance(part, ir.ToolCall) and (part.namespace, part.name) not in known:
+            if type(part) is ir.ToolCall and (part.namespace, part.name) not in known:
                 yield Client(part.name, part.namespace, part.custom)
 
 

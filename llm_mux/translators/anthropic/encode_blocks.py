@@ -36,7 +36,10 @@ def blocks(parts: Sequence[ir.Part], role: str, look: Outlook, *, thinking: bool
     """The blocks of one message. `role` is the message's, or "tool_result"; `thinking` False leaves thoughts out."""
     found: Blocks = []
     for part in parts:
-        block = _block(part, role, look, thinking=thinking)
+        if type(part) is ir.Text:
+            block = _text(part, role)
+        else:
+            block = _block(part, role, look, thinking=thinking)
         if block is not None:
             found.append(block)
     return found
@@ -61,8 +64,11 @@ def _block(part: ir.Part, role: str, look: Outlook, *, thinking: bool) -> wire.B
 
 
 def _text(part: ir.Text, role: str) -> wire.Block | Raw | None:
-    if not part.text.strip():
+    text = part.text
+    if not text or text.isspace():
         return None
+    if not part.citations and part.native is None and part.cache is None:
+        return wire.Text(text)
     citations: Raw | UnsetType = UNSET
     if part.citations and role == "assistant":
         own = [c.native.data for c in part.citations if c.native is not None and c.native.owner == NAME]

@@ -26,6 +26,9 @@ def control(ttl: str | None) -> wire.CacheControl:
 
 def limit(lists: Iterable[list[Any]], most: int) -> None:
     """Takes marks out of the blocks in `lists`, in place, until the API's rules hold."""
+    lists = list(lists)
+    if all([_unmarked(blocks) for blocks in lists]):
+        return
     marked = [(blocks, at, _ttl(blocks[at])) for blocks in lists for blocks, at in _marked(blocks)]
     surplus = len(marked) - max(most, 0)
     short_seen = False
@@ -36,6 +39,16 @@ def limit(lists: Iterable[list[Any]], most: int) -> None:
             short_seen = True
         elif short_seen:
             blocks[at] = _with(blocks[at], wire.CacheControl())
+
+
+def _unmarked(blocks: list[Any]) -> bool:
+    """Whether a glance is enough to see that there is no mark."""
+    for block in blocks:
+        if type(block) is Raw or block.cache_control is not None:
+            return False
+        if type(block) is wire.ToolResult and type(block.content) is list:
+            return False
+    return True
 
 
 def _marked(blocks: list[Any]) -> Iterator[tuple[list[Any], int]]:

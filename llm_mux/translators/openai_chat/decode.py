@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 from msgspec import Raw
@@ -141,20 +142,36 @@ def _output(asked: wire.ResponseFormat | None) -> ir.OutputFormat:
 
 
 def _tools(raw: Raw | None, params: wire.Params) -> tuple[ir.Tool | ir.HostedTool, ...]:
-    tools: list[ir.Tool | ir.HostedTool] = []
+    listed: tuple[ir.Tool | ir.HostedTool, ...] = ()
     if raw is not None and present(raw):
+        text = bytes(raw)
         try:
-            items = msgspec.json.decode(raw, type=list[Raw])
-            tools = [_tool(item, f"tools[{n}]") for n, item in enumerate(items)]
+            listed = _listed(text) if len(text) < _MOST_KEPT else _read_tools(text)
         except msgspec.ValidationError as error:
             raise bad_request(f"tools cannot be read: {error}.", param="tools") from error
+    return listed + tuple(_told_elsewhere(params))
+
+
+def _told_elsewhere(params: wire.Params) -> list[ir.Tool | ir.HostedTool]:
+    """Tools that are not among the `tools`."""
+    tools: list[ir.Tool | ir.HostedTool] = []
     for function in params.functions or ():
         tools.append(_function(function, None, "functions"))
     options = _raw(params.web_search_options)
     if options is not None:
         native = ir.Native(wire.NAME, Raw(b'{"web_search_options":' + bytes(options) + b"}"))
         tools.append(ir.HostedTool("web_search", native))
-    return tuple(tools)
+    return tools
+
+
+def _read_tools(raw: bytes) -> tuple[ir.Tool | ir.HostedTool, ...]:
+    return tuple([_tool(item, f"tools[{n}]") for n, item in enumerate(_list.decode(raw))])
+
+
+# An agent sends the same list with every turn.
+_listed = lru_cache(16)(_read_tools)
+_MOST_KEPT = 256 << 10
+_list: msgspec.json.Decoder[list[Raw]] = msgspec.json.Decoder(list[Raw])
 
 
 def _tool(raw: Raw, where: str) -> ir.Tool | ir.HostedTool:
@@ -235,9 +252,37 @@ class _Conversation:
         self._unanswered: list[tuple[str, str]] = []
 
     def read(self, found: Sequence[wire.Message]) -> tuple[ir.Message, ...]:
-        return tuple(self._message(message, f"messages[{n}]") for n, message in enumerate(found))
+        return tuple([self._plain(message) or self._message(message, n) for n, message in enumerate(found)])
 
-    def _message(self, message: wire.Message, where: str) -> ir.Message:
+    def _plain(self, message: wire.Message) -> ir.Message | None:
+        """A message of a text and calls alone, as nearly all are; None for any other."""
+        content, role = message.content, message.role
+        if message.cache_control is not None or message.prompt_cache_breakpoint is not None:
+            return None
+        if type(content) is not str:
+            if content is not None or role != "assistant":
+                return None
+            content = ""
+        if role == "tool" and message.tool_call_id and content:
+            return ir.Message("user", (ir.ToolResult(message.tool_call_id, (ir.Text(content),), message.name),))
+        if role == "user" and content:
+            return ir.Message("user", (ir.Text(content),), message.name)
+        if role != "assistant" or _says_more(message):
+            return None
+        calls: list[ir.Part] = [ir.Text(content)] if content else []
+        for call in message.tool_calls or ():
+            function = call.function
+            if function is None or call.custom is not None or call.extra_content is not None or not call.id:
+                return None
+            if type(function.arguments) is not str or not function.name:
+                return None
+            calls.append(ir.ToolCall(call.id, function.name, function.arguments))
+        self._turn += 1
+        self._unanswered = [(call.id, call.name) for call in calls if type(call) is ir.ToolCall]
+        return ir.Message("assistant", tuple(calls), message.name)
+
+    def _message(self, message: wire.Message, number: int) -> ir.Message:
+        where = f"messages[{number}]"
         match message.role:
             case "user":
                 return ir.Message("user", _content(message, where), name=message.name)
@@ -295,6 +340,21 @@ def arguments(function: wire.Function) -> str:
     if isinstance(found, str) or found is None:
         return found or ""
     return msgspec.json.encode(found).decode()
+
+
+def _says_more(message: wire.Message) -> bool:
+    """Whether an assistant's message has reasoning, a refusal, a call in the old form or a wish to be continued."""
+    return (
+        message.reasoning_content is not None
+        or message.reasoning is not None
+        or message.thinking is not None
+        or message.reasoning_details is not None
+        or message.thinking_blocks is not None
+        or message.refusal is not None
+        or message.function_call is not None
+        or message.prefix is not None
+        or message.partial is not None
+    )
 
 
 def _content(message: wire.Message, where: str) -> tuple[ir.Part, ...]:
