@@ -36,6 +36,11 @@ class Scopes(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="keba
     def budgeted(self) -> bool:
         return self.daily_budget is not None or self.monthly_budget is not None
 
+    @property
+    def limited(self) -> bool:
+        """Whether something has to be counted."""
+        return self.budgeted or self.limits != Limits()
+
     def model(self, asked: str, provider: str, own: str) -> bool:
         return not self.models or any(
             fnmatchcase(name, pattern) for pattern in self.models for name in (asked, own, f"{provider}/{own}")

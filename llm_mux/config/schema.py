@@ -217,9 +217,14 @@ class RateLimits(Limits, frozen=True, kw_only=True):
         default_factory=Limits, name="global"
     )
 
+    when_redis_fails: Annotated[
+        Literal["allow", "refuse"],
+        doc("While redis-url does not answer: count in this daemon alone, or answer 503", example="refuse"),
+    ] = "allow"
+
     @property
     def enabled(self) -> bool:
-        return self != RateLimits()
+        return self != RateLimits(when_redis_fails=self.when_redis_fails)
 
 
 class Billing(Section, frozen=True, kw_only=True):
@@ -371,14 +376,13 @@ class Config(Section, frozen=True, kw_only=True):
     redis_url: Annotated[
         str | None,
         doc(
-            "Share limits and cooldowns between several daemons",
+            "Share rate-limits between several daemons; needs the extra llm-mux[redis]",
             secret=True,
             example="redis://127.0.0.1:6379/0",
-            later=True,
         ),
     ] = None
-    rate_limits: Annotated[RateLimits, doc("Limits per key or user", later=True)] = field(default_factory=RateLimits)
-    billing: Annotated[Billing, doc("Prepaid balances", later=True)] = field(default_factory=Billing)
+    rate_limits: Annotated[RateLimits, doc("Limits per key or user")] = field(default_factory=RateLimits)
+    billing: Annotated[Billing, doc("Prepaid balances")] = field(default_factory=Billing)
     auth: Annotated[Auth, doc("Other kinds of client credentials")] = field(default_factory=Auth)
     remote_management: Annotated[RemoteManagement, doc("The management API")] = field(default_factory=RemoteManagement)
     telemetry: Annotated[Telemetry, doc("Where measurements go")] = field(default_factory=Telemetry)

@@ -5,12 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
 
 from llm_mux.auth.scopes import Scopes
 from llm_mux.errors import MuxError
 from llm_mux.gateway.conversation import conversation
 from llm_mux.translators.base import Hints, Outline, Translator
 from llm_mux.wire import hints
+
+if TYPE_CHECKING:
+    from llm_mux.ledger.rows import Exchange
 
 Write = Callable[[bytes], Awaitable[None]]
 
@@ -49,6 +53,23 @@ class Caller:
     user: str | None = None
     scopes: Scopes | None = None
 
+    @property
+    def user_id(self) -> str:
+        """Whose balance it is: the user's, else the key's own, else that of whoever is at this machine."""
+        key = self.key_id or self.name
+        return self.user or ("local" if key is None else f"key:{key}")
+
+    @property
+    def subject(self) -> str:
+        """Whose limits it falls under."""
+        return f"user:{self.user}" if self.user else self.user_id
+
+
+class Entry(Protocol):
+    """What a request took when it was admitted, to be settled by what it did use."""
+
+    def settle(self, row: Exchange) -> None: ...
+
 
 @dataclass(slots=True)
 class Ask:
@@ -56,7 +77,7 @@ class Ask:
     `outline` is what else that look found.
 
     `started` is monotonic seconds, `time` unix seconds. `begin` starts the client's stream (headers, media type) before
-    there is an answer, where the server can.
+    there is an answer, where the server can. `entry` is there when something is limited.
     """
 
     protocol: Translator
@@ -71,6 +92,7 @@ class Ask:
     started: float
     begin: Begin | None = None
     outline: Outline | None = None
+    entry: Entry | None = None
 
     @property
     def conversation(self) -> str:

@@ -77,7 +77,7 @@ class Balances:
 
     def __init__(self, database: Database, initial: Decimal = ZERO) -> None:
         self._database = database
-        self._initial = initial
+        self.initial = initial
 
     async def hold(self, holds: Sequence[Hold], now: float) -> list[Decimal | Shortage]:
         """Keep what requests may cost, one after another: for each the balance as it is (0 where none is kept), or why
@@ -207,8 +207,8 @@ class Balances:
             return Decimal(found)
         made = _insert(connection, balances).values(user=user, balance=ZERO, created=now)
         new = (await connection.execute(made.on_conflict_do_nothing(index_elements=["user"]))).rowcount
-        if new and self._initial:
-            await _change(connection, user, self._initial, "Initial balance", now)
+        if new and self.initial:
+            await _change(connection, user, self.initial, "Initial balance", now)
         return Decimal((await connection.execute(query)).scalar_one())
 
     async def _pay(self, connection: AsyncConnection, settlement: Settlement) -> Decimal:

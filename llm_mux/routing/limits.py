@@ -110,6 +110,12 @@ class _Window:
             self.used += amount - entry.amount
             entry.amount = amount
 
+    def remove(self, entry: _Entry) -> None:
+        """As if the entry had never been."""
+        self.change(entry, 0)
+        if self.period_s and not entry.over:
+            self.entries.remove(entry)
+
     def wait_s(self, now: float, too_much: int) -> float:
         """How long until `too_much` of what is used is over."""
         if not self.period_s:
@@ -134,6 +140,11 @@ class Admitted:
         for charge, window, entry in self._entries:
             if charge.kind == "tokens":
                 window.change(entry, tokens)
+
+    def undo(self) -> None:
+        """As if it had not been admitted."""
+        for _, window, entry in self._entries:
+            window.remove(entry)
 
     def leave(self) -> None:
         for charge, window, entry in self._entries:

@@ -63,10 +63,13 @@ def answered(handler: Handler, *, who: Who = "key") -> Handler:
     async def guarded(request: web.Request) -> web.StreamResponse:
         daemon = request.app[DAEMON]
         name, origin = request_id(request), None
+        more: dict[str, str] = {}
         try:
             origin = daemon.guard.check(request.headers)
             if who == "key" or (who == "local" and not daemon.guard.local):
-                await daemon.guard.caller(request.headers, request.query.get("key"))
+                caller = await daemon.guard.caller(request.headers, request.query.get("key"))
+                if daemon.admission.concerns(caller):
+                    more = await daemon.admission.headers(caller)
             response = await handler(request)
         except MuxError as error:
             response = await _refused(request, error, who, name)
@@ -80,6 +83,7 @@ def answered(handler: Handler, *, who: Who = "key") -> Handler:
             if daemon.parts.drain.leaving:
                 response.force_close()
             response.headers["X-Request-ID"] = name
+            response.headers.update(more)
             if origin is not None:
                 response.headers.update(cors(origin))
         return response

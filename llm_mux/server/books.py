@@ -67,6 +67,8 @@ class Books:
         row = _row(ask, out, self.prices)
         self._writer.record(row)
         self._metrics.observe(row)
+        if ask.entry is not None:
+            ask.entry.settle(row)
         if not self._waiting:
             asyncio.get_running_loop().call_later(_GATHER_S, self.flush)
         self._waiting.append((row, out.dropped, out.tried))

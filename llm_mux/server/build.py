@@ -22,9 +22,11 @@ from llm_mux.ledger.pricing import Prices, own_prices
 from llm_mux.routing.accounts import Account, carried_over
 from llm_mux.routing.aliases import from_environment
 from llm_mux.routing.catalog import Offer
+from llm_mux.server.admission import Admission
 from llm_mux.server.compose import Fleet, fleet
 from llm_mux.server.guard import Guard
 from llm_mux.server.known import Known
+from llm_mux.server.limiter import Limiter
 from llm_mux.server.management.access import Access
 from llm_mux.server.parts import Parts
 from llm_mux.server.serving import Daemon
@@ -40,6 +42,7 @@ class Drawn:
     client_keys: list[str]
     management_key: str | None
     prices: Prices
+    limiter: Limiter
 
 
 async def build(loaded: Loaded, parts: Parts) -> Daemon:
@@ -66,7 +69,8 @@ def _draw(loaded: Loaded, parts: Parts) -> Drawn:
     )
     client_keys = [key for setting in config.api_keys for key in resolve(setting, env, secrets)]
     prices = Prices(current(paths.prices_file(env)), own_prices(config.prices))
-    return Drawn(loaded, made, client_keys, management_key(secrets), prices)
+    limiter = parts.limiters.of(config.redis_url, refuse=config.rate_limits.when_redis_fails == "refuse")
+    return Drawn(loaded, made, client_keys, management_key(secrets), prices, limiter)
 
 
 def assemble(drawn: Drawn, parts: Parts, before: Sequence[Account]) -> Daemon:
@@ -79,6 +83,7 @@ def assemble(drawn: Drawn, parts: Parts, before: Sequence[Account]) -> Daemon:
     parts.retention.days = config.usage.retention_days
     known = Known(parts.books.prices, {offer.provider: offer.vendor for offer in drawn.fleet.offers})
     parts.recent.capturing = config.capture
+    parts.till.balances.initial = config.billing.initial_balance
     gateway = Gateway(
         settings=_settings(config, parts.env, drawn.fleet.offers),
         offers=drawn.fleet.offers,
@@ -102,9 +107,22 @@ def assemble(drawn: Drawn, parts: Parts, before: Sequence[Account]) -> Daemon:
         gateway=gateway,
         guard=Guard(config, drawn.client_keys, parts.key_book, _tokens(config, parts)),
         access=Access(drawn.management_key, parts.lockout, allow_remote=config.remote_management.allow_remote),
+        admission=_admission(drawn, parts),
         metrics=parts.metrics,
         store=parts.responses if config.store_responses else None,
         max_request_size=config.max_request_size,
+    )
+
+
+def _admission(drawn: Drawn, parts: Parts) -> Admission:
+    config = drawn.loaded.config
+    return Admission(
+        config.rate_limits,
+        drawn.limiter,
+        parts.till,
+        parts.metrics,
+        drawn.prices,
+        billing=config.billing.enabled,
     )
 
 

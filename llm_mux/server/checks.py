@@ -123,8 +123,25 @@ def _database_details(parts: Parts, state: WriterState) -> dict[str, Any]:
 
 def components(daemon: Daemon) -> dict[str, Check]:
     """What is known without asking anybody."""
-    found = (database(daemon.parts), llm_services(daemon.gateway))
+    found = [database(daemon.parts), llm_services(daemon.gateway), *redis(daemon)]
     return {check.name: check for check in found}
+
+
+def redis(daemon: Daemon) -> list[Check]:
+    """As the last request that was counted there found it; nothing where there is none."""
+    config = daemon.loaded.config
+    if config.redis_url is None:
+        return []
+    error, refuse = daemon.admission.limiter.error, config.rate_limits.when_redis_fails == "refuse"
+    meanwhile = "requests that have limits are refused" if refuse else "limits are counted in this daemon alone"
+    found = Check(
+        name="redis",
+        status="healthy" if error is None else "unhealthy" if refuse else "degraded",
+        message="Limits are counted there" if error is None else f"{error}; {meanwhile}",
+        details={"connected": error is None},
+        at=time.time(),
+    )
+    return [found]
 
 
 async def measured(daemon: Daemon, history: History) -> dict[str, Check]:
@@ -141,8 +158,9 @@ async def measured(daemon: Daemon, history: History) -> dict[str, Check]:
     started = time.perf_counter()
     services = llm_services(daemon.gateway)
     services = _changed(services, duration_ms=round((time.perf_counter() - started) * 1000, 3))
-    history.add(known, services)
-    return {known.name: known, services.name: services}
+    found = [known, services, *redis(daemon)]
+    history.add(*found)
+    return {check.name: check for check in found}
 
 
 def _changed(check: Check, **changes: Any) -> Check:

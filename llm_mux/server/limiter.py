@@ -36,6 +36,9 @@ class Pass(Protocol):
 
     def leave(self) -> None: ...
 
+    def undo(self) -> None:
+        """As if it had not been admitted."""
+
 
 class Limiter(Protocol):
     """`storage` is memory or redis; `error` says why it does not work, None when it does."""

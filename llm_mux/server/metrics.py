@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from llm_mux import __version__
@@ -19,6 +20,8 @@ from llm_mux.ledger.rows import Exchange, dollars, plain
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.core import Metric
+
+    from llm_mux.ledger.till import Till
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 MOST_NAMES: Final = 200
@@ -191,7 +194,7 @@ class Metrics:
             self._retries[provider] = self._retries.get(provider, 0) + row.attempts - 1
 
     def rate_limited(self, limit: str) -> None:
-        """Count a refused request; `limit` is user_limit, global_limit, token_limit or concurrent_limit."""
+        """Count a refused request; `limit` is user_limit, global_limit, token_limit, concurrent_limit, budget_limit."""
         self._rate_limited[limit] = self._rate_limited.get(limit, 0) + 1
 
     def render(self) -> bytes:
@@ -252,6 +255,15 @@ class Metrics:
                 name: {"rollup": rollups[name].summary(), "models": models} for name, models in providers.items()
             },
         }
+
+
+def user_balances(till: Till) -> Reading:
+    """The balances that the till has seen, of a bounded number of users."""
+
+    def read() -> Mapping[Labels, float]:
+        return {(plain(user),): float(balance) for user, balance in islice(dict(till.known).items(), MOST_NAMES)}
+
+    return Reading("user_balance", "Balance of a user in US dollars, as last seen", read, ("user_id",))
 
 
 def _status(row: Exchange) -> str:

@@ -23,19 +23,22 @@ from llm_mux.gateway.models import ModelLists
 from llm_mux.gateway.seals import Seals
 from llm_mux.gateway.upstream import Upstream, open_upstream
 from llm_mux.gateway.waiting import Waiting
+from llm_mux.ledger.balances import Balances
 from llm_mux.ledger.database import Database, located
 from llm_mux.ledger.key_book import KeyBook
 from llm_mux.ledger.keys import KeyTable
 from llm_mux.ledger.responses import ResponseStore
 from llm_mux.ledger.retention import Retention
+from llm_mux.ledger.till import Till
 from llm_mux.ledger.writer import Writer
 from llm_mux.routing.standing import Standing
 from llm_mux.server.account_metrics import readings
 from llm_mux.server.account_notes import AccountNotes
 from llm_mux.server.books import Books
 from llm_mux.server.cooldowns import Cooldowns
+from llm_mux.server.limiter import Limiters
 from llm_mux.server.management.access import Lockout
-from llm_mux.server.metrics import Metrics
+from llm_mux.server.metrics import Metrics, user_balances
 from llm_mux.server.recent import Recent
 
 
@@ -56,6 +59,8 @@ class Parts:
     seals: Seals
     upstream: Upstream
     key_book: KeyBook
+    limiters: Limiters
+    till: Till
     credentials: Credentials
     drain: Drain
     lockout: Lockout
@@ -88,10 +93,9 @@ async def opened(
         await stack.enter_async_context(running(writer.run(), responses.run(), retention.run()))
         stack.push_async_callback(responses.close)
         stack.push_async_callback(writer.close)
-        key_book = KeyBook(KeyTable(database))
-        stack.push_async_callback(key_book.close)
-        await stack.enter_async_context(running(key_book.run()))
+        key_book, limiters, till = await _clients(stack, database)
         metrics.readings.extend(readings(credentials))
+        metrics.readings.append(user_balances(till))
         recent = Recent()
         books = Books(writer, metrics, recent)
         stack.callback(books.flush)
@@ -115,6 +119,8 @@ async def opened(
             seals=Seals(),
             upstream=upstream,
             key_book=key_book,
+            limiters=limiters,
+            till=till,
             credentials=credentials,
             drain=Drain(),
             lockout=Lockout(),
@@ -125,6 +131,16 @@ async def opened(
             cooldowns=cooldowns,
             account_notes=account_notes,
         )
+
+
+async def _clients(stack: AsyncExitStack, database: Database) -> tuple[KeyBook, Limiters, Till]:
+    """What is known of clients: their keys, how fast they are, what they have."""
+    key_book, limiters, till = KeyBook(KeyTable(database)), Limiters(), Till(Balances(database))
+    stack.push_async_callback(limiters.close)
+    stack.push_async_callback(key_book.close)
+    await stack.enter_async_context(running(key_book.run(), till.run()))
+    stack.push_async_callback(till.close)
+    return key_book, limiters, till
 
 
 @contextlib.asynccontextmanager

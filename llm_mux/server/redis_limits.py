@@ -98,6 +98,20 @@ end
 return 1
 """
 
+# KEYS and ARGV as for settling, for all limits.
+_UNDO = """
+for i = 1, #KEYS / 2 do
+  local log, amounts = KEYS[2 * i - 1], KEYS[2 * i]
+  local amount = redis.call('HGET', amounts, ARGV[1])
+  if amount then
+    redis.call('HINCRBY', amounts, '=', string.format('%d', -tonumber(amount)))
+    redis.call('HDEL', amounts, ARGV[1])
+  end
+  redis.call('ZREM', log, ARGV[1])
+end
+return 1
+"""
+
 
 class RedisWindows:
     """`failures` are the exceptions that mean that Redis does not answer. Used from one event loop."""
@@ -125,6 +139,7 @@ class RedisWindows:
         self._redis: Any = client.Redis.from_pool(pool)
         self._admit = self._redis.register_script(_ADMIT)
         self._settle = self._redis.register_script(_SETTLE)
+        self._undo = self._redis.register_script(_UNDO)
         self._clock = clock
         self._prefix = prefix
         self._telling: set[asyncio.Task[None]] = set()
@@ -163,6 +178,11 @@ class RedisWindows:
         ]
         if keys:
             self._tell(self._settle(keys=keys, args=[name, tokens]))
+
+    def undone(self, name: str, wanted: Iterable[Charge]) -> None:
+        self._leased.pop(name, None)
+        keys = [key for charge in wanted for key in (self._log(charge), self._amounts(charge))]
+        self._tell(self._undo(keys=keys, args=[name]))
 
     def left(self, name: str) -> None:
         for log in self._leased.pop(name, ()):
@@ -233,6 +253,9 @@ class RedisPass:
 
     def leave(self) -> None:
         self._windows.left(self._name)
+
+    def undo(self) -> None:
+        self._windows.undone(self._name, self._wanted)
 
 
 def _time(text: str) -> float | None:

@@ -21,6 +21,7 @@ from llm_mux.gateway.core import Gateway
 from llm_mux.gateway.drain import told
 from llm_mux.gateway.exchange import Exchange
 from llm_mux.ledger.responses import ResponseStore
+from llm_mux.server.admission import Admission, Entry
 from llm_mux.server.arrival import Arrival
 from llm_mux.server.guard import Guard
 from llm_mux.server.management.access import Access
@@ -36,7 +37,8 @@ _COUNT = itertools.count(1)
 _STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 _EXPOSED = (
     "X-Request-ID, Retry-After, x-llm-mux-provider, x-llm-mux-account, x-llm-mux-model, x-llm-mux-attempts, "
-    "x-llm-mux-dropped, x-llm-mux-count, X-Bedrock-Model, X-Token-Usage-Input, X-Token-Usage-Output"
+    "x-llm-mux-dropped, x-llm-mux-count, X-Bedrock-Model, X-Token-Usage-Input, X-Token-Usage-Output, "
+    "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"
 )
 
 
@@ -53,6 +55,7 @@ class Daemon:
     parts: Parts
     gateway: Gateway
     guard: Guard
+    admission: Admission
     access: Access
     metrics: Metrics
     store: ResponseStore | None
@@ -120,11 +123,13 @@ async def serve(daemon: Daemon, arrival: Arrival, route: ModelRoute) -> None:
     metrics, drain = daemon.metrics, daemon.parts.drain
     metrics.active_requests += 1
     task = drain.enter()
+    early = _Early(arrival)
     try:
-        early = _Early(arrival)
         answer = await _answer(daemon, arrival, route, early)
         await respond(metrics, arrival, answer, early)
     finally:
+        if early.entry is not None:
+            early.entry.leave()
         drain.leave(task)
         metrics.active_requests -= 1
 
@@ -153,6 +158,8 @@ async def _answer(daemon: Daemon, arrival: Arrival, route: ModelRoute, early: _E
             begin=early.begin,
             outline=outline,
         )
+        if daemon.admission.concerns(caller):
+            ask.entry = early.entry = await daemon.admission.enter(daemon.gateway, ask, early.more)
         answer = await route.run(daemon, ask)
         recent = daemon.parts.recent
         return recent.kept(ask, answer) if recent.capturing else answer
@@ -206,24 +213,32 @@ def _looked_at(body: bytes, outline: type[Outline]) -> tuple[Outline, bytes]:
 
 
 class _Early:
-    """A request's stream, should it have to begin before there is an answer; and the Origin that may see it."""
+    """A request's stream, should it have to begin before there is an answer; the Origin that may see it; what it took
+    of its limits, and the headers that say where those stand."""
 
-    __slots__ = ("_arrival", "origin", "write")
+    __slots__ = ("_arrival", "entry", "more", "origin", "write")
 
     def __init__(self, arrival: Arrival) -> None:
         self._arrival = arrival
         self.origin: str | None = None
+        self.entry: Entry | None = None
+        self.more: dict[str, str] = {}
         self.write: Write | None = None
 
+    def headed(self, headers: dict[str, str]) -> dict[str, str]:
+        return headers | self.more if self.more else headers
+
     async def begin(self, headers: dict[str, str], content_type: str) -> Write:
-        self.write = write = await self._arrival.begin(_labelled(headers | _STREAM_HEADERS, content_type, self.origin))
+        self.write = write = await self._arrival.begin(
+            _labelled(self.headed(headers) | _STREAM_HEADERS, content_type, self.origin)
+        )
         return write
 
 
 async def respond(metrics: Metrics, arrival: Arrival, answer: Answer, early: _Early) -> None:
     """Writes an answer; a client that left ends it quietly."""
     if isinstance(answer, Whole):
-        await arrival.whole(answer, _labelled(answer.headers, answer.content_type, early.origin))
+        await arrival.whole(answer, _labelled(early.headed(answer.headers), answer.content_type, early.origin))
         return
     metrics.active_streams += 1
     try:

@@ -11,7 +11,7 @@ from llm_mux.config.schema import Limits
 from llm_mux.routing.limits import BUSY_RETRY_S, Charge, charges
 
 
-@dataclass
+@dataclass(eq=False)
 class Use:
     """One admitted request."""
 

@@ -26,6 +26,7 @@ STEPS = st.one_of(
     st.tuples(st.just("wait"), st.sampled_from([0.25, 1, 7.5, 20, 59.75, 60, 61, 600, 3599, 3600]), st.just(0)),
     st.tuples(st.just("settle"), st.integers(0, 9), st.integers(0, 200)),
     st.tuples(st.just("leave"), st.integers(0, 9), st.just(0)),
+    st.tuples(st.just("undo"), st.integers(0, 9), st.just(0)),
 )
 HISTORIES = st.lists(STEPS, max_size=40)
 
@@ -90,6 +91,10 @@ async def live(store: Any, limits: Limits, history: list[tuple[str, Any, int]]) 
                 if what == "settle":
                     granted.settle(tokens)
                     use.tokens = tokens
+                elif what == "undo":
+                    granted.undo()
+                    passes.remove((granted, use))
+                    model.uses.remove(use)
                 else:
                     granted.leave()
                     use.running = False
