@@ -18,6 +18,7 @@ from cryptography.x509.oid import NameOID
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.http.client import LeanUpstream
 from llm_mux.gateway.http.connection import Limits
+from llm_mux.gateway.http.dial import Dialler
 from llm_mux.gateway.upstream import Call, Timeouts, Upstream, open_upstream
 from tests.raw_server import CLOSE, RawServer, Script, Wait
 
@@ -409,10 +410,46 @@ async def test_a_proxy_that_does_not_connect_through_is_named(refusal: bytes, wo
         assert "pass" not in caught.value.message.replace("password", "")
 
 
+async def test_a_proxy_that_is_reached_over_tls_is_the_references_business(tmp_path: pathlib.Path) -> None:
+    context, _ = certificate(tmp_path)
+    async with lean() as client, RawServer([OK], tls=context) as proxy:
+        with pytest.raises(MuxError, match="certificate that is not trusted"):
+            await client.send(Call("http://127.0.0.1:9/", {}, b"{}", proxy=proxy.url, timeouts=SOON))
+        assert not proxy.requests
+
+
 async def test_another_family_is_tried_where_one_does_not_answer(client: Upstream) -> None:
     async with RawServer([OK]) as server:
         # The name has an IPv6 address too on most machines; the server listens on IPv4 only.
         assert await asked(client, f"http://localhost:{server.port}") == b"ok"
+
+
+async def test_requests_at_once_to_a_new_name_look_it_up_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, looked = asyncio.get_running_loop(), 0
+    real = socket.getaddrinfo
+
+    def counted(*arguments: object, **named: object) -> object:
+        nonlocal looked
+        looked += 1
+        return real(*arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", counted)
+    async with lean() as client, RawServer([OK]) as server:
+        asking = [asyncio.create_task(asked(client, f"http://localhost:{server.port}")) for _ in range(8)]
+        await asyncio.sleep(0)
+        asking.pop(0).cancel()
+        assert await asyncio.gather(*asking) == [b"ok"] * 7
+        assert await asked(client, f"http://localhost:{server.port}/again") == b"ok"
+    # uvloop asks the system itself, without this function.
+    assert looked == (1 if type(loop).__module__.startswith("asyncio") else 0)
+
+
+async def test_a_connection_is_kept_alive_while_a_model_thinks() -> None:
+    async with RawServer([OK]) as server:
+        with await Dialler(Limits())._socket("127.0.0.1", server.port) as sock:
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            while not server.connections:
+                await asyncio.sleep(0)
 
 
 async def test_a_name_that_does_not_exist_is_named_as_the_reason(client: Upstream) -> None:

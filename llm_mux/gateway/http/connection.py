@@ -157,6 +157,9 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._heard = self._loop.time()
+        if type(data) is not bytes:
+            # Some event loops hand over their own buffer.
+            data = bytes(data)
         try:
             if self._framing is not None:
                 self._take(self._framing, data)
@@ -274,7 +277,8 @@ class Connection(asyncio.Protocol):
             self._let_go(self)
         else:
             self.closed = True
-            transport.close()
+            # What it has not taken of the request by now nobody needs any more.
+            transport.abort() if transport.get_write_buffer_size() else transport.close()
 
     # Endings.
 

@@ -25,6 +25,7 @@ AddrInfo = aiohappyeyeballs.AddrInfoType
 
 _REMEMBERED_S = 300.0
 _NEXT_ADDRESS_S = 0.25
+_GOODBYE_S = 2.0
 _MOST_PROXY_HEAD = 1 << 16
 
 
@@ -34,6 +35,7 @@ class Dialler:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._addresses: dict[tuple[str, int], tuple[float, list[AddrInfo]]] = {}
+        self._lookups: dict[tuple[str, int], asyncio.Task[list[AddrInfo]]] = {}
         self._tls: ssl.SSLContext | None = None
 
     async def dial(
@@ -76,6 +78,7 @@ class Dialler:
                 server_hostname=target.host,
                 # Longer than the limit around all of this, which has the better words.
                 ssl_handshake_timeout=call.timeouts.connect + 1,
+                ssl_shutdown_timeout=_GOODBYE_S,
             )
         except BaseException:
             sock.close()
@@ -92,12 +95,14 @@ class Dialler:
         """A connected socket: both families are tried, the second a little later."""
         addresses = await self._resolved(host, port)
         try:
-            return await aiohappyeyeballs.start_connection(
+            sock = await aiohappyeyeballs.start_connection(
                 list(addresses), happy_eyeballs_delay=_NEXT_ADDRESS_S, interleave=1, loop=asyncio.get_running_loop()
             )
         except OSError:
             self._addresses.pop((host, port), None)
             raise
+        _keep_alive(sock)
+        return sock
 
     async def _resolved(self, host: str, port: int) -> list[AddrInfo]:
         with suppress(ValueError):
@@ -106,9 +111,29 @@ class Dialler:
         known = self._addresses.get((host, port))
         if known is not None and known[0] > loop.time():
             return known[1]
-        found: list[AddrInfo] = list(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        lookup = self._lookups.get((host, port))
+        if lookup is None:
+            # One look for all who come meanwhile; it goes on when the one who began it goes.
+            lookup = self._lookups[host, port] = loop.create_task(self._look_up(host, port))
+            lookup.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(lookup)
+
+    async def _look_up(self, host: str, port: int) -> list[AddrInfo]:
+        loop = asyncio.get_running_loop()
+        try:
+            found: list[AddrInfo] = list(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        finally:
+            del self._lookups[host, port]
         self._addresses[host, port] = loop.time() + _REMEMBERED_S, found
         return found
+
+
+def _keep_alive(sock: socket.socket) -> None:
+    """A model may think for minutes without a byte: the network must not forget the connection meanwhile."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 30), ("TCP_KEEPCNT", 4)):
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _literal(address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int) -> AddrInfo:
