@@ -2,9 +2,9 @@
 
 `llm-mux login gemini --api-key` is the simple way. `llm-mux login gemini --client-file client_secret.json` signs in
 with a browser and an OAuth client of your own (type "Desktop app"), as Google's own guide describes; without a client
-the command says how to get one. `--import` takes over what `gcloud auth application-default login` left. Kept in the
-secret store: access and refresh token, and the client. Requests go to the same API and count for the client's
-project, or the one that `--project` names.
+the command says how to get one. `--import` takes over what `gcloud auth application-default login` left, a service
+account's key file, or such a client. Kept in the secret store: access and refresh token, and the client. Requests go
+to the same API and count for the client's project, or the one that `--project` names.
 
 `llm-mux login gemini --code-assist --project PROJECT` uses the licences of Gemini Code Assist Standard or Enterprise
 instead, by the same client. Since 2026-06-18 Google lets no individual accounts in there; the login shows its reason.

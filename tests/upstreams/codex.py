@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlencode
@@ -11,7 +9,7 @@ from urllib.parse import parse_qs, urlencode
 import msgspec
 from aiohttp import web
 
-from tests.upstreams.played import Played, Refusal, events, need, stream, token
+from tests.upstreams.played import Played, Refusal, events, need, s256, stream, token
 
 CLIENT = "app_EMoamEEZ73f0CkXaXp7hrann"
 FORBIDDEN = (
@@ -62,7 +60,7 @@ class CodexBackend(Played):
         need(form.get("client_id") == CLIENT, 401, {"error": "invalid_client"})
         if form["grant_type"] == "refresh_token":
             return self._refreshed(form)
-        verifier = urlsafe_b64encode(hashlib.sha256(form["code_verifier"].encode()).digest()).rstrip(b"=").decode()
+        verifier = s256(form["code_verifier"])
         need(self._codes.pop(form["code"], "") == verifier, 400, {"error": "invalid_grant"})
         return web.json_response(self._tokens())
 
@@ -98,7 +96,7 @@ class CodexBackend(Played):
             self.pending -= 1
             raise Refusal(403 if self.pending % 2 else 404, {"error": "not yet"})
         verifier = "v" * 64
-        challenge = urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+        challenge = s256(verifier)
         self._codes["code-2"] = challenge
         return web.json_response(
             {"authorization_code": "code-2", "code_verifier": verifier, "code_challenge": challenge}

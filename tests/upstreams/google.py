@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlencode
@@ -12,7 +10,7 @@ import msgspec
 from aiohttp import web
 from joserfc import jwk, jwt
 
-from tests.upstreams.played import Played, Refusal, events, need, stream, token
+from tests.upstreams.played import Played, Refusal, events, need, s256, stream, token
 
 CLIENT = "424242-abc.apps.googleusercontent.com"
 SECRET = "GOCSPX-not-a-real-secret"
@@ -96,7 +94,7 @@ class GoogleBackend(Played):
         if kind == "refresh_token":
             need(form["refresh_token"] == "1//refresh", 400, {"error": "invalid_grant"})
             return web.json_response({"access_token": self._issue(), "expires_in": 3599, "token_type": "Bearer"})
-        made = urlsafe_b64encode(hashlib.sha256(form["code_verifier"].encode()).digest()).rstrip(b"=").decode()
+        made = s256(form["code_verifier"])
         need(form["code"] == "4/code" and made == self._challenge, 400, {"error": "invalid_grant"})
         return web.json_response(
             {

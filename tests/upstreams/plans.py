@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlencode
@@ -13,7 +11,7 @@ from aiohttp import web
 from joserfc import jwk, jwt
 
 from tests.upstreams.person import NOW
-from tests.upstreams.played import Played, Refusal, events, need, stream, token
+from tests.upstreams.played import Played, Refusal, events, need, s256, stream, token
 
 USAGE = {"input_tokens": 7, "output_tokens": 2}
 
@@ -80,7 +78,7 @@ class ClaudeBackend(Played):
         if body["grant_type"] == "refresh_token":
             need(body["refresh_token"] == "sk-ant-ort01-1" and body["scope"], 400, {"error": "invalid_grant"})
             return web.json_response({"access_token": self._issue(), "expires_in": 28800, "token_type": "Bearer"})
-        made = urlsafe_b64encode(hashlib.sha256(body["code_verifier"].encode()).digest()).rstrip(b"=").decode()
+        made = s256(body["code_verifier"])
         need((body["code"], body["state"]) == ("c-1", self._state), 400, {"error": "invalid_grant"})
         need(made == self._challenge, 400, {"error": "invalid_grant"})
         return web.json_response(

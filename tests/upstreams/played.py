@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator, Mapping
+import hashlib
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -111,10 +112,6 @@ def stream(body: bytes, headers: Mapping[str, str] | None = None) -> web.Respons
     return web.Response(body=body, headers={"content-type": "text/event-stream", **(headers or {})})
 
 
-@contextlib.asynccontextmanager
-async def playing(*backends: Played) -> AsyncIterator[None]:
-    """All of them at once."""
-    async with contextlib.AsyncExitStack() as stack:
-        for backend in backends:
-            await stack.enter_async_context(backend)
-        yield
+def s256(verifier: str) -> str:
+    """The PKCE challenge of a verifier."""
+    return urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
