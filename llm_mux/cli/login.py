@@ -67,7 +67,7 @@ def login(
     A key is tried once against the provider's model list. Keys and logins are kept in the keyring. SOURCE may be `-`:
     the key is read from standard input.
     """
-    from llm_mux.cli.signing_in import Wanted, login_for, provider_of, sign_in
+    from llm_mux.cli.signing_in import Wanted, login_for, provider_of, sign_in, ways_of
 
     if source not in (None, "-"):
         raise click.UsageError(
@@ -98,7 +98,7 @@ def login(
         click.echo(f"Logged in to {clean(stored.account)}{_plan(stored)}; kept in the {store.description}.")
         return
     if not record.takes_keys:
-        raise click.UsageError(f"{provider} has no API keys; run: llm-mux login {provider}")
+        raise click.UsageError(f"{provider} has no API keys; {ways_of(record)}")
     _check_place(kind, base_url or usual_url, loaded)
     _with_key(provider, kind, loaded, source, label, base_url, base_url or usual_url, no_check=no_check)
 

@@ -60,22 +60,25 @@ def login_for(provider: Provider, wanted: Wanted) -> Login | None:
     if wanted.import_from is not None:
         able = [login for login in provider.logins if login.imports and wanted.way in (None, login.way)]
         if not able:
-            raise click.UsageError(f"{provider.name} has nothing to import; {_ways(provider)}")
+            raise click.UsageError(f"{provider.name} has nothing to import; {ways_of(provider)}")
         return able[0]
     if wanted.way is not None:
         found = next((login for login in provider.logins if login.way == wanted.way and login.start), None)
         if found is None:
-            raise click.UsageError(f"{provider.name} has no {FLAGS[wanted.way]}; {_ways(provider)}")
+            raise click.UsageError(f"{provider.name} has no {FLAGS[wanted.way]}; {ways_of(provider)}")
         return found
     able = [login for login in provider.logins if login.start]
-    if not provider.takes_keys and provider.logins:
-        return able[0] if able else provider.logins[0]
+    if wanted.client_file is not None and able:
+        return able[0]
+    if not provider.takes_keys and able:
+        return able[0]
     if not able or not sys.stdin.isatty():
         return None
     return _picked(provider, able)
 
 
-def _ways(provider: Provider) -> str:
+def ways_of(provider: Provider) -> str:
+    """The options that lead in, in words."""
     ways = ["--api-key"] if provider.takes_keys else []
     ways += [FLAGS[login.way] for login in provider.logins if login.way in FLAGS and login.start]
     ways += ["--import"] if any(login.imports for login in provider.logins) else []
@@ -195,7 +198,11 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except LoginError as error:
-        raise Failure(f"not logged in: {redact_text(clean(str(error)))}") from error
+        said = redact_text(clean(str(error)))
+        if "\n" in said:
+            click.echo(said, err=True)
+            said = "the lines above say what is missing"
+        raise Failure(f"not logged in: {said}") from error
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 

@@ -73,13 +73,15 @@ class Credentials:
             if now >= session.again_at:
                 self._start(account)
             return
-        if now < session.again_at:
-            raise self._not_now(account, session)
-        await asyncio.shield(self._start(account))
-        if session.problem:
-            raise MuxError(Kind.LOGIN_NEEDED, session.problem)
-        if account.session is session and self._clock() >= session.over:
-            raise self._not_now(account, session)
+        # A second time when the first renewal was that of the account's older self, before a new configuration.
+        for _ in range(2):
+            if self._clock() >= session.again_at:
+                await asyncio.shield(self._start(account))
+            if session.problem:
+                raise MuxError(Kind.LOGIN_NEEDED, session.problem)
+            if account.session is not session:
+                return
+        raise self._not_now(account, session)
 
     async def refused(self, account: Account, key: str) -> bool:
         """After the provider refused `key`: whether the account has another one now, so that it is worth asking once
@@ -89,11 +91,14 @@ class Credentials:
             return False
         if account.key != key:
             return True
-        if session.login.refresh is not None and not session.problem and self._clock() >= session.again_at:
-            await asyncio.shield(self._start(account))
-        if session.problem:
-            raise MuxError(Kind.LOGIN_NEEDED, session.problem)
-        return account.key != key
+        for _ in range(2):
+            if session.login.refresh is not None and not session.problem and self._clock() >= session.again_at:
+                await asyncio.shield(self._start(account))
+            if session.problem:
+                raise MuxError(Kind.LOGIN_NEEDED, session.problem)
+            if account.key != key:
+                return True
+        return False
 
     def watch(self, accounts: Iterable[Account]) -> None:
         """The accounts of a new reading of the configuration, to be kept good from now on."""

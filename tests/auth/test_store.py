@@ -316,6 +316,14 @@ for value in ("1", "2" * 9000, "3" * 3000, "\\U0001f511"):
 assert store.names() == ["api-key/claude/me", "management-key"]
 store.delete("management-key")
 assert store.get("management-key") is None
+from llm_mux.auth.base import Credential
+from llm_mux.auth.logins import StoredLogin, find_login, holding, keep_login, remove_login
+long = Credential(access="a" * 3000, refresh="r" * 2500, expires=5.5, way="browser", extra={"key-file": "k" * 4000})
+with holding(folder, "vertex/me"):
+    keep_login(store, StoredLogin("vertex", "me", long))
+found = find_login(open_store(env={}, data_dir=folder), "vertex", "me")
+assert found is not None and found.credential == long
+assert remove_login(store, "vertex", "me") and find_login(store, "vertex", "me") is None
 print(store.description)
 """
 

@@ -7,15 +7,17 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
+import msgspec
 import pexpect
 import pytest
 import yaml
 
 from llm_mux import paths
 from llm_mux.auth.base import Credential
-from llm_mux.auth.logins import find_login, login_accounts
+from llm_mux.auth.logins import StoredLogin, find_login, keep_login, login_accounts
 from llm_mux.auth.store import SecretStore, open_store
 from tests.daemon import ROOT, clean_environment
 from tests.upstreams.oidc import BROWSER, DECLINING, Oidc, address_after, oidc, sign_in
@@ -251,6 +253,73 @@ def test_logout_revokes_at_the_provider(terminal: Terminal) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "Forgot corp/ada@corp.example.\n", "")
     assert terminal.issuer.owner(token) == ""
     assert login_accounts(terminal.store) == []
+
+
+def test_two_processes_that_find_one_token_overdue_ask_the_provider_once(terminal: Terminal) -> None:
+    ended(terminal.type("login", "corp", browser=BROWSER))
+    before = terminal.credential()
+    over = msgspec.structs.replace(before, expires=time.time() - 5, obtained=time.time() - 3600)
+    keep_login(terminal.store, StoredLogin("corp", "ada@corp.example", over))
+    asked = len(terminal.issuer.grants("refresh_token"))
+    env = clean_environment(terminal.home)
+    command = [sys.executable, "-m", "llm_mux", "accounts", "test"]
+    pair = [subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    for process in pair:
+        process.communicate(timeout=LIMIT_S)
+    grants = terminal.issuer.grants("refresh_token")[asked:]
+    assert [(each["status"], each["error"]) for each in grants] == [(200, None)]
+    now = terminal.credential()
+    assert now.refresh != before.refresh
+    assert terminal.issuer.owner(now.access) == "ada"
+
+
+def test_a_refresh_token_that_is_used_twice_ends_the_login_for_good(terminal: Terminal) -> None:
+    ended(terminal.type("login", "corp", browser=BROWSER))
+    used = terminal.credential()
+    over = msgspec.structs.replace(used, expires=time.time() - 5, obtained=time.time() - 3600)
+    for _ in range(2):
+        keep_login(terminal.store, StoredLogin("corp", "ada@corp.example", over))
+        done = terminal.run("accounts", "test")
+    assert done.returncode == 1
+    assert "has to be done again (the token endpoint refused (invalid_grant)" in done.stdout
+    assert "Run `llm-mux login corp --oauth --name ada@corp.example`" in done.stdout
+    assert used.refresh not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("gemini", "--oauth"), "create an OAuth client ID of the type"),
+        (("claude", "--oauth"), "Anthropic reserves Claude subscriptions for its own clients"),
+    ],
+)
+def test_a_login_that_cannot_go_on_says_what_it_takes(
+    terminal: Terminal, arguments: tuple[str, ...], message: str
+) -> None:
+    done = terminal.run("login", *arguments)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("llm-mux: not logged in:")
+
+
+def test_a_warning_that_is_not_agreed_to_ends_the_login(terminal: Terminal) -> None:
+    child = terminal.type("login", "claude", "--oauth", "--no-browser")
+    child.expect("Anthropic reserves")
+    child.expect(r"Go on all the same\? \[y/N\]")
+    child.sendline("n")
+    code, said = ended(child)
+    assert (code, "not logged in: nothing was done" in said) == (1, True)
+
+
+def test_the_api_key_stands_first_where_there_are_several_ways(terminal: Terminal) -> None:
+    child = terminal.type("login", "claude", "--no-check")
+    child.expect(r"1\) with an API key")
+    child.expect(r"2\) Claude subscription")
+    child.expect("Number")
+    child.sendline("")
+    child.expect("API key of anthropic")
+    child.sendline("sk-ant-1")
+    assert ended(child)[0] == 0
 
 
 def test_a_client_with_a_secret_shows_it_as_the_issuer_wants(terminal: Terminal) -> None:

@@ -256,6 +256,24 @@ async def test_a_refused_token_is_renewed_once_for_all_and_worth_another_try(tmp
         assert s.sent() == ["rt-0"]
 
 
+async def test_an_account_made_anew_by_a_reload_gets_the_token_that_its_older_self_asked_for(tmp_path: Path) -> None:
+    async with stage(tmp_path) as s:
+        gate = asyncio.Event()
+        s.upstream.on("/token", dataclasses.replace(again(1), before=gate))
+        s.clock.now += 3600
+        older = asyncio.create_task(s.credentials.ready(s.account))
+        await s.upstream.arrived.wait()
+        anew = account_at(s.upstream.url, first())
+        waiting = [
+            asyncio.create_task(s.credentials.ready(anew)),
+            asyncio.create_task(s.credentials.refused(anew, "at-0")),
+        ]
+        gate.set()
+        await asyncio.gather(older, *waiting)
+        assert (s.account.key, anew.key) == ("at-1", "at-1")
+        assert s.sent() == ["rt-0"]
+
+
 async def test_a_refused_api_key_is_not_worth_another_try(tmp_path: Path) -> None:
     async with stage(tmp_path) as s:
         assert not await s.credentials.refused(Account(registry.get("openai"), "key", "sk-1"), "sk-1")
