@@ -1,4 +1,4 @@
-"""Stored accounts under another label, or on another machine by way of an encrypted file.
+"""Stored accounts on another machine by way of an encrypted file.
 
 Rule: a secret leaves the store only into the store, or into a file that a passphrase opens (scrypt and AES-GCM, the
 same form as the secret file).
@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,29 +21,6 @@ if TYPE_CHECKING:
 
 _KINDS = ("api-key/", "login/")
 _LEAST_PASSPHRASE = 8
-
-
-def renamed(store: SecretStore, provider: str, old: str, label: str) -> None:
-    """The new one is written before the old one goes."""
-    from llm_mux import paths
-    from llm_mux.auth import keys, logins
-
-    name, new = f"{provider}/{old}", f"{provider}/{label}"
-    if logins.find_login(store, provider, label) or keys.find(store, provider, label):
-        raise Failure(f"there is an account {new} already")
-    with logins.holding(paths.data_dir(), name):
-        login, key = logins.find_login(store, provider, old), keys.find(store, provider, old)
-        if login is None and key is None:
-            raise Failure(f"no account {name} is stored; one of the configuration is renamed there (label:)")
-        if login is not None:
-            logins.keep_login(store, replace(login, label=label))
-            logins.remove_login(store, provider, old)
-        if key is not None:
-            keys.add_key(store, provider, label, key.key, base_url=key.base_url)
-            keys.remove(store, provider, old)
-    if name in keys.disabled(store):
-        keys.disable(store, new)
-        keys.enable(store, name)
 
 
 def exported(store: SecretStore, file: str, names: tuple[str, ...], *, force: bool) -> list[str]:

@@ -215,14 +215,20 @@ def enable(name: str) -> None:
 @pass_invocation
 def rename(invocation: Invocation, name: str, label: str) -> None:
     """Give account NAME (`provider/label`) another LABEL."""
-    from llm_mux.cli.account_transfer import renamed
+    from llm_mux import paths
+    from llm_mux.auth import keys, logins
+    from llm_mux.server.signing import renamed
 
     provider, slash, old = name.partition("/")
     if not slash:
         raise click.UsageError("name the account as PROVIDER/LABEL")
     if not label.strip() or not label.isprintable() or "/" in label:
         raise click.UsageError("LABEL must be printable and without a slash")
-    renamed(open_secrets(), provider, old, label)
+    store = open_secrets()
+    if keys.find(store, provider, label) or logins.find_login(store, provider, label):
+        raise Failure(f"there is an account {provider}/{label} already")
+    if not renamed(store, paths.data_dir(), provider, old, label):
+        raise Failure(f"no account {name} is stored; one of the configuration is renamed there (label:)")
 
     async def note(database: Any) -> None:
         from llm_mux.ledger.account_table import rename as renamed_row

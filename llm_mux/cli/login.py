@@ -67,7 +67,8 @@ def login(
     A key is tried once against the provider's model list. Keys and logins are kept in the keyring. SOURCE may be `-`:
     the key is read from standard input.
     """
-    from llm_mux.cli.signing_in import Wanted, login_for, provider_of, sign_in, ways_of
+    from llm_mux.cli.signing_in import Wanted, login_for, sign_in, ways_of
+    from llm_mux.server.signing import provider_of
 
     if source not in (None, "-"):
         raise click.UsageError(
@@ -91,7 +92,7 @@ def login(
     provider = full_name(provider, loaded)
     kind, usual_url = _known(provider, loaded)
     _check(label, base_url)
-    record = provider_of(provider, loaded)[0]
+    record = provider_of(provider, loaded.config)[0]
     way = None if api_key or source == "-" else login_for(record, wanted)
     if way is not None:
         stored = sign_in(provider, loaded, way, wanted, store := open_secrets())

@@ -44,17 +44,6 @@ class Wanted:
     extra: Mapping[str, str] = field(default_factory=dict)
 
 
-def provider_of(provider: str, loaded: Loaded) -> tuple[Provider, Mapping[str, object], str | None]:
-    """The record behind a name, the facts of its login that the configuration replaces, and its proxy."""
-    from llm_mux.providers import registry
-    from llm_mux.server.compose import configured
-
-    for entry in loaded.config.providers:
-        if entry.id == provider or (not entry.id and entry.type == provider):
-            return configured(entry), entry.oauth, entry.proxy_url or loaded.config.proxy_url
-    return registry.get(provider), {}, loaded.config.proxy_url
-
-
 def login_for(provider: Provider, wanted: Wanted) -> Login | None:
     """The way that was asked for; None: with an API key. Asks the person where several will do."""
     if wanted.import_from is not None:
@@ -96,9 +85,11 @@ def _picked(provider: Provider, able: list[Login]) -> Login | None:
 
 def sign_in(name: str, loaded: Loaded, login: Login, wanted: Wanted, store: SecretStore) -> StoredLogin:
     """Goes the way to its end and stores what came of it, with the account's own label."""
+    from llm_mux import paths
     from llm_mux.auth.logins import StoredLogin, label_for
+    from llm_mux.server.signing import keep, provider_of
 
-    provider, settings, proxy = provider_of(name, loaded)
+    provider, settings, proxy = provider_of(name, loaded.config)
     if not (provider.base_url or wanted.base_url):
         raise click.UsageError(f"{name} has no usual place: say where it is with base-url in the configuration")
     with _explained():
@@ -108,7 +99,7 @@ def sign_in(name: str, loaded: Loaded, login: Login, wanted: Wanted, store: Secr
         credential = msgspec.structs.replace(credential, way=login.way)
     label = wanted.label or label_for(store, name, credential)
     stored = StoredLogin(name, label, credential, wanted.base_url)
-    _keep(store, stored)
+    keep(store, paths.data_dir(), stored)
     return stored
 
 
@@ -127,17 +118,6 @@ def _begun(
         login, client, text = starting, text, None
     oauth = overridden(login.oauth, settings)
     return login, oauth if client is None else client_of_file(oauth, client), text
-
-
-def _keep(store: SecretStore, stored: StoredLogin) -> None:
-    """In place of whatever the account had: nobody renews the old login into the new one's place meanwhile."""
-    from llm_mux import paths
-    from llm_mux.auth.keys import remove
-    from llm_mux.auth.logins import holding, keep_login
-
-    with holding(paths.data_dir(), stored.account):
-        keep_login(store, stored)
-        remove(store, stored.provider, stored.label)
 
 
 async def _driven(login: Login, oauth: OAuth, wanted: Wanted, proxy: str | None, text: str | None) -> Credential:
@@ -209,25 +189,14 @@ def _explained() -> Iterator[None]:
 
 def revoked(login: StoredLogin, loaded: Loaded) -> str | None:
     """Tells the provider that a login is over; what went wrong, if it did."""
-    from llm_mux.auth.base import LoginError, overridden
-    from llm_mux.gateway.steps import drive, performer
     from llm_mux.gateway.upstream import open_upstream
+    from llm_mux.server.signing import revoke
 
-    provider, settings, proxy = provider_of(login.provider, loaded)
-    way = next((each for each in provider.logins if each.way == login.credential.way), None)
-    if way is None or way.revoke is None:
-        return "the provider has no way to be told; the login ends by itself, or at the provider's own page"
-    flow = way.revoke(overridden(way.oauth, settings), login.credential)
-
-    async def tell() -> None:
+    async def tell() -> str | None:
         upstream = open_upstream()
         try:
-            await drive(flow, performer(upstream, proxy=proxy))
+            return await revoke(login, loaded.config, upstream)
         finally:
             await upstream.close()
 
-    try:
-        asyncio.run(tell())
-    except LoginError as error:
-        return str(error)
-    return None
+    return asyncio.run(tell())

@@ -9,6 +9,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
 
 from llm_mux.auth import base
 from llm_mux.auth.base import LoginError, Step, Steps
@@ -19,6 +22,10 @@ from llm_mux.gateway.upstream import Call, Timeouts, Upstream
 T = TypeVar("T")
 _TIMEOUTS = Timeouts(connect=10, first_byte=30, between_bytes=30)
 _MOST_BYTES = 1 << 20
+_LEAST_SECRET = 6
+_SECRET = frozenset(
+    {"client_secret", "refresh_token", "access_token", "code", "code_verifier", "device_code", "assertion", "token"}
+)
 
 
 class Person(Protocol):
@@ -28,10 +35,16 @@ class Person(Protocol):
 
 
 async def drive(flow: Steps[T], perform: Callable[[Step], Awaitable[Any]]) -> T:
-    """The flow's result. A `LoginError` out of a step is the flow's to deal with; everything else ends it."""
+    """The flow's result. A `LoginError` out of a step is the flow's to deal with; everything else ends it.
+
+    What leaves the flow as a `LoginError` repeats none of the secrets that were sent on the way.
+    """
+    sent: set[str] = set()
     try:
         step = flow.send(None)
         while True:
+            if isinstance(step, base.Call):
+                sent |= secrets_of(step)
             try:
                 answer = await perform(step)
             except LoginError as error:
@@ -41,8 +54,30 @@ async def drive(flow: Steps[T], perform: Callable[[Step], Awaitable[Any]]) -> T:
     except StopIteration as end:
         result: T = end.value
         return result
+    except LoginError as error:
+        error.args = (_without(str(error), sent),)
+        raise
     finally:
         flow.close()
+
+
+def secrets_of(step: base.Call) -> set[str]:
+    """What a server could repeat in its complaint: the secrets of a token request, and the token of any other."""
+    found = {step.headers.get("authorization", "").partition(" ")[2]}
+    body = (step.body or b"").decode("utf-8", "replace")
+    try:
+        values = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        values = dict(parse_qsl(body))
+    if isinstance(values, dict):
+        found |= {value for name, value in values.items() if name in _SECRET and isinstance(value, str)}
+    return {each for each in found if len(each) >= _LEAST_SECRET}
+
+
+def _without(text: str, secrets: set[str]) -> str:
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
 
 
 def performer(
