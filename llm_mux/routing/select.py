@@ -28,6 +28,8 @@ _GOLDEN = (math.sqrt(5) - 1) / 2
 _STALE_S = 300.0
 _BYTES_PER_TOKEN = 4
 _SOON_S = 1.0
+_SURELY_FITS = 4096 * _BYTES_PER_TOKEN
+"""Bytes of a request that every model takes."""
 
 
 class Candidate(Struct, frozen=True):
@@ -70,6 +72,8 @@ class Judged(Struct, frozen=True):
 
 STICKY = Choice()
 _KEEP_ROUTES = frozenset({"sticky", "fill-first"})
+_TIED = frozenset({"least-busy", "fastest", "cheapest"})
+"""Strategies whose scores are often the same."""
 
 
 def paired(routes: Sequence[Route], accounts: Sequence[Account]) -> tuple[Candidate, ...]:
@@ -90,6 +94,10 @@ def order(
     Higher priority goes first, what is held back last; sticky and fill-first keep the routes' order (the
     configuration's), the others compare all accounts.
     """
+    if choice.strategy == "sticky" and moment.size < _SURELY_FITS and not moment.hosts and _untroubled(candidates):
+        # Nothing is known against anybody: the same order as below, for less.
+        said = moment.conversation
+        return sorted(candidates, key=lambda each: (-each.account.priority, each.place, -score(each.account, said)))
     judged = [judge(candidate, moment, choice) for candidate in candidates]
     able = [each for each in judged if each.passed is None]
     if able:
@@ -101,6 +109,14 @@ def order(
         # Those that said "no such model" are better asked again than waited for: their own words reach the client.
         return lacking
     raise none_ready(routes, judged)
+
+
+def _untroubled(candidates: Sequence[Candidate]) -> bool:
+    for each in candidates:
+        account = each.account
+        if account.breakers or account.low or account.most is not None:
+            return False
+    return bool(candidates)
 
 
 def judge(candidate: Candidate, moment: Moment, choice: Choice) -> Judged:
@@ -144,7 +160,7 @@ def ranked(able: Sequence[Judged], moment: Moment, choice: Choice) -> list[Judge
 def _scored(tier: list[Judged], moment: Moment, choice: Choice) -> list[Judged]:
     """Equals among each other, by the strategy; ties by the rendezvous score, so that they keep conversations too."""
     scores = _STRATEGIES[choice.strategy]([each.candidate for each in tier], moment, choice)
-    if choice.strategy == "sticky":
+    if choice.strategy not in _TIED:
         best = sorted(zip(scores, tier, strict=True), key=lambda pair: -pair[0])
         return [_with_score(each, points) for points, each in best]
     ties = _sticky([each.candidate for each in tier], moment, choice)

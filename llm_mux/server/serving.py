@@ -244,7 +244,7 @@ async def respond(metrics: Metrics, arrival: Arrival, answer: Answer, early: _Ea
     try:
         try:
             write = early.write or await early.begin(answer.headers, answer.content_type)
-        except ConnectionError:
+        except (ConnectionError, asyncio.CancelledError):
             # Nobody is there any more; the pump still has to close the upstream and settle.
             write = _nowhere
         await answer.pump(write)

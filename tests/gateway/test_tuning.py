@@ -84,9 +84,9 @@ async def test_a_context_that_is_configured_decides_where_a_long_request_goes(tm
         base = {"type": "openai-compatible", "base-url": f"{upstream.url}/v1", "models": ["m"], "api-key": "k"}
         config = {
             "providers": [{**base, "id": "small", "priority": 1}, {**base, "id": "large"}],
-            "models": [{"model": "small/m", "context": 1000}, {"model": "large/m", "context": 100000}],
+            "models": [{"model": "small/m", "context": 5000}, {"model": "large/m", "context": 100000}],
         }
-        long = {**CHAT, "messages": [{"role": "user", "content": "word " * 2000}]}
+        long = {**CHAT, "messages": [{"role": "user", "content": "word " * 10_000}]}
         async with daemon(tmp_path, config) as running, aiohttp.ClientSession() as client:
             for body, wanted in ((CHAT, "small"), (long, "large")):
                 async with client.post(running.url + "/v1/chat/completions", json=body) as answer:

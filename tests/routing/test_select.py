@@ -12,7 +12,7 @@ from llm_mux.providers import registry
 from llm_mux.providers.quota import Window
 from llm_mux.routing.accounts import Account
 from llm_mux.routing.catalog import Route
-from llm_mux.routing.select import STRATEGIES, Candidate, Choice, Moment, order, paired
+from llm_mux.routing.select import STRATEGIES, Candidate, Choice, Moment, judge, order, paired, ranked
 from llm_mux.routing.standing import Standing, host_of
 
 PROVIDER = replace(registry.get("openai"), name="p")
@@ -270,8 +270,8 @@ def test_a_quota_that_is_nearly_spent_lets_others_go_first_whatever_the_priority
 def test_what_is_too_long_for_one_goes_first_to_one_that_it_fits() -> None:
     pool = [*accounts("a", priority=5), Account(OTHER, "x")]
     routes = [ROUTE, Route("q", "n")]
-    choice = Choice(context=lambda provider, model: {"m": 1000, "n": 10_000}[model])
-    for size, wanted in ((400, ["a", "x"]), (4001, ["x", "a"])):
+    choice = Choice(context=lambda provider, model: {"m": 5000, "n": 50_000}[model])
+    for size, wanted in ((19_999, ["a", "x"]), (20_001, ["x", "a"])):
         got = order(routes, paired(routes, pool), Moment(0.0, size=size), choice)
         assert [each.account.label for each in got] == wanted
 
@@ -290,3 +290,20 @@ def test_a_host_that_cannot_be_reached_holds_back_all_its_accounts_and_no_others
     assert (caught.value.http_status, caught.value.retry_after) == (503, 4.0)
     assert standing.reached(pool[1], now=6, began=5.5)
     assert not standing.hosts[host_of(pool[1])].ready_at(6)
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_the_short_way_of_good_times_leads_to_the_same_order(data: st.DataObject) -> None:
+    pool = [
+        Account(provider, f"a{n}", priority=data.draw(st.integers(-1, 1)), weight=data.draw(st.integers(0, 3)))
+        for n in range(data.draw(st.integers(1, 6)))
+        for provider in (PROVIDER, OTHER)
+    ]
+    routes = [ROUTE, Route("q", "n")]
+    conversation = data.draw(st.text(max_size=5))
+    pairs = paired(routes, pool)
+    short = order(routes, pairs, Moment(0.0, conversation))
+    moment = Moment(0.0, conversation, size=10**9)
+    able = [judge(each, moment, Choice()) for each in pairs]
+    assert short == [each.candidate for each in ranked(able, moment, Choice())]
