@@ -11,7 +11,8 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from llm_mux import paths
@@ -40,11 +41,13 @@ from llm_mux.server.limiter import Limiters
 from llm_mux.server.management.access import Lockout
 from llm_mux.server.metrics import Metrics, user_balances
 from llm_mux.server.recent import Recent
+from llm_mux.server.sign_ins import SignIns
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """`env` and `secrets` are read again with the configuration; `demo_url` is the demo provider's, if it runs."""
+    """`env` and `secrets` are read again with the configuration; `demo_url` is the demo provider's, if it runs.
+    `started` is unix seconds. What has a default needs no end."""
 
     env: Mapping[str, str]
     secrets: SecretStore
@@ -56,17 +59,18 @@ class Parts:
     metrics: Metrics
     books: Books
     lists: ModelLists
-    seals: Seals
+    seals: Seals = field(default_factory=Seals)
     upstream: Upstream
     key_book: KeyBook
     limiters: Limiters
     till: Till
     credentials: Credentials
-    drain: Drain
-    lockout: Lockout
-    started: float
+    drain: Drain = field(default_factory=Drain)
+    lockout: Lockout = field(default_factory=Lockout)
+    started: float = field(default_factory=time.time)
     recent: Recent
-    standing: Standing
+    sign_ins: SignIns
+    standing: Standing = field(default_factory=Standing)
     waiting: Waiting
     cooldowns: Cooldowns
     account_notes: AccountNotes
@@ -87,15 +91,11 @@ async def opened(
         stack.push_async_callback(credentials.close)
         await stack.enter_async_context(running(credentials.run()))
         database = Database(located(config.usage.database, paths.data_dir(env)))
-        stack.push_async_callback(database.close)
-        writer, responses, metrics = Writer(database, paths.data_dir(env) / "spool"), ResponseStore(database), Metrics()
-        retention = Retention(database)
-        await stack.enter_async_context(running(writer.run(), responses.run(), retention.run()))
-        stack.push_async_callback(responses.close)
-        stack.push_async_callback(writer.close)
+        writer, responses, retention = await _ledger(stack, database, paths.data_dir(env) / "spool")
         key_book, limiters, till = await _clients(stack, database)
-        metrics.readings.extend(readings(credentials))
-        metrics.readings.append(user_balances(till))
+        metrics = Metrics((*readings(credentials), user_balances(till)))
+        sign_ins = SignIns()
+        stack.push_async_callback(sign_ins.close)
         recent = Recent()
         books = Books(writer, metrics, recent)
         stack.callback(books.flush)
@@ -116,17 +116,13 @@ async def opened(
             metrics=metrics,
             books=books,
             lists=ModelLists(paths.cache_dir(env) / "models", credentials),
-            seals=Seals(),
             upstream=upstream,
             key_book=key_book,
             limiters=limiters,
             till=till,
             credentials=credentials,
-            drain=Drain(),
-            lockout=Lockout(),
-            started=time.time(),
             recent=recent,
-            standing=Standing(),
+            sign_ins=sign_ins,
             waiting=waiting,
             cooldowns=cooldowns,
             account_notes=account_notes,
@@ -141,6 +137,16 @@ async def _clients(stack: AsyncExitStack, database: Database) -> tuple[KeyBook, 
     await stack.enter_async_context(running(key_book.run(), till.run()))
     stack.push_async_callback(till.close)
     return key_book, limiters, till
+
+
+async def _ledger(stack: AsyncExitStack, database: Database, spool: Path) -> tuple[Writer, ResponseStore, Retention]:
+    """What writes to the database; it closes after all of them."""
+    stack.push_async_callback(database.close)
+    writer, responses, retention = Writer(database, spool), ResponseStore(database), Retention(database)
+    await stack.enter_async_context(running(writer.run(), responses.run(), retention.run()))
+    stack.push_async_callback(responses.close)
+    stack.push_async_callback(writer.close)
+    return writer, responses, retention
 
 
 @contextlib.asynccontextmanager

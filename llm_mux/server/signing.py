@@ -20,8 +20,10 @@ from llm_mux.providers import registry
 from llm_mux.providers.base import Provider
 from llm_mux.server.compose import configured
 
+Settings = Mapping[str, object]
 
-def provider_of(provider: str, config: Config) -> tuple[Provider, Mapping[str, object], str | None]:
+
+def provider_of(provider: str, config: Config) -> tuple[Provider, Settings, str | None]:
     """The record behind an id or type, the facts of its login that the configuration replaces, and its proxy. Raises
     KeyError for a provider that does not exist."""
     for entry in config.providers:

@@ -14,7 +14,7 @@ from llm_mux import log, paths
 from llm_mux.auth.keys import StoredKey, accounts, add_key, disable, disabled, enable, free_label
 from llm_mux.auth.logins import find_login, login_accounts
 from llm_mux.auth.store import SecretStore
-from llm_mux.config import base_url_problem
+from llm_mux.config import Config, base_url_problem
 from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.gateway.core import Gateway
 from llm_mux.gateway.models import list_models
@@ -132,8 +132,7 @@ def _finite(value: float | None) -> float | None:
 
 async def _add(call: Call) -> Named:
     wish: New = call.body
-    if all(entry.id != wish.provider for entry in call.daemon.loaded.config.providers):
-        wish = msgspec.structs.replace(wish, provider=registry.ALIASES.get(wish.provider, wish.provider))
+    wish = msgspec.structs.replace(wish, provider=canonical(wish.provider, call.daemon.loaded.config))
     key = wish.key.strip()
     if not key or len(key.split()) > 1 or not key.isprintable() or not key.isascii():
         raise bad_request("`key` is no key: it is empty or has characters that no header can carry.", param="key")
@@ -147,6 +146,13 @@ async def _add(call: Call) -> Named:
     await _taken_up(call)
     log.logger.info("account.added", name=stored.account)
     return Named(stored.account)
+
+
+def canonical(provider: str, config: Config) -> str:
+    """The name that accounts of a provider are kept under: `anthropic` for `claude`; ids of the configuration stay."""
+    if any(entry.id == provider for entry in config.providers):
+        return provider
+    return registry.ALIASES.get(provider, provider)
 
 
 def _known(call: Call, provider: str) -> tuple[str, str | None]:

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from llm_mux.server.management import accounts, catalogue, endpoint, exchanges, keys, logs, routing, settings, usage
+from llm_mux.server.management import (
+    accounts,
+    catalogue,
+    endpoint,
+    exchanges,
+    keys,
+    logins,
+    logs,
+    routing,
+    settings,
+    usage,
+)
 
 ENDPOINTS = (
     *settings.ENDPOINTS,
     *logs.ENDPOINTS,
     *accounts.ENDPOINTS,
+    *logins.ENDPOINTS,
     *keys.ENDPOINTS,
     *catalogue.ENDPOINTS,
     *routing.ENDPOINTS,

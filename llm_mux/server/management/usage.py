@@ -81,7 +81,7 @@ async def _usage(call: Call) -> usage.Report:
 
 
 def _balances(call: Call) -> Balances:
-    return Balances(call.daemon.parts.database, call.daemon.loaded.config.billing.initial_balance)
+    return call.daemon.parts.till.balances
 
 
 async def _statement(call: Call) -> Statement:
