@@ -12,6 +12,7 @@ from llm_mux.cli.invocation import Invocation
 
 COMMANDS = (
     "accounts",
+    "billing",
     "config",
     "cooldown",
     "demo",

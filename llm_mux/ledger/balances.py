@@ -72,6 +72,12 @@ class Transaction(Struct, frozen=True, kw_only=True):
     balance_after: Decimal
 
 
+def usd(amount: Decimal) -> str:
+    """US dollars as text: at least two decimals, and no zeros behind the last that counts."""
+    whole, _, rest = f"{amount:f}".partition(".")
+    return f"{whole}.{rest.rstrip('0'):0<2}"
+
+
 class Balances:
     """The balances of one database; a user who is new has `initial`."""
 

@@ -12,7 +12,7 @@ from aiohttp import web
 from llm_mux.auth.store import SecretStore
 from llm_mux.config import Loaded
 from llm_mux.errors import Kind, MuxError
-from llm_mux.server import health, metadata, openapi
+from llm_mux.server import billing, health, metadata, openapi
 from llm_mux.server.address import Doors
 from llm_mux.server.aiohttp_end import refuse
 from llm_mux.server.answers import error_body, protocol_of
@@ -24,7 +24,7 @@ from llm_mux.server.protocols import anthropic, bedrock, gemini, ollama, openai,
 from llm_mux.server.reload import RELOADER, Reloader
 from llm_mux.server.serving import DAEMON, ModelRoute, cors, request_id
 
-ROUTES = (openai, responses, anthropic, gemini, ollama, bedrock, health, metadata, management, openapi)
+ROUTES = (openai, responses, anthropic, gemini, ollama, bedrock, billing, health, metadata, management, openapi)
 
 
 def make_app(

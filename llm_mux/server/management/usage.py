@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 from llm_mux import log
 from llm_mux.errors import Kind, MuxError, bad_request
-from llm_mux.ledger.balances import Balances, MoneyProblem, Transaction
+from llm_mux.ledger.balances import Balances, MoneyProblem, Transaction, usd
 from llm_mux.ledger.database import reason
 from llm_mux.ledger.report import Only
 from llm_mux.server import usage
@@ -88,18 +88,12 @@ async def _statement(call: Call) -> Statement:
     wanted, now, balances = call.query, time.time(), _balances(call)
     balance = await _told(balances.balance(wanted.user, now))
     found, total = await _told(balances.transactions(wanted.user, limit=wanted.limit, offset=wanted.offset))
-    return Statement(wanted.user, _usd(balance), [_change(each) for each in found], total)
+    return Statement(wanted.user, usd(balance), [_change(each) for each in found], total)
 
 
 def _change(made: Transaction) -> Change:
-    after = _usd(made.balance_after)
-    return Change(made.id, made.user_id, _usd(made.amount), made.description, made.timestamp, after)
-
-
-def _usd(amount: Decimal) -> str:
-    """At least two decimals, and no zeros behind the last that counts."""
-    whole, _, rest = f"{amount:f}".partition(".")
-    return f"{whole}.{rest.rstrip('0'):0<2}"
+    after = usd(made.balance_after)
+    return Change(made.id, made.user_id, usd(made.amount), made.description, made.timestamp, after)
 
 
 async def _credit(call: Call) -> Change:
