@@ -13,6 +13,7 @@ from llm_mux.config import parse
 from llm_mux.server.app import make_app, start
 from tests.daemon import clean_environment, config_text, daemon
 from tests.fake_upstream import FakeUpstream, Wait, sse_reply
+from tests.raw_server import RawServer
 from tests.server.conftest import Run
 
 CHAT = {"model": "demo", "messages": [{"role": "user", "content": "hi"}]}
@@ -145,6 +146,25 @@ async def test_streams_under_way_are_counted_up_and_down(tmp_path: pathlib.Path)
             go.set()
             await second.read()
             assert await gauges() == ["llm_active_requests 0.0", "llm_active_streams 0.0"]
+
+
+@pytest.mark.parametrize("client", ["lean", "session"])
+async def test_the_upstream_client_and_the_number_of_its_connections_can_be_chosen(
+    tmp_path: pathlib.Path, client: str
+) -> None:
+    whole = b'{"id":"c","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"Hi"}}]}'
+    async with RawServer([b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(whole), whole)]) as upstream:
+        entry = {"type": "openai-compatible", "id": "up", "base-url": f"{upstream.url}/v1", "models": ["m"]}
+        settings = {"providers": [entry], "upstream-client": client, "connections-per-host": 1}
+        async with daemon(tmp_path, settings) as mux, aiohttp.ClientSession(mux.url) as session:
+
+            async def ask() -> int:
+                async with session.post(PATH, json={**CHAT, "model": "m"}) as answer:
+                    assert (await answer.json())["choices"][0]["message"]["content"] == "Hi"
+                    return answer.status
+
+            assert await asyncio.gather(*(ask() for _ in range(5))) == [200] * 5
+        assert (upstream.connections, len(upstream.requests)) == (1, 5)
 
 
 async def test_metrics_can_be_switched_off(demo: Run) -> None:
