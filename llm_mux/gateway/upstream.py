@@ -139,12 +139,14 @@ class Upstream(ABC):
 
 
 def open_upstream(client: Client = "lean", *, most: int = 0, environment_proxies: bool = True) -> Upstream:
-    """A client; needs a running event loop.
+    """A client; needs a running event loop. Where aiohttp's parser is not compiled, it is the reference client.
 
     `most`: how many connections to one host there may be at once, 0 for any number. `environment_proxies`: whether
     `HTTPS_PROXY` and the like count.
     """
-    if client == "session":
+    from llm_mux.gateway.http.head import COMPILED
+
+    if client == "session" or not COMPILED:
         from llm_mux.gateway.http.session import SessionUpstream
 
         return SessionUpstream(environment_proxies=environment_proxies, most=most)

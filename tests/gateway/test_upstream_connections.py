@@ -3,9 +3,12 @@
 import asyncio
 import contextlib
 import ipaddress
+import os
 import pathlib
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -199,6 +202,23 @@ async def test_a_slow_reader_is_not_a_silent_server(client: Upstream) -> None:
             await asyncio.wait_for(asyncio.Event().wait(), 0.5)
         assert len(await reply.read()) == len(piece) * count
         reply.close()
+
+
+def test_without_a_compiled_parser_the_reference_client_serves() -> None:
+    asks = (
+        "import asyncio\n"
+        "from llm_mux.gateway.upstream import open_upstream\n"
+        "async def main():\n"
+        "    client = open_upstream()\n"
+        "    print(type(client).__name__)\n"
+        "    await client.close()\n"
+        "asyncio.run(main())"
+    )
+    for env, name in (({}, "LeanUpstream"), ({"AIOHTTP_NO_EXTENSIONS": "1"}, "SessionUpstream")):
+        said = subprocess.run(
+            [sys.executable, "-c", asks], env={**os.environ, **env}, capture_output=True, text=True, check=True
+        )
+        assert said.stdout.strip() == name
 
 
 # Requests.
@@ -448,6 +468,8 @@ async def test_a_connection_is_kept_alive_while_a_model_thinks() -> None:
     async with RawServer([OK]) as server:
         with await Dialler(Limits())._socket("127.0.0.1", server.port) as sock:
             assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):
+                assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000
             while not server.connections:
                 await asyncio.sleep(0)
 

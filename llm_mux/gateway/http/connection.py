@@ -296,8 +296,9 @@ class Connection(asyncio.Protocol):
         elif framing is not None and call is not None:
             self._fail(MuxError(Kind.UPSTREAM_CUT, f"{call.place} broke off in the middle of its answer."))
         elif self._waiter is not None and call is not None:
-            silent = not self._buffer and not self._interim
-            if silent and self._used and self._loop.time() - self._asked < _STALE_S:
+            silent = self._used and not self._buffer and not self._interim
+            # A TimeoutError is the system's: nobody acknowledged what was sent.
+            if silent and (self._loop.time() - self._asked < _STALE_S or isinstance(exc, TimeoutError)):
                 self._fail(Stale())
                 return
             how = "reset the connection" if exc is not None else "closed the connection without an answer"

@@ -129,9 +129,11 @@ class Dialler:
 
 
 def _keep_alive(sock: socket.socket) -> None:
-    """A model may think for minutes without a byte: the network must not forget the connection meanwhile."""
+    """A model may think for minutes without a byte: the network must not forget the connection meanwhile. And one that
+    it did forget (a laptop that slept, another network) is noticed when a request is not taken, not when it times out.
+    """
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 30), ("TCP_KEEPCNT", 4)):
+    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 30), ("TCP_KEEPCNT", 4), ("TCP_USER_TIMEOUT", 30_000)):
         if hasattr(socket, name):
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 

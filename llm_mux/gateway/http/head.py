@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.http_parser import HttpResponseParser
+from aiohttp.http_parser import HttpResponseParser, HttpResponseParserPy
 from multidict import CIMultiDictProxy
 from yarl import URL
 
@@ -20,6 +20,9 @@ from llm_mux.gateway.upstream import USER_AGENT
 
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
+
+COMPILED = HttpResponseParser is not HttpResponseParserPy
+"""Whether aiohttp's parser is llhttp; the one in Python wants to read bodies too."""
 
 MOST_HEAD = 1 << 17
 _MOST_LINE = 1 << 16
