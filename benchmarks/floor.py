@@ -11,7 +11,7 @@ SESSION: web.AppKey[aiohttp.ClientSession] = web.AppKey("session", aiohttp.Clien
 def make(upstream: str) -> web.Application:
     async def relay(request: web.Request) -> web.StreamResponse:
         body = await request.read()
-        headers = {name: request.headers[name] for name in ("Content-Type", "X-Pace") if name in request.headers}
+        headers = {name: request.headers[name] for name in ("Content-Type",) if name in request.headers}
         async with request.app[SESSION].post(upstream + request.path, data=body, headers=headers) as reply:
             if reply.content_type != "text/event-stream":
                 return web.Response(status=reply.status, body=await reply.read(), content_type=reply.content_type)

@@ -1,7 +1,8 @@
 """A fast upstream for the benchmarks: raw HTTP/1.1 over an asyncio protocol, canned answers, no parsing beyond lengths.
 
 It speaks OpenAI chat and Anthropic messages (by path), whole and as a stream of 100 events (`"stream":true` in the
-body). `X-Pace: <ms>` in a request spaces the events out; without it they leave in one burst of ten writes.
+body). A model name that ends in `-pace-<ms>` (or `X-Pace: <ms>`) spaces the events out; without it they leave in one
+burst of ten writes.
 """
 
 import asyncio
@@ -126,7 +127,7 @@ class Upstream(asyncio.Protocol):
         if b'"stream":true' not in body[:200] and b'"stream":true' not in body[-400:]:
             self.transport.write(WHOLE[kind])
             return
-        pace = _number(head, b"x-pace:")
+        pace = _number(head, b"x-pace:") or _paced(body[:300])
         if pace:
             asyncio.get_running_loop().create_task(self.paced(kind, pace / 1000))
             return
@@ -149,6 +150,12 @@ def _number(head: bytes, name: bytes) -> int:
     if at < 0:
         return 0
     return int(head[at + len(name) :].split(b"\r\n", 1)[0].strip() or 0)
+
+
+def _paced(start: bytes) -> int:
+    """The milliseconds that the model's name asks for."""
+    at = start.find(b"-pace-")
+    return 0 if at < 0 else int(start[at + 6 : start.find(b'"', at)])
 
 
 async def main(port: int) -> None:

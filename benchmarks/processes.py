@@ -16,6 +16,7 @@ import psutil
 import yaml
 
 HERE = pathlib.Path(__file__).resolve().parent
+PACES = ("-pace-5", "-pace-100")
 TESTED, OTHERS = ([1], [0]) if (os.cpu_count() or 1) > 1 else ([0], [0])
 
 
@@ -65,9 +66,10 @@ def _environment(home: pathlib.Path) -> dict[str, str]:
 def _config(home: pathlib.Path, mock: int, key: str) -> pathlib.Path:
     home.mkdir(parents=True, exist_ok=True)
     base = f"http://127.0.0.1:{mock}"
+    same, other = ([name + pace for pace in ("", *PACES)] for name in ("bench", "bench-other"))
     providers = [
-        {"id": "same", "type": "openai-compatible", "base-url": f"{base}/v1", "models": ["bench"]},
-        {"id": "other", "type": "anthropic-compatible", "base-url": base, "models": ["bench-other"], "api-key": "k"},
+        {"id": "same", "type": "openai-compatible", "base-url": f"{base}/v1", "models": same},
+        {"id": "other", "type": "anthropic-compatible", "base-url": base, "models": other, "api-key": "k"},
     ]
     path = home / "config.yaml"
     path.write_text(yaml.safe_dump({"port": 0, "discover": False, "api-keys": [key], "providers": providers}))

@@ -165,9 +165,9 @@ class Splice:
     def feed(self, data: bytes) -> bytes:
         if not data:
             return self._end()
-        self._watch(data)
+        dull = self._watch(data)
         self._tail = data[-4:]
-        out = self._edit.feed(data) if self._edit is not None else data
+        out = data if self._edit is None or (dull and not self._edit.renames) else self._edit.feed(data)
         error = self.record.error
         if error is not None and not self.record.content:
             self.over = True
@@ -177,15 +177,20 @@ class Splice:
             return out + self.fail(error)
         return out
 
-    def _watch(self, data: bytes) -> None:
+    def _watch(self, data: bytes) -> bool:
         """Reads a copy of what goes by. Of many records at once only the first are read, until text flows, and the
-        last; what lies between needs no reading when it is dull."""
+        last; what lies between needs no reading when it is dull. Whether all of it, whole records, is that."""
         if not self._blind and self._dull is not None and (not self._tail or self._tail.endswith(self._border)):
+            read = not self._in_text
             data = self._begun(data) if len(data) > _FEW else data
             if self._in_text and self._dull is not None:
-                data = self._kept(data, self._dull)
+                left = self._kept(data, self._dull)
+                if not left:
+                    return not read
+                data = left
         if data and not self._blind:
             self._read(data)
+        return False
 
     def _begun(self, data: bytes) -> bytes:
         """Reads the first records until text flows; what is left."""
@@ -266,8 +271,13 @@ class Edit:
         self._names = names
         self._splitter = _splitter(protocol)
 
+    @property
+    def renames(self) -> bool:
+        """Whether every record is changed, the dull ones too."""
+        return self._names is not None
+
     def feed(self, data: bytes) -> bytes:
-        return b"".join(self._one(frame) for frame in self._splitter.feed(data))
+        return b"".join([self._one(frame) for frame in self._splitter.feed(data)])
 
     def finish(self) -> bytes:
         return b"".join(self._one(frame) for frame in self._splitter.finish())

@@ -40,7 +40,7 @@ class Judge:
     """Says of whole records of one stream whether they are dull: of a mould that `says_text` knows to say no more than
     a text. The last such mould is remembered, since nearly all records of a stream have it."""
 
-    __slots__ = ("_end", "_known", "_says_text", "_start", "_values")
+    __slots__ = ("_begin", "_end", "_glue", "_known", "_says_text", "_start", "_stop", "_tail", "_values")
 
     def __init__(
         self,
@@ -54,16 +54,32 @@ class Judge:
         self._start = start
         self._says_text = says_text
         self._known: Mould | None = None
+        self._tail = self._glue = b""
+        self._begin = self._stop = 0
 
     def __call__(self, records: bytes) -> bool:
-        known = self._known
-        if known is not None and records.startswith(known[0]) and _alike(records, self._end, known):
+        if self._known is not None and self._as_before(self._known, records):
             return True
         mould = repeated(records, self._end, self._values) if records.startswith(self._start) else None
         if mould is None or not self._says_text(mould):
             return False
         self._known = mould
+        self._tail, self._glue = mould[-1], mould[-1] + mould[0]
+        self._begin, self._stop = len(mould[0]), -len(mould[-1])
         return True
+
+    def _as_before(self, known: Mould, records: bytes) -> bool:
+        """Whether the records are of the mould that the last ones had. See `_alike`; the usual mould has one value."""
+        if not records.startswith(known[0]) or not records.endswith(self._tail):
+            return False
+        if len(known) > 2:
+            return _alike(records, self._end, known)
+        found = records[self._begin : self._stop].split(self._glue)
+        try:
+            values = _values.decode(b"[%b]" % b",".join(found))
+        except ValueError:
+            return False
+        return len(values) == len(found) == records.count(self._end)
 
 
 def _alike(records: bytes, end: bytes, mould: Mould) -> bool:
