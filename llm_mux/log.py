@@ -288,6 +288,8 @@ class _Outlet:
 
 ring = Ring()
 _outlet = _Outlet()
+watchers: list[Callable[[str, BaseException], None]] = []
+"""Told of every logged exception and the event's name."""
 
 
 def _stamp() -> str:
@@ -331,6 +333,9 @@ class Logger(structlog.BoundLoggerBase):
     def exception(self, event: str, **facts: Any) -> None:
         """An error with the traceback of the exception being handled."""
         self._proxy_to_logger("error", event, **{"exc_info": True} | facts)
+        if (error := sys.exception()) is not None:
+            for watch in watchers:
+                watch(event, error)
 
 
 _PROCESSORS: tuple[Any, ...] = (

@@ -1,12 +1,13 @@
 """What every test shares: which numbered lines the suite covers, whole runs told from partial ones, Node's presence."""
 
-import os
 import pathlib
 from collections import defaultdict
 from collections.abc import Mapping
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.services import missing
 
 ROOT = pathlib.Path(__file__).parents[1]
 TESTS = ROOT / "tests"
@@ -60,8 +61,5 @@ def covered(request: pytest.FixtureRequest) -> Mapping[str, list[str]]:
 def node_tools() -> pathlib.Path:
     """The folder of the installed npm packages; without it the test is skipped, or fails where CI is true."""
     if not (NODE_TOOLS / ".installed").exists():
-        message = "the npm packages are not installed: run make node-tools (it needs Node and npm)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
+        missing("the npm packages are not installed: run make node-tools (it needs Node and npm)")
     return NODE_TOOLS

@@ -271,12 +271,12 @@ class Langfuse(Section, frozen=True, kw_only=True):
 class Telemetry(Section, frozen=True, kw_only=True):
     prometheus: Annotated[bool, doc("Serve GET /metrics")] = True
     otlp_endpoint: Annotated[
-        str | None, doc("Send traces to this OTLP/HTTP endpoint", example="http://127.0.0.1:4318", later=True)
+        str | None, doc("Send traces to this OTLP/HTTP endpoint (`llm-mux[otel]`)", example="http://127.0.0.1:4318")
     ] = None
     sentry_dsn: Annotated[
-        str | None, doc("Report internal errors to Sentry", secret=True, example="env:SENTRY_DSN", later=True)
+        str | None, doc("Report internal errors to Sentry (`llm-mux[sentry]`)", secret=True, example="env:SENTRY_DSN")
     ] = None
-    langfuse: Annotated[Langfuse, doc("Send exchanges to Langfuse", later=True)] = field(default_factory=Langfuse)
+    langfuse: Annotated[Langfuse, doc("Send traces to Langfuse (`llm-mux[otel]`)")] = field(default_factory=Langfuse)
 
 
 class Config(Section, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from llm_mux.ledger.rows import PICO, Exchange
 from llm_mux.ledger.writer import Writer
 from llm_mux.server.metrics import Metrics
 from llm_mux.server.recent import Recent
+from llm_mux.server.traces import Done, Traces, address_of
 
 _GATHER_S = 0.1
 _NO_USAGE = Usage()
@@ -56,10 +57,11 @@ class Line(Struct):
 class Books:
     """Where every exchange ends, called once for each. `prices` are those of the configuration in effect."""
 
-    def __init__(self, writer: Writer, metrics: Metrics, recent: Recent) -> None:
+    def __init__(self, writer: Writer, metrics: Metrics, recent: Recent, traces: Traces) -> None:
         self._writer = writer
         self._metrics = metrics
         self._recent = recent
+        self._traces = traces
         self._waiting: list[tuple[Exchange, tuple[str, ...], tuple[Tried, ...]]] = []
         self.prices = NO_PRICES
 
@@ -69,6 +71,11 @@ class Books:
         self._metrics.observe(row)
         if ask.entry is not None:
             ask.entry.settle(row)
+        if self._traces.on:
+            provider = out.account.provider if out.account is not None else None
+            vendor = (provider.vendor or provider.name) if provider is not None else ""
+            address = address_of(provider.base_url) if provider is not None else ""
+            self._traces.add(Done(row, vendor, address, out.tried, ask.headers.get("traceparent")))
         if not self._waiting:
             asyncio.get_running_loop().call_later(_GATHER_S, self.flush)
         self._waiting.append((row, out.dropped, out.tried))

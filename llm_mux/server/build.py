@@ -22,6 +22,7 @@ from llm_mux.ledger.pricing import Prices, own_prices
 from llm_mux.routing.accounts import Account, carried_over
 from llm_mux.routing.aliases import from_environment
 from llm_mux.routing.catalog import Offer
+from llm_mux.server import telemetry
 from llm_mux.server.admission import Admission
 from llm_mux.server.compose import Fleet, fleet
 from llm_mux.server.guard import Guard
@@ -43,6 +44,7 @@ class Drawn:
     management_key: str | None
     prices: Prices
     limiter: Limiter
+    telemetry: telemetry.Wanted
 
 
 async def build(loaded: Loaded, parts: Parts) -> Daemon:
@@ -70,7 +72,8 @@ def _draw(loaded: Loaded, parts: Parts) -> Drawn:
     client_keys = [key for setting in config.api_keys for key in resolve(setting, env, secrets)]
     prices = Prices(current(paths.prices_file(env)), own_prices(config.prices))
     limiter = parts.limiters.of(config.redis_url, refuse=config.rate_limits.when_redis_fails == "refuse")
-    return Drawn(loaded, made, client_keys, management_key(secrets), prices, limiter)
+    measured = telemetry.wanted(config, env, lambda text: resolve(text, env, secrets))
+    return Drawn(loaded, made, client_keys, management_key(secrets), prices, limiter, measured)
 
 
 def assemble(drawn: Drawn, parts: Parts, before: Sequence[Account]) -> Daemon:
@@ -80,6 +83,8 @@ def assemble(drawn: Drawn, parts: Parts, before: Sequence[Account]) -> Daemon:
     parts.lists.known(accounts)
     parts.credentials.watch(accounts)
     parts.books.prices = drawn.prices
+    parts.traces.become(drawn.telemetry.destinations, drawn.telemetry.environment)
+    parts.sentry.become_soon(drawn.telemetry.sentry_dsn, drawn.telemetry.environment)
     parts.retention.days = config.usage.retention_days
     known = Known(parts.books.prices, {offer.provider: offer.vendor for offer in drawn.fleet.offers})
     parts.recent.capturing = config.capture

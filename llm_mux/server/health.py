@@ -17,7 +17,7 @@ from llm_mux.gateway.core import Gateway
 from llm_mux.routing.accounts import Account
 from llm_mux.routing.breaker import ACCOUNT, PROVIDER, Breaker, State, Trip
 from llm_mux.routing.retry import FIRST_S
-from llm_mux.server import checks
+from llm_mux.server import checks, telemetry
 from llm_mux.server.answers import local_endpoint, open_endpoint
 from llm_mux.server.checks import Check, History, stamp
 from llm_mux.server.reload import RELOADER
@@ -224,9 +224,8 @@ def _breaker(breaker: Breaker, trip: Trip, now: float) -> dict[str, Any]:
 
 @local_endpoint
 async def monitoring(request: web.Request) -> web.StreamResponse:
-    telemetry = request.app[DAEMON].loaded.config.telemetry
-    on = telemetry.prometheus
-    return web.json_response({"prometheus": {"status": "healthy" if on else "disabled", "enabled": on}})
+    daemon = request.app[DAEMON]
+    return web.json_response(telemetry.state(daemon.loaded.config, daemon.parts.traces, daemon.parts.sentry))
 
 
 @local_endpoint

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from llm_mux import paths
+from llm_mux import log, paths
 from llm_mux.auth.store import SecretStore
 from llm_mux.config import Config
 from llm_mux.gateway.credentials import Credentials
@@ -41,7 +41,9 @@ from llm_mux.server.limiter import Limiters
 from llm_mux.server.management.access import Lockout
 from llm_mux.server.metrics import Metrics, user_balances
 from llm_mux.server.recent import Recent
+from llm_mux.server.sentry import Sentry
 from llm_mux.server.sign_ins import SignIns
+from llm_mux.server.traces import Traces
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +73,8 @@ class Parts:
     recent: Recent
     sign_ins: SignIns
     standing: Standing = field(default_factory=Standing)
+    traces: Traces
+    sentry: Sentry
     waiting: Waiting
     cooldowns: Cooldowns
     account_notes: AccountNotes
@@ -97,7 +101,8 @@ async def opened(
         sign_ins = SignIns()
         stack.push_async_callback(sign_ins.close)
         recent = Recent()
-        books = Books(writer, metrics, recent)
+        traces, sentry = await _telemetry(stack, upstream)
+        books = Books(writer, metrics, recent, traces)
         stack.callback(books.flush)
         waiting = Waiting()
         cooldowns = Cooldowns(paths.state_dir(env) / "cooldowns.json", waiting)
@@ -123,6 +128,8 @@ async def opened(
             credentials=credentials,
             recent=recent,
             sign_ins=sign_ins,
+            traces=traces,
+            sentry=sentry,
             waiting=waiting,
             cooldowns=cooldowns,
             account_notes=account_notes,
@@ -147,6 +154,26 @@ async def _ledger(stack: AsyncExitStack, database: Database, spool: Path) -> tup
     stack.push_async_callback(responses.close)
     stack.push_async_callback(writer.close)
     return writer, responses, retention
+
+
+async def _telemetry(stack: AsyncExitStack, upstream: Upstream) -> tuple[Traces, Sentry]:
+    """What tells others of exchanges and of errors; nobody, unless the configuration says whom."""
+    traces, sentry = Traces(upstream), Sentry()
+    await stack.enter_async_context(running(traces.run()))
+    stack.push_async_callback(traces.close)
+    stack.push_async_callback(asyncio.to_thread, sentry.close)
+    stack.enter_context(_watched(sentry.report))
+    return traces, sentry
+
+
+@contextlib.contextmanager
+def _watched(report: Callable[[str, BaseException], None]) -> Iterator[None]:
+    """`report` is told of exceptions that are logged, for as long as the block lasts."""
+    log.watchers.append(report)
+    try:
+        yield
+    finally:
+        log.watchers.remove(report)
 
 
 @contextlib.asynccontextmanager

@@ -1,6 +1,5 @@
 """A database for each test, SQLite always and PostgreSQL where `LLM_MUX_TEST_POSTGRES` names a server."""
 
-import os
 import pathlib
 import secrets
 from collections.abc import AsyncIterator
@@ -10,6 +9,7 @@ from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from llm_mux.ledger.database import Database
+from tests.services import named
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -18,10 +18,7 @@ async def location(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> As
     if request.param == "sqlite":
         yield tmp_path / "data" / "ledger.db"
         return
-    server = os.environ.get("LLM_MUX_TEST_POSTGRES")
-    if not server:
-        pytest.skip("LLM_MUX_TEST_POSTGRES names no PostgreSQL server")
-    pytest.importorskip("asyncpg")
+    server = named("LLM_MUX_TEST_POSTGRES", "PostgreSQL")
     name = f"llm_mux_test_{secrets.token_hex(6)}"
     await _administer(server, f"CREATE DATABASE {name}")
     yield make_url(server).set(database=name).render_as_string(hide_password=False)

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import math
-import os
 import secrets
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -18,6 +17,7 @@ from llm_mux.routing.limits import Refused, Windows, charges
 from llm_mux.server.limiter import Limiter, Limiters, LocalLimiter, SharedLimiter
 from llm_mux.server.redis_limits import LEASE_S, RedisWindows
 from tests.server.limit_model import SETS, Model, Use, wanted_by
+from tests.services import named
 
 START = 1_800_000_000.0
 SUBJECTS = st.sampled_from(["a", "b"])
@@ -42,12 +42,7 @@ class Clock:
 
 
 def redis_url() -> str:
-    url = os.environ.get("LLM_MUX_TEST_REDIS")
-    if not url:
-        if os.environ.get("CI") == "true":
-            pytest.fail("LLM_MUX_TEST_REDIS names no Redis server")
-        pytest.skip("LLM_MUX_TEST_REDIS names no Redis server")
-    return url
+    return named("LLM_MUX_TEST_REDIS", "Redis")
 
 
 @contextlib.asynccontextmanager
