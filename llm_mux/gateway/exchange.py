@@ -370,8 +370,8 @@ class Exchange:
             return self._translating(chosen, record)
         bare = ir.Request(model=self._ask.model, messages=(), protocol=protocol.name, stream=True)
         names = None
-        if chosen.model != self._ask.model:
-            names = (msgspec.json.encode(chosen.model), msgspec.json.encode(self._ask.model))
+        if chosen.served != self._ask.model:
+            names = (msgspec.json.encode(chosen.served), msgspec.json.encode(self._ask.model))
         edit = None
         if names is not None or chosen.hide_usage or protocol.stream_type == eventstream.MEDIA_TYPE:
             edit = relay.Edit(protocol, hide_usage=chosen.hide_usage, names=names)

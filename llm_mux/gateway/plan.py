@@ -51,6 +51,12 @@ class Plan(Struct, frozen=True):
     def place(self) -> str:
         return self.account.name
 
+    @property
+    def served(self) -> str:
+        """What the answer will call the model, as far as the record knows."""
+        calls = self.endpoint.calls
+        return self.model if calls is None else calls(self.model)
+
 
 Facts = Callable[[str, str], ModelInfo | None]
 

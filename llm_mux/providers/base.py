@@ -40,7 +40,7 @@ class Endpoint:
     `base_url` overrides the provider's (a vendor that serves a second format elsewhere). `auth` likewise. `serves`:
     clients of other formats that this one is nearer to than the provider's first.
     `wrap(body, model)` makes of the format's body what this path takes, `unwrap()` undoes that in one answer;
-    `tells(body)` gives the headers that depend on the body.
+    `tells(body)` gives the headers that depend on the body. `calls(model)` is what the server itself calls a model.
     """
 
     translator: str
@@ -54,6 +54,7 @@ class Endpoint:
     wrap: Callable[[bytes, str], bytes] | None = None
     unwrap: Callable[[], Unwrap] | None = None
     tells: Callable[[bytes], Mapping[str, str]] | None = None
+    calls: Callable[[str], str] | None = None
     serves: tuple[str, ...] = ()
 
     def sent(self, body: bytes, model: str, headers: Mapping[str, str]) -> tuple[bytes, Mapping[str, str]]:

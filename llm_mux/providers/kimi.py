@@ -86,8 +86,10 @@ PROVIDER = Provider(
     title="Kimi Code",
     base_url="https://api.kimi.com/coding",
     endpoints=(
-        Endpoint("openai_chat", "/v1/chat/completions", quirks=KIMI_CHAT, wrap=_named),
-        Endpoint("anthropic", "/v1/messages", quirks=KIMI_MESSAGES, headers=MESSAGES_HEADERS, wrap=_named),
+        Endpoint("openai_chat", "/v1/chat/completions", quirks=KIMI_CHAT, wrap=_named, calls=own_name),
+        Endpoint(
+            "anthropic", "/v1/messages", quirks=KIMI_MESSAGES, headers=MESSAGES_HEADERS, wrap=_named, calls=own_name
+        ),
     ),
     env=("KIMI_API_KEY", "KIMI_CODE_API_KEY"),
     headers=_OURS,

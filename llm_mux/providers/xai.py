@@ -16,10 +16,10 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import urlsplit
 
-from llm_mux.auth.base import Credential, Flow, OAuth, Wish
+from llm_mux.auth.base import Credential, Flow, OAuth, Steps, Wish
 from llm_mux.auth.device import device
 from llm_mux.auth.discovery import discovered
-from llm_mux.auth.tokens import refresh
+from llm_mux.auth.tokens import refresh, revoke
 from llm_mux.errors import Kind
 from llm_mux.providers import quota
 from llm_mux.providers.base import Endpoint, Endpoints, Login, Provider
@@ -75,6 +75,11 @@ def renewed(oauth: OAuth, credential: Credential, now: float) -> Flow:
     return (yield from refresh((yield from discovered(oauth, within=_domain(oauth))), credential, now))
 
 
+def ended(oauth: OAuth, credential: Credential) -> Steps[None]:
+    """Tells xAI that the login is over, if it publishes where."""
+    yield from revoke((yield from discovered(oauth, within=_domain(oauth))), credential)
+
+
 def _domain(oauth: OAuth) -> str:
     host = urlsplit(oauth.issuer).hostname or ""
     return "x.ai" if host.endswith(".x.ai") else host
@@ -98,7 +103,7 @@ PROVIDER = Provider(
         "they let others do may change."
     ),
     forwards=("x-grok-conv-id",),
-    logins=(Login("device", "xAI account, signed in with a code", XAI, start=start, refresh=renewed),),
+    logins=(Login("device", "xAI account, signed in with a code", XAI, start=start, refresh=renewed, revoke=ended),),
     picks=picks,
     ignores_bodies=True,
     classify=table(

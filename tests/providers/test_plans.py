@@ -138,6 +138,8 @@ async def test_kimi_is_asked_in_the_clients_own_words(
     assert answer.status == 200, answer.text
     assert "Hello" in answer.text
     assert (backend.last.path, backend.last.json()["model"]) == (asked, "k3")
+    assert '"k3"' not in answer.text, "a client reads the name that it asked for"
+    assert '"kimi://kimi-k3[1m]"' in answer.text
     own_format = asked.endswith(path.removeprefix("/v1"))
     assert backend.last.headers["user-agent"] == ("my-agent/1" if own_format else f"llm-mux/{__version__}")
 

@@ -16,13 +16,13 @@ from tests.upstreams.played import Played, Refusal, events, need, s256, stream, 
 USAGE = {"input_tokens": 7, "output_tokens": 2}
 
 
-def claude_answer(text: str, *, streamed: bool) -> web.StreamResponse:
+def claude_answer(text: str, *, streamed: bool, model: str = "m") -> web.StreamResponse:
     """What a model says in Messages."""
     message = {
         "id": "msg_1",
         "type": "message",
         "role": "assistant",
-        "model": "m",
+        "model": model,
         "stop_sequence": None,
         "usage": USAGE,
     }
@@ -182,16 +182,17 @@ class KimiBackend(Played):
 
     async def messages(self, request: web.Request) -> web.StreamResponse:
         body = await self._asked(request)
-        return claude_answer("Hello", streamed=bool(body.get("stream")))
+        return claude_answer("Hello", streamed=bool(body.get("stream")), model=body["model"])
 
 
 @dataclass
 class XaiBackend(Played):
     """xAI: an OpenID provider with device codes, and the Responses API. `outside`: an endpoint that it publishes at
-    another host; `own_search`: the answer shows a search of the server's own."""
+    another host; `own_search`: the answer shows a search of the server's own; `revokes`: tokens can be given back."""
 
     outside: str = ""
     own_search: bool = False
+    revokes: bool = True
     refusal: Refusal | None = None
     now: float = NOW
     issued: list[str] = field(default_factory=list)
@@ -203,6 +204,7 @@ class XaiBackend(Played):
             web.get("/jwks", self.jwks),
             web.post("/device", self.code),
             web.post("/token", self.exchange),
+            web.post("/revoke", self.revoke),
             web.post("/v1/responses", self.respond),
             web.post("/v1/chat/completions", self.chat),
         ]
@@ -216,6 +218,7 @@ class XaiBackend(Played):
                 "device_authorization_endpoint": f"{url}/device",
                 "authorization_endpoint": f"{url}/authorize",
                 "jwks_uri": f"{url}/jwks",
+                **({"revocation_endpoint": f"{url}/revoke"} if self.revokes else {}),
             }
         )
 
@@ -257,6 +260,9 @@ class XaiBackend(Played):
                 "token_type": "Bearer",
             }
         )
+
+    async def revoke(self, request: web.Request) -> web.Response:
+        return web.Response()
 
     def _let_in(self, request: web.Request) -> None:
         if self.refusal is not None:
