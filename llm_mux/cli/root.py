@@ -14,6 +14,7 @@ COMMANDS = (
     "accounts",
     "billing",
     "config",
+    "connect",
     "cooldown",
     "demo",
     "doctor",
@@ -26,6 +27,7 @@ COMMANDS = (
     "prices",
     "restart",
     "route",
+    "run",
     "serve",
     "status",
     "stop",
@@ -34,8 +36,12 @@ COMMANDS = (
 )
 
 
+_MODULES = {"run": "run_tool"}
+"""Commands whose module cannot have their name."""
+
+
 class LazyGroup(click.Group):
-    """A group whose commands live in the module of their name, in an attribute of that name."""
+    """A group whose commands live in the module of their name (or that of `_MODULES`), in an attribute of that name."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(COMMANDS)
@@ -43,7 +49,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"llm_mux.cli.{cmd_name}")
+        module = importlib.import_module(f"llm_mux.cli.{_MODULES.get(cmd_name, cmd_name)}")
         command: click.Command = getattr(module, cmd_name)
         return command
 

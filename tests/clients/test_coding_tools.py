@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import subprocess
+import sys
 from dataclasses import dataclass
 
 import pytest
@@ -143,3 +144,28 @@ def test_codex_gets_its_answers_from_the_built_in_provider_too(workplace: Workpl
     mock.forget()
     _codex(workplace, CODEX_BUILT_IN.format(model="mux-anthropic", url=mux))
     assert len([entry for entry in mock.seen() if entry["method"] == "POST"]) == 2
+
+
+def connected(workplace: Workplace, mux: str, tool: str, model: str) -> None:
+    """What `llm-mux connect` does for a person at this home."""
+    command = [sys.executable, "-m", "llm_mux", "connect", tool, "--yes", "--url", mux, "--model", model]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(workplace.home), "LLM_MUX_HOME": str(workplace.home / "mux")}
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+
+
+@pytest.mark.skipif(DIRECT, reason="the daemon is what is connected")
+def test_claude_code_that_was_connected_needs_nothing_more(workplace: Workplace, mux: str) -> None:
+    connected(workplace, mux, "claude-code", "mux-anthropic")
+    options = ("--output-format", "json", "--permission-mode", "acceptEdits", "--allowedTools", "Write")
+    quiet = {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1"}
+    result = json.loads(workplace.run("claude", "-p", workplace.task, *options, **quiet))
+    assert result["result"] == f"I created {workplace.file}."
+    assert workplace.file.read_text() == "ahoy\n"
+
+
+@pytest.mark.skipif(DIRECT, reason="the daemon is what is connected")
+def test_codex_that_was_connected_needs_only_a_key(workplace: Workplace, mux: str) -> None:
+    connected(workplace, mux, "codex", "mux-anthropic")
+    options = ("--json", "--dangerously-bypass-approvals-and-sandbox", "-C", str(workplace.repository))
+    workplace.run("codex", "exec", *options, workplace.task, CODEX_API_KEY="test")
+    assert workplace.file.read_text() == "ahoy\n"
