@@ -9,6 +9,8 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
+_APART_S = 0.005
+
 
 class Waiting:
     """Outlasts a new reading of the configuration. `changed` is called when a rest began or ended."""
@@ -32,6 +34,13 @@ class Waiting:
             self._futures.discard(future)
 
     def wake(self) -> None:
-        for future in self._futures:
-            if not future.done():
-                future.set_result(None)
+        """Something changed. They look again one after the other, so that an account that has just come back is not
+        overrun."""
+        later = asyncio.get_running_loop().call_later
+        for number, future in enumerate(self._futures):
+            later(number * _APART_S, _let_go, future)
+
+
+def _let_go(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

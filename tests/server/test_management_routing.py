@@ -125,6 +125,23 @@ async def test_rests_outlast_a_restart_but_not_another_key(tmp_path: pathlib.Pat
             }
 
 
+async def test_rests_are_on_the_disk_a_moment_after_they_began_whatever_ends_the_daemon(tmp_path: pathlib.Path) -> None:
+    async with FakeUpstream() as upstream, managed(tmp_path, configured(upstream)) as (running, _):
+        upstream.on("/v1/chat/completions", SLOW_DOWN)
+        await ask(running)
+        file = tmp_path / "state" / "cooldowns.json"
+        async with asyncio.timeout(5):
+            while not file.exists():
+                await asyncio.sleep(0.05)
+        kept = msgspec.json.decode(file.read_bytes())
+        assert {(each["account"], each["scope"]) for each in kept} == {
+            ("a/one", "big"),
+            ("a/two", "big"),
+            ("b/config", "small"),
+        }
+        assert file.stat().st_mode & 0o077 == 0
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b'[{"account": 1}]', b"\xff\xfe", b'[{"account":"a/one"}]'])
 async def test_a_damaged_file_of_rests_keeps_nobody_from_starting(tmp_path: pathlib.Path, content: bytes) -> None:
     (tmp_path / "state").mkdir(parents=True)
