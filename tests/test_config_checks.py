@@ -128,6 +128,8 @@ def test_what_works_together_is_taken(text: str) -> None:
         (provider("api-key: env:NO_SUCH_KEY"), "config:3:12: the environment variable NO_SUCH_KEY is not set"),
         ("api-keys: [k, 'env:NO_SUCH_KEY']", "config:1:15: the environment variable NO_SUCH_KEY is not set; nobody"),
         ("disable-auth: true\napi-keys: [k]", "config:1:15: client keys are configured but not checked"),
+        ("auth: {jwt: {secret: short}}", "config:1:22: a secret of fewer than 32 characters can be guessed"),
+        ("auth: {jwt: {secret: 'env:NO_SUCH'}}", "config:1:22: the environment variable NO_SUCH is not set; no token"),
     ],
 )
 def test_doubtful_settings_are_reported_and_taken(text: str, warning: str) -> None:

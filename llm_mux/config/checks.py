@@ -19,6 +19,7 @@ from llm_mux.config.schema import Config, ProviderEntry, Section
 from llm_mux.config.tree import Step
 
 MAX_ALIAS_CHAIN = 10
+LEAST_SECRET = 32
 _NEEDS_URL = frozenset({"openai-compatible", "anthropic-compatible", "gemini-compatible"})
 _PROXY_SCHEMES = frozenset({"http", "https", "socks5", "socks5h"})
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -96,13 +97,18 @@ def _client_keys(config: Config, around: Surroundings) -> Findings:
         )
 
 
-def _jwt(config: Config, _: Surroundings) -> Findings:
+def _jwt(config: Config, around: Surroundings) -> Findings:
     jwt = config.auth.jwt
     path = ("auth", "jwt")
     if jwt.secret is not None and jwt.jwks_url is not None:
         yield Finding((*path, "jwks-url"), "auth.jwt takes secret or jwks-url, not both")
     if jwt.jwks_url is not None:
         yield from _web_url((*path, "jwks-url"), jwt.jwks_url, plain_ok=False)
+    secret = jwt.secret or ""
+    yield from _unset((*path, "secret"), secret, around, "no token is taken")
+    if secret and reference(secret).kind == "plain" and len(secret) < LEAST_SECRET:
+        message = f"a secret of fewer than {LEAST_SECRET} characters can be guessed; make a longer one"
+        yield Finding((*path, "secret"), message, fatal=False)
     if jwt.enabled:
         allowed = _HMAC if jwt.secret is not None else _SIGNATURES
         source = "secret" if jwt.secret is not None else "jwks-url"

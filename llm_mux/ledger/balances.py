@@ -114,15 +114,12 @@ class Balances:
         """Pay for what was held, all or nothing; the balances of those who paid. What was settled before changes
         nothing."""
         after: dict[str, Decimal] = {}
-        # One order for everybody: two daemons that settle at once wait for each other and never in a circle.
         async with self._database.write() as connection:
-            open_ = [each for each in settlements if await _ended(connection, each.hold.id)]
-            for each in sorted(open_, key=lambda each: each.hold.user or ""):
-                if each.hold.user is not None and each.cost:
-                    after[each.hold.user] = await self._pay(connection, each)
-            for each in sorted(open_, key=lambda each: each.hold.client_key or ""):
-                if each.hold.client_key is not None and each.cost:
-                    await _spend(connection, each)
+            due = await _ended(connection, settlements)
+            # One order for everybody: two daemons that settle at once wait for each other and never in a circle.
+            for user in sorted({each.hold.user for each in due if each.hold.user is not None}):
+                after[user] = await self._pay(connection, user, [each for each in due if each.hold.user == user])
+            await _spend(connection, [each for each in due if each.hold.client_key is not None])
         return after
 
     async def credit(self, user: str, amount: Decimal, description: str, now: float) -> Transaction:
@@ -217,18 +214,23 @@ class Balances:
             await _change(connection, user, self.initial, "Initial balance", now)
         return Decimal((await connection.execute(query)).scalar_one())
 
-    async def _pay(self, connection: AsyncConnection, settlement: Settlement) -> Decimal:
-        user, cost = settlement.hold.user or "", settlement.cost
-        await self._locked(connection, user, settlement.time)
-        paid = await _change(
-            connection, user, -cost, plain(settlement.description), settlement.time, hold=settlement.hold.id
-        )
-        return paid.balance_after
+    async def _pay(self, connection: AsyncConnection, user: str, due: Sequence[Settlement]) -> Decimal:
+        """The balance after payments of one user, a transaction for each."""
+        from sqlalchemy import insert, update
+
+        from llm_mux.ledger.schema import balances, transactions
+
+        balance, rows = await self._locked(connection, user, due[0].time), []
+        for each in due:
+            balance -= each.cost
+            what = {"description": plain(each.description), "hold": each.hold.id}
+            rows.append({"user": user, "time": each.time, "amount": -each.cost, "balance_after": balance, **what})
+        await connection.execute(update(balances).where(balances.c.user == user).values(balance=balance))
+        await connection.execute(insert(transactions), rows)
+        return balance
 
 
-async def _change(
-    connection: AsyncConnection, user: str, amount: Decimal, description: str, now: float, *, hold: str | None = None
-) -> Transaction:
+async def _change(connection: AsyncConnection, user: str, amount: Decimal, description: str, now: float) -> Transaction:
     from sqlalchemy import insert, update
 
     from llm_mux.ledger.schema import balances, transactions
@@ -236,7 +238,7 @@ async def _change(
     changed = update(balances).where(balances.c.user == user).values(balance=balances.c.balance + amount)
     after = (await connection.execute(changed.returning(balances.c.balance))).scalar_one()
     values = {"user": user, "time": now, "amount": amount, "balance_after": after, "description": description}
-    made = insert(transactions).values(**values, hold=hold).returning(transactions)
+    made = insert(transactions).values(**values).returning(transactions)
     return _transaction((await connection.execute(made)).one())
 
 
@@ -330,25 +332,31 @@ def budget_ends(budget: str, now: float) -> float:
     return datetime(year, month, 1, tzinfo=UTC).timestamp()
 
 
-async def _ended(connection: AsyncConnection, hold: str) -> bool:
-    """Whether a hold was there; it is not afterwards."""
+async def _ended(connection: AsyncConnection, settlements: Sequence[Settlement]) -> list[Settlement]:
+    """Those whose holds were there and that cost something; their holds are not there afterwards."""
     from sqlalchemy import delete
 
     from llm_mux.ledger.schema import holds
 
-    return (await connection.execute(delete(holds).where(holds.c.id == hold))).rowcount > 0
+    first = {each.hold.id: each for each in reversed(settlements)}
+    gone = delete(holds).where(holds.c.id.in_(list(first))).returning(holds.c.id)
+    ended = set((await connection.execute(gone)).scalars())
+    return [each for id, each in reversed(first.items()) if id in ended and each.cost]
 
 
-async def _spend(connection: AsyncConnection, settlement: Settlement) -> None:
+async def _spend(connection: AsyncConnection, due: Sequence[Settlement]) -> None:
+    """Add what keys spent to the days on which they did."""
     from llm_mux.ledger.schema import spending
 
-    values = {
-        "client_key": settlement.hold.client_key,
-        "day": _day(settlement.time),
-        "amount": settlement.cost,
-    }
-    insert = _insert(connection, spending).values(values)
+    sums: dict[tuple[str, int], Decimal] = {}
+    for each in due:
+        place = each.hold.client_key or "", _day(each.time)
+        sums[place] = sums.get(place, ZERO) + each.cost
+    if not sums:
+        return
+    insert = _insert(connection, spending)
     added = insert.on_conflict_do_update(
         index_elements=["client_key", "day"], set_={"amount": spending.c.amount + insert.excluded.amount}
     )
-    await connection.execute(added)
+    rows = [{"client_key": key, "day": day, "amount": amount} for (key, day), amount in sorted(sums.items())]
+    await connection.execute(added, rows)

@@ -18,6 +18,7 @@ from llm_mux.ledger.flusher import GATHER_S, Flusher
 
 _MOST_AT_ONCE = 500
 _MOST_KNOWN = 1000
+_FORGET_EVERY_S = 86_400.0
 
 _log = structlog.get_logger()
 
@@ -32,6 +33,7 @@ class Till:
         self._unpaid: list[Settlement] = []
         self._flusher = Flusher("payments", self._pay, gather_s=gather_s)
         self._known: dict[str, Decimal] = {}
+        self._forget_at = 0.0
 
     @property
     def error(self) -> str | None:
@@ -97,6 +99,9 @@ class Till:
             batch = self._unpaid[:_MOST_AT_ONCE]
             self._note(await self.balances.settle(batch))
             del self._unpaid[: len(batch)]
+            if batch[-1].time > self._forget_at:
+                self._forget_at = batch[-1].time + _FORGET_EVERY_S
+                await self.balances.forget_lapsed(batch[-1].time)
 
     def _note(self, balances: Mapping[str, Decimal]) -> None:
         for user, balance in balances.items():

@@ -13,6 +13,12 @@ from llm_mux.routing.accounts import Account
 from llm_mux.routing.catalog import Route
 
 
+def out_of_reach(asked: str) -> MuxError:
+    """What a client is told about a model that its key may not use."""
+    message = f"This API key may not use the model `{asked}`."
+    return MuxError(Kind.FORBIDDEN, message, code="model_not_allowed", param="model")
+
+
 def reached(
     routes: Sequence[Route], accounts: Sequence[Account], scopes: Scopes, asked: str
 ) -> tuple[list[Route], list[Account]]:
@@ -20,8 +26,7 @@ def reached(
     leave none."""
     kept = [r for r in routes if scopes.provider(r.provider) and scopes.model(asked, r.provider, r.model)]
     if not kept:
-        message = f"This API key may not use the model `{asked}`."
-        raise MuxError(Kind.FORBIDDEN, message, code="model_not_allowed", param="model")
+        raise out_of_reach(asked)
     providers = {route.provider for route in kept}
     mine = [account for account in accounts if scopes.account(account.provider.name, account.label)]
     if not any(a.provider.name in providers for a in mine) and any(a.provider.name in providers for a in accounts):

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.core import Gateway
 from llm_mux.routing.aliases import is_wildcard
+from llm_mux.routing.reach import out_of_reach
 from llm_mux.server.serving import DAEMON
 from llm_mux.translators.base import ModelInfo
 
@@ -65,20 +66,40 @@ async def asked_for(request: web.Request) -> list[Entry]:
         raise MuxError(Kind.NOT_FOUND, f"No provider `{provider}` is configured.", param="provider")
     pattern = request.query.get("q")
     wanted = [entry for entry in found if fnmatchcase(entry.name, f"*{pattern}*")] if pattern else found
-    return _priced(request, wanted)
+    return _priced(request, await _in_reach(request, wanted))
+
+
+async def _in_reach(request: web.Request, found: list[Entry]) -> list[Entry]:
+    """Those that the client's key may use."""
+    daemon = request.app[DAEMON]
+    scopes = (await daemon.guard.caller(request.headers, request.query.get("key"))).scopes
+    if scopes is None or not scopes.narrow:
+        return found
+    accounts = daemon.gateway.accounts
+    able = {a.provider.name for a in accounts if scopes.account(a.provider.name, a.label)}
+    return [
+        entry
+        for entry in found
+        if entry.provider in able
+        and scopes.provider(entry.provider)
+        and scopes.model(entry.name, entry.provider, entry.info.id)
+    ]
 
 
 async def one(request: web.Request, name: str) -> Entry:
     """The entry for one name, also a prefixed one. Raises MuxError MODEL_NOT_FOUND."""
     gateway = request.app[DAEMON].gateway
     known = {entry.name: entry for entry in await entries(gateway)}
-    if (entry := known.get(name)) is not None:
-        return _priced(request, [entry])[0]
-    route = gateway.catalog.resolve(name)[0]
-    info = gateway.facts(route.provider, route.model)
-    if info is None and "://" not in name:
-        raise gateway.catalog.unknown(name)
-    return _priced(request, [Entry(name, route.provider, info or ModelInfo(route.model))])[0]
+    entry = known.get(name)
+    if entry is None:
+        route = gateway.catalog.resolve(name)[0]
+        info = gateway.facts(route.provider, route.model)
+        if info is None and "://" not in name:
+            raise gateway.catalog.unknown(name)
+        entry = Entry(name, route.provider, info or ModelInfo(route.model))
+    if not await _in_reach(request, [entry]):
+        raise out_of_reach(name)
+    return _priced(request, [entry])[0]
 
 
 def _priced(request: web.Request, found: list[Entry]) -> list[Entry]:

@@ -148,7 +148,12 @@ class RedisWindows:
 
     async def admit(self, wanted: Sequence[Charge], tokens: int) -> RedisPass | Refused:
         now, name = self._clock(), secrets.token_hex(8)
-        admitted, found = await self._asked(name, wanted, tokens, now)
+        try:
+            admitted, found = await self._asked(name, wanted, tokens, now)
+        except asyncio.CancelledError:
+            # The client left: whatever the script has taken is given back.
+            self.undone(name, wanted)
+            raise
         if not admitted:
             return max(_refusals(found, tokens, now), key=lambda refusal: refusal.retry_s)
         standings = tuple(_standing(c, used + c.amount(tokens), oldest or now, now) for c, (used, oldest, _) in found)

@@ -76,6 +76,18 @@ async def test_headers_are_on_streams_failures_and_lists_too_and_lists_use_nothi
                 assert (answer.status, shown(answer.headers)[:2]) == (200, [9, 7])
 
 
+async def test_each_message_of_a_websocket_is_a_request(demo: Run) -> None:
+    async with demo({"rate-limits": {"requests-per-minute": 1, "concurrent": 1}}) as mux:
+        async with aiohttp.ClientSession() as client, client.ws_connect(mux.url + "/v1/responses") as socket:
+            last = []
+            for _ in range(2):
+                await socket.send_json({"type": "response.create", "model": "demo", "input": "hi"})
+                while (event := await socket.receive_json())["type"] not in ("response.completed", "error"):
+                    pass
+                last.append((event["type"], event.get("status")))
+            assert last == [("response.completed", None), ("error", 429)]
+
+
 async def test_nothing_is_said_or_asked_where_nothing_is_limited(demo: Run) -> None:
     async with demo({}) as mux, aiohttp.ClientSession() as client:
         status, headers, _ = await post(client, mux)

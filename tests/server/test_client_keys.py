@@ -122,6 +122,21 @@ async def test_scopes_name_models_providers_and_accounts_by_wildcards(demo: Run,
         assert await status(client, mux, secret) == expected
 
 
+async def test_lists_show_a_key_the_models_that_it_may_use(demo: Run) -> None:
+    async with demo({**ASKED, "aliases": {"gpt-cheap": "demo"}}) as mux, aiohttp.ClientSession() as client:
+        async with beside(mux) as table:
+            _, some = await table.create("some", now=time.time(), scopes=Scopes(models=("gpt-cheap",)))
+            _, none = await table.create("none", now=time.time(), scopes=Scopes(accounts=("work",)))
+        for path, shown in (("/v1/models", "id"), ("/api/tags", "name")):
+            for secret, expected in ((some, ["gpt-cheap"]), (none, [])):
+                async with client.get(mux.url + path, headers={"x-api-key": secret}) as answer:
+                    body = await answer.json()
+                    assert [each[shown] for each in body.get("data", body.get("models"))] == expected
+        for name, status in (("gpt-cheap", 200), ("demo", 403)):
+            async with client.get(f"{mux.url}/v1/models/{name}", headers={"x-api-key": some}) as answer:
+                assert answer.status == status
+
+
 async def test_an_alias_leads_no_key_out_of_its_scopes(demo: Run) -> None:
     config = {**ASKED, "aliases": {"gpt-cheap": "demo"}}
     async with demo(config) as mux, aiohttp.ClientSession() as client, beside(mux) as table:
