@@ -362,13 +362,20 @@ async def test_the_proxy_of_a_call_is_used(client: Upstream) -> None:
     assert "pass" not in caught.value.message
 
 
-async def test_a_socks_proxy_is_spoken_to_in_socks(client: Upstream) -> None:
+@pytest.mark.parametrize(
+    ("scheme", "host", "kind"),
+    [("socks5", "127.0.0.1", 1), ("socks5", "localhost", 1), ("socks5h", "localhost", 3)],
+    ids=["an address", "a name, resolved here", "a name, resolved behind it"],
+)
+async def test_a_socks_proxy_is_spoken_to_in_socks(client: Upstream, scheme: str, host: str, kind: int) -> None:
     seen: list[bytes] = []
+    kinds: list[int] = []
 
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         seen.append(await reader.readexactly(3))
         writer.write(b"\x05\x00")
         head = await reader.readexactly(4)
+        kinds.append(head[3])
         size = {1: 4, 4: 16}.get(head[3]) or (await reader.readexactly(1))[0]
         await reader.readexactly(size)
         port = int.from_bytes(await reader.readexactly(2), "big")
@@ -380,11 +387,14 @@ async def test_a_socks_proxy_is_spoken_to_in_socks(client: Upstream) -> None:
     port = server.sockets[0].getsockname()[1]
     async with FakeUpstream() as upstream:
         upstream.on("*", json_reply({"ok": True}))
-        reply = await client.send(Call(upstream.url + "/x", {}, b"{}", proxy=f"socks5://127.0.0.1:{port}"))
-        assert await reply.read() == b'{"ok":true}'
+        url = upstream.url.replace("127.0.0.1", host) + "/x"
+        for _ in range(2):
+            reply = await client.send(Call(url, {}, b"{}", proxy=f"{scheme}://127.0.0.1:{port}"))
+            assert await reply.read() == b'{"ok":true}'
         await client.close()
     server.close()
-    assert seen == [b"\x05\x01\x00"]
+    assert seen == [b"\x05\x01\x00"], "one connection for both"
+    assert kinds == [kind]
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
