@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import zlib
+from collections.abc import Callable
 from typing import Any, Protocol
 
 _GZIP = b"\x1f\x8b"
@@ -32,11 +33,13 @@ class _Decoder(Protocol):
     def feed(self, data: bytes) -> bytes: ...
 
 
-class _Zlib:
-    """gzip and deflate, also of several members one after another."""
+class _Members:
+    """A coding whose packed bodies may follow one another: members of gzip, frames of Zstandard. `make` gives the
+    decompressor for one that starts with the given bytes."""
 
-    def __init__(self, wbits: int | None) -> None:
-        self._wbits = wbits
+    def __init__(self, make: Callable[[bytes], Any], error: type[Exception]) -> None:
+        self._make = make
+        self._error = error
         self._member: Any = None
         self._input = b""
         self.more = False
@@ -46,15 +49,15 @@ class _Zlib:
         data, out = self._input + data, b""
         while (data or self.more) and not out:
             if self._member is None or self._member.eof:
-                # Deflate is meant to be in zlib's wrapping; some servers send it bare.
-                bare = self._wbits is None and data[0] & 0x0F != 8
-                self._member = zlib.decompressobj(-15 if bare else self._wbits or 15)
+                self._member = self._make(data)
+            member = self._member
             try:
-                out = self._member.decompress(data, _MOST)
-            except zlib.error as error:
+                out = member.decompress(data, _MOST)
+            except self._error as error:
                 raise Damaged(str(error)) from error
-            data = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
-            self.more = not self._member.eof and len(out) == _MOST
+            # zlib leaves what it did not come to; Zstandard keeps it to itself.
+            data = member.unused_data if member.eof else getattr(member, "unconsumed_tail", b"")
+            self.more = not member.eof and len(out) == _MOST
         self._input = data
         self.more = self.more or bool(data)
         self.whole = self._member is None or bool(self._member.eof)
@@ -80,47 +83,25 @@ class _Brotli:
         return out
 
 
-class _Zstd:
-    """Zstandard, also of several frames one after another."""
-
-    def __init__(self) -> None:
-        if sys.version_info >= (3, 14):
-            from compression import zstd
-        else:
-            from backports import zstd
-
-        self._make = zstd.ZstdDecompressor
-        self._error = zstd.ZstdError
-        self._frame: Any = None
-        self._input = b""
-        self.more = False
-        self.whole = True
-
-    def feed(self, data: bytes) -> bytes:
-        data, out = self._input + data, b""
-        while (data or self.more) and not out:
-            if self._frame is None or self._frame.eof:
-                self._frame = self._make()
-            try:
-                out = self._frame.decompress(data, _MOST)
-            except self._error as error:
-                raise Damaged(str(error)) from error
-            data = self._frame.unused_data if self._frame.eof else b""
-            self.more = not self._frame.eof and not self._frame.needs_input
-        self._input = data
-        self.more = self.more or bool(data)
-        self.whole = self._frame is None or bool(self._frame.eof)
-        return out
+def _gzip() -> _Decoder:
+    return _Members(lambda _: zlib.decompressobj(31), zlib.error)
 
 
-def _decoder(label: str | None) -> _Decoder | None:
-    if label == "gzip":
-        return _Zlib(31)
-    if label == "deflate":
-        return _Zlib(None)
-    if label == "br":
-        return _Brotli()
-    return _Zstd() if label == "zstd" else None
+def _deflate() -> _Decoder:
+    """It is meant to be in zlib's wrapping; some servers send it bare."""
+    return _Members(lambda start: zlib.decompressobj(15 if start[0] & 0x0F == 8 else -15), zlib.error)
+
+
+def _zstd() -> _Decoder:
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+
+    return _Members(lambda _: zstd.ZstdDecompressor(), zstd.ZstdError)
+
+
+_DECODERS: dict[str, Callable[[], _Decoder]] = {"gzip": _gzip, "deflate": _deflate, "br": _Brotli, "zstd": _zstd}
 
 
 class Unpacking:
@@ -132,7 +113,8 @@ class Unpacking:
     __slots__ = ("_inner", "_outer", "_start", "more", "plain")
 
     def __init__(self, label: str | None = None) -> None:
-        self._outer = _decoder(label)
+        make = _DECODERS.get(label) if label is not None else None
+        self._outer = make() if make is not None else None
         self._inner: _Decoder | None = None
         self._start: bytes | None = b""
         self.plain = False
@@ -160,7 +142,7 @@ class Unpacking:
             return b""
         self._start = None
         if data.startswith(_GZIP):
-            self._inner = _Zlib(31)
+            self._inner = _gzip()
             return self._inner.feed(data)
         self.plain = self._outer is None
         return data
