@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from llm_mux.auth.store import SecretStore, StoreError
+from llm_mux.auth.shelf import Shelf
+from llm_mux.auth.store import SecretStore
 from llm_mux.config.references import reference
 
 MANAGEMENT_KEY = "management-key"
@@ -41,17 +42,19 @@ class _Entry(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True):
     base_url: str | None = None
 
 
+_SHELF = Shelf(_PREFIX, _Entry, "key")
+
+
 def add_key(store: SecretStore, provider: str, label: str, key: str, *, base_url: str | None = None) -> StoredKey:
     """Store a key; one of the same account is replaced."""
     stored = StoredKey(provider, label, key, base_url)
-    store.set(_PREFIX + stored.account, msgspec.json.encode(_Entry(key, base_url)).decode())
+    _SHELF.put(store, stored.account, _Entry(key, base_url))
     return stored
 
 
 def accounts(store: SecretStore, provider: str | None = None) -> list[tuple[str, str]]:
     """Provider and label of every stored key, without opening the keys."""
-    found = (name.removeprefix(_PREFIX).partition("/") for name in store.names() if name.startswith(_PREFIX))
-    return [(owner, label) for owner, _, label in found if provider in (None, owner)]
+    return _SHELF.accounts(store, provider)
 
 
 def keys(store: SecretStore, provider: str | None = None) -> list[StoredKey]:
@@ -59,22 +62,13 @@ def keys(store: SecretStore, provider: str | None = None) -> list[StoredKey]:
 
 
 def find(store: SecretStore, provider: str, label: str) -> StoredKey | None:
-    text = store.get(f"{_PREFIX}{provider}/{label}")
-    if text is None:
-        return None
-    try:
-        entry = msgspec.json.decode(text, type=_Entry)
-    except msgspec.MsgspecError as error:
-        raise StoreError(f"the stored key of {provider}/{label} is damaged; run llm-mux login {provider}") from error
-    return StoredKey(provider, label, entry.key, entry.base_url)
+    entry = _SHELF.get(store, provider, label)
+    return None if entry is None else StoredKey(provider, label, entry.key, entry.base_url)
 
 
 def remove(store: SecretStore, provider: str, label: str) -> bool:
     """Forget a key; False when there was none."""
-    if (provider, label) not in accounts(store, provider):
-        return False
-    store.delete(f"{_PREFIX}{provider}/{label}")
-    return True
+    return _SHELF.remove(store, provider, label)
 
 
 def disabled(store: SecretStore) -> frozenset[str]:

@@ -15,7 +15,8 @@ from pathlib import Path
 import msgspec
 
 from llm_mux.auth.base import Credential
-from llm_mux.auth.sealed import StoreError, locked
+from llm_mux.auth.sealed import locked
+from llm_mux.auth.shelf import Shelf
 from llm_mux.auth.store import SecretStore
 
 _PREFIX = "login/"
@@ -41,15 +42,17 @@ class _Entry(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True):
     base_url: str | None = None
 
 
+_SHELF = Shelf(_PREFIX, _Entry, "login")
+
+
 def keep_login(store: SecretStore, login: StoredLogin) -> None:
     """Store a login; one of the same account is replaced."""
-    store.set(_PREFIX + login.account, msgspec.json.encode(_Entry(login.credential, login.base_url)).decode())
+    _SHELF.put(store, login.account, _Entry(login.credential, login.base_url))
 
 
 def login_accounts(store: SecretStore, provider: str | None = None) -> list[tuple[str, str]]:
     """Provider and label of every stored login, without opening them."""
-    found = (name.removeprefix(_PREFIX).partition("/") for name in store.names() if name.startswith(_PREFIX))
-    return [(owner, label) for owner, _, label in found if provider in (None, owner)]
+    return _SHELF.accounts(store, provider)
 
 
 def logins(store: SecretStore, provider: str | None = None) -> list[StoredLogin]:
@@ -59,22 +62,13 @@ def logins(store: SecretStore, provider: str | None = None) -> list[StoredLogin]
 
 
 def find_login(store: SecretStore, provider: str, label: str) -> StoredLogin | None:
-    text = store.get(f"{_PREFIX}{provider}/{label}")
-    if text is None:
-        return None
-    try:
-        entry = msgspec.json.decode(text, type=_Entry)
-    except msgspec.MsgspecError as error:
-        raise StoreError(f"the stored login of {provider}/{label} is damaged; run llm-mux login {provider}") from error
-    return StoredLogin(provider, label, entry.credential, entry.base_url)
+    entry = _SHELF.get(store, provider, label)
+    return None if entry is None else StoredLogin(provider, label, entry.credential, entry.base_url)
 
 
 def remove_login(store: SecretStore, provider: str, label: str) -> bool:
     """Forget a login; False when there was none."""
-    if (provider, label) not in login_accounts(store, provider):
-        return False
-    store.delete(f"{_PREFIX}{provider}/{label}")
-    return True
+    return _SHELF.remove(store, provider, label)
 
 
 def label_for(store: SecretStore, provider: str, credential: Credential) -> str:
