@@ -6,7 +6,6 @@ Rule: `auth.callback` judges every request by its head alone; nothing else is re
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import socket
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ class Loopback:
 
     def __init__(self) -> None:
         self._servers: list[asyncio.Server] = []
+        self._visits: set[asyncio.Task[None]] = set()
         self._returned: asyncio.Future[Mapping[str, str]] | None = None
 
     async def open(self, step: Listen) -> int | None:
@@ -35,7 +35,7 @@ class Loopback:
         self._returned = asyncio.get_running_loop().create_future()
         for each in sockets:
             server = await asyncio.start_server(
-                lambda reader, writer: self._answer(step, reader, writer), sock=each, limit=MOST_HEAD_BYTES
+                lambda reader, writer: self._visited(step, reader, writer), sock=each, limit=MOST_HEAD_BYTES
             )
             self._servers.append(server)
         port: int = sockets[0].getsockname()[1]
@@ -48,13 +48,22 @@ class Loopback:
         return await asyncio.shield(self._returned)
 
     async def close(self) -> None:
+        """Ends the listening, and the visits of those who never said anything."""
         for server in self._servers:
             server.close()
         self._servers.clear()
+        for each in self._visits:
+            each.cancel()
+        await asyncio.gather(*self._visits, return_exceptions=True)
+
+    def _visited(self, step: Listen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._answer(step, reader, writer))
+        self._visits.add(task)
+        task.add_done_callback(self._visits.discard)
 
     async def _answer(self, step: Listen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         returned = self._returned
-        with contextlib.suppress(ConnectionError, TimeoutError, asyncio.IncompleteReadError):
+        try:
             try:
                 async with asyncio.timeout(_HEAD_S):
                     head = await reader.readuntil(b"\r\n\r\n")
@@ -65,7 +74,10 @@ class Loopback:
             await writer.drain()
             if found.query is not None and returned is not None and not returned.done():
                 returned.set_result(found.query)
-        writer.close()
+        except (ConnectionError, TimeoutError, asyncio.IncompleteReadError):
+            return
+        finally:
+            writer.close()
 
 
 def _bound(port: int) -> list[socket.socket]:
