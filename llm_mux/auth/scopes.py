@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 
 from llm_mux.config.schema import Limits
 
@@ -53,6 +54,13 @@ class Scopes(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="keba
         return not self.accounts or any(
             fnmatchcase(name, pattern) for pattern in self.accounts for name in (label, f"{provider}/{label}")
         )
+
+
+def written(scopes: Scopes) -> dict[str, Any]:
+    """Scopes as JSON has them, without what is not set."""
+    found: dict[str, Any] = to_builtins(scopes)
+    limits = {name: limit for name, limit in found.pop("limits", {}).items() if limit is not None}
+    return {**found, "limits": limits} if limits else found
 
 
 def problem(scopes: Scopes) -> str | None:

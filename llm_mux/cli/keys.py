@@ -195,9 +195,10 @@ def described(key: ClientKey, now: float) -> dict[str, object]:
     """A key as JSON, times in ISO form; without what is secret."""
     import msgspec
 
+    from llm_mux.auth.scopes import written
+
     shown = msgspec.to_builtins(key)
-    limits = shown["scopes"].pop("limits", {})
-    shown["scopes"].update({name: limit for name, limit in limits.items() if limit is not None})
+    shown["scopes"] = written(key.scopes)
     for name in ("created", "expires", "revoked", "former_until"):
         shown[name] = None if shown[name] is None else datetime.fromtimestamp(shown[name], UTC).isoformat()
     return {**shown, "state": key.state(now)}

@@ -38,10 +38,7 @@ def test_scopes_and_limits_are_kept(run: Run) -> None:
         "models": ["gpt-*", "claude-*"],
         "providers": ["work"],
         "accounts": ["a"],
-        "requests-per-minute": 5,
-        "requests-per-hour": 7,
-        "tokens-per-minute": 9,
-        "concurrent": 2,
+        "limits": {"requests-per-minute": 5, "requests-per-hour": 7, "tokens-per-minute": 9, "concurrent": 2},
         "daily-budget": "0.10",
         "monthly-budget": "2",
     }

@@ -7,11 +7,10 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
-import msgspec
 from msgspec import Meta, Struct
 
 from llm_mux import log
-from llm_mux.auth.scopes import Scopes
+from llm_mux.auth.scopes import Scopes, written
 from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.ledger.database import reason
 from llm_mux.ledger.keys import ClientKey, KeyProblem, KeyTable
@@ -121,8 +120,6 @@ async def _asked(call: Call, use: Callable[[KeyTable], Awaitable[T]]) -> T:
 
 
 def _shown(key: ClientKey, now: float, secret: str | None = None) -> Shown:
-    scopes = msgspec.to_builtins(key.scopes)
-    limits = {name: limit for name, limit in scopes.pop("limits", {}).items() if limit is not None}
     return Shown(
         id=key.id,
         name=key.name,
@@ -130,7 +127,7 @@ def _shown(key: ClientKey, now: float, secret: str | None = None) -> Shown:
         source="database",
         hint=key.hint,
         user=key.user,
-        scopes={**scopes, **({"limits": limits} if limits else {})},
+        scopes=written(key.scopes),
         created=_iso(key.created),
         expires=_iso(key.expires),
         revoked=_iso(key.revoked),
