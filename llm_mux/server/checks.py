@@ -158,7 +158,10 @@ async def measured(daemon: Daemon, history: History) -> dict[str, Check]:
     started = time.perf_counter()
     services = llm_services(daemon.gateway)
     services = _changed(services, duration_ms=round((time.perf_counter() - started) * 1000, 3))
-    found = [known, services, *redis(daemon)]
+    started = time.perf_counter()
+    await daemon.admission.limiter.ask()
+    took = (time.perf_counter() - started) * 1000
+    found = [known, services, *(_changed(each, duration_ms=round(took, 2)) for each in redis(daemon))]
     history.add(*found)
     return {check.name: check for check in found}
 

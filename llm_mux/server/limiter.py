@@ -50,6 +50,9 @@ class Limiter(Protocol):
 
     async def standings(self, wanted: Sequence[Charge]) -> Sequence[Standing]: ...
 
+    async def ask(self) -> None:
+        """Find out now whether it works; `error` says so afterwards."""
+
 
 class LocalLimiter:
     """Counts in this process."""
@@ -66,6 +69,9 @@ class LocalLimiter:
 
     async def standings(self, wanted: Sequence[Charge]) -> Sequence[Standing]:
         return self.windows.standings(wanted, self._clock())
+
+    async def ask(self) -> None:
+        """Memory always works."""
 
 
 class SharedLimiter:
@@ -85,6 +91,14 @@ class SharedLimiter:
 
     async def standings(self, wanted: Sequence[Charge]) -> Sequence[Standing]:
         return await self._either(self._windows.standings(wanted), lambda: self._local.standings(wanted))
+
+    async def ask(self) -> None:
+        try:
+            await self._windows.ping()
+        except self._windows.failures as error:
+            self._failed(error)
+        else:
+            self._works()
 
     async def _either(self, shared: Coroutine[Any, Any, T], here: Callable[[], Coroutine[Any, Any, T]]) -> T:
         if time.monotonic() >= self._again_at:

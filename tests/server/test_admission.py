@@ -359,6 +359,9 @@ async def test_limits_counted_in_redis_are_met_like_those_in_memory(demo: Run) -
             assert [shown(headers)[1] for _, headers, _ in answers] == [1, 0, 0]
             async with client.get(mux.url + "/health") as answer:
                 health = await answer.json()
+            async with client.get(mux.url + "/health/detailed") as answer:
+                detail = (await answer.json())["components"]["redis"]
+        assert (detail["status"], detail["details"]) == ("healthy", {"connected": True})
         assert (health["rate_limit_storage"], health["components"]["redis"]) == ("redis", "healthy")
 
 

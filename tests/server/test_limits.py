@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import math
 import secrets
+import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from llm_mux.config import ConfigError
 from llm_mux.config.schema import Limits
 from llm_mux.errors import MuxError
 from llm_mux.routing.limits import Refused, Windows, charges
@@ -198,6 +200,12 @@ async def test_without_redis_limits_are_refused_or_counted_here_as_configured(re
         assert limiter.error is not None
     finally:
         await limiters.close()
+
+
+def test_without_the_redis_client_the_configuration_is_refused_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "redis.asyncio", None)
+    with pytest.raises(ConfigError, match=r"llm-mux\[redis\]"):
+        Limiters().of("redis://127.0.0.1:6379/0", refuse=False)
 
 
 def test_windows_that_hold_nothing_are_forgotten() -> None:
