@@ -1,7 +1,8 @@
 """The process of `llm-mux serve`: from its start, through signals, to its exit code.
 
-SIGHUP reads the configuration again, SIGUSR2 hands over to a successor, SIGTERM and SIGINT end it: who is under way may
-finish until `drain-timeout`, then gets an error. The second of those ends it at once.
+SIGHUP reads the configuration again (or ends it, when the terminal was closed that it runs in), SIGUSR2 hands over to a
+successor, SIGTERM and SIGINT end it: who is under way may finish until `drain-timeout`, then gets an error. The second
+of those ends it at once.
 """
 
 from __future__ import annotations
@@ -101,10 +102,11 @@ class _Signals:
         self._ended = asyncio.Event()
         self._work: set[asyncio.Task[Any]] = set()
         self._handing_over = False
+        self._terminal = [fd for fd in (0, 1, 2) if os.isatty(fd)] if _has_terminal() else []
 
     def listen(self) -> None:
         """From now on signals do what they should; before, they end the process."""
-        self._on("SIGHUP", lambda: self._start(self._app[RELOADER].reload()))
+        self._on("SIGHUP", self._hung_up)
         self._on("SIGUSR2", lambda: self._start(self._hand_over()))
         for name in ("SIGTERM", "SIGINT"):
             self._on(name, self._ended.set)
@@ -125,6 +127,16 @@ class _Signals:
         except NotImplementedError:
             signal.signal(number, lambda *_: self._loop.call_soon_threadsafe(call))
 
+    def _hung_up(self) -> None:
+        """Somebody wants the configuration read again, or the terminal that it was started in is gone."""
+        if self._terminal and not _has_terminal():
+            with open(os.devnull, "r+b") as nowhere:
+                for fd in self._terminal:
+                    os.dup2(nowhere.fileno(), fd)
+            self._ended.set()
+        else:
+            self._start(self._app[RELOADER].reload())
+
     def _start(self, work: Coroutine[Any, Any, object]) -> None:
         task = self._loop.create_task(work)
         self._work.add(task)
@@ -139,6 +151,14 @@ class _Signals:
                 self._ended.set()
         finally:
             self._handing_over = False
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True
 
 
 def _end_now(number: int) -> None:

@@ -120,7 +120,7 @@ class Reloader:
         async with self._turn:
             loaded = await asyncio.to_thread(config.reload, self._daemon.loaded, self._daemon.parts.env, text)
             drawn = await draw(loaded, self._daemon.parts)
-            await asyncio.to_thread(paths.write_private, file, text.encode())
+            await asyncio.to_thread(_write, file, text)
             self._put(drawn)
         return self.state
 
@@ -141,6 +141,11 @@ class Reloader:
     def _refuse(self, reason: str) -> None:
         self.state = replace(self.state, error=reason, refused_at=time.time())
         log.logger.warning("config.refused", file=self.state.file, reason=reason)
+
+
+def _write(file: Path, text: str) -> None:
+    """A file that is a link stays one."""
+    paths.write_private(file.resolve(), text.encode())
 
 
 def _unexpected(error: Exception) -> str:

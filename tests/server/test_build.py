@@ -54,3 +54,29 @@ async def test_accounts_keep_their_rest_and_moved_ones_do_not(tmp_path: pathlib.
                 async with client.post(f"{mux.url}/v1/chat/completions", json={**CHAT, "model": "moved://m"}) as answer:
                     assert answer.status == 200, await answer.text()
             assert upstream.requests[-1].path == "/other/v1/chat/completions"
+
+
+async def test_reading_it_again_and_again_under_load_fails_no_request(tmp_path: pathlib.Path) -> None:
+    async with FakeUpstream() as upstream:
+        upstream.on("*", json_reply(WHOLE))
+        entry = {"type": "openai-compatible", "id": "up", "base-url": f"{upstream.url}/v1", "api-key": "k"}
+        async with daemon(tmp_path, {"providers": [entry]}) as mux, aiohttp.ClientSession() as client:
+            now, statuses, over = mux.app[DAEMON], [], asyncio.Event()
+
+            async def ask() -> None:
+                while not over.is_set():
+                    body = {**CHAT, "model": "up://m"}
+                    async with client.post(f"{mux.url}/v1/chat/completions", json=body) as answer:
+                        statuses.append(answer.status)
+
+            clients = [asyncio.create_task(ask()) for _ in range(8)]
+            for number in range(30):
+                weighed = {**entry, "weight": number + 1, "headers": {"x-reading": str(number)}}
+                loaded = parse(config_text({"providers": [weighed]}), None, clean_environment(tmp_path))
+                now.become(assemble(await draw(loaded, now.parts), now.parts, now.gateway.accounts))
+            over.set()
+            await asyncio.gather(*clients)
+            assert set(statuses) == {200}
+            (account,) = now.gateway.accounts
+            assert (account.inflight, account.weight) == (0, 30)
+            assert len({request.headers.get("x-reading") for request in upstream.requests}) > 3

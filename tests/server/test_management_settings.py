@@ -200,3 +200,13 @@ async def test_a_query_that_makes_no_sense_is_a_400(tmp_path: pathlib.Path, quer
     async with managed(tmp_path) as mux:
         error = await mux.ask("GET", f"/logs?{query}", status=400)
         assert error["error_type"] == "invalid_request_error"
+
+
+async def test_a_file_that_is_a_link_stays_one(tmp_path: pathlib.Path) -> None:
+    async with managed(tmp_path / "home", TEXT) as mux:
+        real = tmp_path / "dotfiles.yaml"
+        mux.file.replace(real)
+        mux.file.symlink_to(real)
+        await mux.ask("PUT", "/config.yaml", **put(TEXT + "strict: true\n"))
+        assert mux.file.is_symlink()
+        assert real.read_text(encoding="utf-8").endswith("strict: true\n")

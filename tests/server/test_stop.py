@@ -2,15 +2,18 @@
 
 import asyncio
 import json
+import os
 import pathlib
+import pty
 import shlex
 import signal
+import sys
 
 import aiohttp
 import pytest
 
 from llm_mux.server.demo import curls
-from tests.daemon import process_daemon
+from tests.daemon import ROOT, clean_environment, config_text, process_daemon
 from tests.fake_upstream import FakeUpstream, Reply
 from tests.server.conftest import Run
 
@@ -124,3 +127,19 @@ async def test_every_line_to_paste_works(demo: Run, keyed: bool) -> None:
             async with client.post(url, data=options[-1], headers=headers) as answer:
                 assert answer.status == 200, await answer.text()
                 assert "Hello from the demo" in await answer.text()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no such terminals")
+def test_a_terminal_that_is_closed_takes_the_daemon_with_it(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "config.yaml").write_text(config_text({}))
+    environment = clean_environment(tmp_path)
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(ROOT)
+        os.execve(sys.executable, [sys.executable, "-m", "llm_mux", "serve", "--demo"], environment)
+    shown = b""
+    while b"listening on" not in shown:
+        shown += os.read(terminal, 65536)
+    os.close(terminal)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
