@@ -104,9 +104,11 @@ class KeyBook:
             self._failed("no answer in time")
 
     async def close(self) -> None:
-        """Wait for a question that is under way: the database is about to close."""
+        """Wait a moment for a question that is under way: the database is about to close."""
         if self._question is not None:
-            await asyncio.wait((self._question,))
+            _, late = await asyncio.wait((self._question,), timeout=_PATIENCE_S)
+            for question in late:
+                question.cancel()
 
     def _failed(self, why: str) -> None:
         self._failed_at = time.monotonic()

@@ -73,7 +73,7 @@ class Till:
     async def close(self, *, deadline_s: float = 5.0) -> None:
         """Pay what is left; payments that the database does not take in time are lost and logged by their number."""
         if self._taking is not None:
-            await asyncio.wait((self._taking,))
+            await asyncio.wait((self._taking,), timeout=deadline_s)
         if not await self._flusher.close(deadline_s):
             _log.error("billing.payments_lost", payments=len(self._unpaid), error=self._flusher.error)
 
