@@ -139,6 +139,23 @@ class MuxError(Exception):
         return self.policy.status
 
 
+_WORDS = {
+    400: "validation_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+    503: "service_error",
+}
+
+
+def flat(message: str, status: int) -> dict[str, object]:
+    """`detail`, `code` and `error_type`: how clients of flat error bodies read a failure, beside any other shape."""
+    word = _WORDS.get(status, "validation_error" if status < 500 else "server_error")
+    return {"detail": message, "code": status, "error_type": word}
+
+
 _CLIENTS_OWN = frozenset({Kind.BAD_REQUEST, Kind.CONTEXT_LENGTH, Kind.TOO_LARGE, Kind.POLICY})
 
 

@@ -288,7 +288,7 @@ class Config(Section, frozen=True, kw_only=True):
         None
     )
     allowed_hosts: Annotated[
-        tuple[str, ...], doc("Further values of the Host header to accept", example="[mux.lan]")
+        tuple[str, ...], doc("Further values of the Host header to accept, with wildcards", example="[mux.lan]")
     ] = ()
     allowed_origins: Annotated[
         tuple[str, ...], doc("Web pages that may call the daemon", example='["https://chat.example.com"]')

@@ -237,8 +237,11 @@ class Splice:
             return out
         self.record.note(self._decoder.finish())
         error = self.record.error
-        if error is None or not self.record.content or error.upstream is not None:
+        if error is None or not self.record.content:
             return out
+        if error.upstream is not None:
+            # The server's own error went by; a server that broke off there did not say that this is all.
+            return out if self._tail == self._protocol.end_mark[-4:] else out + self._protocol.end_mark
         return out + self._closing(error)
 
     def fail(self, error: MuxError) -> bytes:

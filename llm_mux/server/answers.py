@@ -10,27 +10,21 @@ from typing import Literal
 from aiohttp import web
 
 from llm_mux import log
-from llm_mux.errors import Kind, MuxError
+from llm_mux.errors import Kind, MuxError, flat
 from llm_mux.server.aiohttp_end import told
 from llm_mux.server.serving import DAEMON, cors, request_id
 
 Who = Literal["key", "local", "anyone"]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-_TYPES = {
-    401: "authentication_error",
-    402: "billing_error",
-    403: "permission_error",
-    404: "not_found_error",
-    429: "rate_limit_error",
-    503: "service_error",
-}
 
 
 def error_body(error: MuxError, status: int) -> dict[str, object]:
     """The shape of errors beside the model protocols: OpenAI's object and the flat fields in one."""
-    type_ = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
+    fields = flat(error.message, status)
+    word = fields["error_type"]
+    type_ = "invalid_request_error" if word == "validation_error" else word
     inner = {"message": error.message, "type": type_, "param": error.param, "code": error.code or error.kind.value}
-    return {"error": inner, "detail": error.message, "code": status, "error_type": type_}
+    return {"error": inner, **fields}
 
 
 def protocol_of(request: web.Request) -> str | None:

@@ -8,6 +8,7 @@ import hashlib
 import os
 import time
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
 from llm_mux.auth import jwt
@@ -44,7 +45,7 @@ class Guard:
         host = headers.get("Host", "")
         good = self._seen_hosts.get(host)
         if good is None:
-            good = _remember(self._seen_hosts, host, _hostname(host) in self._hosts)
+            good = _remember(self._seen_hosts, host, self._is_ours(_hostname(host)))
         if not good:
             message = "This Host is not one of the daemon's own. Add it to `allowed-hosts` to let it in."
             raise MuxError(Kind.FORBIDDEN, message, code="host_not_allowed")
@@ -55,6 +56,9 @@ class Guard:
             message = "This page may not use the daemon. Add its origin to `allowed-origins` to let it in."
             raise MuxError(Kind.FORBIDDEN, message, code="origin_not_allowed")
         return origin
+
+    def _is_ours(self, name: str) -> bool:
+        return name in self._hosts or any(fnmatchcase(name, each) for each in self._hosts if "*" in each)
 
     def origin_allowed(self, origin: str) -> bool:
         good = self._seen_origins.get(origin)

@@ -166,6 +166,7 @@ class Translator:
     records, all of them, only carry on an open text: a watcher may then skip them. `told_in_stream(error, request)`:
     the client understands a failure before any answer only as an event of a stream. `hides(frame)` recognises the
     usage-only record that `Edits.hide_usage` speaks of. `error_headers`: what the format says of an error in headers.
+    `end_mark`: what ends a stream after everything else, an error too.
     """
 
     name: str
@@ -189,6 +190,7 @@ class Translator:
     told_in_stream: Callable[[MuxError, ir.Request], bool] | None = None
     outline: type[Outline] = Outline
     error_headers: Callable[[MuxError], Mapping[str, str]] | None = None
+    end_mark: bytes = b""
 
 
 _ENDS = frozenset({ir.Done, ir.Failed})

@@ -19,13 +19,15 @@ PATH = "/v1/chat/completions"
         ("[::1]:8317", 200),
         ("host.docker.internal:8317", 200),
         ("mux.lan", 200),
+        ("abc.lambda-url.eu-west-1.on.aws", 200),
+        ("abc.lambda-url.eu-west-1.on.aws.evil.example", 403),
         ("evil.example", 403),
         ("localhost.evil.example:8317", 403),
         ("127.0.0.1.nip.io", 403),
     ],
 )
 async def test_only_the_daemons_own_hosts_are_answered(demo: Run, host: str, status: int) -> None:
-    async with demo({"allowed-hosts": ["mux.lan"]}) as mux, aiohttp.ClientSession() as client:
+    async with demo({"allowed-hosts": ["mux.lan", "*.lambda-url.*.on.aws"]}) as mux, aiohttp.ClientSession() as client:
         async with client.post(mux.url + PATH, json=CHAT, headers={"Host": host}) as answer:
             assert answer.status == status
         async with client.get(mux.url + "/health", headers={"Host": host}) as answer:

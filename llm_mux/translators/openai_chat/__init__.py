@@ -41,6 +41,7 @@ TRANSLATOR = Translator(
     hides=adapt.hides,
     dull=dull.judge,
     outline=outline.Usual,
+    end_mark=errors.DONE,
 )
 
 __all__ = ["TRANSLATOR", "Quirks"]

@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 import msgspec
 from msgspec import Raw, Struct, UnsetType
 
-from llm_mux.errors import Kind, MuxError
+from llm_mux.errors import Kind, MuxError, flat
 from llm_mux.translators.base import present
 from llm_mux.translators.openai_chat import wire
 from llm_mux.wire import hints, jsonx, sse
@@ -204,6 +204,8 @@ def _kind(status: int, text: str) -> Kind:
             return _limited(text)
         case 503 | 529:
             return Kind.OVERLOADED
+        case 504 | 524:
+            return Kind.FIRST_BYTE_TIMEOUT
         case _:
             return _bad_request(text) if status in (400, 415, 422) else _server(status, text)
 
@@ -296,7 +298,15 @@ _OURS = (Kind.UPSTREAM_AUTH, Kind.UPSTREAM_FORBIDDEN)
 
 
 def encode_error(error: MuxError, request_id: str) -> bytes:
-    """The whole body for a chat client; the id of the request travels in a header."""
+    """The whole body for a chat client; the id of the request travels in a header. Beside OpenAI's object stand the
+    fields of gateways whose errors are flat."""
+    told = _enveloped(error)
+    said = jsonx.decode(bytes(jsonx.top(told)["error"]), _Said).message or error.message
+    return told[:-1] + b"," + jsonx.encode(flat(said, error_status(error)))[1:]
+
+
+def _enveloped(error: MuxError) -> bytes:
+    """OpenAI's object alone."""
     own = _verbatim(error)
     return own if own is not None else jsonx.encode(_Body(_told(error)))
 
@@ -318,6 +328,7 @@ def _told(error: MuxError) -> _Told:
     if error.kind in _OURS:
         return _Told("Provider refused its credentials.", type_, None, code)
     message = error.message
+    code = error.facts.get("aws_error", code)
     if error.kind is Kind.CLIENT_AUTH and "api key" not in message.lower():
         # litellm tells a bad key from a bad request by these words.
         message = f"Incorrect API key provided. {message}"
@@ -330,7 +341,7 @@ def error_status(error: MuxError) -> int:
 
 def encode_failure(error: MuxError) -> bytes:
     """The error as the last records of a stream."""
-    return sse.frame(encode_error(error, "")) + DONE
+    return sse.frame(_enveloped(error)) + DONE
 
 
 DONE = sse.frame(b"[DONE]")

@@ -32,6 +32,8 @@ _BY_STATUS: Final = {
     415: Kind.UNSUPPORTED_MEDIA,
     429: Kind.RATE_LIMIT,
     503: Kind.OVERLOADED,
+    504: Kind.FIRST_BYTE_TIMEOUT,
+    524: Kind.FIRST_BYTE_TIMEOUT,
     529: Kind.OVERLOADED,
 }
 _BY_CODE: Final = {
