@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llm_mux import log, paths
-from llm_mux.errors import Kind, MuxError
+from llm_mux.errors import MuxError
 from llm_mux.gateway.credentials import Credentials
 from llm_mux.gateway.models import fetch, list_models
 from llm_mux.gateway.upstream import Upstream, open_upstream
@@ -53,18 +53,11 @@ async def _asked(account: Account, upstream: Upstream, credentials: Credentials)
     if account.key == PASSTHROUGH:
         return Tested(account.name, None, "its key is the client's own")
     try:
-        if account.session is not None:
-            await credentials.ready(account)
         if not path:
+            await credentials.ready(account)
             said = "its token is good" if account.session is not None else f"{provider.title} has nothing to ask"
             return Tested(account.name, True if account.session is not None else None, said)
-        try:
-            return Tested(account.name, True, await _told(account, upstream))
-        except MuxError as error:
-            key = account.key
-            if error.kind is not Kind.UPSTREAM_AUTH or not await credentials.refused(account, key):
-                raise
-            return Tested(account.name, True, await _told(account, upstream))
+        return Tested(account.name, True, await credentials.using(account, lambda: _told(account, upstream)))
     except MuxError as error:
         said = error.message.replace(account.key, "***") if account.key else error.message
         return Tested(account.name, False, log.redact_text(said))

@@ -19,8 +19,12 @@ async def asked(
     gateway: Gateway, ask: Ask, account: Account, endpoint: Endpoint, model: str, encoded: Encoded
 ) -> bytes:
     """The body of a good answer. Raises MuxError for everything else."""
-    if account.session is not None:
-        await gateway.credentials.ready(account)
+    return await gateway.credentials.using(account, lambda: _once(gateway, ask, account, endpoint, model, encoded))
+
+
+async def _once(
+    gateway: Gateway, ask: Ask, account: Account, endpoint: Endpoint, model: str, encoded: Encoded
+) -> bytes:
     body, headers = endpoint.sent(encoded.body, model, headers_for(ask, account, endpoint, encoded.headers))
     call = Call(
         url=url_for(account, endpoint, model, stream=False),

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -25,6 +26,7 @@ from llm_mux.gateway.steps import drive, performer
 from llm_mux.gateway.upstream import Upstream
 from llm_mux.routing.accounts import Account, Session
 
+T = TypeVar("T")
 _LONGEST_SLEEP_S = 60.0
 _AGAIN_S = 60.0
 _LONGEST_AGAIN_S = 300.0
@@ -99,6 +101,20 @@ class Credentials:
             if account.key != key:
                 return True
         return False
+
+    async def using(self, account: Account, ask: Callable[[], Awaitable[T]]) -> T:
+        """What `ask` gets with the account's key as it is good now; a token that is refused is renewed, and asked with
+        once more."""
+        if account.session is None:
+            return await ask()
+        await self.ready(account)
+        key = account.key
+        try:
+            return await ask()
+        except MuxError as error:
+            if error.kind is not Kind.UPSTREAM_AUTH or not await self.refused(account, key):
+                raise
+        return await ask()
 
     def watch(self, accounts: Iterable[Account]) -> None:
         """The accounts of a new reading of the configuration, to be kept good from now on."""

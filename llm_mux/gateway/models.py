@@ -172,7 +172,7 @@ def _recorded(accounts: Iterable[Account]) -> list[ModelInfo]:
 async def list_models(account: Account, upstream: Upstream, credentials: Credentials | None = None) -> list[ModelInfo]:
     """Asks a provider for its models. Raises MuxError when it refuses or cannot be reached."""
     if credentials is not None:
-        await credentials.ready(account)
+        return await credentials.using(account, lambda: list_models(account, upstream))
     provider = account.provider
     if provider.models_path is None or not _is_asked(account):
         return list(provider.models)

@@ -16,6 +16,7 @@ import pytest
 
 from llm_mux import paths
 from llm_mux.auth.base import Credential
+from llm_mux.auth.keys import disable
 from llm_mux.auth.logins import StoredLogin, find_login, keep_login
 from llm_mux.auth.store import open_store
 from llm_mux.ledger.account_table import read
@@ -103,6 +104,43 @@ async def test_a_refused_token_is_renewed_within_the_request(tmp_path: Path, str
         assert (status, "hi" in body) == (200, True)
         assert s.tokens() == ["at-0", "at-1"]
         assert (await s.get("/health"))["accounts"][0]["state"] == "ready"
+
+
+@pytest.mark.parametrize(
+    ("path", "upstream_path", "good"),
+    [
+        (
+            "/v1/embeddings",
+            "/v1/embeddings",
+            {"data": [{"index": 0, "embedding": [0.5]}], "usage": {"prompt_tokens": 1}},
+        ),
+        ("/v1/models?refresh=true", "/v1/models", {"data": [{"id": "m"}]}),
+    ],
+)
+async def test_a_refused_token_is_renewed_for_embeddings_and_lists_too(
+    tmp_path: Path, path: str, upstream_path: str, good: Any
+) -> None:
+    async with stage(tmp_path) as s:
+        s.upstream.on(upstream_path, REFUSED, json_reply(good))
+        if "embeddings" in path:
+            async with s.client.post(path, json={"model": "m", "input": "hi"}) as answer:
+                assert answer.status == 200
+        else:
+            await s.get(path)
+        shown = [r.headers["Authorization"] for r in s.upstream.seen(upstream_path)]
+        assert shown == ["Bearer at-0", "Bearer at-1"]
+
+
+async def test_an_account_that_is_taken_out_of_use_is_asked_no_more(tmp_path: Path) -> None:
+    async with stage(tmp_path) as s:
+        assert (await s.chat())[0] == 200
+        disable(s.store(), "corp/me")
+        async with asyncio.timeout(15):
+            while (await s.get("/health"))["accounts"]:
+                await asyncio.sleep(0.1)
+        status, body = await s.chat()
+        assert (status, "No account for" in body) == (503, True)
+        assert len(s.tokens()) == 1
 
 
 async def test_a_new_token_that_is_refused_too_is_not_renewed_again(tmp_path: Path) -> None:
