@@ -3,6 +3,8 @@
 Facts: https://docs.aws.amazon.com/bedrock/latest/APIReference/. A Bedrock API key goes as a bearer; without one,
 requests are signed with the credentials of AWS's own chain. Many models answer only under an inference profile, whose
 id has a region's word in front. Short names (`claude-sonnet-4.5`) stand for the newest id that this account can reach.
+OpenAI's open models are also spoken to in their own format there. `options.host: mantle` goes to the newer host, which
+speaks Anthropic's and OpenAI's formats as they are.
 """
 
 from __future__ import annotations
@@ -12,7 +14,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from llm_mux.providers.base import Endpoint, Endpoints, Provider, bearer, if_given
+from llm_mux.providers.compatible import MESSAGES_HEADERS, RESPONSES
 from llm_mux.translators.base import ModelInfo
+from llm_mux.translators.bedrock import quirks
+from llm_mux.translators.openai_chat.quirks import COMPATIBLE
 
 _REGION = re.compile(r"(?<=//)bedrock-runtime(-fips)?\.[a-z0-9-]+\.")
 _SHORT = re.compile(
@@ -23,10 +28,12 @@ _GROUPS = {"us": "us.", "ca": "ca.", "eu": "eu.", "ap": "apac.", "me": "apac.", 
 
 
 def picks(model: str, endpoints: Endpoints, body: bytes) -> Endpoints:
-    """Only Claude takes Anthropic's bodies."""
-    if "anthropic." in model:
-        return endpoints
-    return tuple(endpoint for endpoint in endpoints if endpoint.translator != "bedrock_invoke")
+    """Only Claude takes Anthropic's bodies, only OpenAI's models take OpenAI's."""
+    claude, openai = "anthropic." in model, "openai." in model
+    left_out = set() if claude else {"bedrock_invoke", "anthropic"}
+    if not openai:
+        left_out |= {"openai_chat", "openai_responses"}
+    return tuple(endpoint for endpoint in endpoints if endpoint.translator not in left_out)
 
 
 def adjust(provider: Provider, options: Mapping[str, str]) -> Provider:
@@ -34,7 +41,17 @@ def adjust(provider: Provider, options: Mapping[str, str]) -> Provider:
     region = options.get("region") or "us-east-1"
     base = _REGION.sub(lambda found: f"bedrock-runtime{found[1] or ''}.{region}.", provider.base_url)
     lists = base.replace("//bedrock-runtime", "//bedrock", 1)
-    return replace(provider, base_url=base, models_url=lists)
+    if options.get("host") != "mantle":
+        return replace(provider, base_url=base, models_url=lists)
+    there = f"https://bedrock-mantle.{region}.api.aws" if base != lists else base
+    return replace(provider, base_url=there, models_url=lists, endpoints=_MANTLE)
+
+
+_MANTLE = (
+    Endpoint("anthropic", "/anthropic/v1/messages", headers=MESSAGES_HEADERS, quirks=quirks.FACTS),
+    Endpoint("openai_chat", "/openai/v1/chat/completions", quirks=COMPATIBLE),
+    Endpoint("openai_responses", "/openai/v1/responses", quirks=RESPONSES),
+)
 
 
 def shorts(listed: Mapping[str, ModelInfo], options: Mapping[str, str]) -> dict[str, str]:
@@ -90,6 +107,7 @@ PROVIDER = Provider(
             stream_path="/model/{model}/invoke-with-response-stream",
             serves=("anthropic",),
         ),
+        Endpoint("openai_chat", "/openai/v1/chat/completions", quirks=COMPATIBLE),
         Endpoint("bedrock", "/model/{model}/invoke", operation="embed"),
         Endpoint("bedrock", "/model/{model}/count-tokens", operation="count"),
     ),
@@ -104,7 +122,7 @@ PROVIDER = Provider(
         *(f"{region}.{vendor}." for region in _REGIONS for vendor in _VENDORS),
         "arn:aws:bedrock:",
     ),
-    options={"region": "us-east-1", "profile": ""},
+    options={"region": "us-east-1", "profile": "", "host": ""},
     option_env={"region": ("AWS_REGION", "AWS_DEFAULT_REGION"), "profile": ("AWS_PROFILE",)},
     ambient=("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI"),
     keyless=True,

@@ -21,6 +21,8 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError, EventStreamError
 
 from llm_mux.auth.aws import signed
+from llm_mux.providers import registry
+from llm_mux.providers.placement import placed
 from llm_mux.wire import eventstream
 from tests.daemon import daemon
 from tests.fake_upstream import FakeUpstream, Reply, json_reply
@@ -437,3 +439,51 @@ async def test_a_request_may_say_itself_which_model_of_bedrock_it_means(
             assert answer.headers["X-Bedrock-Model"] == reached
             assert "x-llm-mux-dropped" not in answer.headers
         assert not {"bedrock_model", "model_provider"} & upstream.last.json().keys()
+
+
+GPT = "openai.gpt-oss-120b-1:0"
+COMPLETION = {
+    "id": "c",
+    "object": "chat.completion",
+    "created": 1,
+    "model": GPT,
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello."}, "finish_reason": "stop"}],
+}
+MESSAGE = {
+    "id": "m",
+    "type": "message",
+    "role": "assistant",
+    "model": MODEL,
+    "content": [{"type": "text", "text": "Hello."}],
+    "stop_reason": "end_turn",
+    "usage": {"input_tokens": 1, "output_tokens": 1},
+}
+
+
+@pytest.mark.parametrize(
+    ("host", "model", "path"),
+    [
+        ("", GPT, "/openai/v1/chat/completions"),
+        ("", MODEL, f"{PATH}/converse"),
+        ("mantle", GPT, "/openai/v1/chat/completions"),
+        ("mantle", MODEL, "/anthropic/v1/messages"),
+    ],
+)
+async def test_each_host_is_spoken_to_in_the_format_that_a_model_has_there(
+    tmp_path: pathlib.Path, host: str, model: str, path: str
+) -> None:
+    upstream = FakeUpstream().on("/openai/v1/chat/completions", json_reply(COMPLETION))
+    upstream.on("/anthropic/v1/messages", json_reply(MESSAGE)).on(f"{PATH}/converse", json_reply(ANSWER))
+    async with upstream:
+        made = config(upstream, options={"host": host}, models=[model])
+        async with daemon(tmp_path, made) as mux, aiohttp.ClientSession() as session:
+            async with session.post(f"{mux.url}/v1/chat/completions", json={**CHAT, "model": model}) as answer:
+                found = await answer.json()
+        assert found["choices"][0]["message"]["content"] == "Hello."
+        assert upstream.last.path == path
+
+
+def test_the_newer_host_is_that_of_the_region() -> None:
+    moved = placed(registry.get("bedrock"), options={"region": "eu-west-1", "host": "mantle"})
+    assert moved.base_url == "https://bedrock-mantle.eu-west-1.api.aws"
+    assert moved.models_url == "https://bedrock.eu-west-1.amazonaws.com"
