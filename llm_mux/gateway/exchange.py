@@ -117,6 +117,9 @@ class Exchange:
         except asyncio.CancelledError:
             self._settle(499, MuxError(Kind.CLIENT_GONE, "The client left."))
             raise
+        except Exception:
+            self._settle(500, MuxError(Kind.INTERNAL, "llm-mux failed on this request."))
+            raise
         self._settle(200)
         return answer
 

@@ -32,7 +32,7 @@ def configured(upstream: Moody, **more: object) -> dict[str, object]:
     return {
         "providers": [{**provider, "api-keys": keys}],
         "routing": {"strategy": "round-robin"},
-        "timeouts": {"connect": 5, "first-byte": 3, "between-bytes": 3},
+        "timeouts": {"connect": 5, "first-byte": 5, "between-bytes": 3},
         **more,
     }
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import pathlib
 import time
 from collections.abc import AsyncIterator, Callable
@@ -14,6 +15,8 @@ import pytest
 from llm_mux import log
 from llm_mux.errors import Kind
 from llm_mux.gateway.core import Gateway
+from llm_mux.routing.breaker import Breaker
+from llm_mux.routing.select import Choice
 from llm_mux.server.serving import DAEMON
 from tests.daemon import daemon
 from tests.fake_upstream import RESET, FakeUpstream, Reply, Wait, json_reply, sse_reply
@@ -317,3 +320,25 @@ async def test_an_alias_of_the_environment_leads_to_its_provider(tmp_path: pathl
             answer, text = await ask(running.url, "big")
         assert answer.status == 200, text
         assert upstream.last.json()["model"] == "lab-70b"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_exchange_on_which_the_daemon_itself_fails_is_settled_once_too(mux: Run, stream: bool) -> None:
+    async with FakeUpstream() as upstream:
+        upstream.on(CHATS, sse_reply(*GOOD) if stream else json_reply(whole("Hello")))
+        async with mux(provider(upstream)) as (url, gateway):
+            settled: list[int] = []
+            gateway.settle = lambda ask, out: settled.append(out.status)
+            # A choice that cannot be made stands for whatever goes wrong in the daemon's own code.
+            gateway.choice = Choice("no such strategy")
+            gateway.accounts[0].most = 5
+            gateway.accounts[0].low["m"] = 1.0
+            gateway.standing.hosts[("elsewhere", None)] = Breaker()
+            answer, text = await ask(url, stream=stream)
+            assert (answer.status, settled) == (200, [200]), text
+            twin = dataclasses.replace(gateway.accounts[0], label="twin", breakers={}, low={"m": 1.0})
+            gateway.accounts.append(twin)
+            gateway._reaches.clear()
+            answer, _ = await ask(url, stream=stream)
+            assert (answer.status, settled) == (500, [200, 500])
+            assert [account.inflight for account in gateway.accounts] == [0, 0]
