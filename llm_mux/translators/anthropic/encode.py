@@ -33,7 +33,7 @@ _COUNTED: Final = frozenset(
 def encode_request(request: ir.Request, target: Target) -> Encoded:
     """The request for `POST /v1/messages`. Raises MuxError BAD_REQUEST for content without a form."""
     look = outlook(request, target)
-    _check_shape(request, target)
+    check_shape(request, target)
     slot, turns = conversation.ordered(look)
     plan = thinking.plan(look, turns)
     box = encode_tools.toolbox(look)
@@ -73,7 +73,8 @@ def encode_count(request: ir.Request, target: Target) -> Encoded:
     return Encoded(msgspec.json.encode(kept), encoded.dropped, encoded.names, headers=encoded.headers)
 
 
-def _check_shape(request: ir.Request, target: Target) -> None:
+def check_shape(request: ir.Request, target: Target) -> None:
+    """Raises MuxError BAD_REQUEST for what changes the answer's shape and has no form here."""
     sampling = request.sampling
     if sampling.n is not None and sampling.n > 1:
         raise refused("`n` above 1", target.title, param="n")

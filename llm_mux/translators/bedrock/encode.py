@@ -20,6 +20,7 @@ from llm_mux.errors import refused
 from llm_mux.translators import effort, history
 from llm_mux.translators.anthropic import conversation, encode_tools, thinking
 from llm_mux.translators.anthropic import wire as claude
+from llm_mux.translators.anthropic.encode import check_shape
 from llm_mux.translators.anthropic.outlook import Outlook, outlook
 from llm_mux.translators.base import Encoded, Target
 from llm_mux.translators.bedrock import encode_blocks, quirks, wire
@@ -48,7 +49,7 @@ _EFFORTS: Final = {"none": "low", "minimal": "low", "xhigh": "high", "max": "hig
 
 def encode_request(request: ir.Request, target: Target) -> Encoded:
     """The request for `POST /model/{id}/converse`. Raises MuxError BAD_REQUEST for content without a form."""
-    _check_shape(request, target)
+    check_shape(request, target)
     look, page = _look(request, target)
     slot, ordered = conversation.ordered(look)
     plan = thinking.plan(look, ordered)
@@ -98,17 +99,6 @@ def _look(request: ir.Request, target: Target) -> tuple[Outlook, Page]:
     plain = msgspec.structs.replace(request, protocol=NAME, extras={}, cache=None)
     look = outlook(plain, replace(target, quirks=facts))
     return look, Page(target, wanted, look.names)
-
-
-def _check_shape(request: ir.Request, target: Target) -> None:
-    sampling = request.sampling
-    if sampling.n is not None and sampling.n > 1:
-        raise refused("`n` above 1", target.title, param="n")
-    if sampling.logprobs or sampling.top_logprobs:
-        raise refused("Asking for log probabilities", target.title, param="logprobs")
-    for modality in request.modalities:
-        if modality.lower() != "text":
-            raise refused(f"Output of type `{modality}`", target.title, param="modalities")
 
 
 def _tools(look: Outlook, page: Page) -> tuple[wire.ToolConfig | None, list[str], dict[str, Any]]:

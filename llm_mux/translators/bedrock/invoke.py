@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -20,7 +20,7 @@ from llm_mux.errors import MuxError
 from llm_mux.translators import anthropic
 from llm_mux.translators.anthropic.models import facts
 from llm_mux.translators.base import Counter, Edits, Encoded, Hints, Outline, Target, Translator, nonsense
-from llm_mux.translators.bedrock import errors, models, quirks
+from llm_mux.translators.bedrock import errors, models, quirks, response
 from llm_mux.wire import eventstream, jsonx, sse
 
 _MESSAGES: Final = anthropic.TRANSLATOR
@@ -158,25 +158,6 @@ def _packed(record: sse.Frame) -> bytes:
 _PING: Final = eventstream.event("chunk", jsonx.encode({"bytes": base64.b64encode(b'{"type":"ping"}').decode()}))
 
 
-def decode_error(status: int, headers: Mapping[str, str], body: bytes) -> MuxError:
-    return errors.decode_error(status, headers, body)
-
-
-def decode_count(body: bytes) -> int:
-    try:
-        return jsonx.decode(body, _Counted, strict=False).inputTokens
-    except jsonx.Malformed as error:
-        raise nonsense("a token count that cannot be read") from error
-
-
-class _Counted(Struct, frozen=True):
-    inputTokens: int
-
-
-def encode_counted(tokens: int, request: ir.Request) -> bytes:
-    return msgspec.json.encode(_Counted(tokens))
-
-
 INVOKE = Translator(
     name="bedrock_invoke",
     stream_type=eventstream.MEDIA_TYPE,
@@ -186,13 +167,13 @@ INVOKE = Translator(
     encode_response=_MESSAGES.encode_response,
     stream_decoder=Decoder,
     stream_encoder=Encoder,
-    decode_error=decode_error,
+    decode_error=errors.decode_error,
     encode_error=errors.encode_error,
     error_status=errors.error_status,
     adapt=adapt,
     summary=_MESSAGES.summary,
     decode_models=models.decode_models,
-    counter=Counter(encode_count, decode_count, encode_counted),
+    counter=Counter(encode_count, response.decode_count, response.encode_count),
     error_headers=errors.error_headers,
     outline=_MESSAGES.outline,
 )

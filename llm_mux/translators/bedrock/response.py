@@ -13,8 +13,9 @@ import msgspec
 from msgspec import UNSET, Raw, Struct
 
 from llm_mux import ir
-from llm_mux.errors import Kind, MuxError
+from llm_mux.errors import MuxError
 from llm_mux.translators import ids, tools
+from llm_mux.translators.anthropic.response import broken
 from llm_mux.translators.base import Summary, Target, nonsense, present
 from llm_mux.translators.bedrock import decode_blocks, errors, finish, seals, wire
 from llm_mux.translators.bedrock.wire import NAME
@@ -91,12 +92,6 @@ def encode_response(response: ir.Response, request: ir.Request) -> bytes:
         **{name: own[name] for name in EXTRAS if name in own},
     )
     return jsonx.encode(answer)
-
-
-def broken(end: ir.Finish) -> MuxError:
-    """The model stopped in the middle of a call that it could not form."""
-    detail = f" ({end.detail})" if end.detail else ""
-    return MuxError(Kind.UPSTREAM_NONSENSE, f"The model broke its answer off with a malformed tool call{detail}.")
 
 
 def blocks(parts: Sequence[ir.Part], seed: str) -> Iterator[wire.Block | Raw]:

@@ -12,6 +12,7 @@ from typing import Final
 
 from llm_mux import ir
 from llm_mux.errors import MuxError
+from llm_mux.translators.anthropic.response import broken
 from llm_mux.translators.bedrock import errors, finish, response, seals, wire
 from llm_mux.wire import eventstream, jsonx
 
@@ -141,7 +142,7 @@ class Encoder:
 
     def _done(self, out: list[bytes]) -> None:
         if self._finish.reason == "broken" and self._finish.detail is None:
-            self._fail(out, response.broken(self._finish))
+            self._fail(out, broken(self._finish))
             return
         self._over = True
         out.append(_event("messageStop", wire.MessageStop(finish.encode(self._finish, calls=self._calls))))
