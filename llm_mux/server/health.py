@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import math
 import time
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -57,7 +58,7 @@ async def health(request: web.Request) -> web.StreamResponse:
         "timestamp": stamp(),
         "environment": config.environment,
         "components": {name: check.status for name, check in known.items()},
-        "rate_limit_storage": "memory" if config.redis_url is None else "redis",
+        "rate_limit_storage": daemon.admission.limiter.storage,
         "retry_enabled": config.request_retry > 0,
         "circuit_breaker_enabled": True,
         "config": msgspec.to_builtins(reading),
@@ -153,6 +154,7 @@ def _provider_report(accounts: list[Account]) -> dict[str, Any]:
 
 @local_endpoint
 async def detailed(request: web.Request) -> web.StreamResponse:
+    """Each component with what is known of it, after the database was asked."""
     daemon = request.app[DAEMON]
     known = await checks.measured(daemon, request.app[HISTORY])
     refused = request.app[RELOADER].state.refused
@@ -224,12 +226,14 @@ def _breaker(breaker: Breaker, trip: Trip, now: float) -> dict[str, Any]:
 
 @local_endpoint
 async def monitoring(request: web.Request) -> web.StreamResponse:
+    """Where measurements go, and how that fares."""
     daemon = request.app[DAEMON]
     return web.json_response(telemetry.state(daemon.loaded.config, daemon.parts.traces, daemon.parts.sentry))
 
 
 @local_endpoint
 async def system(request: web.Request) -> web.StreamResponse:
+    """Processor, memory, disk and connections."""
     daemon = request.app[DAEMON]
     check = await asyncio.to_thread(checks.machine, paths.data_dir(daemon.parts.env))
     request.app[HISTORY].add(check)
@@ -246,6 +250,7 @@ async def system(request: web.Request) -> web.StreamResponse:
 
 @local_endpoint
 async def history(request: web.Request) -> web.StreamResponse:
+    """The last checks that were made."""
     kept: History = request.app[HISTORY]
     return web.json_response({"history": [_remembered(check) for check in kept], "total_checks": kept.total})
 
@@ -262,6 +267,7 @@ def _remembered(check: Check) -> dict[str, Any]:
 
 @open_endpoint
 async def alive(request: web.Request) -> web.StreamResponse:
+    """That the daemon runs."""
     return web.json_response({"status": "ok"})
 
 
@@ -281,10 +287,14 @@ async def ready(request: web.Request) -> web.StreamResponse:
 
 @local_endpoint
 async def metrics(request: web.Request) -> web.StreamResponse:
+    """Prometheus metrics."""
     daemon = request.app[DAEMON]
     if not daemon.loaded.config.telemetry.prometheus:
         raise MuxError(Kind.NOT_FOUND, "Metrics are switched off by `telemetry.prometheus`.", code="unknown_url")
     daemon.metrics.event_loop_lag_s = await _lag()
+    now = asyncio.get_running_loop().time()
+    states = Counter((a.provider.name, a.state(now)) for a in checks.accounts_of(daemon.gateway))
+    daemon.metrics.accounts = dict(states)
     page = await asyncio.to_thread(daemon.metrics.render)
     return web.Response(body=page, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 

@@ -84,6 +84,7 @@ async def root(request: web.Request) -> web.StreamResponse:
 
 @local_endpoint
 async def providers(request: web.Request) -> web.StreamResponse:
+    """The providers with format, address, state, accounts and models."""
     gateway = request.app[DAEMON].gateway
     states = checks.providers(gateway)
     return web.json_response(
@@ -156,6 +157,7 @@ def _keyed(request: web.Request) -> bool:
 
 @local_endpoint
 async def aliases(request: web.Request) -> web.StreamResponse:
+    """Aliases by provider, and suggested ones."""
     daemon = request.app[DAEMON]
     catalog = daemon.gateway.catalog
     found: dict[str, dict[str, str]] = {}
@@ -177,6 +179,7 @@ async def aliases(request: web.Request) -> web.StreamResponse:
 
 @local_endpoint
 async def top(request: web.Request) -> web.StreamResponse:
+    """A short dated list of models with their prices."""
     daemon = request.app[DAEMON]
     prices = daemon.parts.books.prices
     limit = _limit(request.query.get("limit", str(_USUAL_LIMIT)))

@@ -171,6 +171,7 @@ class Metrics:
         self.active_requests = 0
         self.active_streams = 0
         self.event_loop_lag_s = 0.0
+        self.accounts: Mapping[tuple[str, str], float] = {}
         self.readings = list(readings)
         self._model_names = Names()
         self._provider_names = Names()
@@ -220,6 +221,10 @@ class Metrics:
         lag: dict[Labels, float] = {(): self.event_loop_lag_s}
         text = "How late the event loop was when it was asked"
         yield _gauge("llm_mux_event_loop_lag_seconds", text, (), lag)
+        states: dict[Labels, float] = {
+            (self._provider_names(provider), state): n for (provider, state), n in self.accounts.items()
+        }
+        yield _gauge("llm_accounts", "Accounts by state: ready, resting, login needed", ("provider", "state"), states)
         yield _gauge("llm_mux_info", "The running version", ("version",), {(__version__,): 1})
         for reading in self.readings:
             family = _counter if reading.kind == "counter" else _gauge

@@ -37,6 +37,7 @@ from llm_mux.server.account_metrics import readings
 from llm_mux.server.account_notes import AccountNotes
 from llm_mux.server.books import Books
 from llm_mux.server.cooldowns import Cooldowns
+from llm_mux.server.ledger_metrics import of_the_ledger
 from llm_mux.server.limiter import Limiters
 from llm_mux.server.management.access import Lockout
 from llm_mux.server.metrics import Metrics, user_balances
@@ -97,7 +98,7 @@ async def opened(
         database = Database(located(config.usage.database, paths.data_dir(env)))
         writer, responses, retention = await _ledger(stack, database, paths.data_dir(env) / "spool")
         key_book, limiters, till = await _clients(stack, database)
-        metrics = Metrics((*readings(credentials), user_balances(till)))
+        metrics = Metrics((*readings(credentials), user_balances(till), *of_the_ledger(writer)))
         sign_ins = SignIns()
         stack.push_async_callback(sign_ins.close)
         recent = Recent()

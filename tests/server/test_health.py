@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from llm_mux import __version__
 from llm_mux.server.serving import DAEMON
@@ -149,3 +150,36 @@ async def test_the_report_in_yaml_tells_keys_apart_without_telling_them(tmp_path
     assert work["api_key_hash"][0] == told["providers"]["openai"]["api_key_hash"] == _mark("sha256", b"sk-one")
     assert len(set(work["api_key_hash"])) == 2
     assert "sk-" not in text
+
+
+async def test_metrics_tell_of_accounts_the_books_and_the_event_loop(demo: Run) -> None:
+    async with demo() as running:
+        async with aiohttp.ClientSession(running.url) as client:
+            async with client.post("/v1/chat/completions", json=CHAT) as answer:
+                assert answer.status == 200
+        parts = running.app[DAEMON].parts
+        async with asyncio.timeout(20):
+            while parts.writer.state.written < 1:
+                await asyncio.sleep(0.01)
+        page = await get(running, "/metrics")
+    found = {
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+    }
+    assert found["llm_accounts", ("provider", "demo"), ("state", "ready")] == 1
+    assert found["llm_mux_ledger_rows_written_total",] == 1
+    assert (found["llm_mux_ledger_rows_waiting",], found["llm_mux_ledger_rows_lost_total",]) == (0, 0)
+    assert 0 <= found["llm_mux_event_loop_lag_seconds",] < 5
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", None])
+async def test_a_redis_that_is_away_is_told_where_one_is_configured(demo: Run, url: str | None) -> None:
+    config = {} if url is None else {"redis-url": url, "rate-limits": {"requests-per-minute": 100}}
+    async with demo(config) as running:
+        async with aiohttp.ClientSession(running.url) as client:
+            async with client.post("/v1/chat/completions", json=CHAT) as answer:
+                assert answer.status == 200
+        told = await get(running, "/health")
+    assert told["components"].get("redis") == (None if url is None else "degraded")
+    assert told["rate_limit_storage"] == ("memory" if url is None else "redis")
