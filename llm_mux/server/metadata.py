@@ -12,7 +12,7 @@ from aiohttp import web
 
 from llm_mux import __version__
 from llm_mux.errors import Kind, MuxError, bad_request
-from llm_mux.gateway.ask import Ask, Whole
+from llm_mux.gateway.ask import Answer, Ask, Whole
 from llm_mux.gateway.exchange import Exchange
 from llm_mux.ledger.report import Only
 from llm_mux.routing.aliases import is_wildcard
@@ -250,9 +250,20 @@ async def test_connection(request: web.Request) -> web.StreamResponse:
         time=time.time(),
         started=time.monotonic(),
     )
-    answer = await Exchange(daemon.gateway, ask).serve()
+    answer = await _exchanged(daemon, ask)
     assert isinstance(answer, Whole)
     return _tried(offer.provider, model, answer)
+
+
+async def _exchanged(daemon: Daemon, ask: Ask) -> Answer:
+    """As a model request, within the limits of whoever asks."""
+    if not daemon.admission.concerns(ask.caller):
+        return await Exchange(daemon.gateway, ask).serve()
+    ask.entry = entry = await daemon.admission.enter(daemon.gateway, ask, {})
+    try:
+        return await Exchange(daemon.gateway, ask).serve()
+    finally:
+        entry.leave()
 
 
 async def _cheapest(daemon: Daemon, offer: Offer) -> str:

@@ -195,3 +195,12 @@ async def test_the_root_names_the_endpoints(demo: Run) -> None:
         for name, path in told["endpoints"].items():
             if name in ("models", "providers", "aliases", "mappings", "usage", "top_models", "health", "metrics"):
                 await get(running, path)
+
+
+async def test_a_try_counts_against_the_limits_of_whoever_makes_it(
+    upstream: FakeUpstream, tmp_path: pathlib.Path
+) -> None:
+    limits = {"rate-limits": {"requests-per-minute": 1}}
+    async with daemon(tmp_path, setup(upstream, **limits)) as running:
+        await get(running, "/test-connection?model=gpt-5")
+        await get(running, "/test-connection?model=gpt-5", 429)
