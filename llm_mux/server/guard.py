@@ -42,13 +42,7 @@ class Guard:
 
     def check(self, headers: Mapping[str, str]) -> str | None:
         """Raises MuxError FORBIDDEN for a strange Host or Origin; gives the Origin to answer to, if there is one."""
-        host = headers.get("Host", "")
-        good = self._seen_hosts.get(host)
-        if good is None:
-            good = _remember(self._seen_hosts, host, self._is_ours(_hostname(host)))
-        if not good:
-            message = "This Host is not one of the daemon's own. Add it to `allowed-hosts` to let it in."
-            raise MuxError(Kind.FORBIDDEN, message, code="host_not_allowed")
+        self.check_host(headers)
         origin = headers.get("Origin")
         if origin is None:
             return None
@@ -59,6 +53,16 @@ class Guard:
 
     def _is_ours(self, name: str) -> bool:
         return name in self._hosts or any(fnmatchcase(name, each) for each in self._hosts if "*" in each)
+
+    def check_host(self, headers: Mapping[str, str]) -> None:
+        """Raises MuxError FORBIDDEN for a strange Host."""
+        host = headers.get("Host", "")
+        good = self._seen_hosts.get(host)
+        if good is None:
+            good = _remember(self._seen_hosts, host, self._is_ours(_hostname(host)))
+        if not good:
+            message = "This Host is not one of the daemon's own. Add it to `allowed-hosts` to let it in."
+            raise MuxError(Kind.FORBIDDEN, message, code="host_not_allowed")
 
     def origin_allowed(self, origin: str) -> bool:
         good = self._seen_origins.get(origin)

@@ -64,7 +64,7 @@ def test_allow_remote_still_asks_for_the_key() -> None:
     "headers",
     [
         {"Origin": "http://localhost:3000", "Host": "localhost:8317"},
-        {"Origin": "https://localhost:8317", "Host": "localhost:8317"},
+        {"Origin": "http://localhost", "Host": "localhost:8317"},
         {"Origin": "null", "Host": "localhost:8317"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
@@ -77,6 +77,8 @@ def test_another_page_may_not_even_with_the_key(headers: dict[str, str]) -> None
 def test_the_daemons_own_page_may() -> None:
     own = {"Origin": "http://localhost:8317", "Host": "localhost:8317", "Sec-Fetch-Site": "same-origin"}
     access().admit(HERE, {"X-Management-Key": KEY, **own}, 0)
+    behind_tls = {"Origin": "https://mux.example", "Host": "mux.example", "X-Forwarded-For": THERE}
+    access(allow_remote=True).admit(HERE, {"X-Management-Key": KEY, **behind_tls}, 0)
 
 
 def test_ten_thousand_guesses_get_a_handful_of_looks_at_the_key() -> None:

@@ -210,3 +210,19 @@ async def test_a_file_that_is_a_link_stays_one(tmp_path: pathlib.Path) -> None:
         await mux.ask("PUT", "/config.yaml", **put(TEXT + "strict: true\n"))
         assert mux.file.is_symlink()
         assert real.read_text(encoding="utf-8").endswith("strict: true\n")
+
+
+async def test_a_page_of_the_daemons_own_host_may_and_any_other_may_not(tmp_path: pathlib.Path) -> None:
+    """Also where the host is no loopback one, and also where other pages may use the models."""
+    text = TEXT + "allowed-hosts: [mux.lan]\nallowed-origins: ['http://chat.lan']\n"
+    async with managed(tmp_path, text) as mux:
+        for host, origin, status in (
+            ("mux.lan", "http://mux.lan", 200),
+            ("mux.lan", "http://chat.lan", 403),
+            ("mux.lan", "http://localhost:3000", 403),
+            ("evil.example", "http://evil.example", 403),
+        ):
+            page = {"Host": host, "Origin": origin}
+            async with mux.client.put(f"{ROOT}/debug", json={"value": False}, headers=page) as answer:
+                assert answer.status == status, (host, origin)
+                assert "Access-Control-Allow-Origin" not in answer.headers

@@ -97,9 +97,9 @@ class Access:
 
     @staticmethod
     def _same_page(headers: Mapping[str, str]) -> None:
-        """A web page may manage only the daemon that it came from."""
-        origin = headers.get("Origin")
-        foreign = origin is not None and origin.lower() != f"http://{headers.get('Host', '').lower()}"
+        """A web page may manage only the daemon that it came from, be it through a proxy that speaks TLS."""
+        origin, host = headers.get("Origin"), headers.get("Host", "").lower()
+        foreign = origin is not None and origin.lower() not in (f"http://{host}", f"https://{host}")
         if foreign or headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
             message = "Another page may not use the management API."
             raise MuxError(Kind.FORBIDDEN, message, code="origin_not_allowed")

@@ -97,7 +97,7 @@ def _route(endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamRe
 
 
 async def _answered(endpoint: Endpoint, request: web.Request, daemon: Daemon) -> web.StreamResponse:
-    daemon.guard.check(request.headers)
+    daemon.guard.check_host(request.headers)
     peer = request.transport.get_extra_info("peername") if request.transport is not None else None
     daemon.access.admit(str(peer[0]) if peer else "", request.headers, time.monotonic())
     query = _query(endpoint, request)
