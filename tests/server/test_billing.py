@@ -93,7 +93,7 @@ async def test_nobody_sees_anothers_account(demo: Run) -> None:
 async def test_pages_that_cannot_be_are_refused_and_named(demo: Run, query: str) -> None:
     async with demo(BILLING) as mux, aiohttp.ClientSession() as client:
         status, found = await get(client, mux, f"/billing/transactions?{query}")
-        assert (status, found["code"], found["error_type"]) == (400, 400, "invalid_request_error")
+        assert (status, found["code"], found["error_type"]) == (400, 400, "validation_error")
         assert query.partition("=")[0] in found["detail"]
 
 

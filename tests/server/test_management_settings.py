@@ -199,7 +199,7 @@ async def test_the_log_is_read_from_where_one_left_off_and_emptied(tmp_path: pat
 async def test_a_query_that_makes_no_sense_is_a_400(tmp_path: pathlib.Path, query: str) -> None:
     async with managed(tmp_path) as mux:
         error = await mux.ask("GET", f"/logs?{query}", status=400)
-        assert error["error_type"] == "invalid_request_error"
+        assert error["error_type"] == "validation_error"
 
 
 async def test_a_file_that_is_a_link_stays_one(tmp_path: pathlib.Path) -> None:

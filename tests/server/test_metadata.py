@@ -128,7 +128,7 @@ async def test_questions_without_sense_are_refused(demo: Run, query: str) -> Non
     async with demo() as running:
         told = await get(running, f"/v1/usage?{query}", 400)
         assert told["error"]["param"] in ("days", "from", "to", "group_by")
-        assert (told["code"], told["error_type"]) == (400, "invalid_request_error")
+        assert (told["code"], told["error_type"]) == (400, "validation_error")
 
 
 async def test_every_model_of_the_short_list_is_in_the_price_book(demo: Run) -> None:
