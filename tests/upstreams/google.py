@@ -13,7 +13,7 @@ from joserfc import jwk, jwt
 from tests.upstreams.played import Played, Refusal, events, need, s256, stream, token
 
 CLIENT = "424242-abc.apps.googleusercontent.com"
-SECRET = "GOCSPX-not-a-real-secret"
+SECRET = "not-a-real-client-secret"
 ONLY_CONTENTS = frozenset({"model", "contents"})
 
 
