@@ -14,6 +14,7 @@ from msgspec import Struct, structs
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.gateway.ask import Ask
+from llm_mux.gateway.upstream import USER_AGENT
 from llm_mux.providers.base import Endpoint, Operation, url_of
 from llm_mux.routing.accounts import PASSTHROUGH, Account
 from llm_mux.routing.select import Candidate
@@ -242,10 +243,14 @@ def _own_headers(ask: Ask, account: Account, endpoint: Endpoint) -> Mapping[str,
 
 
 def _forward(ask: Ask, account: Account, headers: dict[str, str]) -> None:
-    """What a client of the same format may say to the provider, unless it is meant for this hop only."""
+    """What a client of the same format may say to the provider, unless it is meant for this hop only. Its name goes on
+    with ours behind it."""
     hop_by_hop = ask.headers.get("connection", "").lower()
     for name in account.provider.forwards:
         if (value := ask.headers.get(name)) is not None and name not in hop_by_hop and name not in account.headers:
+            if name == "user-agent":
+                headers[name] = f"{value} {USER_AGENT}"
+                continue
             # What the account itself needs stays beside what the client wants.
             both = name == "anthropic-beta" and name in headers
             headers[name] = _union(headers[name], value) if both else value

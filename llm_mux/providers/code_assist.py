@@ -86,7 +86,11 @@ class Unwrapped:
         return frame.raw if bare is frame.data else sse.frame(bare)
 
 
-_METADATA: Final = {"ideType": "IDE_UNSPECIFIED", "platform": "PLATFORM_UNSPECIFIED", "pluginType": "GEMINI"}
+_METADATA: Final = {
+    "ideType": "IDE_UNSPECIFIED",
+    "platform": "PLATFORM_UNSPECIFIED",
+    "pluginType": "PLUGIN_UNSPECIFIED",
+}
 _CODE_ASSIST: Final = "https://cloudcode-pa.googleapis.com"
 _SERVICES: Final = "https://serviceusage.googleapis.com"
 _SERVICE: Final = "cloudaicompanion.googleapis.com"

@@ -116,6 +116,11 @@ OPENAI: Final = OAuth(
     refresh_scopes=("openid", "profile", "email"),
     lead_s=5 * 86400,
 )
+_WARNING: Final = (
+    "OpenAI means ChatGPT plans for its own Codex programs and documents no use by others. llm-mux signs in through "
+    "Codex's public app, calls itself llm-mux in every request, and OpenAI may refuse or limit it. API keys may be "
+    "used with any client: llm-mux login openai --api-key"
+)
 _CLAIMS: Final = "https://api.openai.com/auth"
 _NOT_YET: Final = (403, 404)
 
@@ -224,9 +229,18 @@ LOGINS: Final = (
         refresh=renewed,
         imports=imported,
         import_path="~/.codex/auth.json",
+        warning=_WARNING,
         applied=applied,
     ),
-    Login("device", "ChatGPT plan, signed in with a code", OPENAI, start=device, refresh=renewed, applied=applied),
+    Login(
+        "device",
+        "ChatGPT plan, signed in with a code",
+        OPENAI,
+        start=device,
+        refresh=renewed,
+        warning=_WARNING,
+        applied=applied,
+    ),
 )
 
 PROVIDER = Provider(

@@ -4,10 +4,10 @@
 exchanged, again and again, for Copilot's own, which lives half an hour and names the address for the plan. The model
 list is asked for.
 
-The login is that of GitHub's public OAuth app for Copilot Chat, because GitHub gives Copilot tokens to no other kind
-of app, and requests carry that app's integration id, `vscode-chat`, because the API refuses requests without a known
-one. Nothing else is taken from an editor: `user-agent`, `editor-version` and `editor-plugin-version` say llm-mux. An
-id of your own goes into `options: {integration-id: ...}`, an app of your own into `oauth: {client-id: ...}`.
+GitHub gives Copilot to the programs that it has agreed with, which it knows by their OAuth app and their integration
+id. llm-mux has neither and does not borrow those of an editor, so this works with your own only: the app in
+`oauth: {client-id: ...}`, the id in `options: {integration-id: ...}`. Everything else (`user-agent`, `editor-version`,
+`editor-plugin-version`) says llm-mux. Without an agreement, GitHub's models are at `github-models`, with a token.
 
 A request that goes on after a tool's result is marked as the agent's (`x-initiator`), as GitHub counts them.
 """
@@ -37,6 +37,11 @@ _BASE: Final = "https://api.githubcopilot.com"
 _NAME: Final = f"llm-mux/{__version__}"
 _INTEGRATION: Final = "copilot-integration-id"
 _UNKNOWN_LIFE_S: Final = 1500.0
+_NO_APP: Final = (
+    "GitHub gives Copilot only to programs it has agreed with, and llm-mux borrows no other's identity; with an "
+    "app of your own, set oauth: {client-id: ...} and options: {integration-id: ...} in the provider's configuration "
+    "entry; without one, use GitHub's models with a token: llm-mux login github-models --api-key"
+)
 
 CHAT: Final = replace(
     COMPATIBLE,
@@ -68,14 +73,12 @@ def picks(model: str, endpoints: Endpoints, body: bytes) -> Endpoints:
 
 
 def adjust(provider: Provider, options: Mapping[str, str]) -> Provider:
-    """With another integration's id, or none."""
-    headers = {name: value for name, value in provider.headers.items() if name != _INTEGRATION}
-    integration = options.get("integration-id", provider.headers.get(_INTEGRATION, ""))
-    return replace(provider, headers={**headers, _INTEGRATION: integration} if integration else headers)
+    """As the user's own integration."""
+    integration = options.get("integration-id", "")
+    return replace(provider, headers={**provider.headers, _INTEGRATION: integration}) if integration else provider
 
 
 GITHUB: Final = OAuth(
-    client_id="Iv1.b507a08c87ecfe98",
     device_url="https://github.com/login/device/code",
     token_url="https://github.com/login/oauth/access_token",
     userinfo_url="https://api.github.com/user",
@@ -85,7 +88,9 @@ GITHUB: Final = OAuth(
 
 
 def start(oauth: OAuth, wish: Wish) -> Flow:
-    """Sign in at GitHub with a code."""
+    """Sign in at GitHub with a code, as the user's own app."""
+    if not oauth.client_id:
+        raise LoginError(_NO_APP)
     return (yield from device(oauth, wish, _identified))
 
 
@@ -154,9 +159,9 @@ LOGIN: Final = Login(
     start=start,
     refresh=renewed,
     warning=(
-        "GitHub offers Copilot in its own clients and in those it has agreed with; llm-mux is none of them. It signs "
-        "in through GitHub's public app for Copilot Chat and sends that app's integration id; everything else says "
-        "llm-mux. GitHub may restrict an account for automated or excessive use."
+        "GitHub offers Copilot in its own clients and in those it has agreed with; llm-mux is none of them and works "
+        "here only with an app and an integration id of your own. GitHub may restrict an account for automated or "
+        "excessive use."
     ),
     applied=applied,
 )
@@ -173,13 +178,11 @@ PROVIDER = Provider(
     headers={
         "editor-version": _NAME,
         "editor-plugin-version": _NAME,
-        "openai-intent": "conversation-panel",
-        _INTEGRATION: "vscode-chat",
     },
     logins=(LOGIN,),
     takes_keys=False,
-    options={"integration-id": "vscode-chat"},
-    allows="GitHub means Copilot for its own and agreed clients; others are not promised to work and may be refused.",
+    options={"integration-id": ""},
+    allows="GitHub means Copilot for its own and agreed clients; it works with an app and integration id of your own.",
     picks=picks,
     adjust=adjust,
     classify=table(

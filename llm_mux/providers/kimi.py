@@ -2,7 +2,8 @@
 
 `llm-mux login kimi` shows a code for Kimi's own page; a key of the plan works too. Kept in the secret store: access and
 refresh token, and a random device id, which Kimi wants to see again. The name in `x-msh-platform` is ours; no name of
-this machine is sent. Kimi serves the plans to coding agents it knows, so the client's own `user-agent` goes on.
+this machine is sent. Kimi serves the plans to coding agents it knows, so the client's own `user-agent` goes on, with
+llm-mux's behind it.
 
 Models may be written with the beginning `kimi-` or without, and with `[1m]` at the end, as some tools do: `k3` alone is
 what has the long context.
@@ -57,6 +58,13 @@ KIMI: Final = OAuth(
 )
 
 
+_WARNING: Final = (
+    "Kimi Code plans are for the coding agents that Kimi names. llm-mux signs in through Kimi's public app for its own "
+    "command line, calls itself llm-mux in every request, and Kimi may refuse it. Keys of the plan and of the platform "
+    "may be used too: llm-mux login kimi --api-key, llm-mux login moonshot --api-key"
+)
+
+
 def start(oauth: OAuth, wish: Wish) -> Flow:
     """Sign in with a code, as a new device."""
     mine = wish.token(16)
@@ -98,7 +106,15 @@ PROVIDER = Provider(
     check_path="/v1/models",
     models=tuple(ModelInfo(name, owned_by="moonshot", context=_CONTEXT.get(name), max_output=None) for name in _MODELS),
     logins=(
-        Login("device", "Kimi Code plan, signed in with a code", KIMI, start=start, refresh=renewed, applied=applied),
+        Login(
+            "device",
+            "Kimi Code plan, signed in with a code",
+            KIMI,
+            start=start,
+            refresh=renewed,
+            warning=_WARNING,
+            applied=applied,
+        ),
     ),
     key_url="https://www.kimi.com/code/console",
     allows="Kimi Code plans are for coding agents; Kimi names those that it serves and may refuse others.",

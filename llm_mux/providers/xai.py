@@ -65,6 +65,13 @@ XAI: Final = OAuth(
 )
 
 
+_WARNING: Final = (
+    "xAI means its plans for its own programs. llm-mux signs in through the public app of xAI's command line, calls "
+    "itself llm-mux in every request, and xAI may refuse it. API keys may be used with any client: "
+    "llm-mux login xai --api-key"
+)
+
+
 def start(oauth: OAuth, wish: Wish) -> Flow:
     """Sign in with a code. The addresses are what xAI publishes, and none outside its own domain is believed."""
     return (yield from device((yield from discovered(oauth, within=_domain(oauth))), wish))
@@ -103,7 +110,17 @@ PROVIDER = Provider(
         "they let others do may change."
     ),
     forwards=("x-grok-conv-id",),
-    logins=(Login("device", "xAI account, signed in with a code", XAI, start=start, refresh=renewed, revoke=ended),),
+    logins=(
+        Login(
+            "device",
+            "xAI account, signed in with a code",
+            XAI,
+            start=start,
+            refresh=renewed,
+            revoke=ended,
+            warning=_WARNING,
+        ),
+    ),
     picks=picks,
     ignores_bodies=True,
     classify=table(

@@ -52,11 +52,11 @@ ADC = json.dumps(
     {"type": "authorized_user", "client_id": CLIENT, "client_secret": SECRET, "refresh_token": "1//refresh"}
 )
 VENDORS = [
-    Vendor("codex", CodexBackend, codex, ("codex", "--oauth"), "codex/me@example.com", "gpt-5.5"),
-    Vendor("codex device", CodexBackend, codex, ("codex", "--device"), "codex/me@example.com", "gpt-5.5"),
+    Vendor("codex", CodexBackend, codex, ("codex", "--oauth", "--yes"), "codex/me@example.com", "gpt-5.5"),
+    Vendor("codex device", CodexBackend, codex, ("codex", "--device", "--yes"), "codex/me@example.com", "gpt-5.5"),
     Vendor("copilot", GitHubBackend, copilot, ("copilot", "--yes"), "copilot/octocat", "copilot://gpt-4.1"),
-    Vendor("kimi", KimiBackend, kimi, ("kimi", "--device"), "kimi/u-1", "kimi-k3"),
-    Vendor("xai", XaiBackend, xai, ("xai", "--device"), "xai/me@example.com", "grok-4.6"),
+    Vendor("kimi", KimiBackend, kimi, ("kimi", "--device", "--yes"), "kimi/u-1", "kimi-k3"),
+    Vendor("xai", XaiBackend, xai, ("xai", "--device", "--yes"), "xai/me@example.com", "grok-4.6"),
     Vendor("claude", ClaudeBackend, claude, ("claude", "--oauth", "--yes"), "anthropic/me@example.com", "claude-x"),
     Vendor(
         "setup token",
@@ -192,7 +192,7 @@ async def test_a_team_account_does_not_replace_the_personal_one_with_the_same_ma
         config = machine(home, codex(backend.url), {})
         for account, plan in (("acc-1", "plus"), ("acc-2", "team"), ("acc-3", "team"), ("acc-1", "pro")):
             backend.account, backend.plan, backend.pending = account, plan, 0
-            code, said = await typed(home, "login", "codex", "--device")
+            code, said = await typed(home, "login", "codex", "--device", "--yes")
             assert code == 0, said
         labels = [label for _, label in login_accounts(store_of(home))]
         assert {"me@example.com", "me@example.com-team"} < set(labels)
@@ -230,7 +230,7 @@ async def test_a_final_refusal_says_which_command_mends_it(tmp_path: Path) -> No
     home = tmp_path / "home"
     async with CodexBackend(pending=0) as backend:
         config = machine(home, codex(backend.url), {})
-        await typed(home, "login", "codex", "--device")
+        await typed(home, "login", "codex", "--device", "--yes")
         aged(store_of(home))
         backend.rejects_refresh = "refresh_token_reused"
         status, text, _ = await asked(home, config, "gpt-5.5")

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 
-from llm_mux import ir
+from llm_mux import __version__, ir
 from llm_mux.errors import Kind
 from llm_mux.providers import registry
 from llm_mux.providers.base import Endpoint, Provider, fill, url_of
@@ -70,6 +70,31 @@ def test_a_provider_is_known_by_its_own_name(provider: Provider) -> None:
 def test_the_terms_are_said_in_plain_words(provider: Provider) -> None:
     assert provider.allows.endswith(".")
     assert provider.keyless or not provider.takes_keys or provider.key_url.startswith("https://")
+
+
+# What these say is about the API; whatever else a provider sends of itself must be llm-mux's own name.
+ABOUT_THE_API = {"accept", "anthropic-version", "anthropic-beta", "x-github-api-version", "x-dashscope-cachecontrol"}
+
+
+@every
+def test_nothing_that_is_sent_unasked_names_another_program(provider: Provider) -> None:
+    sent = [
+        provider.headers,
+        *(each.headers for each in provider.endpoints),
+        *(x.oauth.headers for x in provider.logins),
+    ]
+    told = {(name.lower(), value) for headers in sent for name, value in headers.items()}
+    ours = {"llm-mux", __version__, f"llm-mux/{__version__}"}
+    assert {each for each in told if each[0] not in ABOUT_THE_API and each[1] not in ours} == set()
+    assert not any(provider.options.get(name) for name in ("integration-id", "originator", "user-agent"))
+
+
+@every
+def test_a_login_through_a_vendors_own_app_is_agreed_to_first(provider: Provider) -> None:
+    for login in provider.logins:
+        if login.oauth.client_id:
+            assert "llm-mux" in login.warning, f"{provider.name} {login.way}: say whose app it is and who we are"
+            assert "--api-key" in login.warning, f"{provider.name} {login.way}: offer the key"
 
 
 @every

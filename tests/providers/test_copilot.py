@@ -13,7 +13,7 @@ from llm_mux.auth.base import Credential, LoginError, OAuth
 from llm_mux.providers import copilot, registry
 from llm_mux.providers.placement import placed
 from tests.providers.logged_in import logged_in
-from tests.upstreams.github import GitHubBackend
+from tests.upstreams.github import CLIENT, INTEGRATION, GitHubBackend
 from tests.upstreams.person import NOW, Person, wish
 from tests.upstreams.played import Refusal
 
@@ -22,11 +22,15 @@ def at(backend: GitHubBackend) -> OAuth:
     url = backend.url
     return replace(
         copilot.GITHUB,
+        client_id=CLIENT,
         device_url=f"{url}/login/device/code",
         token_url=f"{url}/login/oauth/access_token",
         userinfo_url=f"{url}/user",
         addresses={"copilot-token": f"{url}/copilot_internal/v2/token"},
     )
+
+
+OURS = {"options": {"integration-id": INTEGRATION}}
 
 
 async def nothing(url: str, code: str) -> None:
@@ -141,7 +145,7 @@ async def test_requests_say_whose_turn_it_is_and_who_asks(
 ) -> None:
     async with GitHubBackend() as backend:
         credential = await signed_in(backend)
-        async with logged_in(tmp_path, "copilot", credential, f"{backend.url}/plan") as client:
+        async with logged_in(tmp_path, "copilot", credential, f"{backend.url}/plan", **OURS) as client:
             answer = await client.post(
                 "/v1/chat/completions", {"model": "copilot://gpt-4.1", "messages": messages, "stream": streamed}
             )
@@ -150,18 +154,27 @@ async def test_requests_say_whose_turn_it_is_and_who_asks(
     sent = backend.last.headers
     assert sent["x-initiator"] == initiator
     assert sent.get("copilot-vision-request") == vision
-    assert sent["copilot-integration-id"] == "vscode-chat"
+    assert sent["copilot-integration-id"] == INTEGRATION
+    assert "openai-intent" not in sent
     ours = f"llm-mux/{__version__}"
     assert [sent[name] for name in ("user-agent", "editor-version", "editor-plugin-version")] == [ours] * 3
 
 
-async def test_another_integration_id_is_taken_from_the_configuration(tmp_path: Path) -> None:
+async def test_without_an_integration_of_ones_own_none_is_named(tmp_path: Path) -> None:
     async with GitHubBackend() as backend:
         credential = await signed_in(backend)
-        entry = {"options": {"integration-id": "my-own"}}
-        async with logged_in(tmp_path, "copilot", credential, f"{backend.url}/plan", **entry) as client:
-            await client.post("/v1/chat/completions", {"model": "copilot://gpt-4.1", "messages": [USER]})
-    assert backend.last.headers["copilot-integration-id"] == "my-own"
+        async with logged_in(tmp_path, "copilot", credential, f"{backend.url}/plan") as client:
+            answer = await client.post("/v1/chat/completions", {"model": "copilot://gpt-4.1", "messages": [USER]})
+    assert "copilot-integration-id" not in backend.last.headers
+    assert answer.status == 400
+    assert "unknown integration" in answer.text
+
+
+async def test_without_an_app_of_ones_own_nothing_is_asked_and_the_way_out_is_said() -> None:
+    async with GitHubBackend() as backend:
+        with pytest.raises(LoginError, match="login github-models --api-key"):
+            await Person(agree=nothing).logs_in(copilot.start(replace(at(backend), client_id=""), wish()))
+        assert not backend.seen
 
 
 @pytest.mark.parametrize(
@@ -179,7 +192,7 @@ async def test_text_and_calls_in_choices_of_their_own_are_one_answer(
 ) -> None:
     async with GitHubBackend(answer="let me see", calls=True) as backend:
         credential = await signed_in(backend)
-        async with logged_in(tmp_path, "copilot", credential, f"{backend.url}/plan") as client:
+        async with logged_in(tmp_path, "copilot", credential, f"{backend.url}/plan", **OURS) as client:
             answer = await client.post(path, {**body, "model": "copilot://claude-sonnet-4.5"})
     told = answer.json()
     if path == "/v1/messages":
@@ -195,7 +208,7 @@ async def test_text_and_calls_in_choices_of_their_own_are_one_answer(
 async def test_the_models_are_asked_for_with_what_they_can(tmp_path: Path) -> None:
     async with GitHubBackend() as backend:
         credential = await signed_in(backend)
-        async with logged_in(tmp_path, "copilot", credential, f"{backend.url}/plan") as client:
+        async with logged_in(tmp_path, "copilot", credential, f"{backend.url}/plan", **OURS) as client:
             listed = (await client.get("/v1/models")).json()["data"]
     first = next(model for model in listed if model["id"] == "gpt-4.1")
     assert (first["context_window"], first["max_output_tokens"]) == (128000, 16384)
@@ -206,7 +219,7 @@ async def test_the_models_are_asked_for_with_what_they_can(tmp_path: Path) -> No
 async def test_codex_models_are_asked_in_responses(tmp_path: Path) -> None:
     async with GitHubBackend() as backend:
         credential = await signed_in(backend)
-        async with logged_in(tmp_path, "copilot", credential, f"{backend.url}/plan") as client:
+        async with logged_in(tmp_path, "copilot", credential, f"{backend.url}/plan", **OURS) as client:
             answer = await client.post("/v1/chat/completions", {"model": "copilot://gpt-5.2-codex", "messages": [USER]})
     assert answer.status == 200, answer.text
     assert backend.last.path == "/plan/responses"
@@ -215,7 +228,7 @@ async def test_codex_models_are_asked_in_responses(tmp_path: Path) -> None:
 async def test_embeddings_work(tmp_path: Path) -> None:
     async with GitHubBackend() as backend:
         credential = await signed_in(backend)
-        async with logged_in(tmp_path, "copilot", credential, f"{backend.url}/plan") as client:
+        async with logged_in(tmp_path, "copilot", credential, f"{backend.url}/plan", **OURS) as client:
             answer = await client.post("/v1/embeddings", {"model": "copilot://text-embedding-3-small", "input": "hi"})
     assert answer.json()["data"][0]["embedding"] == [0.5, 0.25]
 
@@ -223,11 +236,11 @@ async def test_embeddings_work(tmp_path: Path) -> None:
 async def test_a_model_that_is_gone_is_said_so(tmp_path: Path) -> None:
     async with GitHubBackend() as backend:
         credential = await signed_in(backend)
-        async with logged_in(tmp_path, "copilot", credential, f"{backend.url}/plan") as client:
+        async with logged_in(tmp_path, "copilot", credential, f"{backend.url}/plan", **OURS) as client:
             answer = await client.post("/v1/chat/completions", {"model": "copilot://gone", "messages": [USER]})
     assert answer.status == 404
 
 
 def test_the_login_says_first_what_github_allows() -> None:
     assert "may restrict" in copilot.LOGIN.warning
-    assert "integration id" in copilot.LOGIN.warning
+    assert "integration id of your own" in copilot.LOGIN.warning

@@ -141,7 +141,8 @@ async def test_kimi_is_asked_in_the_clients_own_words(
     assert '"k3"' not in answer.text, "a client reads the name that it asked for"
     assert '"kimi://kimi-k3[1m]"' in answer.text
     own_format = asked.endswith(path.removeprefix("/v1"))
-    assert backend.last.headers["user-agent"] == ("my-agent/1" if own_format else f"llm-mux/{__version__}")
+    ours = f"llm-mux/{__version__}"
+    assert backend.last.headers["user-agent"] == (f"my-agent/1 {ours}" if own_format else ours)
 
 
 @pytest.mark.parametrize(

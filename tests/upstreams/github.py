@@ -12,7 +12,8 @@ from aiohttp import web
 from tests.upstreams.person import NOW
 from tests.upstreams.played import Played, Refusal, events, need, stream
 
-CLIENT = "Iv1.b507a08c87ecfe98"
+CLIENT = "Iv1.not-a-real-app"
+INTEGRATION = "an-integration-of-ours"
 MODELS = [
     {
         "id": "gpt-4.1",
@@ -107,7 +108,8 @@ class GitHubBackend(Played):
             400,
             {"error": {"message": "missing Editor-Version header for IDE auth"}},
         )
-        need("copilot-integration-id" in request.headers, 400, {"error": {"message": "unknown integration"}})
+        known = request.headers.get("copilot-integration-id") == INTEGRATION
+        need(known, 400, {"error": {"message": "unknown integration"}})
 
     async def models(self, request: web.Request) -> web.Response:
         self._copilot(request)

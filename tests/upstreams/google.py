@@ -145,7 +145,7 @@ class GoogleBackend(Played):
             raise refusal
         method, body = request.match_info["method"], await request.json()
         if method == "loadCodeAssist":
-            need(body["metadata"]["pluginType"] == "GEMINI", 400, "metadata")
+            need(body["metadata"]["pluginType"] == "PLUGIN_UNSPECIFIED", 400, "metadata")
             return web.json_response(self.loaded)
         if method == "onboardUser":
             return self._onboarded(body)

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from tests.upstreams import github
 from tests.upstreams.codex import CodexBackend
 from tests.upstreams.github import GitHubBackend
 from tests.upstreams.google import GoogleBackend
@@ -42,8 +43,9 @@ def copilot(url: str) -> dict[str, Any]:
         "token-url": f"{url}/login/oauth/access_token",
         "userinfo-url": f"{url}/user",
         "addresses": {"copilot-token": f"{url}/copilot_internal/v2/token"},
+        "client-id": github.CLIENT,
     }
-    return {"type": "copilot", "oauth": {**facts, **FAST}}
+    return {"type": "copilot", "oauth": {**facts, **FAST}, "options": {"integration-id": github.INTEGRATION}}
 
 
 def kimi(url: str) -> dict[str, Any]:
