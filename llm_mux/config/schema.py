@@ -230,6 +230,10 @@ class RateLimits(Limits, frozen=True, kw_only=True):
 class Billing(Section, frozen=True, kw_only=True):
     enabled: Annotated[bool, doc("Keep a balance per key or user and answer 402 when it is used up")] = False
     initial_balance: Annotated[Decimal, doc("Balance of a new key or user, in US dollars")] = Decimal(0)
+    when_price_unknown: Annotated[
+        Literal["allow", "refuse"],
+        doc("Requests that are paid for at a price nobody knows: they cost nothing, or get 403", example="refuse"),
+    ] = "allow"
 
 
 class Jwt(Section, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from llm_mux.translators.base import Hints, Outline, Translator
 from llm_mux.wire import hints
 
 if TYPE_CHECKING:
+    from llm_mux.ledger.balances import Settlement
     from llm_mux.ledger.rows import Exchange
 
 Write = Callable[[bytes], Awaitable[None]]
@@ -68,7 +69,8 @@ class Caller:
 class Entry(Protocol):
     """What a request took when it was admitted, to be settled by what it did use."""
 
-    def settle(self, row: Exchange) -> None: ...
+    def settle(self, row: Exchange) -> Settlement | None:
+        """What is paid for the row."""
 
 
 @dataclass(slots=True)

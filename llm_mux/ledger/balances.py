@@ -1,9 +1,9 @@
 """What users have and spend, and what keys may spend: balances, their transactions, holds, and budgets.
 
-Rule: before a request is sent, what it may cost is held; afterwards the hold is settled by what it did cost. Whether a
-hold is possible is decided in one transaction that locks the balance, so no number of requests at once can spend the
-same money twice. A hold is settled once, however often that is tried: it is gone afterwards. Money is exact decimal US
-dollars; time is unix seconds, given by the caller.
+Rule: before a request is sent, what it may cost is held; afterwards the hold is settled by what it did cost, with its
+row (`payments`). Whether a hold is possible is decided in one transaction that locks the balance, so no number of
+requests at once can spend the same money twice. Money is exact decimal US dollars; time is unix seconds, given by the
+caller.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 HOLD_S = 3600.0
 """How long a hold keeps money from others when nobody settles it: its daemon was killed."""
 
-_KEPT_S = 2 * 86_400.0
 ZERO = Decimal(0)
 
 
@@ -53,7 +52,7 @@ class Shortage(Struct, frozen=True):
 
 
 class Settlement(Struct, frozen=True, kw_only=True):
-    """What a request did cost."""
+    """What a request did cost; it ends the hold."""
 
     hold: Hold
     cost: Decimal
@@ -110,18 +109,6 @@ class Balances:
                 await connection.execute(insert(table), kept)
         return answers
 
-    async def settle(self, settlements: Sequence[Settlement]) -> dict[str, Decimal]:
-        """Pay for what was held, all or nothing; the balances of those who paid. What was settled before changes
-        nothing."""
-        after: dict[str, Decimal] = {}
-        async with self._database.write() as connection:
-            due = await _ended(connection, settlements)
-            # One order for everybody: two daemons that settle at once wait for each other and never in a circle.
-            for user in sorted({each.hold.user for each in due if each.hold.user is not None}):
-                after[user] = await self._pay(connection, user, [each for each in due if each.hold.user == user])
-            await _spend(connection, [each for each in due if each.hold.client_key is not None])
-        return after
-
     async def credit(self, user: str, amount: Decimal, description: str, now: float) -> Transaction:
         """Give a user money, or with a negative amount take it. Raises MoneyProblem."""
         if not user.strip() or plain(user) != user or not user.isprintable():
@@ -170,15 +157,6 @@ class Balances:
             total = (await connection.execute(select(func.count()).select_from(balances))).scalar_one()
         return [(row.user, row.balance) for row in rows], int(total)
 
-    async def forget_lapsed(self, now: float) -> None:
-        """Remove the holds that nobody will settle any more."""
-        from sqlalchemy import delete
-
-        from llm_mux.ledger.schema import holds
-
-        async with self._database.write() as connection:
-            await connection.execute(delete(holds).where(holds.c.expires < now - _KEPT_S))
-
     async def _purses(self, connection: AsyncConnection, holds: Sequence[Hold], now: float) -> _Purses:
         """What the users and keys of some holds have left, which nobody else changes before this transaction ends."""
         from sqlalchemy import select
@@ -194,7 +172,7 @@ class Balances:
         for key in sorted({hold.client_key for hold in holds if hold.client_key is not None}):
             await connection.execute(select(client_keys.c.id).where(client_keys.c.id == key).with_for_update())
             held = await _held(connection, table.c.client_key == key, now)
-            for budget, first in (("day", _day(now)), ("month", _first_of_month(now))):
+            for budget, first in (("day", day_of(now)), ("month", _first_of_month(now))):
                 purses.used[key, budget] = held + await _spent(connection, key, first)
         return purses
 
@@ -213,21 +191,6 @@ class Balances:
         if new and self.initial:
             await _change(connection, user, self.initial, "Initial balance", now)
         return Decimal((await connection.execute(query)).scalar_one())
-
-    async def _pay(self, connection: AsyncConnection, user: str, due: Sequence[Settlement]) -> Decimal:
-        """The balance after payments of one user, a transaction for each."""
-        from sqlalchemy import insert, update
-
-        from llm_mux.ledger.schema import balances, transactions
-
-        balance, rows = await self._locked(connection, user, due[0].time), []
-        for each in due:
-            balance -= each.cost
-            what = {"description": plain(each.description), "hold": each.hold.id}
-            rows.append({"user": user, "time": each.time, "amount": -each.cost, "balance_after": balance, **what})
-        await connection.execute(update(balances).where(balances.c.user == user).values(balance=balance))
-        await connection.execute(insert(transactions), rows)
-        return balance
 
 
 async def _change(connection: AsyncConnection, user: str, amount: Decimal, description: str, now: float) -> Transaction:
@@ -315,48 +278,19 @@ def _taken(purses: _Purses, hold: Hold) -> Decimal | Shortage:
     return purses.balances[hold.user]
 
 
-def _day(now: float) -> int:
+def day_of(now: float) -> int:
+    """Whole days since 1970 in UTC."""
     return int(now // SECONDS_A_DAY)
 
 
 def _first_of_month(now: float) -> int:
-    return _day(datetime.fromtimestamp(now, UTC).replace(day=1).timestamp())
+    return day_of(datetime.fromtimestamp(now, UTC).replace(day=1).timestamp())
 
 
 def budget_ends(budget: str, now: float) -> float:
     """When a budget of the day or month begins anew."""
     if budget == "day":
-        return (_day(now) + 1.0) * SECONDS_A_DAY
+        return (day_of(now) + 1.0) * SECONDS_A_DAY
     moment = datetime.fromtimestamp(now, UTC)
     year, month = (moment.year + 1, 1) if moment.month == 12 else (moment.year, moment.month + 1)
     return datetime(year, month, 1, tzinfo=UTC).timestamp()
-
-
-async def _ended(connection: AsyncConnection, settlements: Sequence[Settlement]) -> list[Settlement]:
-    """Those whose holds were there and that cost something; their holds are not there afterwards."""
-    from sqlalchemy import delete
-
-    from llm_mux.ledger.schema import holds
-
-    first = {each.hold.id: each for each in reversed(settlements)}
-    gone = delete(holds).where(holds.c.id.in_(list(first))).returning(holds.c.id)
-    ended = set((await connection.execute(gone)).scalars())
-    return [each for id, each in reversed(first.items()) if id in ended and each.cost]
-
-
-async def _spend(connection: AsyncConnection, due: Sequence[Settlement]) -> None:
-    """Add what keys spent to the days on which they did."""
-    from llm_mux.ledger.schema import spending
-
-    sums: dict[tuple[str, int], Decimal] = {}
-    for each in due:
-        place = each.hold.client_key or "", _day(each.time)
-        sums[place] = sums.get(place, ZERO) + each.cost
-    if not sums:
-        return
-    insert = _insert(connection, spending)
-    added = insert.on_conflict_do_update(
-        index_elements=["client_key", "day"], set_={"amount": spending.c.amount + insert.excluded.amount}
-    )
-    rows = [{"client_key": key, "day": day, "amount": amount} for (key, day), amount in sorted(sums.items())]
-    await connection.execute(added, rows)

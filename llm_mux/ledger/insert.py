@@ -1,4 +1,5 @@
-"""Batches into the tables: the rows, their sums by hour and day, and how far the writer is, in one transaction.
+"""Batches into the tables: the rows, their sums by hour and day, what is paid for them, and how far the writer is, in
+one transaction.
 
 Rule: a batch that is in the books already is left out, however often it is tried: the transaction that has its rows has
 its number. What goes in as one statement for many rows is compiled once a size. Runs in the database's thread.
@@ -7,15 +8,18 @@ its number. What goes in as one statement for many rows is compiled once a size.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from functools import lru_cache
 from itertools import chain, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from llm_mux.errors import Kind
+from llm_mux.ledger.balances import Settlement
+from llm_mux.ledger.payments import pay
 from llm_mux.ledger.rows import SECONDS_A_DAY, SECONDS_AN_HOUR, Exchange, Value, columns, mended, plain
 from llm_mux.ledger.schema import DIMENSIONS, MEASURES, exchanges, usage_days, usage_hours, writers
 from llm_mux.ledger.spool import Batch
@@ -31,25 +35,50 @@ _NAMES = tuple(column.name for column in exchanges.columns if column.name != "id
 Group = tuple[str, ...]
 
 
-def write(connection: Connection, writer: str, batches: Sequence[Batch], now: float) -> int:
-    """Write what is not there yet; the number of rows that were refused. A bad row fails all of them, see
-    `fault_of_a_row`: `write_carefully` is for those."""
-    rows = _new_rows(connection, writer, batches)
+class Written(NamedTuple):
+    """How many rows and payments no column took, and the balances of those who paid."""
+
+    rejected: int
+    unpaid: int
+    balances: dict[str, Decimal]
+
+
+def write(connection: Connection, writer: str, batches: Sequence[Batch], now: float) -> Written:
+    """Write what is not there yet. A bad row fails all of them, `fault_of_a_row`: `write_carefully` is for those."""
+    new = _new(connection, writer, batches)
+    rows, payments = [row for batch in new for row in batch.rows], [each for batch in new for each in batch.payments]
     if rows:
         insert_rows(connection, [columns(row) for row in rows])
         _add_up(connection, rows)
+    balances = pay(connection, payments) if payments else {}
+    if new:
         _remember(connection, writer, batches[-1].number, now)
-    return 0
+    return Written(0, 0, balances)
 
 
-def write_carefully(connection: Connection, writer: str, batches: Sequence[Batch], now: float) -> int:
+def write_carefully(connection: Connection, writer: str, batches: Sequence[Batch], now: float) -> Written:
     """As `write`, row by row: one that no column takes, even mended, costs only itself."""
-    rows = _new_rows(connection, writer, batches)
+    new = _new(connection, writer, batches)
+    rows, payments = [row for batch in new for row in batch.rows], [each for batch in new for each in batch.payments]
     taken = [kept for row in rows if (kept := _tried(connection, row)) is not None]
     if rows:
         _add_up(connection, taken)
+    balances: dict[str, Decimal] = {}
+    unpaid = sum(not _paid(connection, each, balances) for each in payments)
+    if new:
         _remember(connection, writer, batches[-1].number, now)
-    return len(rows) - len(taken)
+    return Written(len(rows) - len(taken), unpaid, balances)
+
+
+def _paid(connection: Connection, payment: Settlement, balances: dict[str, Decimal]) -> bool:
+    try:
+        with connection.begin_nested():
+            balances |= pay(connection, [payment])
+    except Exception as error:
+        if fault_of_a_row(error):
+            return False
+        raise
+    return True
 
 
 def _tried(connection: Connection, row: Exchange) -> Exchange | None:
@@ -82,10 +111,10 @@ def insert_rows(connection: Connection, values: Sequence[tuple[Value, ...]]) -> 
             start += size
 
 
-def _new_rows(connection: Connection, writer: str, batches: Sequence[Batch]) -> list[Exchange]:
+def _new(connection: Connection, writer: str, batches: Sequence[Batch]) -> list[Batch]:
     assert all(one.number < two.number for one, two in pairwise(batches))
     found = connection.execute(select(writers.c.batch).where(writers.c.writer == writer).with_for_update()).scalar()
-    return [row for batch in batches if found is None or batch.number > found for row in batch.rows]
+    return [batch for batch in batches if found is None or batch.number > found]
 
 
 def _remember(connection: Connection, writer: str, number: int, now: float) -> None:

@@ -1,4 +1,5 @@
-"""Old rows go: those of exchanges and of their hours after `usage.retention-days`; the sums of days stay for good.
+"""Old rows go: those of exchanges and of their hours after `usage.retention-days`, and holds that have lapsed; the sums
+of days stay for good.
 
 Rule: it works in small transactions with pauses, for the writer waits for each of them; a database that does not answer
 is tried again at the next round. Loads nothing and connects to nothing while there is no database to shorten.
@@ -51,7 +52,7 @@ class Retention:
     async def shorten(self, now: float) -> int:
         """Removes what is older; the number of exchanges that went."""
         day = int(now // SECONDS_A_DAY) - self.days
-        await self._database.transact(lambda connection: _forget_periods(connection, day))
+        await self._database.transact(lambda connection: _forget_periods(connection, day, now))
         gone = 0
         while True:
             chunk = await self._database.transact(_oldest(day))
@@ -61,10 +62,12 @@ class Retention:
             await asyncio.sleep(_PAUSE_S)
 
 
-def _forget_periods(connection: Connection, day: int) -> None:
+def _forget_periods(connection: Connection, day: int, now: float) -> None:
     from sqlalchemy import delete
 
-    from llm_mux.ledger.schema import usage_hours, writers
+    from llm_mux.ledger.schema import holds, usage_hours, writers
+
+    connection.execute(delete(holds).where(holds.c.expires < now))
 
     connection.execute(delete(usage_hours).where(usage_hours.c.hour < day * 24))
     connection.execute(delete(writers).where(writers.c.time < day * SECONDS_A_DAY))

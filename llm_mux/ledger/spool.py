@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from llm_mux.ledger.balances import Settlement
 from llm_mux.ledger.rows import Exchange
 from llm_mux.paths import private_dir
 
@@ -28,10 +29,11 @@ SEGMENT_BYTES = 1 << 20
 
 
 class Batch(Struct, frozen=True, array_like=True):
-    """Rows that go into the books together. `number` grows with every batch of a writer."""
+    """Rows that go into the books together, with what is paid for them. `number` grows with every batch of a writer."""
 
     number: int
     rows: list[Exchange]
+    payments: list[Settlement] = []
 
 
 @dataclass(slots=True)

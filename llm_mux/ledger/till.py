@@ -1,8 +1,8 @@
-"""Where requests that cost money pass: what they may cost is held before they are sent, what they did cost is paid
-behind the answer.
+"""Where requests that cost money pass: what they may cost is held before they are sent; what they did cost is paid
+behind the answer, by the writer, with their row.
 
 Rule: only a hold is waited for. Holds that are asked for while others are being written are written together, so many
-requests at once cost hardly more than one. A payment that the database does not take now is tried again until it does.
+requests at once cost hardly more than one.
 """
 
 from __future__ import annotations
@@ -11,34 +11,23 @@ import asyncio
 from collections.abc import Mapping
 from decimal import Decimal
 
-import structlog
-
 from llm_mux.ledger.balances import ZERO, Balances, Hold, Settlement, Shortage
-from llm_mux.ledger.flusher import GATHER_S, Flusher
+from llm_mux.ledger.writer import Writer
 
 _MOST_AT_ONCE = 500
 _MOST_KNOWN = 1000
-_FORGET_EVERY_S = 86_400.0
-
-_log = structlog.get_logger()
 
 
 class Till:
-    """`run` as a task beside the server, `close` at the end. Used from one event loop."""
+    """`close` at the end, before the writer's. Used from one event loop."""
 
-    def __init__(self, balances: Balances, *, gather_s: float = GATHER_S) -> None:
+    def __init__(self, balances: Balances, writer: Writer) -> None:
         self.balances = balances
+        self._writer = writer
         self._asked: list[tuple[Hold, float, asyncio.Future[Decimal | Shortage]]] = []
         self._taking: asyncio.Task[None] | None = None
-        self._unpaid: list[Settlement] = []
-        self._flusher = Flusher("payments", self._pay, gather_s=gather_s)
         self._known: dict[str, Decimal] = {}
-        self._forget_at = 0.0
-
-    @property
-    def error(self) -> str | None:
-        """Why the last payments could not be written, None when they could."""
-        return self._flusher.error
+        writer.paid = self._note
 
     @property
     def known(self) -> Mapping[str, Decimal]:
@@ -62,25 +51,19 @@ class Till:
             self._note({hold.user: answer})
         return None
 
-    def settle(self, settlement: Settlement) -> None:
-        """Pay with the next batch."""
-        self._unpaid.append(settlement)
-        self._flusher.wake()
-
-    async def run(self) -> None:
-        await self._flusher.run()
+    def release(self, hold: Hold, now: float) -> None:
+        """What was held is free again with the next batch."""
+        self._writer.release(Settlement(hold=hold, cost=ZERO, description="", time=now))
 
     async def close(self, *, deadline_s: float = 5.0) -> None:
-        """Pay what is left; payments that the database does not take in time are lost and logged by their number."""
+        """The holds that are being written are."""
         if self._taking is not None:
             await asyncio.wait((self._taking,), timeout=deadline_s)
-        if not await self._flusher.close(deadline_s):
-            _log.error("billing.payments_lost", payments=len(self._unpaid), error=self._flusher.error)
 
     def _let_go(self, hold: Hold, now: float, done: asyncio.Future[Decimal | Shortage]) -> None:
         """Nobody waits for the answer any more: what was held is free again."""
         if done.exception() is None and not isinstance(done.result(), Shortage):
-            self.settle(Settlement(hold=hold, cost=ZERO, description="", time=now))
+            self.release(hold, now)
 
     async def _take(self) -> None:
         while self._asked:
@@ -93,15 +76,6 @@ class Till:
             else:
                 for (_, _, future), answer in zip(batch, answers, strict=True):
                     future.set_result(answer)
-
-    async def _pay(self) -> None:
-        while self._unpaid:
-            batch = self._unpaid[:_MOST_AT_ONCE]
-            self._note(await self.balances.settle(batch))
-            del self._unpaid[: len(batch)]
-            if batch[-1].time > self._forget_at:
-                self._forget_at = batch[-1].time + _FORGET_EVERY_S
-                await self.balances.forget_lapsed(batch[-1].time)
 
     def _note(self, balances: Mapping[str, Decimal]) -> None:
         for user, balance in balances.items():

@@ -1,9 +1,10 @@
-"""Rows of exchanges on their way into the database.
+"""Rows of exchanges, and what is paid for them, on their way into the database.
 
-Rule: `record` is called on the event loop at the end of an exchange, costs an append, and never waits or raises. Less
-than 100 ms later a batch is on disk (`spool`), and from there it goes into the database, once, however often that is
-tried. A killed process loses what gathered since its last batch; a database that is locked, full or away loses nothing
-while the spool has room. Without a spool, rows wait in memory, bounded; the oldest go first, counted in `state`.
+Rule: a payment is in the batch of its row, so both are written or neither. `record` is called on the event loop at the
+end of an exchange, costs an append, and never waits or raises. Less than 100 ms later a batch is on disk (`spool`),
+and from there it goes into the database, once, however often that is tried. A killed process loses what gathered since
+its last batch; a database that is locked, full or away loses nothing while the spool has room. Without a spool, rows
+wait in memory, bounded; the oldest go first, counted in `state`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING
 import structlog
 from msgspec import Struct
 
+from llm_mux.ledger.balances import Settlement
 from llm_mux.ledger.database import Database, reason
 from llm_mux.ledger.flusher import GATHER_S, Flusher
 from llm_mux.ledger.rows import Exchange
@@ -26,6 +29,8 @@ from llm_mux.ledger.spool import Batch, Left, Spool
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+    from llm_mux.ledger.insert import Written
 
 CAPACITY = 20_000
 BATCH_ROWS = 500
@@ -56,7 +61,8 @@ class State(Struct, frozen=True, kw_only=True):
 
 
 class Writer:
-    """`record` rows at any time, `run` as a task beside the server, `close` at the end. Used from one event loop."""
+    """`record` rows at any time, `run` as a task beside the server, `close` at the end. Used from one event loop.
+    `paid` is told the balances of those who paid."""
 
     def __init__(
         self, database: Database, spool: Path | None = None, *, capacity: int = CAPACITY, gather_s: float = GATHER_S
@@ -67,7 +73,7 @@ class Writer:
         self._name = self._spool.writer if self._spool is not None else Spool(Path()).writer
         self._disk = asyncio.Lock()
         self._capacity = capacity
-        self._rows: deque[Exchange] = deque(maxlen=capacity)
+        self._rows: deque[tuple[Exchange | None, Settlement | None]] = deque(maxlen=capacity)
         self._made = 0
         self._unspooled: deque[Batch] = deque()
         self._spooled: deque[Batch] = deque()
@@ -78,12 +84,35 @@ class Writer:
         self._recorded = self._written = self._rejected = self._replayed = 0
         self._left_seen = False
         self._spool_error: str | None = None
+        self._catching: asyncio.Task[bool] | None = None
+        self._coming: asyncio.Task[bool] | None = None
+        self.paid: Callable[[Mapping[str, Decimal]], None] | None = None
 
-    def record(self, row: Exchange) -> None:
-        """Take a row for the next batch."""
-        self._rows.append(row)
+    def record(self, row: Exchange, payment: Settlement | None = None) -> None:
+        """Take a row for the next batch, with what is paid for it."""
+        self._rows.append((row, payment))
         self._recorded += 1
         self._gathering.wake()
+
+    def release(self, payment: Settlement) -> None:
+        """Take a payment that no row belongs to: one of nothing, which ends a hold."""
+        self._rows.append((None, payment))
+        self._gathering.wake()
+
+    async def catch_up(self, patience_s: float = 10.0) -> bool:
+        """Have what was recorded until now written; whether the database took it in that time."""
+        if self._coming is None:
+            self._coming = asyncio.create_task(self._catch_up(self._catching))
+        task = self._coming
+        await asyncio.wait((task,), timeout=patience_s)
+        return task.done() and task.result()
+
+    async def _catch_up(self, before: asyncio.Task[bool] | None) -> bool:
+        """Whoever comes while one is at work waits for the next one, which knows of every row until then."""
+        if before is not None:
+            await asyncio.wait((before,))
+        self._catching, self._coming = self._coming, None
+        return await self._gathering.flush_now() and await self._writing.flush_now()
 
     async def run(self) -> None:
         """Write batches until `close`; sleeps without waking while there are no rows."""
@@ -109,7 +138,7 @@ class Writer:
     @property
     def state(self) -> State:
         spooled = _count(self._spooled) + self._on_disk_only
-        waiting = spooled + len(self._rows) + _count(self._unspooled)
+        waiting = spooled + sum(row is not None for row, _ in self._rows) + _count(self._unspooled)
         return State(
             recorded=self._recorded,
             written=self._written,
@@ -126,9 +155,11 @@ class Writer:
     async def _gather(self) -> None:
         """Rows become batches, batches go to the disk, and whoever writes them hears of it."""
         while self._rows:
-            rows = [self._rows.popleft() for _ in range(min(BATCH_ROWS, len(self._rows)))]
+            pieces = [self._rows.popleft() for _ in range(min(BATCH_ROWS, len(self._rows)))]
+            rows = [row for row, _ in pieces if row is not None]
+            payments = [payment for _, payment in pieces if payment is not None]
             self._made += 1
-            self._unspooled.append(Batch(self._made, rows))
+            self._unspooled.append(Batch(self._made, rows, payments))
         while _count(self._unspooled) > self._capacity:
             self._unspooled.popleft()
         self._writing.wake()
@@ -201,16 +232,21 @@ class Writer:
         await self._database.open()
         from llm_mux.ledger import insert  # loaded by `open`, in a thread
 
-        def how(write: Callable[..., int]) -> Callable[[Connection], int]:
+        def how(write: Callable[..., Written]) -> Callable[[Connection], Written]:
             return partial(write, writer=writer, batches=batches, now=time.time())
 
         try:
-            return await self._database.transact(how(insert.write))
+            written = await self._database.transact(how(insert.write))
         except Exception as error:
             if not insert.fault_of_a_row(error):
                 raise
             _log.error("ledger.row_rejected", error=reason(error))
-            return await self._database.transact(how(insert.write_carefully))
+            written = await self._database.transact(how(insert.write_carefully))
+        if written.unpaid:
+            _log.error("billing.payments_rejected", payments=written.unpaid)
+        if written.balances and self.paid is not None:
+            self.paid(written.balances)
+        return written.rejected
 
 
 def _appended(spool: Spool, batches: Sequence[Batch]) -> tuple[int, str | None]:

@@ -7,6 +7,7 @@ and given back when the request ends without ever getting there.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import secrets
 import time
@@ -16,7 +17,7 @@ from decimal import Decimal
 
 from llm_mux import log
 from llm_mux.auth.scopes import Scopes
-from llm_mux.config.schema import RateLimits
+from llm_mux.config.schema import Billing, RateLimits
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.ask import Ask, Caller
 from llm_mux.gateway.core import Gateway
@@ -27,6 +28,7 @@ from llm_mux.ledger.pricing import Prices
 from llm_mux.ledger.rows import PICO, Exchange
 from llm_mux.ledger.till import Till
 from llm_mux.routing.limits import HOUR_S, Charge, Refused, Standing, charges
+from llm_mux.routing.select import Candidate
 from llm_mux.server.limiter import Limiter, Pass
 from llm_mux.server.metrics import Metrics
 from llm_mux.translators import estimate
@@ -72,25 +74,29 @@ class Entry:
         self._till = till
         self._settled = False
 
-    def settle(self, row: Exchange) -> None:
-        """With what the exchange did use."""
+    def settle(self, row: Exchange) -> Settlement | None:
+        """With what the exchange did use; what is paid for it."""
+        if self._settled:
+            return None
+        self._settled = True
+        if self._pass is not None:
+            self._pass.settle(row.tokens)
+        if self._hold is None:
+            return None
         cost = ZERO if row.cost is None else Decimal(row.cost).scaleb(-PICO)
-        what = _OPERATIONS.get(row.protocol, "Request")
-        self._settle(row.tokens, cost, f"{what} with {row.model_served or row.model_asked}", row.time)
+        what = f"{_OPERATIONS.get(row.protocol, 'Request')} with {row.model_served or row.model_asked}"
+        return Settlement(hold=self._hold, cost=cost, description=what, time=row.time)
 
     def leave(self) -> None:
         if self._pass is not None:
             self._pass.leave()
-        self._settle(0, ZERO, "", time.time())
-
-    def _settle(self, tokens: int, cost: Decimal, description: str, at: float) -> None:
         if self._settled:
             return
         self._settled = True
         if self._pass is not None:
-            self._pass.settle(tokens)
+            self._pass.settle(0)
         if self._hold is not None:
-            self._till.settle(Settlement(hold=self._hold, cost=cost, description=description, time=at))
+            self._till.release(self._hold, time.time())
 
 
 _OPERATIONS = {
@@ -104,7 +110,7 @@ _OPERATIONS = {
 
 
 class Admission:
-    """The rules of one configuration. `limiter` and `till` outlive it; `billing`: balances are kept."""
+    """The rules of one configuration. `limiter` and `till` outlive it; `billing` says whether balances are kept."""
 
     def __init__(
         self,
@@ -114,7 +120,7 @@ class Admission:
         metrics: Metrics,
         prices: Prices,
         *,
-        billing: bool,
+        billing: Billing,
     ) -> None:
         self._limits = limits
         self._everybody = charges(GLOBAL, limits.global_)
@@ -122,8 +128,9 @@ class Admission:
         self.till = till
         self._metrics = metrics
         self._prices = prices
-        self.billing = billing
-        self._always = billing or limits.enabled
+        self.billing = billing.enabled
+        self._refuses_unpriced = billing.when_price_unknown == "refuse"
+        self._always = billing.enabled or limits.enabled
 
     def concerns(self, caller: Caller) -> bool:
         """Whether there is anything to ask at all."""
@@ -194,19 +201,29 @@ class Admission:
         return hold
 
     async def _most_cost(self, gateway: Gateway, ask: Ask, size: Size) -> Decimal:
-        """What the dearest target of a request may cost; 0 where no price is known."""
-        try:
-            candidates = (await gateway.reach(ask.model, ask.caller.scopes)).candidates
-        except MuxError:
-            # The exchange finds the same, and tells the client.
-            return ZERO
+        """What the dearest target of a request may cost, those of fallbacks included; 0 where no price is known. Raises
+        MuxError FORBIDDEN for a target without a price where that is refused."""
         prices, most = self._prices, 0
-        for each in candidates:
+        for each in await _targets(gateway, ask):
             provider = each.account.provider
             known = prices.known(provider.name, provider.vendor or provider.name, each.route.model)
-            if known is not None:
-                most = max(most, prices.cost(known, size.costly, ask.time) or 0)
+            cost = None if known is None else prices.cost(known, size.costly, ask.time)
+            if cost is None and self._refuses_unpriced and size.answers:
+                raise _unpriced(provider.name, each.route.model)
+            most = max(most, cost or 0)
         return Decimal(most).scaleb(-PICO)
+
+
+async def _targets(gateway: Gateway, ask: Ask) -> list[Candidate]:
+    """Whoever may come to be asked. A name that leads nowhere is the exchange's to tell."""
+    try:
+        found = list((await gateway.reach(ask.model, ask.caller.scopes)).candidates)
+    except MuxError:
+        return []
+    for name in gateway.chain(ask.model)[1:]:
+        with contextlib.suppress(MuxError):
+            found += (await gateway.reach(name, ask.caller.scopes)).candidates
+    return found
 
 
 def _size(ask: Ask) -> Size:
@@ -261,6 +278,14 @@ def _too_fast(refused: Refused, tokens: int) -> MuxError:
         return MuxError(Kind.LIMITED, message, retry_after=float(seconds), code="rate_limit_exceeded")
     message = f"Rate limit exceeded: {limit}. Try again in {seconds} seconds."
     return MuxError(Kind.LIMITED, message, retry_after=float(seconds), code="rate_limit_exceeded")
+
+
+def _unpriced(provider: str, model: str) -> MuxError:
+    message = (
+        f"Nobody knows what `{model}` of {provider} costs, and this request is paid for. Give its price under "
+        "`prices`, or set `billing.when-price-unknown: allow`."
+    )
+    return MuxError(Kind.FORBIDDEN, message, code="price_unknown")
 
 
 def _too_dear(short: Shortage, hold: Hold, now: float) -> MuxError:

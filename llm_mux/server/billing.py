@@ -20,6 +20,7 @@ from llm_mux.ledger.balances import Balances, Transaction, usd
 from llm_mux.ledger.database import reason
 from llm_mux.server.answers import answered
 from llm_mux.server.serving import DAEMON
+from llm_mux.server.usage import PATIENCE_S
 
 T = TypeVar("T")
 USUAL_PAGE = 10
@@ -80,6 +81,7 @@ async def _account(request: web.Request) -> tuple[str, Balances]:
         message = "No balances are kept here: set `billing: {enabled: true}` to keep them."
         raise MuxError(Kind.NOT_FOUND, message, code="billing_disabled")
     caller = await daemon.guard.caller(request.headers, request.query.get("key"))
+    await daemon.parts.writer.catch_up(PATIENCE_S)
     return caller.user_id, daemon.parts.till.balances
 
 

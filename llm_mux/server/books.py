@@ -67,10 +67,8 @@ class Books:
 
     def __call__(self, ask: Ask, out: Outcome) -> None:
         row = _row(ask, out, self.prices)
-        self._writer.record(row)
+        self._writer.record(row, None if ask.entry is None else ask.entry.settle(row))
         self._metrics.observe(row)
-        if ask.entry is not None:
-            ask.entry.settle(row)
         if self._traces.on:
             provider = out.account.provider if out.account is not None else None
             vendor = (provider.vendor or provider.name) if provider is not None else ""

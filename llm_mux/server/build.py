@@ -127,7 +127,7 @@ def _admission(drawn: Drawn, parts: Parts) -> Admission:
         parts.till,
         parts.metrics,
         drawn.prices,
-        billing=config.billing.enabled,
+        billing=config.billing,
     )
 
 

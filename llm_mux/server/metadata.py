@@ -146,7 +146,7 @@ async def usage_(request: web.Request) -> web.StreamResponse:
     if caller is not None and (caller.user or caller.name):
         only = Only(user=caller.user) if caller.user else Only(client_key=caller.name)
     question = usage.asked(request.query, usage.today())
-    report = await usage.answer(daemon.parts.database, question, only)
+    report = await usage.answer(daemon.parts, question, only)
     return web.json_response(msgspec.to_builtins(report))
 
 

@@ -180,6 +180,7 @@ class Metrics:
         self._errors: dict[str, int] = {}
         self._retries: dict[str, int] = {}
         self._rate_limited: dict[str, int] = {}
+        self._refused: dict[str, int] = {}
         self._registry: CollectorRegistry | None = None
 
     def observe(self, row: Exchange) -> None:
@@ -197,6 +198,10 @@ class Metrics:
     def rate_limited(self, limit: str) -> None:
         """Count a refused request; `limit` is user_limit, global_limit, token_limit, concurrent_limit, budget_limit."""
         self._rate_limited[limit] = self._rate_limited.get(limit, 0) + 1
+
+    def refused(self, kind: str) -> None:
+        """Count a request that was refused before anybody knew whose it is and for which model: it is in no books."""
+        self._refused[kind] = self._refused.get(kind, 0) + 1
 
     def render(self) -> bytes:
         """The page for a scraper, of `CONTENT_TYPE`. May run in a thread while the event loop goes on counting."""
@@ -216,6 +221,8 @@ class Metrics:
         yield _counter("llm_retries", "Attempts beyond an exchange's first, by provider", ("provider",), retries)
         refused = _by_label(self._rate_limited)
         yield _counter("rate_limit_requests", "Requests refused by a rate limit", ("type",), refused)
+        text = "Requests refused before they were exchanges: no key, strange origin, unreadable"
+        yield _counter("llm_refused_requests", text, ("kind",), _by_label(self._refused))
         yield _gauge("llm_active_requests", "Exchanges under way", (), {(): self.active_requests})
         yield _gauge("llm_active_streams", "Streams under way", (), {(): self.active_streams})
         lag: dict[Labels, float] = {(): self.event_loop_lag_s}

@@ -97,7 +97,7 @@ async def opened(
         await stack.enter_async_context(running(credentials.run()))
         database = Database(located(config.usage.database, paths.data_dir(env)))
         writer, responses, retention = await _ledger(stack, database, paths.data_dir(env) / "spool")
-        key_book, limiters, till = await _clients(stack, database)
+        key_book, limiters, till = await _clients(stack, database, writer)
         metrics = Metrics((*readings(credentials), user_balances(till), *of_the_ledger(writer)))
         sign_ins = SignIns()
         stack.push_async_callback(sign_ins.close)
@@ -137,12 +137,12 @@ async def opened(
         )
 
 
-async def _clients(stack: AsyncExitStack, database: Database) -> tuple[KeyBook, Limiters, Till]:
+async def _clients(stack: AsyncExitStack, database: Database, writer: Writer) -> tuple[KeyBook, Limiters, Till]:
     """What is known of clients: their keys, how fast they are, what they have."""
-    key_book, limiters, till = KeyBook(KeyTable(database)), Limiters(), Till(Balances(database))
+    key_book, limiters, till = KeyBook(KeyTable(database)), Limiters(), Till(Balances(database), writer)
     stack.push_async_callback(limiters.close)
     stack.push_async_callback(key_book.close)
-    await stack.enter_async_context(running(key_book.run(), till.run()))
+    await stack.enter_async_context(running(key_book.run()))
     stack.push_async_callback(till.close)
     return key_book, limiters, till
 

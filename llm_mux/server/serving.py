@@ -19,7 +19,7 @@ from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.gateway.ask import Answer, Ask, Whole, Write, error_answer
 from llm_mux.gateway.core import Gateway
 from llm_mux.gateway.drain import told
-from llm_mux.gateway.exchange import Exchange
+from llm_mux.gateway.exchange import Exchange, Outcome
 from llm_mux.ledger.responses import ResponseStore
 from llm_mux.server.admission import Admission, Entry
 from llm_mux.server.arrival import Arrival
@@ -134,9 +134,24 @@ async def serve(daemon: Daemon, arrival: Arrival, route: ModelRoute) -> None:
         metrics.active_requests -= 1
 
 
+async def admitted(daemon: Daemon, ask: Ask, headers: dict[str, str]) -> Entry | None:
+    """What a request took of its limits, None where nothing is limited; `headers` are given where those stand. Raises
+    MuxError for one that is refused, which is in the books then."""
+    if not daemon.admission.concerns(ask.caller):
+        return None
+    try:
+        entry = await daemon.admission.enter(daemon.gateway, ask, headers)
+    except MuxError as error:
+        daemon.gateway.settle(ask, Outcome(status=ask.protocol.error_status(error), error=error))
+        raise
+    ask.entry = entry
+    return entry
+
+
 async def _answer(daemon: Daemon, arrival: Arrival, route: ModelRoute, early: _Early) -> Answer:
     started, now = time.monotonic(), time.time()
     name, protocol, hints = request_id(arrival), registry.get(route.protocol), route.hints
+    ask: Ask | None = None
     try:
         early.origin = daemon.guard.check(arrival.headers)
         caller = await daemon.guard.caller(arrival.headers, arrival.query_key)
@@ -158,12 +173,13 @@ async def _answer(daemon: Daemon, arrival: Arrival, route: ModelRoute, early: _E
             begin=early.begin,
             outline=outline,
         )
-        if daemon.admission.concerns(caller):
-            ask.entry = early.entry = await daemon.admission.enter(daemon.gateway, ask, early.more)
+        early.entry = await admitted(daemon, ask, early.more)
         answer = await route.run(daemon, ask)
         recent = daemon.parts.recent
         return recent.kept(ask, answer) if recent.capturing else answer
     except MuxError as error:
+        if ask is None:
+            daemon.metrics.refused(error.kind.value)
         log.logger.debug("request.refused", request=name, kind=error.kind.value, path=arrival.path)
         return error_answer(error, protocol, name, {"X-Request-ID": name})
     except asyncio.CancelledError:

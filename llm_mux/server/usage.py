@@ -7,15 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 from msgspec.structs import asdict
 
 from llm_mux.errors import Kind, MuxError, bad_request
-from llm_mux.ledger.database import Database, reason
+from llm_mux.ledger.database import reason
 from llm_mux.ledger.report import GROUPS, GroupBy, Line, Only, usages
 
+if TYPE_CHECKING:
+    from llm_mux.server.parts import Parts
+
 MOST_DAYS = 3660
+PATIENCE_S = 1.0
+"""How long a reader of the books waits for what is not in them yet."""
+
 _USUAL_DAYS = 30
 _ALSO = {"key": "client_key", "api_key": "client_key", "date": "day"}
 
@@ -97,11 +104,12 @@ class Report(Struct, frozen=True, kw_only=True):
     total: Sums | None
 
 
-async def answer(database: Database, question: Question, only: Only | None = None) -> Report:
-    """Raises MuxError NO_TARGET while the database does not answer."""
+async def answer(parts: Parts, question: Question, only: Only | None = None) -> Report:
+    """With every exchange that is over. Raises MuxError NO_TARGET while the database does not answer."""
+    await parts.writer.catch_up(PATIENCE_S)
     try:
         groups = (question.group_by, None)
-        lines, total = await usages(database, groups, question.first, question.last, only)
+        lines, total = await usages(parts.database, groups, question.first, question.last, only)
     except Exception as error:
         message = f"The books cannot be read just now: {reason(error)}."
         raise MuxError(Kind.NO_TARGET, message, retry_after=2.0, code="books_unavailable") from error

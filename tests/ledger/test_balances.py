@@ -9,7 +9,11 @@ import pytest
 from llm_mux.ledger.balances import HOLD_S, Balances, Hold, MoneyProblem, Settlement, Shortage, budget_ends
 from llm_mux.ledger.database import Database
 from llm_mux.ledger.keys import KeyTable
+from llm_mux.ledger.payments import pay
+from llm_mux.ledger.retention import Retention
 from llm_mux.ledger.till import Till
+from llm_mux.ledger.writer import Writer
+from tests.ledger.samples import exchange
 
 NOW = 1_800_000_000.0
 CENT = Decimal("0.01")
@@ -28,6 +32,10 @@ def paid(of: Hold, cost: Decimal, time: float = NOW) -> Settlement:
     return Settlement(hold=of, cost=cost, description="Chat completion with gpt-5", time=time)
 
 
+async def settled(database: Database, *settlements: Settlement) -> dict[str, Decimal]:
+    return await database.transact(lambda connection: pay(connection, settlements))
+
+
 async def test_a_new_user_begins_with_the_initial_balance_as_a_transaction(database: Database) -> None:
     balances = Balances(database, Decimal("100.00"))
     assert await balances.balance("alice", NOW) == 100
@@ -41,7 +49,7 @@ async def test_a_spent_amount_is_exact_and_keeps_what_was_left(database: Databas
     balances = Balances(database, Decimal(100))
     cost = Decimal("0.000123456789")
     assert await held(balances, hold(1), NOW) == 100
-    assert await balances.settle([paid(hold(1), cost)]) == {"alice": 100 - cost}
+    assert await settled(database, paid(hold(1), cost)) == {"alice": 100 - cost}
     (spent, _), total = await balances.transactions("alice", limit=10, offset=0)
     assert (total, spent.amount, spent.balance_after) == (2, -cost, Decimal("99.999876543211"))
     assert spent.id.startswith("txn_")
@@ -53,7 +61,7 @@ async def test_what_is_held_cannot_be_spent_by_another(database: Database) -> No
     assert await held(balances, hold(2, Decimal("0.4")), NOW) == Shortage(Decimal("0.3"))
     assert await held(balances, hold(3, Decimal("0.3")), NOW) == 1
     assert await held(balances, hold(4, Decimal(0)), NOW) == Shortage(Decimal(0))
-    await balances.settle([paid(hold(1), Decimal(0)), paid(hold(3), Decimal("0.3"))])
+    await settled(database, paid(hold(1), Decimal(0)), paid(hold(3), Decimal("0.3")))
     assert await held(balances, hold(5, Decimal("0.7")), NOW) == Decimal("0.7")
 
 
@@ -62,25 +70,27 @@ async def test_the_hold_of_a_daemon_that_was_killed_lapses(database: Database) -
     await held(balances, hold(1, Decimal(1)), NOW)
     assert await held(balances, hold(2, CENT), NOW + HOLD_S - 1) == Shortage(Decimal(0))
     assert await held(balances, hold(3, CENT), NOW + HOLD_S) == 1
-    # One that was only slow still pays.
-    assert await balances.settle([paid(hold(1), CENT)]) == {"alice": Decimal("0.99")}
-    await balances.forget_lapsed(NOW + 4 * 86_400)
-    assert await balances.settle([paid(hold(3), CENT)]) == {}
+    # What was only slow, or waited in a spool until its hold was forgotten, still pays.
+    assert await settled(database, paid(hold(1), CENT)) == {"alice": Decimal("0.99")}
+    await Retention(database).shorten(NOW + 4 * 86_400)
+    assert await settled(database, paid(hold(3), CENT)) == {"alice": Decimal("0.98")}
 
 
 async def test_a_thousand_spends_at_once_are_exact_and_never_go_below_zero(database: Database) -> None:
-    till = Till(Balances(database, Decimal("4.00")), gather_s=0)
-    running = asyncio.create_task(till.run())
+    writer = Writer(database, gather_s=0)
+    till = Till(Balances(database, Decimal("4.00")), writer)
+    running = asyncio.create_task(writer.run())
 
     async def spend(number: int) -> bool:
         if await till.hold(hold(number), NOW) is not None:
             return False
-        till.settle(paid(hold(number), CENT))
+        writer.record(exchange(f"req-{number}"), paid(hold(number), CENT))
         return True
 
     started = time.monotonic()
     done = await asyncio.gather(*(spend(number) for number in range(1000)))
     await till.close()
+    await writer.close()
     await running
     print(f"1,000 spends of one balance at once: {time.monotonic() - started:.2f} s")
     assert sum(done) == 400
@@ -95,20 +105,19 @@ async def test_a_thousand_spends_at_once_are_exact_and_never_go_below_zero(datab
 
 async def test_two_daemons_on_one_balance_are_exact_too(location: Any, database: Database) -> None:
     other = Database(location)
-    tills = [Till(Balances(each, Decimal(1)), gather_s=0) for each in (database, other)]
-    running = [asyncio.create_task(till.run()) for till in tills]
+    writers = [Writer(each, gather_s=0) for each in (database, other)]
+    tills = [Till(Balances(each, Decimal(1)), writer) for each, writer in zip((database, other), writers, strict=True)]
+    running = [asyncio.create_task(writer.run()) for writer in writers]
 
     async def spend(number: int) -> bool:
-        till = tills[number % 2]
-        if await till.hold(hold(number), NOW) is not None:
+        if await tills[number % 2].hold(hold(number), NOW) is not None:
             return False
-        till.settle(paid(hold(number), CENT))
-        await asyncio.sleep(0)
+        writers[number % 2].record(exchange(f"req-{number}"), paid(hold(number), CENT))
         return True
 
     done = await asyncio.gather(*(spend(number) for number in range(300)))
-    for till in tills:
-        await till.close()
+    for writer in writers:
+        await writer.close()
     await asyncio.gather(*running)
     assert sum(done) == 100
     assert await tills[0].balances.balance("alice", NOW) == 0
@@ -116,14 +125,13 @@ async def test_two_daemons_on_one_balance_are_exact_too(location: Any, database:
 
 
 async def test_a_client_that_leaves_while_its_hold_is_written_keeps_nothing(database: Database) -> None:
-    till = Till(Balances(database, Decimal(1)), gather_s=0)
-    running = asyncio.create_task(till.run())
+    writer = Writer(database)
+    till = Till(Balances(database, Decimal(1)), writer)
     leaving = asyncio.create_task(till.hold(hold(1, Decimal(1)), NOW))
-    await asyncio.sleep(0)
-    leaving.cancel()
+    asyncio.get_running_loop().call_soon(leaving.cancel)
     await asyncio.gather(leaving, return_exceptions=True)
     await till.close()
-    await running
+    await writer.close()
     assert await held(till.balances, hold(2, Decimal(1))) == 1
 
 
@@ -131,19 +139,16 @@ async def test_payments_wait_for_a_database_that_is_away_and_holds_say_so(tmp_pa
     blocked = tmp_path / "books"
     blocked.write_text("a file where the folder should be")
     database = Database(blocked / "books.db", busy_s=0.01)
-    till = Till(Balances(database, Decimal(1)), gather_s=0)
-    running = asyncio.create_task(till.run())
+    writer = Writer(database)
+    till = Till(Balances(database, Decimal(1)), writer)
     with pytest.raises(OSError):
         await till.hold(hold(1), NOW)
-    till.settle(paid(hold(1), CENT))
-    async with asyncio.timeout(10):
-        while till.error is None:
-            await asyncio.sleep(0.01)
+    writer.record(exchange(), paid(hold(1), CENT))
+    assert not await writer.catch_up()
     blocked.unlink()
     assert await till.hold(hold(1), NOW) is None
-    await till.close()
-    await running
-    assert till.error is None
+    await writer.close()
+    assert writer.state.error is None
     assert await till.balances.balance("alice", NOW) == Decimal("0.99")
     await database.close()
 
@@ -152,8 +157,8 @@ async def test_what_is_settled_twice_is_paid_once(database: Database) -> None:
     balances = Balances(database, Decimal(1))
     await held(balances, hold(1), NOW)
     batch = [paid(hold(1), CENT), paid(hold(1), CENT)]
-    assert await balances.settle(batch) == {"alice": Decimal("0.99")}
-    assert await balances.settle(batch) == {}
+    assert await settled(database, *batch) == {"alice": Decimal("0.99")}
+    assert await settled(database, *batch) == {}
     assert await balances.balance("alice", NOW) == Decimal("0.99")
 
 
@@ -173,7 +178,7 @@ async def test_a_daily_and_a_monthly_budget_hold_back_and_begin_anew(database: D
     async def spend(number: int, now: float) -> Shortage | Decimal:
         answer = await held(balances, budgeted(number), now)
         if not isinstance(answer, Shortage):
-            await balances.settle([paid(budgeted(number), Decimal("0.4"), now)])
+            await settled(database, paid(budgeted(number), Decimal("0.4"), now))
         return answer
 
     assert [await spend(n, NOW) for n in range(3)] == [0, 0, Shortage(Decimal("0.2"), "day")]
@@ -187,7 +192,7 @@ async def test_a_budget_holds_for_requests_at_once(database: Database) -> None:
     balances = Balances(database)
     key, _ = await KeyTable(database).create("ci", now=NOW)
     asked = [Hold(id=f"b{n}", amount=CENT, client_key=key.id, daily_budget=Decimal("0.25")) for n in range(60)]
-    till = Till(balances)
+    till = Till(balances, Writer(database))
     answers = await asyncio.gather(*(till.hold(each, NOW) for each in asked))
     assert answers.count(None) == 25
 

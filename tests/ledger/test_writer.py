@@ -6,21 +6,25 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from llm_mux.ledger import insert
+from llm_mux.ledger.balances import Balances, Hold, Settlement
 from llm_mux.ledger.database import Database
 from llm_mux.ledger.report import usage
 from llm_mux.ledger.rows import Exchange
-from llm_mux.ledger.schema import exchanges
+from llm_mux.ledger.schema import exchanges, spending
 from llm_mux.ledger.spool import Batch, Spool
 from llm_mux.ledger.writer import Writer
 from tests.ledger.samples import NOON, exchange
+
+CENT = Decimal("0.01")
 
 
 @contextlib.asynccontextmanager
@@ -34,10 +38,23 @@ async def running(writer: Writer) -> AsyncIterator[None]:
             await writer.close()
 
 
-async def until(writer: Writer, condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
+def paying(writer: Writer, request_id: str, cost: Decimal = CENT, **changes: Any) -> asyncio.Event:
+    """Records a row with a payment; the event comes when the database has both."""
+    written = asyncio.Event()
+    writer.paid = lambda balances: written.set()
+    writer.record(exchange(request_id, **changes), payment(request_id, cost))
+    return written
+
+
+def payment(name: str, cost: Decimal = CENT, user: str | None = "ann", key: str | None = None) -> Settlement:
+    return Settlement(hold=Hold(id=name, amount=cost, user=user, client_key=key), cost=cost, description="", time=NOON)
+
+
+async def money(database: Database) -> tuple[Decimal, list[Decimal]]:
+    """What ann has, and the changes of it."""
+    balances = Balances(database)
+    page, _ = await balances.transactions("ann", limit=100_000, offset=0)
+    return await balances.balance("ann", NOON), [each.amount for each in page]
 
 
 async def rows_in(database: Database) -> list[dict[str, Any]]:
@@ -85,10 +102,12 @@ async def test_a_row_comes_back_as_it_was_recorded(database: Database) -> None:
 
 async def test_rows_recorded_before_the_database_is_open_are_written(database: Database) -> None:
     writer = Writer(database)
-    for number in range(1200):
+    for number in range(1199):
         writer.record(exchange(f"req-{number}"))
+    written = paying(writer, "req-1199")
     async with running(writer):
-        await until(writer, lambda: writer.state.written == 1200)
+        await written.wait()
+        assert writer.state.written == 1200
     assert [row["request_id"] for row in await rows_in(database)] == [f"req-{number}" for number in range(1200)]
     assert writer.state.waiting == writer.state.dropped == writer.state.rejected == 0
 
@@ -97,11 +116,12 @@ async def test_what_gathers_meanwhile_goes_in_one_batch(sqlite: Database) -> Non
     writer = Writer(sqlite, gather_s=0.05)
     async with running(writer):
         started = asyncio.get_running_loop().time()
-        for number in range(50):
-            writer.record(exchange(f"req-{number}"))
+        written = paying(writer, "req-0")
+        for number in range(1, 50):
             await asyncio.sleep(0)
+            writer.record(exchange(f"req-{number}"))
         assert writer.state.written == 0
-        await until(writer, lambda: writer.state.written > 0)
+        await written.wait()
         assert writer.state.written == 50
         assert asyncio.get_running_loop().time() - started >= 0.05
 
@@ -109,8 +129,7 @@ async def test_what_gathers_meanwhile_goes_in_one_batch(sqlite: Database) -> Non
 async def test_an_idle_writer_sets_no_timer(sqlite: Database) -> None:
     writer = Writer(sqlite, gather_s=0.01)
     task = asyncio.create_task(writer.run())
-    writer.record(exchange())
-    await until(writer, lambda: writer.state.written == 1)
+    await paying(writer, "req-1").wait()
     for _ in range(10):
         await asyncio.sleep(0)
     timers = [handle for handle in asyncio.get_running_loop()._scheduled if not handle.cancelled()]  # type: ignore[attr-defined]
@@ -144,14 +163,15 @@ async def test_rows_wait_while_another_process_has_the_lock(sqlite: Database) ->
     writer = Writer(sqlite, gather_s=0.01)
     async with running(writer):
         writer.record(exchange("first"))
-        await until(writer, lambda: not writer.state.healthy)
+        assert not await writer.catch_up()
         assert writer.state.error == "database is locked"
-        writer.record(exchange("second"))
+        written = paying(writer, "second")
         assert writer.state.waiting == 2
         other.execute("ROLLBACK")
         other.close()
-        await until(writer, lambda: writer.state.written == 2)
-        assert writer.state.healthy
+        await written.wait()
+        assert writer.state.written == 2
+    assert writer.state.healthy
     assert [row["request_id"] for row in await rows_in(sqlite)] == ["first", "second"]
 
 
@@ -161,10 +181,11 @@ async def test_rows_wait_until_a_missing_folder_can_be_made(tmp_path: pathlib.Pa
     database = Database(obstacle / "ledger.db")
     writer = Writer(database, gather_s=0.01)
     async with running(writer):
-        writer.record(exchange())
-        await until(writer, lambda: not writer.state.healthy)
+        written = paying(writer, "req-1")
+        assert not await writer.catch_up()
+        assert not writer.state.healthy
         obstacle.unlink()
-        await until(writer, lambda: writer.state.written == 1)
+        await written.wait()
     await database.close()
 
 
@@ -182,10 +203,11 @@ async def test_closing_gives_up_on_a_locked_database_after_its_deadline(sqlite: 
 
 async def test_a_cancelled_writer_loses_nothing_that_close_can_still_write(sqlite: Database) -> None:
     writer = Writer(sqlite, gather_s=0.001)
-    for number in range(5000):
+    begun = paying(writer, "req-0")
+    for number in range(1, 5000):
         writer.record(exchange(f"req-{number}"))
     task = asyncio.create_task(writer.run())
-    await until(writer, lambda: writer.state.written > 0)
+    await begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -201,6 +223,29 @@ async def test_a_row_that_no_column_takes_costs_only_itself(database: Database) 
     assert [row["request_id"] for row in await rows_in(database)] == ["a", "d"]
     assert writer.state.rejected == 2
     assert writer.state.healthy
+
+
+async def test_a_payment_that_no_column_takes_costs_only_itself(database: Database) -> None:
+    writer = Writer(database)
+    writer.record(exchange("a"), payment("a"))
+    writer.record(exchange("b"), payment("b", Decimal(10**8)))
+    writer.record(exchange("c"), payment("c"))
+    await writer.close()
+    assert [row["request_id"] for row in await rows_in(database)] == ["a", "b", "c"]
+    assert await money(database) == (-2 * CENT, [-CENT, -CENT])
+    assert writer.state.healthy
+
+
+async def test_who_catches_up_while_another_does_gets_all_rows_until_then(database: Database) -> None:
+    writer = Writer(database)
+    writer.record(exchange("a"))
+    first = asyncio.create_task(writer.catch_up())
+    await asyncio.sleep(0)
+    writer.record(exchange("b"))
+    others = [asyncio.create_task(writer.catch_up()) for _ in range(20)]
+    assert all(await asyncio.gather(*others))
+    assert [row["request_id"] for row in await rows_in(database)] == ["a", "b"]
+    assert await first
 
 
 async def test_what_a_client_made_up_never_spoils_a_batch(database: Database) -> None:
@@ -226,7 +271,8 @@ async def test_rows_outlive_a_process_whose_database_was_away(database: Database
     assert (first.state.spooled, first.state.dropped) == (1200, 0)
     second = Writer(database, spool)
     async with running(second):
-        await until(second, lambda: second.state.replayed == 1200)
+        assert await second.catch_up()
+        assert second.state.replayed == 1200
     assert [row["request_id"] for row in await rows_in(database)] == [f"req-{number}" for number in range(1200)]
     assert list(spool.iterdir()) == []
 
@@ -236,14 +282,18 @@ async def test_a_batch_that_is_in_the_books_already_is_not_written_twice(
 ) -> None:
     """The commit reached the disk and its answer did not reach the process: what it left behind says nothing of it."""
     spool = Spool(tmp_path / "spool")
-    for number in (1, 2, 3):
-        spool.append(Batch(number, [exchange(f"req-{number}")]))
+    batches = [Batch(number, [exchange(f"req-{number}")], [payment(f"req-{number}", key="ci")]) for number in (1, 2, 3)]
+    for batch in batches:
+        spool.append(batch)
     spool.close(0)
-    known = [Batch(number, [exchange(f"req-{number}")]) for number in (1, 2)]
-    await database.transact(lambda connection: insert.write(connection, spool.writer, known, NOON))
+    await database.transact(lambda connection: insert.write(connection, spool.writer, batches[:2], NOON))
     writer = Writer(database, tmp_path / "spool")
     async with running(writer):
-        await until(writer, lambda: writer.state.replayed == 3)
+        assert await writer.catch_up()
+        assert writer.state.replayed == 3
+    assert await money(database) == (-3 * CENT, [-CENT] * 3)
+    async with database.read() as connection:
+        assert (await connection.execute(select(spending.c.amount))).scalars().all() == [3 * CENT]
     assert [row["request_id"] for row in await rows_in(database)] == ["req-1", "req-2", "req-3"]
     (line,) = await usage(database, None, date(2026, 9, 21), date(2026, 9, 21))
     assert line.requests == 3
@@ -258,11 +308,12 @@ async def test_more_rows_than_memory_takes_wait_on_the_disk(sqlite: Database, tm
         for number in range(1000):
             writer.record(exchange(f"req-{number}"))
             if number % 50 == 49:
-                await until(writer, lambda: writer.state.spooled == writer.state.recorded)
+                assert not await writer.catch_up()
         assert (writer.state.waiting, writer.state.dropped, writer.state.error) == (1000, 0, "database is locked")
         other.execute("ROLLBACK")
         other.close()
-        await until(writer, lambda: writer.state.written == 1000)
+        assert await writer.catch_up()
+        assert writer.state.written == 1000
     assert [row["request_id"] for row in await rows_in(sqlite)] == [f"req-{number}" for number in range(1000)]
 
 
@@ -270,8 +321,7 @@ async def test_a_disk_that_takes_nothing_leaves_the_database(sqlite: Database, t
     (tmp_path / "spool").write_text("a file where the folder should be")
     writer = Writer(sqlite, tmp_path / "spool", gather_s=0.01)
     async with running(writer):
-        writer.record(exchange())
-        await until(writer, lambda: writer.state.written == 1)
+        await paying(writer, "req-1").wait()
         assert writer.state.spool_error is not None
         assert not writer.state.healthy
     assert writer.state.waiting == writer.state.dropped == 0
@@ -280,19 +330,22 @@ async def test_a_disk_that_takes_nothing_leaves_the_database(sqlite: Database, t
 KILLS = int(os.environ.get("LLM_MUX_KILLS", "5"))
 
 CHILD = """
-    import asyncio, pathlib, sys
+    import asyncio, pathlib, secrets, sys
     from llm_mux.ledger.database import Database
     from llm_mux.ledger.writer import Writer
     from tests.ledger.samples import exchange
+    from tests.ledger.test_writer import payment
 
     async def main():
         folder = pathlib.Path(sys.argv[1])
+        process = secrets.token_hex(4)
         writer = Writer(Database(folder / "ledger.db"), folder / "spool")
         task = asyncio.create_task(writer.run())
         number = 0
         while True:
             for _ in range(20):
-                writer.record(exchange(f"req-{number}"))
+                name = f"req-{number}"
+                writer.record(exchange(name), payment(f"{process}-{name}"))
                 number += 1
             await asyncio.sleep(0.001)
             print(number, writer.state.written + writer.state.spooled, flush=True)
@@ -320,7 +373,8 @@ async def test_killed_processes_lose_one_batch_each_and_double_nothing(tmp_path:
         recorded, kept = await asyncio.to_thread(_recorded_and_kept_until_killed, tmp_path, 100 + 150 * (killed % 5))
         writer = Writer(database, tmp_path / "spool")
         async with running(writer):
-            await until(writer, lambda: not list((tmp_path / "spool").iterdir()))
+            assert await writer.catch_up()
+        assert list((tmp_path / "spool").iterdir()) == []
         ids = [row["request_id"] for row in await rows_in(database)][before:]
         assert ids == [f"req-{number}" for number in range(len(ids))]
         assert len(ids) >= kept
@@ -329,5 +383,6 @@ async def test_killed_processes_lose_one_batch_each_and_double_nothing(tmp_path:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         total = connection.execute("SELECT sum(requests) FROM usage_days").fetchone()
         assert total == connection.execute("SELECT count(*) FROM exchanges").fetchone()
+    assert await money(database) == (-total[0] * CENT, [-CENT] * total[0])
     await database.close()
     print(f"\n{KILLS} killed processes lost {max(lost)} rows at most, none twice; {total[0]} were kept")

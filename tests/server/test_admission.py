@@ -11,11 +11,13 @@ from typing import Any
 
 import aiohttp
 import pytest
+from sqlalchemy import select, text
 
 from llm_mux.auth.jwt import sign
 from llm_mux.auth.scopes import Scopes
 from llm_mux.config.schema import Jwt, Limits
 from llm_mux.ledger.keys import KeyTable
+from llm_mux.ledger.schema import exchanges
 from llm_mux.server.serving import DAEMON
 from tests.daemon import Daemon
 from tests.fake_upstream import FakeUpstream, Reply, Wait, json_reply
@@ -215,14 +217,12 @@ PRICED = {
 
 
 async def settled(mux: Daemon, user: str, count: int) -> tuple[Decimal, list[Any]]:
-    """The balance once so many transactions are there."""
-    balances = mux.app[DAEMON].parts.till.balances
-    async with asyncio.timeout(10):
-        while True:
-            page, total = await balances.transactions(user, limit=100, offset=0)
-            if total >= count:
-                return await balances.balance(user, time.time()), page
-            await asyncio.sleep(0.02)
+    """The balance, and the transactions of which there have to be so many."""
+    parts = mux.app[DAEMON].parts
+    assert await parts.writer.catch_up()
+    page, total = await parts.till.balances.transactions(user, limit=100, offset=0)
+    assert total == count
+    return await parts.till.balances.balance(user, time.time()), page
 
 
 async def test_what_an_exchange_costs_is_taken_from_the_balance_to_the_last_digit(demo: Run) -> None:
@@ -258,6 +258,74 @@ async def test_a_request_that_may_cost_more_than_is_left_says_how_much(demo: Run
         assert (await post(client, mux, body={**CHAT, "max_tokens": 100}))[0] == 200
 
 
+@pytest.mark.parametrize(("unknown", "status"), [("allow", 200), ("refuse", 403)])
+async def test_a_model_without_a_price_costs_nothing_or_is_refused_as_configured(
+    demo: Run, unknown: str, status: int
+) -> None:
+    config = {**PRICED, "billing": {**PRICED["billing"], "when-price-unknown": unknown}}  # type: ignore[dict-item]
+    async with demo({**config, "prices": []}) as mux, aiohttp.ClientSession() as client:
+        found, _, text = await post(client, mux)
+        assert found == status
+        assert ("price" in text and "`prices`" in text) == (status == 403)
+        assert (await post(client, mux, "/v1/messages/count_tokens"))[0] == 200
+        assert (await settled(mux, "local", 1))[0] == 100
+    async with demo(config) as mux, aiohttp.ClientSession() as client:
+        assert (await post(client, mux))[0] == 200
+
+
+async def test_what_a_dearer_fallback_may_cost_is_held_too(demo: Run) -> None:
+    prices = [
+        {"model": "demo/demo", "input": "0", "output": "0"},
+        {"model": "demo/demo-code", "input": "0", "output": "1000"},
+    ]
+    config = {"prices": prices, "billing": {"enabled": True, "initial-balance": "1"}}
+    async with demo({**config, "fallbacks": {"demo": ["demo-code"]}}) as mux, aiohttp.ClientSession() as client:
+        assert (await post(client, mux, body={**CHAT, "max_tokens": 2000}))[0] == 402
+        assert (await post(client, mux, body={**CHAT, "max_tokens": 900}))[0] == 200
+
+
+async def rows(mux: Daemon) -> list[tuple[Any, ...]]:
+    """What the books say of each exchange."""
+    parts = mux.app[DAEMON].parts
+    assert await parts.writer.catch_up()
+    columns = (exchanges.c.status, exchanges.c.error_kind, exchanges.c.attempts, exchanges.c.model_asked)
+    async with parts.database.read() as connection:
+        found = await connection.execute(select(*columns, exchanges.c.client_key).order_by(exchanges.c.id))
+        return [tuple(row) for row in found]
+
+
+async def test_refused_exchanges_are_in_the_books_with_their_key(demo: Run) -> None:
+    config = {"api-keys": ["a-key"], "rate-limits": {"requests-per-minute": 1}}
+    async with demo(config) as mux, aiohttp.ClientSession() as client:
+        assert [(await post(client, mux, x_api_key="a-key"))[0] for _ in range(2)] == [200, 429]
+        assert [row[:4] for row in await rows(mux)] == [(200, None, 1, "demo"), (429, "client_rate_limit", 0, "demo")]
+        assert {row[4] for row in await rows(mux)} == {"config-1"}
+        async with client.get(mux.url + "/v1/usage", headers={"x-api-key": "a-key"}) as answer:
+            total = (await answer.json())["total"]
+        assert (total["requests"], total["failures"]) == (2, 1)
+
+
+async def test_a_refusal_for_want_of_money_is_in_the_books_and_costs_nothing(demo: Run) -> None:
+    async with demo({**PRICED, "billing": {"enabled": True}}) as mux, aiohttp.ClientSession() as client:
+        assert (await post(client, mux))[0] == 402
+        assert [row[:4] for row in await rows(mux)] == [(402, "balance_exhausted", 0, "demo")]
+        assert (await settled(mux, "local", 0))[0] == 0
+
+
+async def test_who_nobody_knows_and_what_nobody_can_read_is_counted_and_in_no_books(demo: Run) -> None:
+    async with demo({"api-keys": ["a-key"]}) as mux, aiohttp.ClientSession() as client:
+        assert (await post(client, mux, x_api_key="wrong"))[0] == 401
+        assert (await post(client, mux, body=[1], x_api_key="a-key"))[0] == 400
+        assert (await post(client, mux, Origin="https://evil.example", x_api_key="a-key"))[0] == 403
+        assert await rows(mux) == []
+        async with client.get(mux.url + "/metrics") as answer:
+            page = await answer.text()
+    counted = {line.split()[0] for line in page.splitlines() if line.startswith("llm_refused_requests_total{")}
+    assert counted == {
+        f'llm_refused_requests_total{{kind="{kind}"}}' for kind in ("bad_request", "client_auth", "forbidden")
+    }
+
+
 async def test_many_clients_at_once_cannot_spend_more_than_there_is(demo: Run) -> None:
     config = {**PRICED, "billing": {"enabled": True, "initial-balance": "0.4"}}
     async with demo(config) as mux, aiohttp.ClientSession() as client:
@@ -288,15 +356,11 @@ async def test_what_failed_costs_nothing_and_frees_what_was_held(demo: Run) -> N
 
 
 async def held_free(mux: Daemon) -> None:
-    """Once nothing is held any more."""
-    from sqlalchemy import text
-
-    async with asyncio.timeout(10):
-        while True:
-            async with mux.app[DAEMON].parts.database.read() as connection:
-                if (await connection.execute(text("SELECT count(*) FROM holds"))).scalar() == 0:
-                    return
-            await asyncio.sleep(0.02)
+    """Nothing is held any more once the books are written."""
+    parts = mux.app[DAEMON].parts
+    assert await parts.writer.catch_up()
+    async with parts.database.read() as connection:
+        assert (await connection.execute(text("SELECT count(*) FROM holds"))).scalar() == 0
 
 
 async def test_refusals_of_the_balance_use_nothing_of_the_limits(demo: Run) -> None:

@@ -92,8 +92,7 @@ async def test_a_locked_database_is_told_and_stops_nobody(demo: Run) -> None:
             async with aiohttp.ClientSession(running.url) as client, asyncio.timeout(20):
                 async with client.post("/v1/chat/completions", json=CHAT) as answer:
                     assert answer.status == 200
-                while parts.writer.state.error is None:
-                    await asyncio.sleep(0.01)
+                assert not await parts.writer.catch_up()
             told = await get(running, "/health")
             assert (told["status"], told["components"]["database"]) == ("degraded", "degraded")
             assert (await get(running, "/ready"))["checks"] == {"database": False, "llm_services": True}
@@ -158,9 +157,7 @@ async def test_metrics_tell_of_accounts_the_books_and_the_event_loop(demo: Run) 
             async with client.post("/v1/chat/completions", json=CHAT) as answer:
                 assert answer.status == 200
         parts = running.app[DAEMON].parts
-        async with asyncio.timeout(20):
-            while parts.writer.state.written < 1:
-                await asyncio.sleep(0.01)
+        assert await parts.writer.catch_up()
         page = await get(running, "/metrics")
     found = {
         (sample.name, *sorted(sample.labels.items())): sample.value

@@ -184,9 +184,8 @@ async def test_the_books_say_what_the_upstream_said(tmp_path: pathlib.Path) -> N
                 await asyncio.gather(*(one(number) for number in range(CALLS)))
             seconds = time.perf_counter() - started
             parts = running.app[DAEMON].parts
-            async with asyncio.timeout(30):
-                while parts.writer.state.written < CALLS:
-                    await asyncio.sleep(0.01)
+            assert await parts.drain.idle(30)
+            assert await parts.writer.catch_up()
             async with parts.database.read() as connection:
                 rows = (await connection.execute(select(exchanges))).mappings().all()
             (line,) = await usage(parts.database, None, today(), today())

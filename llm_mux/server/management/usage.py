@@ -77,7 +77,7 @@ async def _usage(call: Call) -> usage.Report:
     asked = usage.asked(given, usage.today())
     given["client_key"] = given.get("key")
     only = Only(**{name: given.get(name) for name in Only.__struct_fields__})
-    return await usage.answer(call.daemon.parts.database, asked, only)
+    return await usage.answer(call.daemon.parts, asked, only)
 
 
 def _balances(call: Call) -> Balances:
@@ -86,6 +86,7 @@ def _balances(call: Call) -> Balances:
 
 async def _statement(call: Call) -> Statement:
     wanted, now, balances = call.query, time.time(), _balances(call)
+    await call.daemon.parts.writer.catch_up(usage.PATIENCE_S)
     balance = await _told(balances.balance(wanted.user, now))
     found, total = await _told(balances.transactions(wanted.user, limit=wanted.limit, offset=wanted.offset))
     return Statement(wanted.user, usd(balance), [_change(each) for each in found], total)

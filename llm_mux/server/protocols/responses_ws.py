@@ -21,7 +21,7 @@ from llm_mux.gateway.ask import Ask, Whole
 from llm_mux.gateway.drain import told
 from llm_mux.server.answers import error_body
 from llm_mux.server.kept import store_of
-from llm_mux.server.serving import DAEMON, Daemon, request_id
+from llm_mux.server.serving import DAEMON, Daemon, admitted, request_id
 from llm_mux.translators import registry
 from llm_mux.translators.base import Hints
 from llm_mux.translators.ids import digest
@@ -149,14 +149,12 @@ class _Connection:
             time=time.time(),
             started=time.monotonic(),
         )
-        if not daemon.admission.concerns(caller):
-            await self._exchange(daemon, ask, create.stream_id)
-            return
-        entry = ask.entry = await daemon.admission.enter(daemon.gateway, ask, {})
+        entry = await admitted(daemon, ask, {})
         try:
             await self._exchange(daemon, ask, create.stream_id)
         finally:
-            entry.leave()
+            if entry is not None:
+                entry.leave()
 
     async def _exchange(self, daemon: Daemon, ask: Ask, lane: str | None) -> None:
         run = stored.server(self._memory, keep_all=True)
