@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from llm_mux.ledger.keys import ClientKey, KeyTable
 
 T = TypeVar("T")
+_OF = {"model": "models", "provider": "providers", "account": "accounts"}
+_LIMITS = ("requests_per_minute", "requests_per_hour", "tokens_per_minute", "concurrent")
+_BUDGETS = ("daily_budget", "monthly_budget")
+_NAMES = [name.replace("_", "-") for name in (*_OF, *_LIMITS, *_BUDGETS, "expires")]
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _PERIOD = re.compile(r"(\d{1,6})([smhdw])")
 
@@ -60,26 +64,38 @@ def dollars(value: str) -> Decimal:
     return amount
 
 
+_SCOPES = (
+    click.option("--model", "models", multiple=True, metavar="WILDCARD", help="Only these models; may be repeated."),
+    click.option(
+        "--provider", "providers", multiple=True, metavar="WILDCARD", help="Only these providers; may be repeated."
+    ),
+    click.option("--account", "accounts", multiple=True, metavar="WILDCARD", help="Only these accounts; repeatable."),
+    click.option("--requests-per-minute", type=click.IntRange(1), metavar="N", help="Requests in any 60 seconds."),
+    click.option("--requests-per-hour", type=click.IntRange(1), metavar="N", help="Requests in any 60 minutes."),
+    click.option("--tokens-per-minute", type=click.IntRange(1), metavar="N", help="Tokens in any 60 seconds."),
+    click.option("--concurrent", type=click.IntRange(1), metavar="N", help="Requests at the same time."),
+    click.option("--daily-budget", type=dollars, metavar="USD", help="Most that it may spend on a day (UTC)."),
+    click.option("--monthly-budget", type=dollars, metavar="USD", help="Most that it may spend in a month (UTC)."),
+    click.option("--expires", type=end, metavar="WHEN", help="When it ends: a period (30d) or a date (2030-12-31)."),
+)
+"""What a key may do, for the commands that say so."""
+
+
+def _scoped(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_SCOPES):
+        command = option(command)
+    return command
+
+
 @click.group()
 def keys() -> None:
-    """Make, list, rotate and revoke the keys of this daemon's clients."""
+    """Make, list, change, rotate and revoke the keys of this daemon's clients."""
 
 
 @keys.command()
 @click.argument("name")
 @click.option("--user", help="Who the key belongs to; keys of one user share limits, balance and stored responses.")
-@click.option("--model", "models", multiple=True, metavar="WILDCARD", help="Only these models; may be repeated.")
-@click.option(
-    "--provider", "providers", multiple=True, metavar="WILDCARD", help="Only these providers; may be repeated."
-)
-@click.option("--account", "accounts", multiple=True, metavar="WILDCARD", help="Only these accounts; may be repeated.")
-@click.option("--requests-per-minute", type=click.IntRange(1), metavar="N", help="Requests in any 60 seconds.")
-@click.option("--requests-per-hour", type=click.IntRange(1), metavar="N", help="Requests in any 60 minutes.")
-@click.option("--tokens-per-minute", type=click.IntRange(1), metavar="N", help="Tokens in any 60 seconds.")
-@click.option("--concurrent", type=click.IntRange(1), metavar="N", help="Requests at the same time.")
-@click.option("--daily-budget", type=dollars, metavar="USD", help="Most that it may spend on a day (UTC).")
-@click.option("--monthly-budget", type=dollars, metavar="USD", help="Most that it may spend in a month (UTC).")
-@click.option("--expires", type=end, metavar="WHEN", help="When it ends: a period (30d) or a date (2030-12-31).")
+@_scoped
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, the key included.")
 @pass_invocation
 def create(
@@ -87,31 +103,74 @@ def create(
     /,
     name: str,
     user: str | None,
-    models: Sequence[str],
-    providers: Sequence[str],
-    accounts: Sequence[str],
-    daily_budget: Decimal | None,
-    monthly_budget: Decimal | None,
     expires: float | None,
     as_json: bool,
-    **limits: int | None,
+    **given: Any,
 ) -> None:
     """Make a key called NAME. It is shown once and kept nowhere."""
     from llm_mux.auth.scopes import Scopes
-    from llm_mux.config.schema import Limits
 
-    scopes = Scopes(
-        models=tuple(models),
-        providers=tuple(providers),
-        accounts=tuple(accounts),
-        limits=Limits(**limits),
-        daily_budget=daily_budget,
-        monthly_budget=monthly_budget,
-    )
+    scopes = _with(Scopes(), given)
     made, secret = _in_table(
         invocation, lambda table: table.create(name, now=time.time(), user=user, scopes=scopes, expires=expires)
     )
     _show_new(invocation, made, secret, as_json=as_json)
+
+
+@keys.command()
+@click.argument("key")
+@_scoped
+@click.option("--without", multiple=True, type=click.Choice(_NAMES), help="Take this away; may be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@pass_invocation
+def update(
+    invocation: Invocation,
+    /,
+    key: str,
+    expires: float | None,
+    without: Sequence[str],
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Change what KEY (its name or id) may do. What is not named stays as it is; lists are replaced."""
+    import msgspec
+
+    named = {name.replace("-", "_") for name in without}
+    if twice := sorted(name for name in named if given.get(_OF.get(name, name)) or (name == "expires" and expires)):
+        raise click.UsageError(f"--{twice[0].replace('_', '-')} is given and taken away at once")
+    if not named and expires is None and not any(given.values()):
+        raise click.UsageError(f"say what to change: --{', --'.join(_NAMES)}, or --without one of them")
+
+    def changed(found: ClientKey) -> ClientKey:
+        end = None if "expires" in named else found.expires if expires is None else expires
+        return msgspec.structs.replace(found, scopes=_with(found.scopes, given, named), expires=end)
+
+    made = _in_table(invocation, lambda table: table.change(key, changed))
+    if as_json:
+        click.echo(json.dumps(described(made, time.time()), indent=2))
+    else:
+        click.echo(f"{clean(made.name)} ({made.id}) may use: {clean(_said(made.scopes))}.")
+
+
+def _with(scopes: Scopes, given: Mapping[str, Any], without: Container[str] = ()) -> Scopes:
+    """Scopes with what was given on the command line, and without what was taken away."""
+    import msgspec
+
+    from llm_mux.auth.scopes import Scopes
+
+    everything = Scopes()
+
+    def picked(name: str, there: Any, nothing: Any) -> Any:
+        value = given[_OF.get(name, name)]
+        return nothing if name in without else there if value in (None, ()) else value
+
+    limits = {name: picked(name, getattr(scopes.limits, name), None) for name in _LIMITS}
+    return msgspec.structs.replace(
+        scopes,
+        limits=msgspec.structs.replace(scopes.limits, **limits),
+        **{into: tuple(picked(name, getattr(scopes, into), ())) for name, into in _OF.items()},
+        **{name: picked(name, getattr(scopes, name), getattr(everything, name)) for name in _BUDGETS},
+    )
 
 
 @keys.command("list")

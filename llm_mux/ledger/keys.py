@@ -8,6 +8,7 @@ by the caller.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -128,11 +129,15 @@ class KeyTable:
 
     async def limit(self, named: str, *, scopes: Scopes, expires: float | None) -> ClientKey:
         """Other scopes and another end for a key. Raises KeyProblem."""
+        return await self.change(named, lambda key: msgspec.structs.replace(key, scopes=scopes, expires=expires))
+
+    async def change(self, named: str, how: Callable[[ClientKey], ClientKey]) -> ClientKey:
+        """The scopes and the end that `how` gives to a key. Raises KeyProblem."""
         async with self._database.write() as connection:
             revision = await _next_revision(connection)
             found = await _existing(connection, named)
-            _check(found.name, found.user, scopes)
-            changed = msgspec.structs.replace(found, scopes=scopes, expires=expires)
+            changed = how(found)
+            _check(found.name, found.user, changed.scopes)
             values = _values(changed)
             await _change(
                 connection, found.id, {name: values[name] for name in ("scopes", "expires")} | {"revision": revision}

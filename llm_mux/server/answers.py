@@ -41,6 +41,22 @@ def protocol_of(request: web.Request) -> str | None:
     return "openai_chat" if path.startswith("/v1") else None
 
 
+async def methods_of(request: web.Request) -> list[str]:
+    """The methods that the router knows for a path, for `Allow`; none: there is no such path."""
+    found: set[str] = set()
+    for resource in request.app.router.resources():
+        _, methods = await resource.resolve(request)
+        if "*" not in methods:
+            found |= methods
+    return sorted(found)
+
+
+def not_so(request: web.Request, methods: list[str]) -> MuxError:
+    """A path that is there, asked with a method that is not."""
+    message = f"{request.path} is not asked with {request.method}; it takes {', '.join(methods)}."
+    return MuxError(Kind.METHOD, message, code="method_not_allowed")
+
+
 async def _refused(request: web.Request, error: MuxError, who: Who, name: str) -> web.StreamResponse:
     """OpenAI's clients read the daemon's own shape too, so it stands for theirs."""
     protocol = protocol_of(request) if who == "key" else None

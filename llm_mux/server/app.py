@@ -14,8 +14,8 @@ from llm_mux.config import Loaded
 from llm_mux.errors import Kind, MuxError
 from llm_mux.server import billing, health, metadata, openapi
 from llm_mux.server.address import Doors
-from llm_mux.server.aiohttp_end import refuse
-from llm_mux.server.answers import error_body, protocol_of
+from llm_mux.server.aiohttp_end import told
+from llm_mux.server.answers import error_body, methods_of, not_so, protocol_of
 from llm_mux.server.build import build
 from llm_mux.server.lane import Runner
 from llm_mux.server.management import routes as management
@@ -66,13 +66,18 @@ async def unrouted(request: web.Request) -> web.StreamResponse:
         allowed = {"Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, OPTIONS", "Access-Control-Max-Age": "600"}
         headers = {**named, **cors(origin), **allowed, "Access-Control-Allow-Headers": asked}
         return web.Response(status=204, headers=headers)
+    methods = await methods_of(request)
     message = f"There is no {request.method} {request.path} here; GET / lists the endpoints."
-    missing = MuxError(Kind.NOT_FOUND, message, code="unknown_url")
+    wrong = not_so(request, methods) if methods else MuxError(Kind.NOT_FOUND, message, code="unknown_url")
     protocol = protocol_of(request)
     if protocol is None:
         headers = named if origin is None else {**named, **cors(origin)}
-        return web.json_response(error_body(missing, 404), status=404, headers=headers)
-    return await refuse(request, missing, protocol)
+        response = web.json_response(error_body(wrong, wrong.http_status), status=wrong.http_status, headers=headers)
+    else:
+        response = told(wrong, protocol, named["X-Request-ID"], origin)
+    if methods:
+        response.headers["Allow"] = ", ".join(methods)
+    return response
 
 
 _MODEL_ROUTES = {

@@ -21,7 +21,7 @@ from llm_mux.server import checks, top_models, usage
 from llm_mux.server.answers import answered, local_endpoint
 from llm_mux.server.checks import stamp
 from llm_mux.server.health import default_provider, yaml_response
-from llm_mux.server.serving import DAEMON, Daemon, request_id
+from llm_mux.server.serving import DAEMON, Daemon, admitted, request_id
 from llm_mux.translators import registry
 from llm_mux.translators.base import Hints
 
@@ -257,13 +257,12 @@ async def test_connection(request: web.Request) -> web.StreamResponse:
 
 async def _exchanged(daemon: Daemon, ask: Ask) -> Answer:
     """As a model request, within the limits of whoever asks."""
-    if not daemon.admission.concerns(ask.caller):
-        return await Exchange(daemon.gateway, ask).serve()
-    ask.entry = entry = await daemon.admission.enter(daemon.gateway, ask, {})
+    entry = await admitted(daemon, ask, {})
     try:
         return await Exchange(daemon.gateway, ask).serve()
     finally:
-        entry.leave()
+        if entry is not None:
+            entry.leave()
 
 
 async def _cheapest(daemon: Daemon, offer: Offer) -> str:

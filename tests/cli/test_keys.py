@@ -48,6 +48,39 @@ def test_scopes_and_limits_are_kept(run: Run) -> None:
     assert "gpt-*" in shown.replace("\n", " ")
 
 
+def test_what_a_key_may_do_is_changed_piece_by_piece(run: Run) -> None:
+    run(
+        "keys",
+        "create",
+        "ci",
+        "--model",
+        "gpt-*",
+        "--concurrent",
+        "2",
+        "--daily-budget",
+        "1",
+        "--expires",
+        "2999-01-01",
+    )
+    (made,) = json.loads(run("keys", "list", "--json").out)
+    changed = json.loads(run("keys", "update", "ci", "--model", "claude-*", "--tokens-per-minute", "9", "--json").out)
+    assert changed["scopes"] == {
+        "models": ["claude-*"],
+        "limits": {"tokens-per-minute": 9, "concurrent": 2},
+        "daily-budget": "1",
+    }
+    assert [changed[name] == made[name] for name in ("id", "hint", "created", "expires")] == [True] * 4
+    without = ("--without", "model", "--without", "concurrent", "--without", "daily-budget", "--without", "expires")
+    done = run("keys", "update", made["id"], *without, "--monthly-budget", "5")
+    assert (done.code, done.out) == (0, f"ci ({made['id']}) may use: 9 tokens/min, 5 USD/month.\n")
+    (listed,) = json.loads(run("keys", "list", "--json").out)
+    assert listed["expires"] is None
+    assert (
+        "claude" not in run("keys", "update", "ci", "--without", "tokens-per-minute", "--without", "monthly-budget").out
+    )
+    assert json.loads(run("keys", "list", "--json").out)[0]["scopes"] == {}
+
+
 def test_keys_are_rotated_and_revoked_by_name_or_id(run: Run) -> None:
     made = json.loads(run("keys", "create", "a", "--json").out)
     rotated = json.loads(run("keys", "rotate", "a", "--grace", "1h", "--json").out)
@@ -71,6 +104,11 @@ def test_keys_are_rotated_and_revoked_by_name_or_id(run: Run) -> None:
         (["keys", "create", "a", "--daily-budget", "0"], 1, "above 0"),
         (["keys", "create", "a", "--requests-per-minute", "0"], 2, "--requests-per-minute"),
         (["keys", "rotate", "a", "--grace", "1"], 2, "no period"),
+        (["keys", "update", "nobody", "--concurrent", "1"], 1, "no key nobody"),
+        (["keys", "update", "a"], 2, "say what to change"),
+        (["keys", "update", "a", "--model", "x", "--without", "model"], 2, "--model is given and taken away"),
+        (["keys", "update", "a", "--without", "name"], 2, "--without"),
+        (["keys", "update", "a", "--concurrent", "0"], 2, "--concurrent"),
         (["keys", "jwt", "--user", "a"], 1, "auth.jwt.secret"),
     ],
 )

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from llm_mux import log
 from llm_mux.config import is_loopback
 from llm_mux.errors import Kind, MuxError
 
@@ -42,13 +43,19 @@ class Lockout:
     def __init__(self) -> None:
         self._by_address: OrderedDict[str, _Guesses] = OrderedDict()
 
+    @property
+    def addresses(self) -> int:
+        """How many are kept in mind."""
+        return len(self._by_address)
+
     def wait(self, address: str, now: float) -> float:
         """Seconds until this address is listened to again, 0 when it is now."""
         found = self._by_address.get(address)
         return max(0.0, found.locked_until - now) if found is not None else 0.0
 
-    def wrong(self, address: str, now: float) -> None:
-        """Takes note of a wrong key: after the free ones each locks the address for twice as long as the one before."""
+    def wrong(self, address: str, now: float) -> float:
+        """Takes note of a wrong key: after the free ones each locks the address for twice as long as the one before.
+        For how many seconds now."""
         found = self._by_address.pop(address, None)
         if found is None or now - found.last > FORGOTTEN_S:
             found = _Guesses()
@@ -59,6 +66,7 @@ class Lockout:
         self._by_address[address] = found
         if len(self._by_address) > _MOST_ADDRESSES:
             self._by_address.popitem(last=False)
+        return max(0.0, found.locked_until - now)
 
     def right(self, address: str) -> None:
         self._by_address.pop(address, None)
@@ -90,7 +98,8 @@ class Access:
             message = f"Send the management key as `{KEY_HEADER}` or `Authorization: Bearer`; llm-mux --init shows it."
             raise MuxError(Kind.CLIENT_AUTH, message, code="management_key_missing")
         if not hmac.compare_digest(_digest(key), self._digest):
-            self._lockout.wrong(address, now)
+            if (locked := self._lockout.wrong(address, now)) > 0:
+                log.logger.warning("management.locked_out", address=address, seconds=round(locked))
             message = "This is not the management key; llm-mux --init shows it."
             raise MuxError(Kind.CLIENT_AUTH, message, code="management_key_wrong")
         self._lockout.right(address)

@@ -18,7 +18,7 @@ from msgspec import Struct
 from llm_mux import log
 from llm_mux.auth.sealed import StoreError
 from llm_mux.errors import Kind, MuxError, bad_request
-from llm_mux.server.answers import error_body
+from llm_mux.server.answers import Handler, error_body, methods_of, not_so
 from llm_mux.server.serving import DAEMON, Daemon, request_id
 from llm_mux.wire import jsonx
 
@@ -73,13 +73,35 @@ def add_routes(app: web.Application, endpoints: Sequence[Endpoint]) -> None:
         app.router.add_route(endpoint.method, ROOT + endpoint.path, _route(endpoint))
         if endpoint.method == "GET":
             app.router.add_route("HEAD", ROOT + endpoint.path, _route(endpoint))
+    app.router.add_route("*", ROOT + "/{tail:.*}", _behind_the_key(_elsewhere))
 
 
-def _route(endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _route(endpoint: Endpoint) -> Handler:
+    async def answer(request: web.Request, daemon: Daemon) -> web.StreamResponse:
+        return await _answered(endpoint, request, daemon)
+
+    return _behind_the_key(answer)
+
+
+async def _elsewhere(request: web.Request, daemon: Daemon) -> web.StreamResponse:
+    """What has no route, or not with this method."""
+    methods = await methods_of(request)
+    if not methods:
+        message = f"There is no {request.path} here; /docs describes every route."
+        raise MuxError(Kind.NOT_FOUND, message, code="unknown_url")
+    response = _refused(not_so(request, methods))
+    response.headers["Allow"] = ", ".join(methods)
+    return response
+
+
+def _behind_the_key(answer: Callable[[web.Request, Daemon], Awaitable[web.StreamResponse]]) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         daemon, name = request.app[DAEMON], request_id(request)
         try:
-            response = await _answered(endpoint, request, daemon)
+            daemon.guard.check_host(request.headers)
+            peer = request.transport.get_extra_info("peername") if request.transport is not None else None
+            daemon.access.admit(str(peer[0]) if peer else "", request.headers, time.monotonic())
+            response = await answer(request, daemon)
         except MuxError as error:
             response = _refused(error)
         except StoreError as error:
@@ -97,9 +119,6 @@ def _route(endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamRe
 
 
 async def _answered(endpoint: Endpoint, request: web.Request, daemon: Daemon) -> web.StreamResponse:
-    daemon.guard.check_host(request.headers)
-    peer = request.transport.get_extra_info("peername") if request.transport is not None else None
-    daemon.access.admit(str(peer[0]) if peer else "", request.headers, time.monotonic())
     query = _query(endpoint, request)
     body = await _body(endpoint, request) if endpoint.body is not None else None
     found = await endpoint.handle(Call(request, daemon, query, body, dict(request.match_info)))

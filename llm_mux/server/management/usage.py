@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable
+from datetime import date
 from decimal import Decimal
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -27,10 +28,10 @@ class Question(Struct, frozen=True, forbid_unknown_fields=True, rename={"first":
     """`days` up to today, or `from` and `to` as dates in UTC, both included; `group_by` day, hour, model, account,
     provider, client_key, user or protocol. `model`, `provider`, `account`, `key` (names) and `user` narrow it."""
 
-    days: Annotated[str, Meta(max_length=10)] | msgspec.UnsetType = msgspec.UNSET
-    first: Annotated[str, Meta(max_length=10)] | msgspec.UnsetType = msgspec.UNSET
-    to: Annotated[str, Meta(max_length=10)] | msgspec.UnsetType = msgspec.UNSET
-    group_by: Annotated[str, Meta(max_length=20)] = "day"
+    days: Annotated[int, Meta(ge=1, le=usage.MOST_DAYS)] | msgspec.UnsetType = msgspec.UNSET
+    first: date | msgspec.UnsetType = msgspec.UNSET
+    to: date | msgspec.UnsetType = msgspec.UNSET
+    group_by: Literal["day", "hour", "model", "provider", "account", "key", "client_key", "user", "protocol"] = "day"
     model: Name | msgspec.UnsetType = msgspec.UNSET
     provider: Name | msgspec.UnsetType = msgspec.UNSET
     account: Name | msgspec.UnsetType = msgspec.UNSET
@@ -65,18 +66,18 @@ class Statement(Struct, frozen=True):
 
 
 class Credit(Struct, frozen=True, forbid_unknown_fields=True):
-    """`amount` is US dollars; a negative one takes money away."""
+    """`amount` is US dollars, not 0; a negative one takes money away."""
 
     user: Text
-    amount: Annotated[str, Meta(max_length=40)]
+    amount: Annotated[str, Meta(pattern=r"^-?[0-9]{1,6}(\.[0-9]{1,12})?$")]
     description: Annotated[str, Meta(max_length=200)] = "credit"
 
 
 async def _usage(call: Call) -> usage.Report:
-    given = msgspec.to_builtins(call.query)
+    given = {name: str(value) for name, value in msgspec.to_builtins(call.query).items()}
     asked = usage.asked(given, usage.today())
-    given["client_key"] = given.get("key")
-    only = Only(**{name: given.get(name) for name in Only.__struct_fields__})
+    narrowed = {**given, "client_key": given.get("key")}
+    only = Only(**{name: narrowed.get(name) for name in Only.__struct_fields__})
     return await usage.answer(call.daemon.parts, asked, only)
 
 
@@ -99,10 +100,7 @@ def _change(made: Transaction) -> Change:
 
 async def _credit(call: Call) -> Change:
     wish: Credit = call.body
-    try:
-        amount = Decimal(wish.amount)
-    except ArithmeticError:
-        raise bad_request("`amount` must be US dollars, such as 12.50.", param="amount") from None
+    amount = Decimal(wish.amount)
     made = await _told(_balances(call).credit(wish.user, amount, wish.description, time.time()))
     log.logger.info("balance.credited", user=wish.user, amount=str(amount))
     return _change(made)
