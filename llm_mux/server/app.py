@@ -17,6 +17,7 @@ from llm_mux.server.address import Doors
 from llm_mux.server.aiohttp_end import told
 from llm_mux.server.answers import error_body, methods_of, not_so, protocol_of
 from llm_mux.server.build import build
+from llm_mux.server.dashboard import pages
 from llm_mux.server.lane import Runner
 from llm_mux.server.management import routes as management
 from llm_mux.server.parts import opened, running
@@ -24,7 +25,7 @@ from llm_mux.server.protocols import anthropic, bedrock, gemini, ollama, openai,
 from llm_mux.server.reload import RELOADER, Reloader
 from llm_mux.server.serving import DAEMON, ModelRoute, cors, request_id
 
-ROUTES = (openai, responses, anthropic, gemini, ollama, bedrock, billing, health, metadata, management, openapi)
+ROUTES = (openai, responses, anthropic, gemini, ollama, bedrock, billing, health, metadata, pages, management, openapi)
 
 
 def make_app(

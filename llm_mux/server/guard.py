@@ -46,7 +46,7 @@ class Guard:
         origin = headers.get("Origin")
         if origin is None:
             return None
-        if not self.origin_allowed(origin):
+        if not self.origin_allowed(origin) and not _own(origin, headers.get("Host", "")):
             message = "This page may not use the daemon. Add its origin to `allowed-origins` to let it in."
             raise MuxError(Kind.FORBIDDEN, message, code="origin_not_allowed")
         return origin
@@ -146,6 +146,11 @@ def _digest(key: str) -> bytes:
 
 
 _SALT = os.urandom(32)
+
+
+def _own(origin: str, host: str) -> bool:
+    """Whether it is the daemon's own page, be it through a proxy that speaks TLS. `host` has been checked."""
+    return origin.lower() in (f"http://{host.lower()}", f"https://{host.lower()}")
 
 
 def _hostname(host: str) -> str:

@@ -20,6 +20,7 @@ from llm_mux.routing.catalog import Offer
 from llm_mux.server import checks, top_models, usage
 from llm_mux.server.answers import answered, local_endpoint
 from llm_mux.server.checks import stamp
+from llm_mux.server.dashboard import pages
 from llm_mux.server.health import default_provider, yaml_response
 from llm_mux.server.serving import DAEMON, Daemon, admitted, request_id
 from llm_mux.translators import registry
@@ -58,8 +59,13 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get("/test-connection", test_connection)
 
 
-@local_endpoint
 async def root(request: web.Request) -> web.StreamResponse:
+    """The dashboard for a browser, for others who is here."""
+    return await (pages.page if pages.for_a_browser(request) else here)(request)
+
+
+@local_endpoint
+async def here(request: web.Request) -> web.StreamResponse:
     """Who is here. Ollama's clients look for a 200 on HEAD."""
     daemon = request.app[DAEMON]
     accounts = checks.accounts_of(daemon.gateway)
@@ -78,7 +84,8 @@ async def root(request: web.Request) -> web.StreamResponse:
                 "max_request_size": daemon.max_request_size,
             },
             "endpoints": ENDPOINTS,
-        }
+        },
+        headers={"Vary": "Accept"},
     )
 
 

@@ -168,6 +168,8 @@ def _plain(method: str, path: str, handler: Any) -> Json:
 
 
 def _tag(path: str) -> str:
+    if path.startswith("/dashboard"):
+        return "daemon"
     if path.startswith("/api/"):
         return "ollama"
     if path.startswith("/v1/messages"):
