@@ -1,0 +1,109 @@
+// Home: what to do next, from nothing to a working tool, and how things stand. Rule: a step is done when the daemon says
+// so, not because somebody clicked.
+
+import { get } from "./api.js";
+import { addAccount } from "./add-account.js";
+import { fill, h, icon, prose } from "./dom.js";
+import { count, money, relative, short, some } from "./format.js";
+import { button, code, copyButton, field, head, note, select, tag, tiles } from "./ui.js";
+
+/** @param {import("./app.js").View} view */
+export async function page(view) {
+  const load = async () => {
+    const known = await all(view.signal);
+    draw(view, known, load);
+  };
+  await load();
+  view.ready();
+}
+
+async function all(signal) {
+  const [accounts, models, keys, recent, usage, version, tools, settings] = await Promise.all([
+    get("/accounts", {}, signal), get("/models", {}, signal), get("/api-keys", {}, signal), get("/requests", { limit: 50 }, signal),
+    get("/usage", { days: 1, group_by: "day" }, signal).catch(() => ({ total: null })), get("/version", {}, signal), get("/tools", {}, signal), get("/config", {}, signal),
+  ]);
+  return { accounts: accounts.accounts, models: models.models, keys: keys.keys, recent: recent.requests, usage: usage.total, version, tools: tools.tools, config: settings.config };
+}
+
+function draw(view, known, load) {
+  const ready = known.accounts.filter((account) => account.enabled);
+  const done = ready.length > 0 && known.recent.length > 0;
+  view.show(
+    head(done ? "Home" : "Welcome to llm-mux", done ? "How things stand today." : "Every coding tool on one side, every model account on the other. Three steps, about two minutes."),
+    trouble(known.accounts),
+    done && figures(known, ready),
+    h("section.card", null, done && h("h2", null, "Set up"), h("ol.steps", null, account(known, ready, load), tool(known), first(known))));
+}
+
+function trouble(accounts) {
+  const bad = accounts.filter((account) => account.enabled && ["login_needed", "open", "resting"].includes(account.state));
+  return bad.length > 0 && note("warn", h("span", null, `${bad.map((each) => each.name).join(", ")} ${bad.length === 1 ? "does" : "do"} not take requests now.`), h("a", { href: "#/accounts" }, "See why"));
+}
+
+function figures(known, ready) {
+  const { usage } = known;
+  const last = known.recent.at(-1);
+  return tiles([
+    ["Cost today", money(usage?.cost ?? 0), "UTC"],
+    ["Requests today", short(usage?.requests ?? 0), usage?.failures ? `${count(usage.failures)} failed` : "none failed"],
+    ["Tokens today", short(usage?.total_tokens ?? 0), usage ? `${short(usage.output_tokens)} written` : ""],
+    ["Accounts", count(ready.length), `${count(known.models.length)} models`],
+    ["Last request", last ? relative(last.timestamp) : "–", last?.served ?? last?.model],
+  ]);
+}
+
+const step = (number, done, title, ...content) => h("li", { class: done ? "done" : "" }, h("span.mark", { "aria-hidden": "true" }, done ? icon("check") : number), h("div.stack", null, h("h3", null, title, done && h("span.unseen", null, " (done)")), content));
+
+function account(known, ready, load) {
+  const add = (provider) => async () => {
+    if (await addAccount(provider)) await load();
+  };
+  const done = ready.length > 0;
+  return step(1, done, done ? `${some(ready.length, "account")} with ${some(known.models.length, "model")}` : "Add an account",
+    h("p.muted", null, done ? h("span.tags", null, ready.slice(0, 12).map((each) => tag(each.name))) : prose("An API key or a login, kept in the secret store of this machine. Or start the daemon with the demo: `llm-mux serve --demo` needs no key.")),
+    h("div.actions", null,
+      done ? [button("", [icon("plus"), "Add another"], add()), h("a.button.quiet", { href: "#/accounts" }, "All accounts")]
+        : [button(".primary", "Anthropic", add("anthropic")), button(".primary", "OpenAI", add("openai")), button(".primary", "Gemini", add("gemini")), button("", "Another provider", add())]));
+}
+
+function tool(known) {
+  const place = h("div.stack");
+  const state = { tool: known.tools[0]?.name ?? "", model: "" };
+  const show = async () => {
+    const found = state.model ? (await get("/tools", { model: state.model })).tools : known.tools;
+    fill(place, snippet(found.find((each) => each.name === state.tool)));
+  };
+  fill(place, snippet(known.tools[0]));
+  return step(2, known.recent.some((line) => line.client !== "dashboard"), "Connect a tool",
+    h("p.muted", null, "One command shows the change, asks, keeps a copy and writes it. ", h("code", null, "--undo"), " takes it back."),
+    h("div.fields", null,
+      field("Tool", select({ onchange: (event) => { state.tool = event.target.value; show(); } }, known.tools.map((each) => [each.name, each.title]), state.tool)),
+      field("Model", select({ onchange: (event) => { state.model = event.target.value; show(); } }, [["", "the tool's own choice"], ...known.models.map((each) => /** @type {[string, string]} */ ([each.name, each.name]))]))),
+    place,
+    needsKey(known) && note("", h("span", null, "This daemon asks clients for a key; ", h("code", null, "connect"), " takes it with ", h("code", null, "--key"), "."), h("a", { href: "#/keys" }, "Make one")));
+}
+
+const needsKey = ({ config, keys }) => config["disable-auth"] === false || (config["disable-auth"] === null && keys.length > 0);
+
+function snippet(one) {
+  if (!one) return null;
+  const parts = [code(one.connect ?? `llm-mux connect ${one.name}`, `Command that connects ${one.title}`, true)];
+  if (one.run) parts.push(h("p.muted.small", null, "Or for one run, changing nothing:"), code(one.run, "Command for one run", true));
+  const byHand = [];
+  if (one.change) byHand.push(h("p.small", null, "In ", h("code.break", null, one.file), ":"), code(one.change, one.file, true));
+  if (one.env && Object.keys(one.env).length) byHand.push(h("p.small", null, "Or in the environment:"), code(Object.entries(one.env).map(([name, value]) => `export ${name}=${value}`).join("\n"), "Environment", true));
+  if (one.words && one.file) byHand.push(h("p.small.break.pre", null, one.words));
+  else if (one.words) parts.unshift(code(one.words, `How ${one.title} is connected`, true));
+  if (byHand.length) parts.push(h("details.more", null, h("summary", null, "By hand"), h("div.stack", null, byHand)));
+  return parts;
+}
+
+function first(known) {
+  const last = known.recent.at(-1);
+  const origin = location.origin;
+  return step(3, Boolean(last), last ? `Requests arrive; the last one ${relative(last.timestamp)}` : "See it work",
+    h("p.muted", null, last ? "Watch them as they happen, or look into one." : "Send the first request; it appears in the live traffic at once."),
+    h("div.actions", null, h("a.button", { class: last ? "" : "primary", href: "#/playground" }, "Playground"), h("a.button", { href: "#/live" }, "Live traffic")),
+    h("dl.facts", null,
+      [["OpenAI", `${origin}/v1`], ["Anthropic", origin], ["Gemini", origin], ["Ollama", origin]].map(([name, url]) => [h("dt", null, name), h("dd", null, h("span.actions", null, h("code.break", null, url), copyButton(url)))])));
+}

@@ -1,0 +1,213 @@
+// Live traffic: requests as they begin, answer and end. Rule: what arrives is drawn in batches and only so much is kept,
+// so that a busy daemon costs the reader's machine no more than a quiet one.
+
+import { follow, get } from "./api.js";
+import { fill, h, icon } from "./dom.js";
+import { clock, count, duration, money, percent, short, some, speed } from "./format.js";
+import { button, cells, empty, field, head, note, segmented, tag, tiles } from "./ui.js";
+
+const MOST = 200;
+const WINDOW_MS = 5 * 60 * 1000;
+const DRAW_MS = 250;
+
+/** @param {import("./app.js").View} view */
+export async function page(view) {
+  const traffic = new Traffic();
+  const shown = new Shown(traffic);
+  view.show(...shown.parts());
+  const known = await get("/requests", { limit: MOST }, view.signal);
+  known.requests.forEach((line) => traffic.ended(line));
+  traffic.active = known.active;
+  shown.draw();
+  view.ready();
+  let due = 0;
+  const soon = () => {
+    due ||= window.setTimeout(() => {
+      due = 0;
+      if (!view.signal.aborted) shown.draw();
+    }, DRAW_MS);
+  };
+  view.every(() => shown.figures(), 2000);
+  shown.onchange = soon;
+  const heard = (name, data) => {
+    traffic.take(name, data);
+    soon();
+  };
+  // Not waited for: it goes on until the page is left.
+  follow("/requests/live", heard, view.signal, (open) => shown.connected(open)).catch((error) => {
+    if (!view.signal.aborted) fill(shown.state, note("bad", error.message));
+  });
+}
+
+/** What is known of the traffic, newest first. */
+class Traffic {
+  constructor() {
+    /** @type {Map<string, any>} */
+    this.running = new Map();
+    /** @type {any[]} */
+    this.lines = [];
+    this.active = 0;
+    this.fresh = new Set();
+  }
+
+  take(name, data) {
+    if (name === "begun") this.running.set(data.request, { ...data, at: Date.now() });
+    else if (name === "first") Object.assign(this.running.get(data.request) ?? {}, data);
+    else if (name === "message") {
+      this.ended(data);
+      this.fresh.add(data.seq);
+    }
+  }
+
+  ended(line) {
+    this.running.delete(line.request);
+    if (this.lines.some((each) => each.seq === line.seq)) return;
+    this.lines.unshift({ ...line, ms: Date.parse(line.timestamp) });
+    if (this.lines.length > 1000) this.lines.length = 1000;
+  }
+
+  /** The lines of the last minutes. */
+  lately() {
+    const since = Date.now() - WINDOW_MS;
+    return this.lines.filter((line) => line.ms > since);
+  }
+}
+
+const failed = (line) => line.status >= 400 || line.error;
+
+/** @type {import("./ui.js").Column[]} */
+const COLUMNS = [
+  { label: "Model", kind: "lead", show: (line) => [h("span.break", null, line.model || "no model"), line.served && line.served !== line.model && h("span.sub.break", null, `served as ${line.served}`)] },
+  { label: "Time", show: (line) => h("span.nowrap.num", null, clock(line.timestamp)) },
+  { label: "Status", show: (line) => status(line) },
+  { label: "Served by", show: (line) => line.account && [h("span.break", null, line.account.startsWith(`${line.provider}/`) ? line.account : [line.provider, line.account].filter(Boolean).join("/")), h("span.sub", null, line.protocol)] },
+  { label: "Attempts", show: (line) => retries(line) },
+  { label: "First token", kind: "right", show: (line) => line.ttft_ms !== null && line.ttft_ms !== undefined && duration(line.ttft_ms) },
+  { label: "Took", kind: "right", show: (line) => line.duration_ms !== undefined && duration(line.duration_ms) },
+  { label: "Tokens in / out", kind: "right", show: (line) => line.input_tokens !== undefined && `${short(line.input_tokens)} / ${short(line.output_tokens)}` },
+  { label: "Tokens/s", kind: "right", show: (line) => speed(line) && count(Math.round(speed(line))) },
+  { label: "Cost", kind: "right", show: (line) => line.cost_usd !== null && line.cost_usd !== undefined && money(line.cost_usd) },
+];
+
+function status(line) {
+  if (line.status === undefined) return tag(line.ttft_ms === undefined ? "waiting" : "answering", "info");
+  if (!failed(line)) return tag(String(line.status), "good");
+  return [tag(String(line.status), line.status === 499 ? "warn" : "bad"), line.error && h("span.sub.break", null, line.error.replaceAll("_", " "))];
+}
+
+function retries(line) {
+  if (!line.failed?.length) return line.attempts ? h("span.muted", null, "1") : null;
+  return h("details", null, h("summary", null, tag(some(line.attempts, "attempt"), "warn")), h("ul.small", null, line.failed.map((each) => h("li.break", null, each))));
+}
+
+/** The page itself. */
+class Shown {
+  constructor(traffic) {
+    this.traffic = traffic;
+    this.only = "all";
+    this.text = "";
+    this.paused = false;
+    this.onchange = () => {};
+    this.state = h("div", { role: "status" });
+    this.numbers = h("div");
+    this.body = h("tbody");
+    this.rows = h("div.card.flush");
+    /** @type {Map<string, HTMLElement>} */
+    this.made = new Map();
+  }
+
+  parts() {
+    const search = h("input", { type: "search", placeholder: "Model, account, client or request id", oninput: (event) => { this.text = event.target.value.toLowerCase(); this.redraw(); } });
+    this.pause = button("", [icon("pause"), "Pause"], () => this.hold());
+    return [
+      head("Live traffic", "Requests as they happen, newest first. Choose one to look into it.", this.pause),
+      this.state,
+      this.numbers,
+      h("div.filters", null, field("Filter", search, null, "grow"), segmented("Which", [["all", "All"], ["failed", "Failed"], ["retried", "Retried"]], "all", (value) => { this.only = value; this.redraw(); })),
+      this.rows,
+    ];
+  }
+
+  hold() {
+    this.paused = !this.paused;
+    fill(this.pause, icon(this.paused ? "play" : "pause"), this.paused ? "Go on" : "Pause");
+    if (!this.paused) this.draw();
+  }
+
+  connected(open) {
+    fill(this.state, open ? null : note("warn", "The connection is gone; trying again. What ends meanwhile is in the list once it is back."));
+  }
+
+  redraw() {
+    this.made.clear();
+    this.onchange();
+  }
+
+  wanted(line) {
+    if (this.only === "failed" && !failed(line)) return false;
+    if (this.only === "retried" && !line.failed?.length) return false;
+    if (!this.text) return true;
+    return [line.model, line.served, line.account, line.provider, line.client, line.request, line.protocol].some((each) => each && String(each).toLowerCase().includes(this.text));
+  }
+
+  figures() {
+    const { traffic } = this;
+    const lately = traffic.lately();
+    const good = lately.filter((line) => !failed(line));
+    const median = (values) => values.sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? null;
+    const speeds = lately.map(speed).filter((each) => each !== null);
+    const first = lately.map((line) => line.ttft_ms).filter((each) => each !== null);
+    const minute = lately.filter((line) => line.ms > Date.now() - 60000).length;
+    fill(this.numbers, tiles([
+      ["Running now", count(Math.max(traffic.running.size, 0)), traffic.running.size ? "being answered" : "nothing at the moment"],
+      ["Last minute", count(minute), minute === 1 ? "request" : "requests"],
+      ["First token", duration(median(first)), "median of 5 minutes"],
+      ["Speed", speeds.length ? `${count(Math.round(median(speeds)))} tok/s` : "–", "median of 5 minutes"],
+      ["Answered", lately.length ? percent(good.length / lately.length) : "–", `of ${some(lately.length, "request")} in 5 minutes`],
+    ]));
+  }
+
+  draw() {
+    this.figures();
+    if (this.paused) return;
+    const running = [...this.traffic.running.values()].reverse();
+    const lines = [...running, ...this.traffic.lines].filter((line) => this.wanted(line)).slice(0, MOST);
+    if (!lines.length) {
+      fill(this.rows, this.nothing());
+      return;
+    }
+    if (!this.body.isConnected) {
+      fill(this.rows, h("div.scroll", { tabindex: "0", role: "region", "aria-label": "Requests" },
+        h("table.rows", null, h("caption.unseen", null, "Requests, newest first"), h("thead", null, h("tr", null, COLUMNS.map((each) => h("th", { scope: "col", class: each.kind === "right" ? "right" : "" }, each.label)))), this.body)));
+    }
+    const kept = new Map();
+    fill(this.body, lines.map((line) => {
+      const key = line.seq === undefined ? `${line.request} ${line.ttft_ms}` : String(line.seq);
+      const row = this.made.get(key) ?? this.row(line);
+      kept.set(key, row);
+      return row;
+    }));
+    this.made = kept;
+    this.traffic.fresh.clear();
+  }
+
+  row(line) {
+    const over = line.seq !== undefined;
+    const kind = !over ? "running" : this.traffic.fresh.has(line.seq) ? "live-row fresh clickable" : "live-row clickable";
+    const made = h("tr", { class: kind, onclick: (event) => over && !event.target.closest("details, a") && look(line) });
+    made.append(...cells(COLUMNS, line));
+    if (over) fill(made.firstElementChild, h("a.break", { href: address(line) }, line.model || "no model"), line.served && line.served !== line.model && h("span.sub.break", null, `served as ${line.served}`));
+    return made;
+  }
+
+  nothing() {
+    if (this.traffic.lines.length) return empty("Nothing fits the filter");
+    return empty("No request yet", "They appear here the moment a tool sends one.", h("a.button.primary", { href: "#/playground" }, "Send one yourself"), h("a.button", { href: "#/" }, "Connect a tool"));
+  }
+}
+
+const address = (line) => `#/inspector/${encodeURIComponent(line.request)}`;
+
+function look(line) {
+  location.hash = address(line);
+}
