@@ -29,7 +29,7 @@ function draw(view, known, load) {
   const ready = known.accounts.filter((account) => account.enabled);
   const done = ready.length > 0 && known.recent.length > 0;
   view.show(
-    head(done ? "Home" : "Welcome to llm-mux", done ? "How things stand today." : "Every coding tool on one side, every model account on the other. Three steps, about two minutes."),
+    head(done ? "Home" : "Welcome to llm-mux", done ? "How things stand today." : "Every coding tool on one side, every model account on the other. Three steps."),
     trouble(known.accounts),
     done && figures(known, ready),
     h("section.card", null, done && h("h2", null, "Set up"), h("ol.steps", null, account(known, ready, load), tool(known), first(known))));
@@ -63,7 +63,7 @@ function account(known, ready, load) {
     h("p.muted", null, done ? h("span.tags", null, ready.slice(0, 12).map((each) => tag(each.name))) : prose("An API key or a login, kept in the secret store of this machine. Or start the daemon with the demo: `llm-mux serve --demo` needs no key.")),
     h("div.actions", null,
       done ? [button("", [icon("plus"), "Add another"], add()), h("a.button.quiet", { href: "#/accounts" }, "All accounts")]
-        : [button(".primary", "Anthropic", add("anthropic")), button(".primary", "OpenAI", add("openai")), button(".primary", "Gemini", add("gemini")), button("", "Another provider", add())]));
+        : [button(".primary", [icon("plus"), "Add an account"], add()), button("", "Anthropic", add("anthropic")), button("", "OpenAI", add("openai")), button("", "Gemini", add("gemini"))]));
 }
 
 function tool(known) {

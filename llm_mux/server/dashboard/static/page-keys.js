@@ -42,7 +42,7 @@ function columns(load) {
     { label: "Name", kind: "lead", sort: (key) => key.name, show: (key) => [h("span.break", null, key.name), key.hint && h("span.sub.mono", null, key.hint)] },
     { label: "State", sort: (key) => key.state, show: (key) => tag(key.state, key.state === "active" ? "good" : "") },
     { label: "User", sort: (key) => key.user, show: (key) => key.user },
-    { label: "May", show: (key) => may(key) },
+    { label: "May", kind: "wide", show: (key) => may(key) },
     { label: "Made", sort: (key) => key.created, show: (key) => key.created ? h("span.nowrap", null, day(key.created)) : "configuration" },
     { label: "Ends", sort: (key) => key.expires, show: (key) => key.expires && h("span.nowrap", null, day(key.expires)) },
     { label: "Do", kind: "acts", show: (key) => mine(key) && [

@@ -59,7 +59,7 @@ function list(body, total, models, state) {
 const COLUMNS = [
   { label: "Name", kind: "lead", sort: (model) => model.name, show: (model) => [button(".link.break", model.name, () => look(model)), model.model !== model.name && h("span.sub.break", null, model.model)] },
   { label: "Provider", sort: (model) => model.provider, show: (model) => [model.provider, who(model)] },
-  { label: "Can", show: (model) => model.capabilities?.length > 0 && h("span.tags", null, model.capabilities.map((each) => tag(plain(each)))) },
+  { label: "Can", kind: "wide", show: (model) => model.capabilities?.length > 0 && h("span.tags", null, model.capabilities.map((each) => tag(plain(each)))) },
   { label: "Context", kind: "right", sort: (model) => model.context_window, show: (model) => model.context_window && short(model.context_window) },
   { label: "Longest answer", kind: "right", sort: (model) => model.max_output_tokens, show: (model) => model.max_output_tokens && short(model.max_output_tokens) },
   { label: "$/M in", kind: "right", sort: (model) => price(model, "input"), show: (model) => million(model, "input") },

@@ -57,8 +57,8 @@ function targets(found) {
     label: "Targets, in the order in which they would be asked", rows: found.targets, columns: [
       { label: "Order", show: (target) => target.order ? h("span.order", null, target.order) : tag("passed over", "warn") },
       { label: "Account", kind: "lead", show: (target) => h("span.break", null, `${target.provider}/${target.account}`) },
-      { label: "Model", show: (target) => h("span.break", null, target.model, target.name !== target.model && h("span.sub", null, `for ${target.name}`)) },
-      { label: "Why", show: (target) => [h("span", null, target.why), target.back_in_s !== undefined && h("span.sub", null, `back in ${span(target.back_in_s)}`), target.quotas?.map((quota) => h("span.sub", null, `${quota.name}: ${percent(quota.used)} used${quota.resets_at ? `, anew ${relative(quota.resets_at)}` : ""}`))] },
+      { label: "Model", kind: "wide", show: (target) => h("span.break", null, target.model, target.name !== target.model && h("span.sub", null, `for ${target.name}`)) },
+      { label: "Why", kind: "wide", show: (target) => [h("span", null, target.why), target.back_in_s !== undefined && h("span.sub", null, `back in ${span(target.back_in_s)}`), target.quotas?.map((quota) => h("span.sub", null, `${quota.name}: ${percent(quota.used)} used${quota.resets_at ? `, anew ${relative(quota.resets_at)}` : ""}`))] },
       { label: "Running", kind: "right", show: (target) => target.inflight },
       { label: "First content", kind: "right", show: (target) => target.first_content_s !== undefined && duration(target.first_content_s * 1000) },
       { label: "Context", kind: "right", show: (target) => target.context && short(target.context) },

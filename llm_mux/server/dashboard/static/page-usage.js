@@ -143,7 +143,7 @@ function list(ranked, total, measure) {
   return table({
     label: `Usage by ${words(chosen.group)}`, rows: ranked, columns: [
       { label: words(chosen.group).replace(/^./, (first) => first.toUpperCase()), kind: "lead", sort: named, show: (line) => h("span.actions", null, ranked.indexOf(line) < COLOURS - 1 && swatch(ranked.indexOf(line)), h("span.break", null, named(line))) },
-      { label: "Share", sort: measure.of, show: (line) => meter(measure.of(line) / whole, `${percent(measure.of(line) / whole)} of the ${measure.words.toLowerCase()}`, false) },
+      { label: "Share", kind: "wide", sort: measure.of, show: (line) => meter(measure.of(line) / whole, `${percent(measure.of(line) / whole)} of the ${measure.words.toLowerCase()}`, false) },
       { label: "Cost", kind: "right", sort: (line) => Number(line.cost ?? -1), show: (line) => money(line.cost) },
       { label: "Requests", kind: "right", sort: (line) => line.requests, show: (line) => count(line.requests) },
       { label: "Failed", kind: "right", sort: (line) => line.failures, show: (line) => count(line.failures) },

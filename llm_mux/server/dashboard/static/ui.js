@@ -93,7 +93,7 @@ export const tag = (text, kind = "") => h("span.tag", { class: kind }, text);
  * @property {string} label
  * @property {(row: any) => import("./dom.js").Child} show
  * @property {(row: any) => any} [sort] what rows are sorted by
- * @property {"" | "right" | "acts" | "lead"} [kind]
+ * @property {"" | "right" | "acts" | "lead" | "wide"} [kind]
  */
 
 /** The cells of one row. @param {Column[]} columns @param {any} row */
