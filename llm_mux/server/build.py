@@ -86,6 +86,7 @@ def assemble(drawn: Drawn, parts: Parts, before: Sequence[Account]) -> Daemon:
     parts.traces.become(drawn.telemetry.destinations, drawn.telemetry.environment)
     parts.sentry.become_soon(drawn.telemetry.sentry_dsn, drawn.telemetry.environment)
     parts.retention.days = config.usage.retention_days
+    parts.sessions.belong_to(drawn.management_key)
     known = Known(parts.books.prices, {offer.provider: offer.vendor for offer in drawn.fleet.offers})
     parts.recent.capturing = config.capture
     parts.till.balances.initial = config.billing.initial_balance
@@ -110,13 +111,18 @@ def assemble(drawn: Drawn, parts: Parts, before: Sequence[Account]) -> Daemon:
         loaded=drawn.loaded,
         parts=parts,
         gateway=gateway,
-        guard=Guard(config, drawn.client_keys, parts.key_book, _tokens(config, parts)),
-        access=Access(drawn.management_key, parts.lockout, allow_remote=config.remote_management.allow_remote),
+        guard=Guard(config, drawn.client_keys, parts.key_book, _tokens(config, parts), parts.sessions),
+        access=_access(drawn, parts),
         admission=_admission(drawn, parts),
         metrics=parts.metrics,
         store=parts.responses if config.store_responses else None,
         max_request_size=config.max_request_size,
     )
+
+
+def _access(drawn: Drawn, parts: Parts) -> Access:
+    allow_remote = drawn.loaded.config.remote_management.allow_remote
+    return Access(drawn.management_key, parts.lockout, parts.sessions, allow_remote=allow_remote)
 
 
 def _admission(drawn: Drawn, parts: Parts) -> Admission:

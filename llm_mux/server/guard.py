@@ -17,6 +17,7 @@ from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.ask import Caller
 from llm_mux.ledger.key_book import KeyBook
 from llm_mux.ledger.keys import ClientKey, reserved
+from llm_mux.server.management.sessions import TOKEN_HEADER, Sessions, claimed
 from llm_mux.server.tokens import Tokens
 
 _HOSTS = ("localhost", "127.0.0.1", "::1", "host.docker.internal")
@@ -29,11 +30,19 @@ _KEY_HEADERS = ("x-api-key", "x-goog-api-key", "api-key")
 class Guard:
     """The rules of one configuration."""
 
-    def __init__(self, config: Config, keys: Iterable[str], book: KeyBook, tokens: Tokens | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        keys: Iterable[str],
+        book: KeyBook,
+        tokens: Tokens | None = None,
+        sessions: Sessions | None = None,
+    ) -> None:
         self._hosts = {host.lower() for host in (*_HOSTS, config.host, *config.allowed_hosts)}
         self._origins = {origin.lower().rstrip("/") for origin in config.allowed_origins}
         self._keys = {_digest(key): _configured(number, key) for number, key in enumerate(keys, 1)}
         self._book = book
+        self._sessions = sessions or Sessions()
         self.tokens = tokens
         self.open = config.disable_auth
         self.local = is_loopback(config.host)
@@ -86,7 +95,9 @@ class Guard:
         if configured is not None:
             return configured
         if not key and self.open:
-            return Caller()
+            return self._page(headers) if TOKEN_HEADER in headers else Caller()
+        if not key and claimed(headers):
+            return self._page(headers)
         if not key:
             message = "No API key was given. Send one as `Authorization: Bearer`, `x-api-key` or `x-goog-api-key`."
             raise MuxError(Kind.CLIENT_AUTH, message, code="invalid_api_key")
@@ -105,6 +116,14 @@ class Guard:
             "Incorrect API key provided. Take one of `llm-mux keys create`, or of `api-keys` in the configuration."
         )
         raise MuxError(Kind.CLIENT_AUTH, message, code="invalid_api_key")
+
+    def _page(self, headers: Mapping[str, str]) -> Caller:
+        """The dashboard, for whoever is signed in there. Raises MuxError CLIENT_AUTH or FORBIDDEN."""
+        origin, host = headers.get("Origin"), headers.get("Host", "")
+        if origin is not None and not _own(origin, host):
+            raise MuxError(Kind.FORBIDDEN, "A session is for its own page.", code="origin_not_allowed")
+        self._sessions.find(headers, time.monotonic())
+        return Caller(name="dashboard", tenant="dashboard")
 
     async def _signed(self, tokens: Tokens, token: str) -> Caller:
         try:

@@ -40,6 +40,7 @@ from llm_mux.server.cooldowns import Cooldowns
 from llm_mux.server.ledger_metrics import of_the_ledger
 from llm_mux.server.limiter import Limiters
 from llm_mux.server.management.access import Lockout
+from llm_mux.server.management.sessions import Sessions
 from llm_mux.server.metrics import Metrics, user_balances
 from llm_mux.server.recent import Recent
 from llm_mux.server.sentry import Sentry
@@ -70,6 +71,7 @@ class Parts:
     credentials: Credentials
     drain: Drain = field(default_factory=Drain)
     lockout: Lockout = field(default_factory=Lockout)
+    sessions: Sessions = field(default_factory=Sessions)
     started: float = field(default_factory=time.time)
     recent: Recent
     sign_ins: SignIns

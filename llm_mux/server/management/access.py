@@ -1,4 +1,5 @@
-"""Who may manage: whoever has the management key, from this machine unless `remote-management.allow-remote` says more.
+"""Who may manage: whoever has the management key or signed in with it, from this machine unless
+`remote-management.allow-remote` says more.
 
 Rule: the address is the connection's own; no header makes a request local, and one that a proxy passed on never is.
 The key comes in a header, never in the URL, where logs and histories would keep it. Time is monotonic seconds.
@@ -18,6 +19,7 @@ from msgspec import Struct
 from llm_mux import log
 from llm_mux.config import is_loopback
 from llm_mux.errors import Kind, MuxError
+from llm_mux.server.management.sessions import Session, Sessions, claimed
 
 KEY_HEADER = "X-Management-Key"
 FREE_GUESSES = 5
@@ -75,13 +77,17 @@ class Lockout:
 class Access:
     """The rules of one configuration. `key` None: nobody has made one yet."""
 
-    def __init__(self, key: str | None, lockout: Lockout, *, allow_remote: bool) -> None:
+    def __init__(
+        self, key: str | None, lockout: Lockout, sessions: Sessions | None = None, *, allow_remote: bool
+    ) -> None:
         self._digest = _digest(key) if key is not None else None
         self._lockout = lockout
+        self._sessions = sessions or Sessions()
         self._allow_remote = allow_remote
 
-    def admit(self, peer: str, headers: Mapping[str, str], now: float) -> None:
-        """Raises MuxError FORBIDDEN, LIMITED or CLIENT_AUTH. `peer` is the address at the connection's other end."""
+    def admit(self, peer: str, headers: Mapping[str, str], now: float) -> Session | None:
+        """The session, of whoever has no key. Raises MuxError FORBIDDEN, LIMITED or CLIENT_AUTH. `peer` is the address
+        at the connection's other end."""
         self._same_page(headers)
         if not self._allow_remote and not _local(peer, headers):
             message = "The management API answers this machine only; remote-management.allow-remote changes that."
@@ -89,15 +95,21 @@ class Access:
         if self._digest is None:
             message = "There is no management key yet: llm-mux --init makes one."
             raise MuxError(Kind.FORBIDDEN, message, code="no_management_key")
-        address = _counted(peer)
+        key = _given(headers)
+        if not key and claimed(headers):
+            return self._sessions.find(headers, now)
+        self._known(key, _counted(peer), now)
+        return None
+
+    def _known(self, key: str, address: str, now: float) -> None:
+        """Raises MuxError for what is not the management key, and for whoever tried too often."""
         if (wait := self._lockout.wait(address, now)) > 0:
             message = "Too many wrong management keys came from this address; wait a while."
             raise MuxError(Kind.LIMITED, message, code="locked_out", retry_after=wait)
-        key = _given(headers)
         if not key:
             message = f"Send the management key as `{KEY_HEADER}` or `Authorization: Bearer`; llm-mux --init shows it."
             raise MuxError(Kind.CLIENT_AUTH, message, code="management_key_missing")
-        if not hmac.compare_digest(_digest(key), self._digest):
+        if self._digest is None or not hmac.compare_digest(_digest(key), self._digest):
             if (locked := self._lockout.wrong(address, now)) > 0:
                 log.logger.warning("management.locked_out", address=address, seconds=round(locked))
             message = "This is not the management key; llm-mux --init shows it."

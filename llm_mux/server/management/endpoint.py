@@ -19,6 +19,7 @@ from llm_mux import log
 from llm_mux.auth.sealed import StoreError
 from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.server.answers import Handler, error_body, methods_of, not_so
+from llm_mux.server.management.sessions import Session
 from llm_mux.server.serving import DAEMON, Daemon, request_id
 from llm_mux.wire import jsonx
 
@@ -40,13 +41,15 @@ class Done(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One admitted request: its checked `query` and `body`, and `at`, what its path names."""
+    """One admitted request: its checked `query` and `body`, and `at`, what its path names. `session` is None for
+    whoever came with the key itself."""
 
     request: web.Request
     daemon: Daemon
     query: Any
     body: Any
     at: dict[str, str]
+    session: Session | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,13 +80,13 @@ def add_routes(app: web.Application, endpoints: Sequence[Endpoint]) -> None:
 
 
 def _route(endpoint: Endpoint) -> Handler:
-    async def answer(request: web.Request, daemon: Daemon) -> web.StreamResponse:
-        return await _answered(endpoint, request, daemon)
+    async def answer(request: web.Request, daemon: Daemon, session: Session | None) -> web.StreamResponse:
+        return await _answered(endpoint, request, daemon, session)
 
     return _behind_the_key(answer)
 
 
-async def _elsewhere(request: web.Request, daemon: Daemon) -> web.StreamResponse:
+async def _elsewhere(request: web.Request, daemon: Daemon, session: Session | None) -> web.StreamResponse:
     """What has no route, or not with this method."""
     methods = await methods_of(request)
     if not methods:
@@ -94,14 +97,14 @@ async def _elsewhere(request: web.Request, daemon: Daemon) -> web.StreamResponse
     return response
 
 
-def _behind_the_key(answer: Callable[[web.Request, Daemon], Awaitable[web.StreamResponse]]) -> Handler:
+def _behind_the_key(answer: Callable[[web.Request, Daemon, Session | None], Awaitable[web.StreamResponse]]) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         daemon, name = request.app[DAEMON], request_id(request)
         try:
             daemon.guard.check_host(request.headers)
             peer = request.transport.get_extra_info("peername") if request.transport is not None else None
-            daemon.access.admit(str(peer[0]) if peer else "", request.headers, time.monotonic())
-            response = await answer(request, daemon)
+            session = daemon.access.admit(str(peer[0]) if peer else "", request.headers, time.monotonic())
+            response = await answer(request, daemon, session)
         except MuxError as error:
             response = _refused(error)
         except StoreError as error:
@@ -118,10 +121,12 @@ def _behind_the_key(answer: Callable[[web.Request, Daemon], Awaitable[web.Stream
     return handle
 
 
-async def _answered(endpoint: Endpoint, request: web.Request, daemon: Daemon) -> web.StreamResponse:
+async def _answered(
+    endpoint: Endpoint, request: web.Request, daemon: Daemon, session: Session | None
+) -> web.StreamResponse:
     query = _query(endpoint, request)
     body = await _body(endpoint, request) if endpoint.body is not None else None
-    found = await endpoint.handle(Call(request, daemon, query, body, dict(request.match_info)))
+    found = await endpoint.handle(Call(request, daemon, query, body, dict(request.match_info), session))
     if isinstance(found, web.StreamResponse):
         return found
     content = msgspec.json.encode(found)

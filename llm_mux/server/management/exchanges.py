@@ -67,6 +67,8 @@ async def _live(call: Call) -> web.StreamResponse:
                 async with asyncio.timeout(_BEAT_S):
                     line = await queue.get()
             except TimeoutError:
+                if call.session is not None and call.session.ended:
+                    break
                 await response.write(b": beat\n\n")
                 continue
             if line is None:

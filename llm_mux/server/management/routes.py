@@ -14,10 +14,12 @@ from llm_mux.server.management import (
     logs,
     routing,
     settings,
+    signing_in,
     usage,
 )
 
 ENDPOINTS = (
+    *signing_in.ENDPOINTS,
     *settings.ENDPOINTS,
     *logs.ENDPOINTS,
     *accounts.ENDPOINTS,
