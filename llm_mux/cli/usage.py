@@ -72,10 +72,12 @@ def usage(
 
 def _question(query: dict[str, str | None]) -> Question:
     from llm_mux.errors import MuxError
-    from llm_mux.server.usage import asked, today
+    from llm_mux.server.described import read
+    from llm_mux.server.usage import Asked, question, today
 
     try:
-        return asked({name: value for name, value in query.items() if value is not None}, today())
+        asked = read({name: value for name, value in query.items() if value is not None}, Asked)
+        return question(asked, today())
     except MuxError as error:
         raise click.UsageError(clean(error.message)) from error
 

@@ -55,6 +55,7 @@ def served(route: ModelRoute) -> Callable[[web.Request], Awaitable[web.StreamRes
         return await serve_route(request, route)
 
     handle.__doc__ = f"A model request in the form of {route.protocol} ({route.hints.operation})."
+    handle.route = route  # type: ignore[attr-defined]  # for the OpenAPI document
     return handle
 
 

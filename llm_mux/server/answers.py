@@ -98,6 +98,7 @@ def answered(handler: Handler, *, who: Who = "key") -> Handler:
                 response.headers.update(cors(origin))
         return response
 
+    guarded.who = who  # type: ignore[attr-defined]  # for the OpenAPI document
     return guarded
 
 

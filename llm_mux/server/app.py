@@ -46,7 +46,7 @@ def make_app(
     app.on_shutdown.append(_let_go_of_watchers)
     for module in ROUTES:
         module.add_routes(app)
-    app.router.add_route("*", "/{tail:.*}", unrouted)
+    app.router.add_route("*", "/{tail:(?s:.*)}", unrouted)
     return app
 
 

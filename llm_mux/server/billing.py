@@ -5,20 +5,20 @@ Rule: a caller sees its own account only. Amounts are exact decimals, written as
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 from decimal import Decimal
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 from aiohttp import web
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from llm_mux.errors import Kind, MuxError, bad_request
+from llm_mux.errors import Kind, MuxError
 from llm_mux.ledger.balances import Balances, Transaction, usd
 from llm_mux.ledger.database import reason
 from llm_mux.server.answers import answered
+from llm_mux.server.described import asked, told
 from llm_mux.server.serving import DAEMON
 from llm_mux.server.usage import PATIENCE_S
 
@@ -26,7 +26,6 @@ T = TypeVar("T")
 USUAL_PAGE = 10
 LARGEST_PAGE = 100
 _FARTHEST = 2**31 - 1
-_WHOLE = re.compile(r"-?[0-9]{1,12}")
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -52,7 +51,13 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get("/billing/transactions", transactions)
 
 
+class Paged(Struct, frozen=True):
+    limit: Annotated[int, Meta(ge=1, le=LARGEST_PAGE)] = USUAL_PAGE
+    offset: Annotated[int, Meta(ge=0, le=_FARTHEST)] = 0
+
+
 @answered
+@told(answer=Balance, errors=(404, 503))
 async def balance(request: web.Request) -> web.StreamResponse:
     """The caller's balance."""
     user, balances = await _account(request)
@@ -60,19 +65,19 @@ async def balance(request: web.Request) -> web.StreamResponse:
 
 
 @answered
+@told(query=Paged, answer=Page, errors=(404, 503))
 async def transactions(request: web.Request) -> web.StreamResponse:
     """The caller's transactions, newest first."""
-    limit = _number(request.query, "limit", USUAL_PAGE, least=1, most=LARGEST_PAGE)
-    offset = _number(request.query, "offset", 0, least=0, most=_FARTHEST)
+    wanted = asked(request, Paged)
     user, balances = await _account(request)
     # Someone who is new gets the initial balance first, as a transaction.
     await _read(balances.balance(user, time.time()))
-    page, total = await _read(balances.transactions(user, limit=limit, offset=offset))
+    page, total = await _read(balances.transactions(user, limit=wanted.limit, offset=wanted.offset))
     shown = [
         msgspec.structs.replace(each, amount=_exact(each.amount), balance_after=_exact(each.balance_after))
         for each in page
     ]
-    return _json(Page(user, shown, limit, offset, total))
+    return _json(Page(user, shown, wanted.limit, wanted.offset, total))
 
 
 async def _account(request: web.Request) -> tuple[str, Balances]:
@@ -91,17 +96,6 @@ async def _read(answer: Awaitable[T]) -> T:
     except Exception as error:
         message = f"Balances cannot be read now: {reason(error)}."
         raise MuxError(Kind.NO_TARGET, message, retry_after=1.0, code="billing_unavailable") from None
-
-
-def _number(query: Mapping[str, str], name: str, usual: int, *, least: int, most: int) -> int:
-    """A whole number of the query. Raises MuxError BAD_REQUEST for anything else."""
-    given = query.get(name)
-    if given is None:
-        return usual
-    number = int(given) if _WHOLE.fullmatch(given) else None
-    if number is None or not least <= number <= most:
-        raise bad_request(f"`{name}` must be a whole number from {least} to {most}.", param=name)
-    return number
 
 
 def _json(value: Struct) -> web.Response:

@@ -7,10 +7,11 @@ import hashlib
 import math
 import time
 from collections import Counter
-from typing import Any
+from typing import Literal, cast
 
 import msgspec
 from aiohttp import web
+from msgspec import Struct
 
 from llm_mux import __version__, paths
 from llm_mux.errors import Kind, MuxError
@@ -18,9 +19,10 @@ from llm_mux.gateway.core import Gateway
 from llm_mux.routing.accounts import Account
 from llm_mux.routing.breaker import ACCOUNT, PROVIDER, Breaker, State, Trip
 from llm_mux.routing.retry import FIRST_S
-from llm_mux.server import checks, telemetry
+from llm_mux.server import checks, shapes, telemetry
 from llm_mux.server.answers import local_endpoint, open_endpoint
 from llm_mux.server.checks import Check, History, stamp
+from llm_mux.server.described import TEXT, asked, told
 from llm_mux.server.reload import RELOADER
 from llm_mux.server.serving import DAEMON, Daemon
 
@@ -42,7 +44,14 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get("/metrics", metrics)
 
 
+class Form(Struct, frozen=True):
+    """`format`: yaml for 003's report, as with `Accept: text/yaml`."""
+
+    format: str = "json"
+
+
 @local_endpoint
+@told(query=Form, answer=shapes.Health, yaml=shapes.HealthReport)
 async def health(request: web.Request) -> web.StreamResponse:
     """healthy; degraded when an account is held up, the books are in trouble or the newest configuration was refused;
     unhealthy when there is nobody to ask."""
@@ -52,7 +61,7 @@ async def health(request: web.Request) -> web.StreamResponse:
     gateway, config = daemon.gateway, daemon.loaded.config
     known = checks.components(daemon)
     reading = request.app[RELOADER].state
-    body: dict[str, Any] = {
+    body: shapes.Health = {
         "status": checks.overall(known, refused_configuration=reading.refused),
         "version": __version__,
         "timestamp": stamp(),
@@ -70,12 +79,21 @@ async def health(request: web.Request) -> web.StreamResponse:
     return web.json_response(body)
 
 
-def _account(gateway: Gateway, account: Account) -> dict[str, Any]:
+def _account(gateway: Gateway, account: Account) -> shapes.AccountHealth:
     state = account.state(asyncio.get_running_loop().time())
-    return {"name": account.name, "state": state, "last_error": _last_error(gateway, account), **_token(account)}
+    found: shapes.AccountHealth = {
+        "name": account.name,
+        "state": state,
+        "last_error": _last_error(gateway, account),
+    }
+    if account.session is not None:
+        credential = account.session.credential
+        found["token_expires"] = None if credential.expires is None else stamp(credential.expires)
+        found["plan"] = credential.plan or None
+    return found
 
 
-def _aws(gateway: Gateway) -> str | None:
+def _aws(gateway: Gateway) -> Literal["connected", "disconnected"] | None:
     """connected: an account of Bedrock may be asked; None: there is no Bedrock."""
     states = [
         checks.providers(gateway).get(offer.provider) for offer in gateway.catalog.offers if offer.vendor == "bedrock"
@@ -83,15 +101,6 @@ def _aws(gateway: Gateway) -> str | None:
     if not states:
         return None
     return "connected" if any(state != "unhealthy" for state in states) else "disconnected"
-
-
-def _token(account: Account) -> dict[str, object]:
-    """Of an account that was logged in to: when its token ends (null: never) and what plan it is on."""
-    if account.session is None:
-        return {}
-    credential = account.session.credential
-    end = None if credential.expires is None else stamp(credential.expires)
-    return {"token_expires": end, "plan": credential.plan or None}
 
 
 def _last_error(gateway: Gateway, account: Account) -> str | None:
@@ -105,7 +114,7 @@ def _last_error(gateway: Gateway, account: Account) -> str | None:
 def asks_for_yaml(request: web.Request) -> bool:
     """`?format=yaml`, or an Accept header that names YAML."""
     accepted = request.headers.get("Accept", "")
-    return request.query.get("format") == "yaml" or any(kind in accepted for kind in _YAML_TYPES)
+    return asked(request, Form).format == "yaml" or any(kind in accepted for kind in _YAML_TYPES)
 
 
 def yaml_response(value: object) -> web.Response:
@@ -115,7 +124,7 @@ def yaml_response(value: object) -> web.Response:
     return web.Response(text=text, content_type="text/yaml")
 
 
-def _yaml_report(request: web.Request) -> dict[str, Any]:
+def _yaml_report(request: web.Request) -> shapes.HealthReport:
     """What there is to ask, with a mark of each key that tells keys apart and nothing else."""
     daemon = request.app[DAEMON]
     gateway = daemon.gateway
@@ -140,7 +149,7 @@ def default_provider(daemon: Daemon) -> str | None:
     return daemon.loaded.config.default_provider or (offers[0].provider if offers else None)
 
 
-def _provider_report(accounts: list[Account]) -> dict[str, Any]:
+def _provider_report(accounts: list[Account]) -> shapes.ProviderReport:
     if not accounts:
         return {"api_format": None, "base_url": None, "api_key_hash": None}
     provider = accounts[0].provider
@@ -153,12 +162,13 @@ def _provider_report(accounts: list[Account]) -> dict[str, Any]:
 
 
 @local_endpoint
+@told(answer=shapes.DetailedHealth)
 async def detailed(request: web.Request) -> web.StreamResponse:
     """Each component with what is known of it, after the database was asked."""
     daemon = request.app[DAEMON]
     known = await checks.measured(daemon, request.app[HISTORY])
     refused = request.app[RELOADER].state.refused
-    told = {
+    each: dict[str, shapes.ComponentHealth] = {
         name: {
             "status": check.status,
             "message": check.message,
@@ -168,10 +178,12 @@ async def detailed(request: web.Request) -> web.StreamResponse:
         for name, check in known.items()
     }
     status = checks.overall(known, refused_configuration=refused)
-    return web.json_response({"status": status, "timestamp": stamp(), "components": told})
+    body: shapes.DetailedHealth = {"status": status, "timestamp": stamp(), "components": each}
+    return web.json_response(body)
 
 
 @local_endpoint
+@told(answer=shapes.Breakers)
 async def circuit_breakers(request: web.Request) -> web.StreamResponse:
     """Each account with its breakers by model (`*`: of all models), and those of hosts that something is known of."""
     daemon = request.app[DAEMON]
@@ -180,29 +192,28 @@ async def circuit_breakers(request: web.Request) -> web.StreamResponse:
     found = {account.name: _breakers(account, now) for account in checks.accounts_of(daemon.gateway)}
     for (provider, proxy), breaker in standing.hosts.items():
         name = f"{provider} (host)" if proxy is None else f"{provider} (host, by a proxy)"
-        found[name] = _breaker(breaker, PROVIDER, now)
-    return web.json_response(
-        {
-            "circuit_breakers": found,
-            "retry_config": {
-                "enabled": settings.request_retry > 0,
-                "max_attempts": settings.request_retry + 1,
-                "base_delay": FIRST_S,
-                "max_delay": settings.max_retry_interval,
-                "exponential_base": 2.0,
-                "jitter": True,
-                "budget_left": round(standing.budget.tokens, 1),
-            },
-            "circuit_breaker_config": {
-                "enabled": True,
-                "failure_threshold": ACCOUNT.in_a_row,
-                "recovery_timeout": ACCOUNT.open_s,
-            },
-        }
-    )
+        found[name] = cast(shapes.AccountBreaker, _breaker(breaker, PROVIDER, now))
+    body: shapes.Breakers = {
+        "circuit_breakers": found,
+        "retry_config": {
+            "enabled": settings.request_retry > 0,
+            "max_attempts": settings.request_retry + 1,
+            "base_delay": FIRST_S,
+            "max_delay": settings.max_retry_interval,
+            "exponential_base": 2.0,
+            "jitter": True,
+            "budget_left": round(standing.budget.tokens, 1),
+        },
+        "circuit_breaker_config": {
+            "enabled": True,
+            "failure_threshold": ACCOUNT.in_a_row,
+            "recovery_timeout": ACCOUNT.open_s,
+        },
+    }
+    return web.json_response(body)
 
 
-def _breakers(account: Account, now: float) -> dict[str, Any]:
+def _breakers(account: Account, now: float) -> shapes.AccountBreaker:
     """The account as one breaker, the worst of its own, and each of them."""
     each = {model or "*": _breaker(breaker, ACCOUNT, now) for model, breaker in account.breakers.items()}
     order = [state.value for state in (State.OPEN, State.HALF_OPEN, State.CLOSED)]
@@ -210,7 +221,7 @@ def _breakers(account: Account, now: float) -> dict[str, Any]:
     return {**worst, "models": each}
 
 
-def _breaker(breaker: Breaker, trip: Trip, now: float) -> dict[str, Any]:
+def _breaker(breaker: Breaker, trip: Trip, now: float) -> shapes.BreakerState:
     resting = breaker.until is not None
     left = None if breaker.until is None or math.isinf(breaker.until) else round(max(breaker.until - now, 0.0), 1)
     return {
@@ -225,6 +236,7 @@ def _breaker(breaker: Breaker, trip: Trip, now: float) -> dict[str, Any]:
 
 
 @local_endpoint
+@told(answer=shapes.Monitoring)
 async def monitoring(request: web.Request) -> web.StreamResponse:
     """Where measurements go, and how that fares."""
     daemon = request.app[DAEMON]
@@ -232,30 +244,32 @@ async def monitoring(request: web.Request) -> web.StreamResponse:
 
 
 @local_endpoint
+@told(answer=shapes.System)
 async def system(request: web.Request) -> web.StreamResponse:
     """Processor, memory, disk and connections."""
     daemon = request.app[DAEMON]
     check = await asyncio.to_thread(checks.machine, paths.data_dir(daemon.parts.env))
     request.app[HISTORY].add(check)
-    return web.json_response(
-        {
-            "status": check.status,
-            "message": check.message,
-            "details": check.details,
-            "timestamp": stamp(check.at),
-            "duration_ms": check.duration_ms,
-        }
-    )
+    body: shapes.System = {
+        "status": check.status,
+        "message": check.message,
+        "details": check.details,
+        "timestamp": stamp(check.at),
+        "duration_ms": check.duration_ms,
+    }
+    return web.json_response(body)
 
 
 @local_endpoint
+@told(answer=shapes.HealthHistory)
 async def history(request: web.Request) -> web.StreamResponse:
     """The last checks that were made."""
     kept: History = request.app[HISTORY]
-    return web.json_response({"history": [_remembered(check) for check in kept], "total_checks": kept.total})
+    body: shapes.HealthHistory = {"history": [_remembered(check) for check in kept], "total_checks": kept.total}
+    return web.json_response(body)
 
 
-def _remembered(check: Check) -> dict[str, Any]:
+def _remembered(check: Check) -> shapes.Remembered:
     return {
         "name": check.name,
         "status": check.status,
@@ -266,16 +280,19 @@ def _remembered(check: Check) -> dict[str, Any]:
 
 
 @open_endpoint
+@told(answer=shapes.Alive)
 async def alive(request: web.Request) -> web.StreamResponse:
     """That the daemon runs."""
-    return web.json_response({"status": "ok"})
+    body: shapes.Alive = {"status": "ok"}
+    return web.json_response(body)
 
 
 @local_endpoint
+@told(answer=shapes.Ready, also=(503,))
 async def ready(request: web.Request) -> web.StreamResponse:
     """Whether requests can be served. The books in trouble are said and hold up nobody."""
     known = checks.components(request.app[DAEMON])
-    body = {
+    body: shapes.Ready = {
         "ready": (able := known["llm_services"].status != "unhealthy"),
         "timestamp": stamp(),
         "checks": {
@@ -286,6 +303,7 @@ async def ready(request: web.Request) -> web.StreamResponse:
 
 
 @local_endpoint
+@told(media=TEXT, errors=(404,))
 async def metrics(request: web.Request) -> web.StreamResponse:
     """Prometheus metrics."""
     daemon = request.app[DAEMON]

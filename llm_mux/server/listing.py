@@ -13,6 +13,7 @@ from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.core import Gateway
 from llm_mux.routing.aliases import is_wildcard
 from llm_mux.routing.reach import out_of_reach
+from llm_mux.server.described import asked
 from llm_mux.server.serving import DAEMON
 from llm_mux.translators.base import ModelInfo
 
@@ -57,16 +58,25 @@ def _first(gateway: Gateway, alias: str) -> tuple[str, ModelInfo] | None:
     return route.provider, gateway.facts(route.provider, route.model) or ModelInfo(route.model)
 
 
+class Filter(Struct, frozen=True):
+    """`q` is a wildcard or a part of a name; `refresh`: ask the providers now."""
+
+    provider: str | None = None
+    q: str | None = None
+    refresh: bool = False
+
+
 async def asked_for(request: web.Request) -> list[Entry]:
-    """The list with the request's own filters: header `provider` wins over the query; `refresh=true` asks anew."""
-    provider = request.headers.get("provider") or request.query.get("provider")
+    """The list with the request's own filters: header `provider` wins over the query."""
+    wanted = asked(request, Filter)
+    provider = request.headers.get("provider") or wanted.provider
     gateway = request.app[DAEMON].gateway
-    found = await entries(gateway, provider=provider, refresh=request.query.get("refresh") in ("true", "1"))
+    found = await entries(gateway, provider=provider, refresh=wanted.refresh)
     if provider and not found and not any(offer.answers_to(provider) for offer in gateway.catalog.offers):
         raise MuxError(Kind.NOT_FOUND, f"No provider `{provider}` is configured.", param="provider")
-    pattern = request.query.get("q")
-    wanted = [entry for entry in found if fnmatchcase(entry.name, f"*{pattern}*")] if pattern else found
-    return _priced(request, await _in_reach(request, wanted))
+    if wanted.q:
+        found = [entry for entry in found if fnmatchcase(entry.name, f"*{wanted.q}*")]
+    return _priced(request, await _in_reach(request, found))
 
 
 async def _in_reach(request: web.Request, found: list[Entry]) -> list[Entry]:

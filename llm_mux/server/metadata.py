@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import time
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from aiohttp import web
+from msgspec import Meta, Struct
 
 from llm_mux import __version__
 from llm_mux.errors import Kind, MuxError, bad_request
@@ -17,10 +18,11 @@ from llm_mux.gateway.exchange import Exchange
 from llm_mux.ledger.report import Only
 from llm_mux.routing.aliases import is_wildcard
 from llm_mux.routing.catalog import Offer
-from llm_mux.server import checks, top_models, usage
+from llm_mux.server import checks, shapes, top_models, usage
 from llm_mux.server.answers import answered, local_endpoint
 from llm_mux.server.checks import stamp
 from llm_mux.server.dashboard import pages
+from llm_mux.server.described import YAML, asked, told
 from llm_mux.server.health import default_provider, yaml_response
 from llm_mux.server.serving import DAEMON, Daemon, admitted, request_id
 from llm_mux.translators import registry
@@ -59,6 +61,7 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get("/test-connection", test_connection)
 
 
+@told(answer=shapes.Root, page=True)
 async def root(request: web.Request) -> web.StreamResponse:
     """The dashboard for a browser, for others who is here."""
     return await (pages.page if pages.for_a_browser(request) else here)(request)
@@ -69,37 +72,36 @@ async def here(request: web.Request) -> web.StreamResponse:
     """Who is here. Ollama's clients look for a 200 on HEAD."""
     daemon = request.app[DAEMON]
     accounts = checks.accounts_of(daemon.gateway)
-    return web.json_response(
-        {
-            "message": f"llm-mux v{__version__}",
-            "version": __version__,
-            "status": "running",
-            "config": {
-                "base_url": f"{request.scheme}://{request.host}",
-                "providers": len(daemon.gateway.catalog.offers),
-                "accounts": len(accounts),
-                "default_provider": default_provider(daemon),
-                "api_key_configured": any(account.key for account in accounts),
-                "client_api_key_validation": not daemon.guard.open,
-                "max_request_size": daemon.max_request_size,
-            },
-            "endpoints": ENDPOINTS,
+    body: shapes.Root = {
+        "message": f"llm-mux v{__version__}",
+        "version": __version__,
+        "status": "running",
+        "config": {
+            "base_url": f"{request.scheme}://{request.host}",
+            "providers": len(daemon.gateway.catalog.offers),
+            "accounts": len(accounts),
+            "default_provider": default_provider(daemon),
+            "api_key_configured": any(account.key for account in accounts),
+            "client_api_key_validation": not daemon.guard.open,
+            "max_request_size": daemon.max_request_size,
         },
-        headers={"Vary": "Accept"},
-    )
+        "endpoints": ENDPOINTS,
+    }
+    return web.json_response(body, headers={"Vary": "Accept"})
 
 
 @local_endpoint
+@told(answer=shapes.Providers)
 async def providers(request: web.Request) -> web.StreamResponse:
     """The providers with format, address, state, accounts and models."""
     gateway = request.app[DAEMON].gateway
     states = checks.providers(gateway)
-    return web.json_response(
-        {"object": "list", "data": [_provider(request.app[DAEMON], offer, states) for offer in gateway.catalog.offers]}
-    )
+    found = [_provider(request.app[DAEMON], offer, states) for offer in gateway.catalog.offers]
+    body: shapes.Providers = {"object": "list", "data": found}
+    return web.json_response(body)
 
 
-def _provider(daemon: Daemon, offer: Offer, states: dict[str, checks.Status]) -> dict[str, Any]:
+def _provider(daemon: Daemon, offer: Offer, states: dict[str, checks.Status]) -> shapes.ProviderEntry:
     accounts = [account for account in daemon.gateway.accounts if account.provider.name == offer.provider]
     now = time.monotonic()
     record = accounts[0].provider if accounts else None
@@ -117,34 +119,41 @@ def _provider(daemon: Daemon, offer: Offer, states: dict[str, checks.Status]) ->
 
 
 @local_endpoint
+@told(answer=shapes.Mappings)
 async def mappings(request: web.Request) -> web.StreamResponse:
     """Every name that stands for another."""
     daemon = request.app[DAEMON]
     catalog = daemon.gateway.catalog
-    data = [
+    data: list[shapes.Mapping] = [
         {"id": name, "object": "mapping", "kind": "model", "provider": offer.provider, "model": own}
         for offer in catalog.offers
         for name, own in offer.renamed.items()
     ]
     for name, target in catalog.aliases.items():
-        kind = "wildcard" if is_wildcard(name) else "alias"
-        data.append({"id": name, "object": "mapping", "kind": kind, **_resolved(daemon, target)})
+        provider, model = _resolved(daemon, target)
+        kind: Literal["wildcard", "alias"] = "wildcard" if is_wildcard(name) else "alias"
+        data.append({"id": name, "object": "mapping", "kind": kind, "provider": provider, "model": model})
     fallbacks = {name: list(targets) for name, targets in daemon.loaded.config.fallbacks.items()}
-    return web.json_response(
-        {"object": "list", "data": data, "fallbacks": fallbacks, "default_provider": default_provider(daemon)}
-    )
+    body: shapes.Mappings = {
+        "object": "list",
+        "data": data,
+        "fallbacks": fallbacks,
+        "default_provider": default_provider(daemon),
+    }
+    return web.json_response(body)
 
 
-def _resolved(daemon: Daemon, target: str) -> dict[str, Any]:
-    """Where a name leads; the name itself when it leads nowhere yet."""
+def _resolved(daemon: Daemon, target: str) -> tuple[str | None, str]:
+    """The provider and model that a name leads to; the name itself when it leads nowhere yet."""
     try:
         route = daemon.gateway.catalog.resolve(target)[0]
     except MuxError:
-        return {"provider": None, "model": target}
-    return {"provider": route.provider, "model": route.model}
+        return None, target
+    return route.provider, route.model
 
 
 @local_endpoint
+@told(query=usage.Asked, answer=usage.Report, errors=(503,))
 async def usage_(request: web.Request) -> web.StreamResponse:
     """The sums of whoever asks: of the key, if one was sent, else of all."""
     daemon = request.app[DAEMON]
@@ -152,7 +161,7 @@ async def usage_(request: web.Request) -> web.StreamResponse:
     only = None
     if caller is not None and (caller.user or caller.name):
         only = Only(user=caller.user) if caller.user else Only(client_key=caller.name)
-    question = usage.asked(request.query, usage.today())
+    question = usage.question(asked(request, usage.Asked), usage.today())
     report = await usage.answer(daemon.parts, question, only)
     return web.json_response(msgspec.to_builtins(report))
 
@@ -163,6 +172,7 @@ def _keyed(request: web.Request) -> bool:
 
 
 @local_endpoint
+@told(answer=shapes.Aliases)
 async def aliases(request: web.Request) -> web.StreamResponse:
     """Aliases by provider, and suggested ones."""
     daemon = request.app[DAEMON]
@@ -172,10 +182,10 @@ async def aliases(request: web.Request) -> web.StreamResponse:
         for name, own in offer.renamed.items():
             found.setdefault(offer.provider, {})[name] = own
     for name, target in catalog.aliases.items():
-        led = _resolved(daemon, target)
-        found.setdefault(led["provider"] or "unresolved", {})[name] = led["model"]
+        provider, model = _resolved(daemon, target)
+        found.setdefault(provider or "unresolved", {})[name] = model
     suggested = top_models.suggested(offer.vendor for offer in catalog.offers)
-    body = {
+    body: shapes.Aliases = {
         "object": "list",
         "aliases": found,
         "suggested": {"default": suggested},
@@ -184,14 +194,24 @@ async def aliases(request: web.Request) -> web.StreamResponse:
     return web.json_response(body)
 
 
+class Wanted(Struct, frozen=True):
+    """`include_cache_info`: also where the list and its prices are from. `refresh` changes nothing: nobody is asked."""
+
+    limit: Annotated[int, Meta(ge=1, le=_MOST_LIMIT)] = _USUAL_LIMIT
+    provider: str | None = None
+    include_cache_info: bool = False
+    refresh: bool = False
+
+
 @local_endpoint
+@told(query=Wanted, answer=shapes.TopModels)
 async def top(request: web.Request) -> web.StreamResponse:
     """A short dated list of models with their prices."""
     daemon = request.app[DAEMON]
     prices = daemon.parts.books.prices
-    limit = _limit(request.query.get("limit", str(_USUAL_LIMIT)))
-    models = top_models.listed(prices, time.time(), provider=request.query.get("provider"))[:limit]
-    body: dict[str, Any] = {
+    wanted = asked(request, Wanted)
+    models = top_models.listed(prices, time.time(), provider=wanted.provider)[: wanted.limit]
+    body: shapes.TopModels = {
         "object": "top_models",
         "source": "catalogue",
         "last_updated": top_models.CHOSEN,
@@ -199,31 +219,36 @@ async def top(request: web.Request) -> web.StreamResponse:
         "models": models,
         "suggested_aliases": top_models.suggested(offer.vendor for offer in daemon.gateway.catalog.offers),
     }
-    if request.query.get("include_cache_info") in ("true", "1"):
+    if wanted.include_cache_info:
         body["meta"] = {"cached": True, "prices": prices.book.said_by, "models": top_models.CHOSEN}
     return web.json_response(body)
 
 
-def _limit(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 4 and 1 <= int(text) <= _MOST_LIMIT):
-        raise bad_request(f"`limit` must be a whole number from 1 to {_MOST_LIMIT}.", param="limit")
-    return int(text)
+class Which(Struct, frozen=True):
+    """`provider` and `model` are wildcards; `include_active`: also what is under way."""
+
+    provider: str = "*"
+    model: str = "*"
+    include_active: bool = True
 
 
 @local_endpoint
+@told(query=Which, answer=dict[str, Any], media=YAML)
 async def running_totals(request: web.Request) -> web.StreamResponse:
     """Sums since the daemon started, by provider and model; `provider` and `model` take wildcards."""
     daemon = request.app[DAEMON]
-    wanted = request.query.get("provider", "*"), request.query.get("model", "*")
-    totals = daemon.metrics.totals(lambda provider, model: _fits(provider, wanted[0]) and _fits(model, wanted[1]))
-    if request.query.get("include_active", "true") in ("true", "1"):
+    wanted = asked(request, Which)
+    totals = daemon.metrics.totals(
+        lambda provider, model: _fits(provider, wanted.provider) and _fits(model, wanted.model)
+    )
+    if wanted.include_active:
         active: dict[str, int] = {}
         for account in daemon.gateway.accounts:
             active[account.provider.name] = active.get(account.provider.name, 0) + account.inflight
         totals["active"] = {
             "requests": daemon.metrics.active_requests,
             "streams": daemon.metrics.active_streams,
-            "by_provider": {name: count for name, count in active.items() if count and _fits(name, wanted[0])},
+            "by_provider": {name: count for name, count in active.items() if count and _fits(name, wanted.provider)},
         }
     return yaml_response({"timestamp": stamp(), **totals})
 
@@ -232,17 +257,24 @@ def _fits(name: str, pattern: str) -> bool:
     return fnmatchcase(name.lower(), pattern.lower())
 
 
+class Tested(Struct, frozen=True):
+    provider: str | None = None
+    model: str | None = None
+
+
 @answered
+@told(query=Tested, answer=shapes.Connection, also=(503,), errors=(402, 404, 429))
 async def test_connection(request: web.Request) -> web.StreamResponse:
     """One tiny request to the default provider, or to `?provider=`, with its cheapest model or `?model=`."""
     daemon = request.app[DAEMON]
-    provider = request.query.get("provider") or default_provider(daemon)
+    wanted = asked(request, Tested)
+    provider = wanted.provider or default_provider(daemon)
     offer = next((offer for offer in daemon.gateway.catalog.offers if offer.answers_to(provider or "")), None)
     if offer is None:
         message = f"No provider `{provider}` is configured." if provider else "No provider is configured."
         raise MuxError(Kind.NOT_FOUND, message, param="provider")
     caller = await daemon.guard.caller(request.headers, request.query.get("key"))
-    model = request.query.get("model") or await _cheapest(daemon, offer)
+    model = wanted.model or await _cheapest(daemon, offer)
     named = f"{offer.provider}://{model}"
     body = {"model": named, "messages": [{"role": "user", "content": "Say OK."}], "max_tokens": 16}
     ask = Ask(
@@ -303,10 +335,16 @@ class _Said(msgspec.Struct):
 
 def _tried(provider: str, model: str, answer: Whole) -> web.Response:
     said = msgspec.json.decode(answer.body, type=_Said)
-    common = {"provider": provider, "model_used": model, "timestamp": stamp()}
-    if answer.status < 300:
-        message = f"Successfully connected to {provider} API"
-        return web.json_response({"status": "success", "message": message, **common, "response_id": said.id})
-    error = {"type": said.error.get("type"), "code": said.error.get("code"), "status": answer.status}
-    failed = {"status": "failed", "message": said.error.get("message"), **common, "error": error}
-    return web.json_response(failed, status=503)
+    good = answer.status < 300
+    body: shapes.Connection = {
+        "status": "success" if good else "failed",
+        "message": f"Successfully connected to {provider} API" if good else said.error.get("message"),
+        "provider": provider,
+        "model_used": model,
+        "timestamp": stamp(),
+    }
+    if good:
+        body["response_id"] = said.id
+    else:
+        body["error"] = {"type": said.error.get("type"), "code": said.error.get("code"), "status": answer.status}
+    return web.json_response(body, status=200 if good else 503)

@@ -1,7 +1,7 @@
 """`/openapi.json` and `/docs`: every route of the daemon, described from the code that serves it.
 
-Rule: nothing is written down twice. The management API's records carry their types; other routes are told by their
-path and by the first sentence of the function that answers them.
+Rule: nothing is written down twice. The management API's records carry their types; the daemon's other handlers say
+theirs (`described`); a model request is told by its route, and its errors by the protocol that makes them.
 """
 
 from __future__ import annotations
@@ -17,10 +17,15 @@ from aiohttp import web
 from msgspec import Struct, inspect
 
 from llm_mux import __version__
+from llm_mux.errors import Kind, MuxError
 from llm_mux.server.answers import local_endpoint
+from llm_mux.server.described import HTML, Told, told, told_of
 from llm_mux.server.management.access import KEY_HEADER
 from llm_mux.server.management.endpoint import JSON, ROOT, Endpoint
 from llm_mux.server.management.routes import ENDPOINTS
+from llm_mux.server.serving import ModelRoute
+from llm_mux.translators import registry
+from llm_mux.translators.base import Outline, Translator
 
 Json = dict[str, Any]
 _REF = "#/components/schemas/{name}"
@@ -29,10 +34,11 @@ _TOLD = {
     400: "The request makes no sense as it is",
     401: "No key, or a wrong one",
     403: "Not from this machine, or not from this page",
+    402: "The balance is used up",
     404: "There is no such thing",
     409: "It does not go with what is there",
     413: "The body is too large",
-    429: "Too many wrong keys from this address",
+    429: "Too much in too short a time, or too many wrong keys from this address",
     503: "What is needed does not answer just now",
 }
 
@@ -61,12 +67,14 @@ def add_routes(app: web.Application) -> None:
 
 
 @local_endpoint
+@told(answer=dict[str, Any])
 async def openapi(request: web.Request) -> web.StreamResponse:
     """Every route, as an OpenAPI 3.1 document."""
     return web.Response(body=msgspec.json.encode(document(request.app)), content_type=JSON)
 
 
 @local_endpoint
+@told(media=HTML)
 async def docs(request: web.Request) -> web.StreamResponse:
     """The same for reading, without a script."""
     policy = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
@@ -75,13 +83,13 @@ async def docs(request: web.Request) -> web.StreamResponse:
 
 def document(app: web.Application) -> Json:
     """The OpenAPI document of an application."""
-    schemas, components = _schemas()
+    schemas, components = _schemas(app)
     paths: dict[str, Json] = {}
     for endpoint in ENDPOINTS:
-        told = paths.setdefault(ROOT + endpoint.path, {})
-        told[endpoint.method.lower()] = _managed(endpoint, schemas, components)
+        methods = paths.setdefault(ROOT + endpoint.path, {})
+        methods[endpoint.method.lower()] = _managed(endpoint, schemas, components)
     for method, path, handler in _others(app):
-        paths.setdefault(path, {})[method] = _plain(method, path, handler)
+        paths.setdefault(path, {})[method] = _plain(method, path, handler, schemas, components)
     keys = {
         "management": {"type": "apiKey", "in": "header", "name": KEY_HEADER},
         "client": {"type": "http", "scheme": "bearer"},
@@ -94,15 +102,21 @@ def document(app: web.Application) -> Json:
     }
 
 
-@lru_cache(maxsize=1)
-def _schemas() -> tuple[dict[Any, Json], dict[str, Any]]:
-    """The schema of every type that a record names, and the components that those refer to."""
-    types: list[Any] = [Error]
+def _schemas(app: web.Application) -> tuple[dict[Any, Json], dict[str, Any]]:
+    """The schema of every type that a record or a handler names, and the components that those refer to."""
+    types: list[Any] = [Error, Outline]
     for endpoint in ENDPOINTS:
         types += [each for each in (endpoint.query, endpoint.body, endpoint.answer) if each not in (None, bytes)]
-    unique = list(dict.fromkeys(types))
-    schemas, components = msgspec.json.schema_components(unique, ref_template=_REF)
-    return dict(zip(unique, schemas, strict=True)), components
+    for _, _, handler in _others(app):
+        if (found := told_of(handler)) is not None:
+            types += [found.query, *(each for each in found.answers.values() if each is not None)]
+    return _made(tuple(dict.fromkeys(types)))
+
+
+@lru_cache(maxsize=4)
+def _made(types: tuple[Any, ...]) -> tuple[dict[Any, Json], dict[str, Any]]:
+    schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
+    return dict(zip(types, schemas, strict=True)), components
 
 
 def _managed(endpoint: Endpoint, schemas: Mapping[Any, Json], components: Mapping[str, Any]) -> Json:
@@ -111,7 +125,7 @@ def _managed(endpoint: Endpoint, schemas: Mapping[Any, Json], components: Mappin
     errors = {*_ALWAYS, *endpoint.errors, *((413,) if endpoint.body is not None else ())}
     for status in sorted(errors):
         responses[str(status)] = {"description": _TOLD[status], "content": {JSON: {"schema": schemas[Error]}}}
-    told: Json = {
+    shown: Json = {
         "summary": endpoint.summary,
         "tags": ["management"],
         "security": [{"management": []}],
@@ -120,8 +134,8 @@ def _managed(endpoint: Endpoint, schemas: Mapping[Any, Json], components: Mappin
     }
     if endpoint.body is not None:
         schema = schemas.get(endpoint.body, {"type": "string"})
-        told["requestBody"] = {"required": True, "content": {endpoint.body_media: {"schema": schema}}}
-    return told
+        shown["requestBody"] = {"required": True, "content": {endpoint.body_media: {"schema": schema}}}
+    return shown
 
 
 def _path_parameters(path: str) -> list[Json]:
@@ -151,20 +165,77 @@ def _others(app: web.Application) -> Iterator[tuple[str, str, Any]]:
         yield ("get" if route.method == "*" else route.method.lower()), path, route.handler
 
 
-def _plain(method: str, path: str, handler: Any) -> Json:
+def _plain(method: str, path: str, handler: Any, schemas: Mapping[Any, Json], components: Mapping[str, Any]) -> Json:
     said = (handler.__doc__ or "").strip().partition("\n\n")[0].replace("\n", " ")
-    ok = {"description": "The answer"}
-    failed = {"description": "An error in the shape of the route's protocol"}
-    told: Json = {
+    found, route = told_of(handler) or Told(), getattr(handler, "route", None)
+    shown: Json = {
         "summary": re.sub(r"\s+", " ", said).partition(". ")[0].rstrip(".") or path,
         "tags": [_tag(path)],
-        "security": [{"client": []}, {}],
-        "parameters": _path_parameters(path),
-        "responses": {"200": ok, "default": failed},
+        "security": [] if getattr(handler, "who", "key") == "anyone" else [{"client": []}, {}],
+        "parameters": [*_path_parameters(path), *_query_parameters(found.query, schemas, components)],
+        "responses": _failures(registry.get(route.protocol)) if route is not None else _refusals(found, schemas),
     }
+    if route is not None:
+        shown["requestBody"] = {"required": True, "content": {JSON: {"schema": _body(route, schemas, components)}}}
+        shown["responses"]["200"] = {"description": _ANSWERED, "content": _answers(route)}
+        return shown
     if method == "post":
-        told["requestBody"] = {"content": {JSON: {"schema": {"type": "object"}}}}
-    return told
+        shown["requestBody"] = {"content": {JSON: {"schema": {"type": "object"}}}}
+    answer = {media: {"schema": schemas.get(each, {})} for media, each in found.answers.items()}
+    for status in (200, *found.also):
+        shown["responses"][str(status)] = {"description": "The answer", **({"content": answer} if answer else {})}
+    return shown
+
+
+_ANSWERED = "What was asked for, whole or as a stream; the headers say who answered"
+
+
+def _body(route: ModelRoute, schemas: Mapping[Any, Json], components: Mapping[str, Any]) -> Json:
+    """What the daemon itself reads of a request; the rest is the protocol's own and goes on to the target."""
+    read = components[schemas[Outline]["$ref"].rpartition("/")[2]]["properties"]
+    shown = {name: schema for name, schema in read.items() if name != "stream" or route.hints.stream is None}
+    text = f"A request in the form of {route.protocol}; docs/translation.md says what of it reaches which target."
+    return {"type": "object", "description": text, "properties": shown, "required": ["model"]}
+
+
+def _answers(route: ModelRoute) -> Json:
+    whole: Json = {JSON: {"schema": {"type": "object"}}}
+    if route.hints.stream is False:
+        return whole
+    stream: Json = {registry.get(route.protocol).stream_type: {"schema": {"type": "string"}}}
+    return stream if route.hints.stream else whole | stream
+
+
+def _failures(protocol: Translator) -> Json:
+    """By status, in the protocol's own shape."""
+    found: Json = {}
+    for kind, text in _FAILURES.items():
+        error = MuxError(kind, text)
+        example = msgspec.json.decode(protocol.encode_error(error, "req_1"))
+        content = {JSON: {"schema": {"type": "object"}, "example": example}}
+        found.setdefault(str(protocol.error_status(error)), {"description": text, "content": content})
+    return found
+
+
+_FAILURES = {
+    Kind.BAD_REQUEST: "The request cannot be understood, or its target has no form for something in it",
+    Kind.CLIENT_AUTH: "No key, or a wrong one",
+    Kind.BALANCE: "The balance is used up, or less than the request may cost",
+    Kind.FORBIDDEN: "The key does not reach this, or the page may not use the daemon",
+    Kind.MODEL_NOT_FOUND: "There is no such model",
+    Kind.TOO_LARGE: "The body is too large",
+    Kind.UNSUPPORTED_MEDIA: "The Content-Encoding is not known",
+    Kind.LIMITED: "A limit or budget is used up, or every account rests; Retry-After says how long",
+    Kind.UPSTREAM_NONSENSE: "The provider failed",
+    Kind.NO_TARGET: "Nobody can be asked",
+    Kind.FIRST_BYTE_TIMEOUT: "The provider did not answer in time",
+}
+
+
+def _refusals(found: Told, schemas: Mapping[Any, Json]) -> Json:
+    statuses = sorted({400, 401, 403, *found.errors} - set(found.also))
+    content = {JSON: {"schema": schemas[Error]}}
+    return {str(status): {"description": _TOLD[status], "content": content} for status in statuses}
 
 
 def _tag(path: str) -> str:
@@ -191,9 +262,9 @@ def page(found: Json) -> str:
     """The document as a page."""
     by_tag: dict[str, list[str]] = {}
     for path, methods in found["paths"].items():
-        for method, told in methods.items():
-            by_tag.setdefault(told["tags"][0], []).append(
-                _operation(method, path, told, found["components"]["schemas"])
+        for method, shown in methods.items():
+            by_tag.setdefault(shown["tags"][0], []).append(
+                _operation(method, path, shown, found["components"]["schemas"])
             )
     parts = [f"<h2>{html.escape(tag)}</h2>\n" + "\n".join(lines) for tag, lines in sorted(by_tag.items())]
     title = f"llm-mux {html.escape(__version__)}"

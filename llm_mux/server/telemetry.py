@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from llm_mux.config import Config
+from llm_mux.server import shapes
 from llm_mux.server.sentry import Sentry
 from llm_mux.server.traces import Destination, Traces
 
@@ -54,10 +54,10 @@ def _otlp_headers(env: Mapping[str, str]) -> dict[str, str]:
     return {name.strip().lower(): unquote(value.strip()) for name, _, value in pairs}
 
 
-def state(config: Config, traces: Traces, sentry: Sentry) -> dict[str, Any]:
+def state(config: Config, traces: Traces, sentry: Sentry) -> shapes.Monitoring:
     """For `/health/monitoring`: what is on, where it goes, and how it fares."""
     scraped = config.telemetry.prometheus
-    told: dict[str, Any] = {
+    told: shapes.Monitoring = {
         "prometheus": {"status": "healthy" if scraped else "disabled", "enabled": scraped},
         "otlp": {"status": "disabled", "enabled": False},
         "langfuse": {"status": "disabled", "enabled": False},
@@ -68,6 +68,13 @@ def state(config: Config, traces: Traces, sentry: Sentry) -> dict[str, Any]:
     for each in traces.destinations:
         parts = urlsplit(each.url)
         host = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
-        counts = {"spans_sent": each.sent, "spans_dropped": each.dropped}
-        told[each.name] = {"status": each.status, "enabled": True, "host": host, **counts, "error": each.error}
+        shown: shapes.Exporter = {
+            "status": each.status,
+            "enabled": True,
+            "host": host,
+            "spans_sent": each.sent,
+            "spans_dropped": each.dropped,
+            "error": each.error,
+        }
+        told["langfuse" if each.name == "langfuse" else "otlp"] = shown
     return told

@@ -6,9 +6,10 @@ Rule: names and order are chosen by hand and dated; what a model costs and how m
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from llm_mux.ledger.pricing import Prices
+from llm_mux.server.shapes import TopModel
 
 CHOSEN = "2026-11-29"
 """When the list was looked through last."""
@@ -40,13 +41,13 @@ MODELS = (
 )
 
 
-def listed(prices: Prices, now: float, *, provider: str | None = None) -> list[dict[str, Any]]:
+def listed(prices: Prices, now: float, *, provider: str | None = None) -> list[TopModel]:
     """The models in order with what the price book knows of them."""
     chosen = [top for top in MODELS if provider is None or top.provider == provider]
     return [_told(ranking, top, prices, now) for ranking, top in enumerate(chosen, 1)]
 
 
-def _told(ranking: int, top: Top, prices: Prices, now: float) -> dict[str, Any]:
+def _told(ranking: int, top: Top, prices: Prices, now: float) -> TopModel:
     known = prices.known(top.provider, top.provider, top.name)
     return {
         "name": top.name,

@@ -5,16 +5,15 @@ Rule: a question that makes no sense is a 400 that says what would; nothing is g
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
-from msgspec import Struct, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 from msgspec.structs import asdict
 
 from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.ledger.database import reason
-from llm_mux.ledger.report import GROUPS, GroupBy, Line, Only, usages
+from llm_mux.ledger.report import GroupBy, Line, Only, usages
 
 if TYPE_CHECKING:
     from llm_mux.server.parts import Parts
@@ -24,7 +23,20 @@ PATIENCE_S = 1.0
 """How long a reader of the books waits for what is not in them yet."""
 
 _USUAL_DAYS = 30
-_ALSO = {"key": "client_key", "api_key": "client_key", "date": "day"}
+_ALSO: dict[str, GroupBy] = {"key": "client_key", "api_key": "client_key", "date": "day"}
+Named = Literal[
+    "day", "hour", "model", "account", "provider", "client_key", "user", "protocol", "key", "api_key", "date"
+]
+"""How groups may be called."""
+
+
+class Asked(Struct, frozen=True):
+    """`days` up to `to` (today), or `from` and `to`, days in UTC, both included."""
+
+    days: Annotated[int, Meta(ge=1, le=MOST_DAYS)] | UnsetType = UNSET
+    first: date | UnsetType = field(name="from", default=UNSET)
+    to: date | UnsetType = UNSET
+    group_by: Named = "day"
 
 
 class Question(Struct, frozen=True):
@@ -35,38 +47,23 @@ class Question(Struct, frozen=True):
     group_by: GroupBy
 
 
-def asked(query: Mapping[str, str], today: date) -> Question:
-    """From `days` (up to today), or `from` and `to`, and `group_by`. Raises MuxError BAD_REQUEST."""
-    if "days" in query and "from" in query:
+def question(asked: Asked, today: date) -> Question:
+    """Raises MuxError BAD_REQUEST for days that make no sense."""
+    if asked.days is not UNSET and asked.first is not UNSET:
         raise bad_request("Give `days`, or `from` and `to`, not both.", param="days")
-    last = _date(query, "to") or today
-    first = _date(query, "from") or last - timedelta(days=_days(query) - 1)
+    last = _sane(asked.to, "to", today)
+    days = _USUAL_DAYS if asked.days is UNSET else asked.days
+    first = _sane(asked.first, "from", last - timedelta(days=days - 1))
     if first > last:
         raise bad_request(f"`from` ({first}) is after `to` ({last}).", param="from")
     if (last - first).days >= MOST_DAYS:
         raise bad_request(f"At most {MOST_DAYS} days can be asked for at once.", param="from")
-    wanted = query.get("group_by", "day")
-    group_by = next((group for group in GROUPS if group == _ALSO.get(wanted, wanted)), None)
-    if group_by is None:
-        raise bad_request(f"`group_by` must be one of {', '.join(GROUPS)}.", param="group_by")
-    return Question(first, last, group_by)
+    return Question(first, last, _ALSO.get(asked.group_by) or cast(GroupBy, asked.group_by))
 
 
-def _days(query: Mapping[str, str]) -> int:
-    text = query.get("days", str(_USUAL_DAYS))
-    if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= MOST_DAYS):
-        raise bad_request(f"`days` must be a whole number from 1 to {MOST_DAYS}.", param="days")
-    return int(text)
-
-
-def _date(query: Mapping[str, str], name: str) -> date | None:
-    text = query.get(name)
-    if text is None:
-        return None
-    try:
-        found = date.fromisoformat(text)
-    except ValueError:
-        raise bad_request(f"`{name}` must be a date such as 2026-11-29.", param=name) from None
+def _sane(found: date | UnsetType, name: str, usual: date) -> date:
+    if found is UNSET:
+        return usual
     if not date(1970, 1, 1) <= found <= date(9000, 1, 1):
         raise bad_request(f"`{name}` is no date that anything happened on.", param=name)
     return found

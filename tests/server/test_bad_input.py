@@ -6,6 +6,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import yarl
 
 from llm_mux import log
 from tests.server.conftest import Run
@@ -193,3 +194,12 @@ async def test_any_anthropic_version_is_taken(demo: Run) -> None:
             body = {**CHAT, "max_tokens": 50}
             async with client.post(mux.url + "/v1/messages", json=body, headers=headers) as answer:
                 assert answer.status == 200, await answer.text()
+
+
+@pytest.mark.parametrize("path", ["/%0A", "/v1/models/a%0Ab", "/v0/management/%0A", "/api/x%0A", "/v1beta/models/%0A"])
+async def test_a_break_in_a_path_is_a_name_that_nobody_has(demo: Run, path: str) -> None:
+    async with demo() as mux, aiohttp.ClientSession() as client:
+        async with client.get(yarl.URL(mux.url + path, encoded=True)) as answer:
+            assert answer.status == (403 if "management" in path else 404)
+            assert answer.content_type == "application/json"
+            assert answer.headers["X-Request-ID"]

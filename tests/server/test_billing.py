@@ -87,7 +87,7 @@ async def test_nobody_sees_anothers_account(demo: Run) -> None:
         "offset=2147483648",
         "offset=99999999999999999999999999",
         "offset=' OR 1=1 --",
-        "offset=1e9",
+        "offset=1e10",
     ],
 )
 async def test_pages_that_cannot_be_are_refused_and_named(demo: Run, query: str) -> None:

@@ -76,7 +76,7 @@ def add_routes(app: web.Application, endpoints: Sequence[Endpoint]) -> None:
         app.router.add_route(endpoint.method, ROOT + endpoint.path, _route(endpoint))
         if endpoint.method == "GET":
             app.router.add_route("HEAD", ROOT + endpoint.path, _route(endpoint))
-    app.router.add_route("*", ROOT + "/{tail:.*}", _behind_the_key(_elsewhere))
+    app.router.add_route("*", ROOT + "/{tail:(?s:.*)}", _behind_the_key(_elsewhere))
 
 
 def _route(endpoint: Endpoint) -> Handler:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable
-from datetime import date
 from decimal import Decimal
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -24,14 +23,9 @@ Name = Annotated[str, Meta(max_length=256)]
 Text = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
-class Question(Struct, frozen=True, forbid_unknown_fields=True, rename={"first": "from"}):
-    """`days` up to today, or `from` and `to` as dates in UTC, both included; `group_by` day, hour, model, account,
-    provider, client_key, user or protocol. `model`, `provider`, `account`, `key` (names) and `user` narrow it."""
+class Question(usage.Asked, frozen=True, forbid_unknown_fields=True):
+    """As `usage.Asked`; `model`, `provider`, `account`, `key` (names) and `user` narrow it."""
 
-    days: Annotated[int, Meta(ge=1, le=usage.MOST_DAYS)] | msgspec.UnsetType = msgspec.UNSET
-    first: date | msgspec.UnsetType = msgspec.UNSET
-    to: date | msgspec.UnsetType = msgspec.UNSET
-    group_by: Literal["day", "hour", "model", "provider", "account", "key", "client_key", "user", "protocol"] = "day"
     model: Name | msgspec.UnsetType = msgspec.UNSET
     provider: Name | msgspec.UnsetType = msgspec.UNSET
     account: Name | msgspec.UnsetType = msgspec.UNSET
@@ -74,11 +68,10 @@ class Credit(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def _usage(call: Call) -> usage.Report:
-    given = {name: str(value) for name, value in msgspec.to_builtins(call.query).items()}
-    asked = usage.asked(given, usage.today())
-    narrowed = {**given, "client_key": given.get("key")}
-    only = Only(**{name: narrowed.get(name) for name in Only.__struct_fields__})
-    return await usage.answer(call.daemon.parts, asked, only)
+    given = msgspec.to_builtins(call.query)
+    given["client_key"] = given.get("key")
+    only = Only(**{name: given.get(name) for name in Only.__struct_fields__})
+    return await usage.answer(call.daemon.parts, usage.question(call.query, usage.today()), only)
 
 
 def _balances(call: Call) -> Balances:

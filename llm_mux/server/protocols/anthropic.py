@@ -24,8 +24,8 @@ def add_routes(app: web.Application) -> None:
     for path, route in MODEL_ROUTES.items():
         app.router.add_post(path, served(route))
     app.router.add_route("*", "/api/hello", hello)
-    app.router.add_route("*", "/api/event_logging/{tail:.*}", hello)
-    app.router.add_route("*", "/api/claude_cli/{tail:.*}", hello)
+    app.router.add_route("*", "/api/event_logging/{tail:(?s:.*)}", hello)
+    app.router.add_route("*", "/api/claude_cli/{tail:(?s:.*)}", hello)
 
 
 @open_endpoint

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import unquote
 
 from aiohttp import web
@@ -12,6 +13,7 @@ from llm_mux.gateway import count, embeddings
 from llm_mux.server import listing
 from llm_mux.server.aiohttp_end import refuse, serve_route
 from llm_mux.server.answers import answered
+from llm_mux.server.described import told
 from llm_mux.server.listing import Entry
 from llm_mux.server.serving import ModelRoute, aside
 from llm_mux.translators.base import Hints
@@ -24,7 +26,7 @@ _METHODS = ["generateContent", "streamGenerateContent", "countTokens", "embedCon
 def add_routes(app: web.Application) -> None:
     app.router.add_post(f"/{{version:{_VERSIONS}}}/{{call:.*:[A-Za-z]+}}", method)
     app.router.add_get("/{version:v1beta|v1beta1|v1alpha}/models", models)
-    app.router.add_get("/{version:v1beta|v1beta1|v1alpha}/models/{name:.+}", model)
+    app.router.add_get("/{version:v1beta|v1beta1|v1alpha}/models/{name:(?s:.+)}", model)
 
 
 def model_route(path: str, query: Mapping[str, str]) -> ModelRoute | None:
@@ -52,7 +54,9 @@ def route_at(path: str, query: Mapping[str, str]) -> ModelRoute | None:
     return model_route(call, query) if version in _VERSIONS.split("|") and ":" in call else None
 
 
+@told(answer=Any, errors=(402, 404, 429))
 async def method(request: web.Request) -> web.StreamResponse:
+    """A model request in the form of gemini: `models/{model}:{method}`."""
     path = request.match_info["call"]
     if (route := model_route(path, request.query)) is not None:
         return await serve_route(request, route)
@@ -61,13 +65,24 @@ async def method(request: web.Request) -> web.StreamResponse:
     return await refuse(request, MuxError(Kind.NOT_FOUND, message), "gemini")
 
 
+class Paged(listing.Filter, frozen=True):
+    """`pageToken` is that of the page before."""
+
+    pageSize: str | None = None  # as clients send it
+    pageToken: str | None = None
+
+
 @answered
+@told(query=Paged, answer=dict[str, Any], errors=(404,))
 async def models(request: web.Request) -> web.StreamResponse:
+    """The models that a client can name."""
     return web.json_response(model_list(await listing.asked_for(request), request.query))
 
 
 @answered
+@told(answer=dict[str, Any], errors=(404,))
 async def model(request: web.Request) -> web.StreamResponse:
+    """One model."""
     return web.json_response(model_item(await listing.one(request, request.match_info["name"])))
 
 

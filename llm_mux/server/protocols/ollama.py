@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from functools import wraps
+from typing import Any
 
 from aiohttp import web
 from msgspec import Raw, Struct
@@ -13,8 +15,9 @@ from llm_mux import __version__
 from llm_mux.errors import bad_request
 from llm_mux.gateway import embeddings
 from llm_mux.server import listing
-from llm_mux.server.aiohttp_end import read_body, serve_route, served
+from llm_mux.server.aiohttp_end import read_body, served
 from llm_mux.server.answers import answered, open_endpoint
+from llm_mux.server.described import told
 from llm_mux.server.listing import Entry
 from llm_mux.server.serving import DAEMON, ModelRoute, aside
 from llm_mux.translators.base import Hints
@@ -45,7 +48,7 @@ MODEL_ROUTES = {
 
 def add_routes(app: web.Application) -> None:
     for path, route in MODEL_ROUTES.items():
-        app.router.add_post(path, spoken if route.least else served(route))
+        app.router.add_post(path, spoken(route) if route.least else served(route))
     app.router.add_get("/api/tags", tags)
     app.router.add_post("/api/show", show)
     app.router.add_get("/api/ps", running)
@@ -83,14 +86,19 @@ async def _only_loads(request: web.Request) -> bool:
     return bool(found.model) and not found.messages and not found.prompt
 
 
-async def spoken(request: web.Request) -> web.StreamResponse:
+def spoken(route: ModelRoute) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     """Chat and generate, which also load and unload models."""
-    if await _only_loads(request):
-        return await _loaded(request)
-    return await serve_route(request, MODEL_ROUTES[request.path])
+    plain = served(route)
+
+    @wraps(plain)
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return await (_loaded(request) if await _only_loads(request) else plain(request))
+
+    return handle
 
 
 @answered
+@told(query=listing.Filter, answer=dict[str, Any], errors=(404,))
 async def tags(request: web.Request) -> web.StreamResponse:
     return web.json_response(model_list(await listing.asked_for(request)))
 
@@ -115,11 +123,13 @@ async def _named(request: web.Request) -> str:
 
 
 @answered
+@told(answer=dict[str, Any])
 async def show(request: web.Request) -> web.StreamResponse:
     return web.json_response(details(await listing.one(request, await _named(request))))
 
 
 @answered
+@told(answer=dict[str, Any])
 async def pull(request: web.Request) -> web.StreamResponse:
     """A model that exists needs no pulling: success, as one object or as the stream its clients wait for."""
     await listing.one(request, await _named(request))
@@ -127,12 +137,14 @@ async def pull(request: web.Request) -> web.StreamResponse:
 
 
 @answered
+@told(answer=dict[str, Any])
 async def running(request: web.Request) -> web.StreamResponse:
     """Nothing is loaded here; what is at a provider is always ready."""
     return web.json_response({"models": []})
 
 
 @open_endpoint
+@told(answer=dict[str, Any])
 async def version(request: web.Request) -> web.StreamResponse:
     return web.json_response({"version": _SPOKEN_VERSION, "llm_mux": __version__})
 

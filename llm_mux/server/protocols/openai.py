@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 from aiohttp import web
 
 from llm_mux.gateway import embeddings
 from llm_mux.server import listing
 from llm_mux.server.aiohttp_end import served
 from llm_mux.server.answers import answered
+from llm_mux.server.described import asked, told
 from llm_mux.server.listing import Entry
 from llm_mux.server.protocols import anthropic, gemini, ollama
 from llm_mux.server.serving import DAEMON, ModelRoute, aside
@@ -34,13 +37,25 @@ def add_routes(app: web.Application) -> None:
         app.router.add_post(path, served(route))
     for prefix in ("/v1", ""):
         app.router.add_get(f"{prefix}/models", models)
-    app.router.add_get("/v1/models/{name:.+}", model)
+    app.router.add_get("/v1/models/{name:(?s:.+)}", model)
+
+
+class Listed(listing.Filter, frozen=True):
+    """`format`: the shape, whoever asks. `limit`, `after_id` and `before_id` are Anthropic's, `pageSize` and
+    `pageToken` Gemini's."""
+
+    format: Literal["openai", "anthropic", "gemini", "ollama", "raw", "list"] | None = None
+    limit: str | None = None
+    after_id: str | None = None
+    before_id: str | None = None
+    pageSize: str | None = None  # as clients send it
+    pageToken: str | None = None
 
 
 def list_shape(request: web.Request) -> str:
     """Which of the three APIs behind `GET /v1/models` the client means."""
-    if asked := request.query.get("format"):
-        return asked
+    if (wanted := asked(request, Listed).format) is not None:
+        return wanted
     headers = request.headers
     if "anthropic-version" in headers:
         return "anthropic"
@@ -51,7 +66,9 @@ def list_shape(request: web.Request) -> str:
 
 
 @answered
+@told(query=Listed, answer=Any, errors=(404,))
 async def models(request: web.Request) -> web.StreamResponse:
+    """The models that a client can name, in the shape of the API that it speaks."""
     found = await listing.asked_for(request)
     match list_shape(request):
         case "anthropic":
@@ -69,7 +86,9 @@ async def models(request: web.Request) -> web.StreamResponse:
 
 
 @answered
+@told(query=Listed, answer=dict[str, Any], errors=(404,))
 async def model(request: web.Request) -> web.StreamResponse:
+    """One model, also by a prefixed name."""
     entry = await listing.one(request, request.match_info["name"])
     match list_shape(request):
         case "anthropic":

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 from aiohttp import web
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.gateway import compact, count, stored
@@ -16,6 +17,7 @@ from llm_mux.gateway.core import Gateway
 from llm_mux.ledger.response_table import Stored
 from llm_mux.server.aiohttp_end import served
 from llm_mux.server.answers import answered
+from llm_mux.server.described import asked, told
 from llm_mux.server.kept import store_of
 from llm_mux.server.protocols import responses_ws
 from llm_mux.server.serving import DAEMON, Daemon, ModelRoute, aside
@@ -62,16 +64,24 @@ async def _found(request: web.Request) -> Stored:
     return kept
 
 
+class Retrieved(Struct, frozen=True):
+    stream: bool = False
+
+
 @answered
+@told(query=Retrieved, answer=dict[str, Any], errors=(404,))
 async def retrieve(request: web.Request) -> web.StreamResponse:
+    """A kept response."""
     kept = await _found(request)
-    if request.query.get("stream") in ("true", "1"):
+    if asked(request, Retrieved).stream:
         raise bad_request("A finished response is not streamed again; leave `stream` out.", param="stream")
     return web.Response(body=kept.body, content_type="application/json")
 
 
 @answered
+@told(answer=dict[str, Any], errors=(404,))
 async def delete(request: web.Request) -> web.StreamResponse:
+    """Forgets a kept response."""
     kept = await _found(request)
     table = request.app[DAEMON].store
     if table is not None:
@@ -80,22 +90,32 @@ async def delete(request: web.Request) -> web.StreamResponse:
 
 
 @answered
+@told(errors=(404,))
 async def cancel(request: web.Request) -> web.StreamResponse:
     """Only background responses can be cancelled, and none runs here."""
     await _found(request)
     raise bad_request("Cannot cancel a synchronous response: only responses created with background=true can be.")
 
 
+class Items(Struct, frozen=True):
+    """`after`: the id of the item before the first one."""
+
+    order: str = "desc"
+    after: str | None = None
+    limit: str = "20"
+
+
 @answered
+@told(query=Items, answer=dict[str, Any], errors=(404,))
 async def input_items(request: web.Request) -> web.StreamResponse:
     """The request's own items, each with an id, newest first unless `order=asc`."""
-    kept = await _found(request)
+    kept, wanted = await _found(request), asked(request, Items)
     items = [_with_id(item, f"{kept.id}{n}") for n, item in enumerate(jsonx.decode(kept.items, list[dict[str, Raw]]))]
-    if request.query.get("order", "desc") != "asc":
+    if wanted.order != "asc":
         items.reverse()
     ids = [msgspec.json.decode(item["id"]) for item in items]
-    start = ids.index(request.query["after"]) + 1 if request.query.get("after") in ids else 0
-    limit = int(request.query["limit"]) if request.query.get("limit", "").isdigit() else 20
+    start = ids.index(wanted.after) + 1 if wanted.after in ids else 0
+    limit = int(wanted.limit) if wanted.limit.isdigit() else 20
     page = items[start : start + max(1, min(limit, _MOST_ITEMS))]
     shown = ids[start : start + len(page)]
     body = {
