@@ -341,7 +341,7 @@ class Config(Section, frozen=True, kw_only=True):
     ] = 0
     debug: Annotated[bool, doc("Log more; bodies are redacted")] = False
     capture: Annotated[
-        bool, doc("Keep what clients sent and got for GET /v0/management/requests (in memory, bounded)")
+        bool, doc("Keep what clients and providers said for GET /v0/management/requests/{id} (in memory, bounded)")
     ] = False
     models_format: Annotated[
         Literal["openai", "anthropic", "gemini", "ollama", "list", "raw"],

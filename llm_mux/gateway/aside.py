@@ -34,7 +34,7 @@ async def _once(
         place=account.name,
         timeouts=gateway.timeouts_for(account),
     )
-    reply = await send(gateway.upstream, account, call)
+    reply = await send(gateway.upstream, account, call, ask.watch)
     if reply.status >= 300:
         raise await refusal(account, model, registry.get(endpoint.translator), reply)
     notice_quota(account, model, reply)

@@ -14,6 +14,7 @@ from llm_mux.translators.base import Hints, Outline, Translator
 from llm_mux.wire import hints
 
 if TYPE_CHECKING:
+    from llm_mux.gateway.observed import Watch
     from llm_mux.ledger.balances import Settlement
     from llm_mux.ledger.rows import Exchange
 
@@ -79,7 +80,8 @@ class Ask:
     `outline` is what else that look found.
 
     `started` is monotonic seconds, `time` unix seconds. `begin` starts the client's stream (headers, media type) before
-    there is an answer, where the server can. `entry` is there when something is limited.
+    there is an answer, where the server can. `entry` is there when something is limited, `watch` when somebody looks
+    on.
     """
 
     protocol: Translator
@@ -95,6 +97,7 @@ class Ask:
     begin: Begin | None = None
     outline: Outline | None = None
     entry: Entry | None = None
+    watch: Watch | None = None
 
     @property
     def conversation(self) -> str:

@@ -202,7 +202,7 @@ class Exchange:
             place=chosen.place,
             timeouts=self._gateway.timeouts_for(account),
         )
-        reply = await send(self._gateway.upstream, account, call)
+        reply = await send(self._gateway.upstream, account, call, self._ask.watch)
         if reply.status < 300:
             notice_quota(account, chosen.model, reply)
             return opened(reply, chosen.endpoint)
@@ -298,6 +298,8 @@ class Exchange:
             raise
 
         self._took(opened.chosen)
+        if self._ask.watch is not None:
+            self._ask.watch.first(opened.chosen.account, opened.chosen.model)
 
         async def pump(write: Write) -> None:
             await self._pump(opened, write)

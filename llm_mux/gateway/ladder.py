@@ -153,6 +153,8 @@ class Ladder(Generic[T]):
             if isinstance(error, MuxError):
                 gateway.blame(account, model, error)
                 self._out.failed(account, model, error, time.monotonic() - began)
+                if self._ask.watch is not None:
+                    self._ask.watch.failed(account.name, model, error, time.monotonic() - began)
             raise
         gateway.praise(account, model, began)
         return answer

@@ -1,81 +1,78 @@
-"""The exchanges of the last while, for whoever watches the daemon: their lines, and with `capture` what was said.
+"""The exchanges of the last while, for whoever watches the daemon: their lines, what happens just now, and with
+`capture` what was said.
 
-Rule: a line costs an append to a bounded deque when it is written to the log anyway. Without `capture` no body is
-looked at; with it the beginnings of both sides are kept, a bounded number of them, in memory only.
+Rule: a line costs an append to a bounded deque when it is written to the log anyway. Unless somebody watches or
+`capture` is on, nothing else is done; nothing but memory is written to, and a bounded part of it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from llm_mux import log
+from llm_mux.errors import MuxError
 from llm_mux.gateway.ask import Answer, Ask, Whole, Write
+from llm_mux.gateway.upstream import Call
+from llm_mux.routing.accounts import Account
+from llm_mux.server.captured import Captured, Leg
 
 MOST_LINES = 500
 MOST_CAPTURED = 50
-MOST_BYTES = 128 << 10
-_MOST_WAITING = 1000
+MOST_BYTES = 32 << 20
+_MOST_WAITING = 5000
 
 Line = tuple[int, Struct]
 
 
-class Captured:
-    """The beginnings of what one client sent and got."""
+class Happening(NamedTuple):
+    """What a watcher is told: `number` and the line of an exchange that ended (`name` is ""), or what happened in
+    one."""
 
-    __slots__ = ("answer", "answer_bytes", "headers", "request", "request_bytes", "status")
-
-    def __init__(self, ask: Ask) -> None:
-        self.headers = dict(ask.headers)
-        self.request = bytes(ask.body[:MOST_BYTES])
-        self.request_bytes = len(ask.body)
-        self.answer = bytearray()
-        self.answer_bytes = 0
-        self.status = 200
-
-    def got(self, data: bytes) -> None:
-        self.answer_bytes += len(data)
-        if len(self.answer) < MOST_BYTES:
-            self.answer += data[: MOST_BYTES - len(self.answer)]
-
-    def shown(self) -> dict[str, Any]:
-        """For a person: without anything that looks like a secret."""
-        return {
-            "headers": log.redact(self.headers),
-            "request": log.redact_text(self.request.decode("utf-8", "replace")),
-            "request_bytes": self.request_bytes,
-            "status": self.status,
-            "answer": log.redact_text(bytes(self.answer).decode("utf-8", "replace")),
-            "answer_bytes": self.answer_bytes,
-        }
+    name: str
+    number: int
+    facts: Struct | Mapping[str, Any]
 
 
 class Recent:
-    """Used from one event loop. `capturing` follows the configuration."""
+    """Used from one event loop. `capturing` follows the configuration, or who switched it."""
 
     def __init__(self) -> None:
         self.capturing = False
         self.last = 0
         self._lines: deque[Line] = deque(maxlen=MOST_LINES)
         self._captured: OrderedDict[str, Captured] = OrderedDict()
-        self._watchers: set[asyncio.Queue[Line | None]] = set()
+        self._watchers: set[asyncio.Queue[Happening | None]] = set()
+
+    @property
+    def looked_at(self) -> bool:
+        return self.capturing or bool(self._watchers)
 
     def add(self, lines: Sequence[Struct]) -> None:
         """Lines of finished exchanges, as they go to the log."""
         for line in lines:
             self.last += 1
             self._lines.append((self.last, line))
-            for watcher in self._watchers:
-                if watcher.full():
-                    watcher.get_nowait()
-                watcher.put_nowait((self.last, line))
+            self._tell(Happening("", self.last, line))
+
+    def happens(self, name: str, **facts: Any) -> None:
+        if self._watchers:
+            self._tell(Happening(name, self.last, facts))
+
+    def _tell(self, happening: Happening | None) -> None:
+        for watcher in self._watchers:
+            if watcher.full():
+                watcher.get_nowait()
+            watcher.put_nowait(happening)
 
     def after(self, number: int, limit: int) -> list[dict[str, Any]]:
         """The newest `limit` lines past a number, oldest first, each with its `seq`."""
@@ -87,9 +84,10 @@ class Recent:
         return lines, self._captured.get(request_id)
 
     @contextlib.asynccontextmanager
-    async def watched(self) -> AsyncIterator[asyncio.Queue[Line | None]]:
-        """A queue that gets every further line; None at the end of the daemon. A slow reader misses the oldest."""
-        queue: asyncio.Queue[Line | None] = asyncio.Queue(_MOST_WAITING)
+    async def watched(self) -> AsyncIterator[asyncio.Queue[Happening | None]]:
+        """A queue that gets whatever happens from now on; None at the end of the daemon. A slow reader misses the
+        oldest."""
+        queue: asyncio.Queue[Happening | None] = asyncio.Queue(_MOST_WAITING)
         self._watchers.add(queue)
         try:
             yield queue
@@ -98,20 +96,77 @@ class Recent:
 
     def close(self) -> None:
         """The daemon ends: whoever watches is told."""
-        for watcher in self._watchers:
-            if watcher.full():
-                watcher.get_nowait()
-            watcher.put_nowait(None)
+        self._tell(None)
 
-    def kept(self, ask: Ask, answer: Answer) -> Answer:
+    def look_on(self, ask: Ask) -> Onlooker:
+        """From now on what becomes of a request is told, and kept where that is wished."""
+        captured = Captured(ask) if self.capturing else None
+        if captured is not None:
+            self._keep(ask.request_id, captured)
+        ask.watch = onlooker = Onlooker(self, ask, captured)
+        moment = datetime.fromtimestamp(ask.time, UTC).isoformat(timespec="milliseconds")
+        self.happens(
+            "begun",
+            request=ask.request_id,
+            model=ask.model,
+            protocol=ask.protocol.name,
+            client=ask.caller.name,
+            timestamp=moment,
+        )
+        return onlooker
+
+    def _keep(self, request_id: str, captured: Captured) -> None:
+        self._captured[request_id] = captured
+        self._captured.move_to_end(request_id)
+        weight = sum(each.weight for each in self._captured.values())
+        while len(self._captured) > MOST_CAPTURED or (weight > MOST_BYTES and len(self._captured) > 1):
+            weight -= self._captured.popitem(last=False)[1].weight
+
+
+class Onlooker:
+    """Who looks on at one request: a `gateway.observed.Watch`."""
+
+    __slots__ = ("_ask", "_captured", "_recent")
+
+    def __init__(self, recent: Recent, ask: Ask, captured: Captured | None) -> None:
+        self._recent = recent
+        self._ask = ask
+        self._captured = captured
+
+    def asked(self, account: str, call: Call) -> Leg | None:
+        return None if self._captured is None else self._captured.asked(account, call)
+
+    def failed(self, account: str, model: str, error: MuxError, seconds: float) -> None:
+        self._recent.happens(
+            "failed",
+            request=self._ask.request_id,
+            account=account,
+            served=model,
+            error=error.kind.value,
+            seconds=round(seconds, 3),
+        )
+
+    def first(self, account: Account, model: str) -> None:
+        self._recent.happens(
+            "first",
+            request=self._ask.request_id,
+            ttft_ms=round((time.monotonic() - self._ask.started) * 1000, 2),
+            served=model,
+            provider=account.provider.name,
+            account=account.label,
+        )
+
+    def over(self) -> None:
+        """Nothing more will come of it, if it left a line or not."""
+        self._recent.happens("over", request=self._ask.request_id)
+
+    def answered(self, answer: Answer) -> Answer:
         """`answer`, from now on with what the client gets of it noted."""
-        captured = Captured(ask)
-        self._captured[ask.request_id] = captured
-        self._captured.move_to_end(ask.request_id)
-        if len(self._captured) > MOST_CAPTURED:
-            self._captured.popitem(last=False)
+        captured = self._captured
+        if captured is None:
+            return answer
+        captured.answers(answer.status if isinstance(answer, Whole) else 200, answer.headers)
         if isinstance(answer, Whole):
-            captured.status = answer.status
             captured.got(answer.body)
             return answer
         pump = answer.pump

@@ -27,6 +27,7 @@ from llm_mux.server.guard import Guard
 from llm_mux.server.management.access import Access
 from llm_mux.server.metrics import Metrics
 from llm_mux.server.parts import Parts
+from llm_mux.server.recent import Onlooker
 from llm_mux.translators import registry
 from llm_mux.translators.base import Hints, Outline
 from llm_mux.wire import jsonx
@@ -126,10 +127,14 @@ async def serve(daemon: Daemon, arrival: Arrival, route: ModelRoute) -> None:
     early = _Early(arrival)
     try:
         answer = await _answer(daemon, arrival, route, early)
+        if early.onlooker is not None:
+            answer = early.onlooker.answered(answer)
         await respond(metrics, arrival, answer, early)
     finally:
         if early.entry is not None:
             early.entry.leave()
+        if early.onlooker is not None:
+            early.onlooker.over()
         drain.leave(task)
         metrics.active_requests -= 1
 
@@ -173,10 +178,10 @@ async def _answer(daemon: Daemon, arrival: Arrival, route: ModelRoute, early: _E
             begin=early.begin,
             outline=outline,
         )
+        if daemon.parts.recent.looked_at:
+            early.onlooker = daemon.parts.recent.look_on(ask)
         early.entry = await admitted(daemon, ask, early.more)
-        answer = await route.run(daemon, ask)
-        recent = daemon.parts.recent
-        return recent.kept(ask, answer) if recent.capturing else answer
+        return await route.run(daemon, ask)
     except MuxError as error:
         if ask is None:
             daemon.metrics.refused(error.kind.value)
@@ -230,14 +235,15 @@ def _looked_at(body: bytes, outline: type[Outline]) -> tuple[Outline, bytes]:
 
 class _Early:
     """A request's stream, should it have to begin before there is an answer; the Origin that may see it; what it took
-    of its limits, and the headers that say where those stand."""
+    of its limits, and the headers that say where those stand; who looks on."""
 
-    __slots__ = ("_arrival", "entry", "more", "origin", "write")
+    __slots__ = ("_arrival", "entry", "more", "onlooker", "origin", "write")
 
     def __init__(self, arrival: Arrival) -> None:
         self._arrival = arrival
         self.origin: str | None = None
         self.entry: Entry | None = None
+        self.onlooker: Onlooker | None = None
         self.more: dict[str, str] = {}
         self.write: Write | None = None
 

@@ -1,6 +1,7 @@
 """Accounts, client keys, providers, models and the books over the management API."""
 
 import asyncio
+import json
 import pathlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -188,6 +189,11 @@ async def test_providers_models_and_aliases_are_listed(tmp_path: pathlib.Path, u
         assert aliases["lost"]["provider"] is None
 
 
+def event_of(record: bytes) -> tuple[str, dict[str, Any]]:
+    fields = dict(line.split(": ", 1) for line in record.decode().strip().splitlines())
+    return fields.get("event", "line"), json.loads(fields["data"])
+
+
 async def test_exchanges_are_listed_one_by_one_and_live(tmp_path: pathlib.Path) -> None:
     async with managed(tmp_path, {"capture": True}) as mux:
         chat = {"model": "demo", "messages": [{"role": "user", "content": "my key is sk-plant-in-a-prompt-123"}]}
@@ -199,8 +205,18 @@ async def test_exchanges_are_listed_one_by_one_and_live(tmp_path: pathlib.Path) 
                     "/v1/chat/completions", json={**chat, "stream": stream}, headers=named
                 ) as answer:
                     said = await answer.text()
-            events = [await live.content.readuntil(b"\n\n") for _ in range(2)]
-        assert [b'"request":"mine-False"' in events[0], b'"request":"mine-True"' in events[1]] == [True, True]
+            events = []
+            while len([event for event in events if event[0] == "line"]) < 2:
+                events.append(event_of(await live.content.readuntil(b"\n\n")))
+        assert [(name, facts["request"]) for name, facts in events if name in ("line", "begun")] == [
+            ("begun", "mine-False"),
+            ("begun", "mine-True"),
+            ("line", "mine-False"),
+            ("line", "mine-True"),
+        ]
+        first = next(facts for name, facts in events if name == "first")
+        assert (first["request"], first["provider"]) == ("mine-True", "demo")
+        assert first["ttft_ms"] > 0
         listed = await mux.ask("GET", "/requests")
         assert [line["request"] for line in listed["requests"]] == ["mine-False", "mine-True"]
         assert listed["capturing"] is True

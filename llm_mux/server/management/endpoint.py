@@ -39,6 +39,10 @@ class Done(Struct, frozen=True):
     message: str
 
 
+class Switch(Struct, frozen=True, forbid_unknown_fields=True):
+    value: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One admitted request: its checked `query` and `body`, and `at`, what its path names. `session` is None for

@@ -1,4 +1,7 @@
-"""The exchanges of the last while over the management API: listed, one by one, and live as server-sent events."""
+"""The exchanges of the last while over the management API: listed, one by one, and live as server-sent events.
+
+Rule: what happens within a tenth of a second is one write to whoever watches, so that watching costs little.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,16 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
+from llm_mux import log
 from llm_mux.errors import Kind, MuxError
-from llm_mux.server.management.endpoint import Call, Endpoint
-from llm_mux.server.recent import told
+from llm_mux.server.checks import without_keys
+from llm_mux.server.management.endpoint import Call, Endpoint, Switch
+from llm_mux.server.recent import Happening, told
 
 _BEAT_S = 15.0
+_GATHER_S = 0.1
 _EVENTS = "text/event-stream"
+_BEAT = b": beat\n\n"
 
 
 class Which(Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,7 +41,8 @@ class Listing(Struct, frozen=True):
 
 
 class One(Struct, frozen=True):
-    """`captured` is None unless `capture` was on; both sides are cut after 128 KiB."""
+    """`captured` is None unless `capture` was on: `request` and `answer` as the client sent and got them, and
+    `upstream` with the same of every provider that was asked. Each is cut after 128 KiB."""
 
     lines: list[dict[str, Any]]
     captured: dict[str, Any] | None
@@ -53,32 +61,74 @@ async def _one(call: Call) -> One:
     if not lines and captured is None:
         message = "No exchange of this id is remembered; only the newest ones are."
         raise MuxError(Kind.NOT_FOUND, message, code="request_not_found")
-    return One(lines, None if captured is None else captured.shown())
+    gateway = call.daemon.gateway
+    return One(lines, None if captured is None else captured.shown(lambda text: without_keys(gateway, text)))
 
 
 async def _live(call: Call) -> web.StreamResponse:
-    """One event for each exchange as it ends, until the reader leaves or the daemon ends."""
+    """What happens in exchanges, until the reader leaves, its session or the daemon ends. An exchange that ended is an
+    event without a name, its line; `begun`, `failed` (a target), `first` (content) and `over` have one."""
     response = web.StreamResponse(headers={"Content-Type": _EVENTS, "Cache-Control": "no-store"})
     async with call.daemon.parts.recent.watched() as queue:
         await response.prepare(call.request)
         await response.write(b": live\n\n")
         while True:
-            try:
-                async with asyncio.timeout(_BEAT_S):
-                    line = await queue.get()
-            except TimeoutError:
-                if call.session is not None and call.session.ended:
-                    break
-                await response.write(b": beat\n\n")
-                continue
-            if line is None:
+            found = await _gathered(queue)
+            if call.session is not None and call.session.ended:
                 break
-            await response.write(b"id: %d\ndata: %b\n\n" % (line[0], msgspec.json.encode(told(line))))
+            happened = [each for each in found if each is not None]
+            await response.write(b"".join([_event(each) for each in happened]) if found else _BEAT)
+            if len(happened) < len(found):
+                break
     await response.write_eof()
     return response
 
 
+async def _gathered(queue: asyncio.Queue[Happening | None]) -> list[Happening | None]:
+    """What happened, from the first of it on for a moment; nothing, when for long nothing did."""
+    try:
+        async with asyncio.timeout(_BEAT_S):
+            first = await queue.get()
+    except TimeoutError:
+        return []
+    if first is not None:
+        await asyncio.sleep(_GATHER_S)
+    return [first, *(queue.get_nowait() for _ in range(queue.qsize()))]
+
+
+def _event(happening: Happening) -> bytes:
+    name, number, facts = happening
+    if isinstance(facts, Struct):
+        return b"id: %d\ndata: %b\n\n" % (number, msgspec.json.encode(told((number, facts))))
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), msgspec.json.encode(log.redact(facts)))
+
+
+async def _capture(call: Call) -> Switch:
+    return Switch(call.daemon.parts.recent.capturing)
+
+
+async def _set_capture(call: Call) -> Switch:
+    call.daemon.parts.recent.capturing = call.body.value
+    log.logger.info("capture.switched", value=call.body.value)
+    return await _capture(call)
+
+
 ENDPOINTS = (
+    Endpoint(
+        method="GET",
+        path="/capture",
+        summary="Whether what is said in exchanges is kept",
+        handle=_capture,
+        answer=Switch,
+    ),
+    Endpoint(
+        method="PUT",
+        path="/capture",
+        summary="Keep what is said in exchanges, or no longer, until the configuration is read again",
+        handle=_set_capture,
+        body=Switch,
+        answer=Switch,
+    ),
     Endpoint(
         method="GET",
         path="/requests",
@@ -90,7 +140,7 @@ ENDPOINTS = (
     Endpoint(
         method="GET",
         path="/requests/live",
-        summary="Exchanges as they end, as server-sent events",
+        summary="What happens in exchanges and how they end, as server-sent events",
         handle=_live,
         media=_EVENTS,
     ),

@@ -14,7 +14,7 @@ from llm_mux.config import ConfigError, masked
 from llm_mux.config.tree import MAX_BYTES
 from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.server.management import masking
-from llm_mux.server.management.endpoint import Call, Endpoint
+from llm_mux.server.management.endpoint import Call, Endpoint, Switch
 from llm_mux.server.reload import RELOADER, State
 
 _YAML = "application/yaml"
@@ -25,10 +25,6 @@ class Settings(Struct, frozen=True):
 
     config: dict[str, Any]
     state: State
-
-
-class Switch(Struct, frozen=True, forbid_unknown_fields=True):
-    value: bool
 
 
 async def _config(call: Call) -> Settings:
