@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 APP = "llm-mux"
+_PARTIAL = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 
 
 def _place(kind: str, env: Mapping[str, str] | None) -> Path:
@@ -88,6 +90,26 @@ def write_private(path: Path, content: bytes) -> None:
     finally:
         partial.unlink(missing_ok=True)
     _sync_dir(path.parent)
+
+
+def set_aside(path: Path) -> str:
+    """Move a file that cannot be used out of the way, for whoever wants to look at it; where it is now."""
+    aside = path.with_name(f"{path.name}.damaged")
+    try:
+        path.replace(aside)
+    except OSError:
+        return str(path)
+    return str(aside)
+
+
+def sweep(folder: Path, older_than: float) -> int:
+    """Take away what writers left that were killed before `older_than` (unix seconds); how many there were."""
+    count = 0
+    for left in folder.glob(".*.tmp") if folder.is_dir() else ():
+        if _PARTIAL.fullmatch(left.name) and left.stat().st_mtime < older_than:
+            left.unlink(missing_ok=True)
+            count += 1
+    return count
 
 
 def _sync_dir(folder: Path) -> None:

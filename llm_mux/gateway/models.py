@@ -18,6 +18,7 @@ from llm_mux.errors import MuxError
 from llm_mux.gateway.calls import send
 from llm_mux.gateway.credentials import Credentials
 from llm_mux.gateway.upstream import Call, Timeouts, Upstream
+from llm_mux.paths import write_private
 from llm_mux.providers.base import url_of
 from llm_mux.routing.accounts import PASSTHROUGH, Account
 from llm_mux.routing.catalog import Offer
@@ -152,10 +153,7 @@ class ModelLists:
         if file is None:
             return
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            fresh = file.with_suffix(".new")
-            fresh.write_bytes(msgspec.json.encode(_Saved(time.time(), models)))
-            fresh.replace(file)
+            write_private(file, msgspec.json.encode(_Saved(time.time(), models)))
         except OSError:
             return
 

@@ -18,7 +18,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from llm_mux.paths import write_private
+from llm_mux import log
+from llm_mux.paths import set_aside, write_private
 
 Match = dict[str, Any]
 """One clause: equals, starts_with, ends_with, contains or regex with a text, `or` or `and` with clauses."""
@@ -182,10 +183,14 @@ def bundled() -> Book:
 
 
 def current(updated: Path) -> Book:
-    """The book of the last update, else the bundled one. A damaged file counts as none. Blocks."""
+    """The book of the last update, else the bundled one. A damaged file is set aside. Blocks."""
     try:
         return decoded(updated.read_bytes())
-    except (OSError, msgspec.DecodeError):
+    except FileNotFoundError:
+        return bundled()
+    except (OSError, msgspec.DecodeError) as error:
+        moved = set_aside(updated) if isinstance(error, msgspec.DecodeError) else None
+        log.logger.warning("prices.damaged", file=str(updated), error=str(error), moved_to=moved)
         return bundled()
 
 

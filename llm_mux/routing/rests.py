@@ -1,20 +1,24 @@
-"""The rests of accounts as they are shown, and as they are kept over a restart. Pure: both clocks are parameters.
+"""The rests of accounts and hosts as they are shown, and as they are kept over a restart. Pure: both clocks are
+parameters.
 
-Rule: what is kept says which account by name and by a fingerprint of its key, never the key.
+Rule: what is kept says which account by name and by a fingerprint of its key, never the key. Several processes may keep
+theirs in one place (a daemon and its successor do): each adds and takes away only what changed with itself (`merged`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from llm_mux.errors import Kind
 from llm_mux.routing.accounts import Account
 from llm_mux.routing.breaker import Breaker, State
-from llm_mux.routing.standing import Hosts
+from llm_mux.routing.standing import Host, Hosts, host_of
 
 
 class Rest(Struct, frozen=True):
@@ -57,8 +61,9 @@ def _rest(account: str, model: str | None, breaker: Breaker, now: float) -> Rest
     )
 
 
-class Kept(Struct, frozen=True):
-    """A rest on disk; `until` in unix seconds."""
+class Kept(Struct, frozen=True, omit_defaults=True):
+    """A rest on disk; `until` in unix seconds. Of a `host`, `account` is the provider and `key` stands for its address
+    and proxy."""
 
     account: str
     key: str
@@ -66,33 +71,116 @@ class Kept(Struct, frozen=True):
     until: float
     reason: str
     rests: int
+    host: bool = False
+
+    @property
+    def place(self) -> Place:
+        return Place(self.account, self.key, self.scope, self.host)
 
 
-def kept(accounts: Iterable[Account], now: float, unix: float) -> list[Kept]:
+class Place(NamedTuple):
+    """What rests."""
+
+    account: str
+    key: str
+    scope: str
+    host: bool
+
+
+class Held(NamedTuple):
+    """A rest that goes on, in this process's own time (monotonic seconds)."""
+
+    until: float
+    reason: Kind
+    rests: int
+
+
+class Written(NamedTuple):
+    """A rest as this process knew it when it last wrote or read it, and the words on the disk for that."""
+
+    held: Held
+    kept: Kept
+
+
+def held(accounts: Sequence[Account], hosts: Hosts, now: float) -> dict[Place, Held]:
     """What a restart should not forget: rests that go on. Logins that are missing are known elsewhere."""
-    return [
-        Kept(account.name, fingerprint(account), scope, unix + (breaker.until or now) - now, why.value, breaker.rests)
-        for account in accounts
-        for scope, breaker in account.breakers.items()
+    return {
+        place: Held(breaker.until or now, why, breaker.rests)
+        for place, breaker in _breakers(accounts, hosts)
         if breaker.state(now) is State.OPEN and (why := breaker.reason) not in (None, Kind.LOGIN_NEEDED)
-    ]
+    }
 
 
-def recalled(accounts: Sequence[Account], rests: Iterable[Kept], now: float, unix: float) -> int:
-    """Puts the rests back that are not over and whose account still has the same key; how many."""
+def _breakers(accounts: Sequence[Account], hosts: Hosts) -> Iterator[tuple[Place, Breaker]]:
+    for account in accounts:
+        for scope, breaker in account.breakers.items():
+            yield Place(account.name, fingerprint(account), scope, host=False), breaker
+    for place, host in _hosts(accounts).items():
+        if (known := hosts.get(host)) is not None:
+            yield place, known
+
+
+def _hosts(accounts: Iterable[Account]) -> dict[Place, Host]:
+    """The hosts of the accounts; the same name at another address or through another proxy is another one."""
+    found = {}
+    for account in accounts:
+        where = _digest(f"{account.provider.base_url} {account.proxy_url or ''}")
+        found[Place(account.provider.name, where, "", host=True)] = host_of(account)
+    return found
+
+
+def merged(
+    found: Iterable[Kept] | None,
+    before: Mapping[Place, Written],
+    mine: Mapping[Place, Held],
+    now: float,
+    unix: float,
+) -> dict[Place, Kept]:
+    """What is to be on the disk: `found` there (None: nothing that counts) with what changed with this process since
+    `before`. Where somebody else changed the same rest, the longer one counts."""
+    kept = {each.place: each for each in found or () if each.until > unix}
+    for place, known in before.items():
+        if place not in mine and kept.get(place) == known.kept:
+            del kept[place]
+    for place, rest in mine.items():
+        known_ = before.get(place)
+        if found is not None and known_ is not None and known_.held == rest:
+            continue
+        own = Kept(place.account, place.key, place.scope, unix + rest.until - now, rest.reason.value, rest.rests)
+        own = replace(own, host=True) if place.host else own
+        there = kept.get(place)
+        theirs = there is not None and (known_ is None or there != known_.kept)
+        if not theirs or there is None or there.until < own.until:
+            kept[place] = own
+    return kept
+
+
+def recalled(
+    accounts: Sequence[Account], hosts: dict[Host, Breaker], rests: Iterable[Kept], now: float, unix: float
+) -> dict[Place, Written]:
+    """Puts the rests back that are not over and whose account still has the same key, or whose host is still the same;
+    which they were."""
     by_name = {account.name: account for account in accounts}
-    count = 0
+    known_hosts = _hosts(accounts)
+    back: dict[Place, Written] = {}
     for each, reason in _readable(rests):
-        account = by_name.get(each.account)
         left = each.until - unix
-        if account is None or each.key != fingerprint(account) or not 0 < left < math.inf:
+        if not 0 < left < math.inf:
             continue
         breaker = Breaker()
         breaker.rest(now, left, reason)
         breaker.rests = max(1, each.rests)
-        account.breakers[each.scope] = breaker
-        count += 1
-    return count
+        if each.host:
+            if (host := known_hosts.get(each.place)) is None:
+                continue
+            hosts[host] = breaker
+        else:
+            account = by_name.get(each.account)
+            if account is None or each.key != fingerprint(account):
+                continue
+            account.breakers[each.scope] = breaker
+        back[each.place] = Written(Held(now + left, reason, breaker.rests), each)
+    return back
 
 
 def _readable(rests: Iterable[Kept]) -> Iterator[tuple[Kept, Kind]]:
@@ -102,5 +190,8 @@ def _readable(rests: Iterable[Kept]) -> Iterator[tuple[Kept, Kind]]:
 
 def fingerprint(account: Account) -> str:
     """Tells whether a key is still the same one. A login's token changes, and its rests go on with it."""
-    secret = "" if account.session is not None else account.key
-    return hashlib.blake2b(secret.encode(), digest_size=4, person=b"llm-mux rest").hexdigest()
+    return _digest("" if account.session is not None else account.key)
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=4, person=b"llm-mux rest").hexdigest()

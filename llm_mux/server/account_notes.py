@@ -1,7 +1,8 @@
 """What the daemon sees of its accounts, noted in the database for those who ask later: `llm-mux accounts` above all.
 
 Rule: it looks often and writes seldom: at once when an account's state changes, otherwise when something else did and
-half a minute has passed. An idle daemon whose accounts are all well opens no database for it.
+half a minute has passed. An idle daemon whose accounts are all well opens no database for it. While a successor comes
+up, and once it is there, the notes are the successor's.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class AccountNotes:
         self._noted: dict[Name, AccountRow] = {}
         self._wrote_at = 0.0
         self._accounts: Sequence[Account] = ()
+        self._silent = False
 
     def watch(self, accounts: Sequence[Account]) -> None:
         """The accounts of a new reading of the configuration."""
@@ -70,8 +72,19 @@ class AccountNotes:
         if self._database.opened:
             await self.note(everything=True)
 
+    async def hand_over(self) -> None:
+        """The last word before somebody else takes over; nothing is written after it until `resume`."""
+        await self.close()
+        self._silent = True
+
+    def resume(self) -> None:
+        """Nobody took over."""
+        self._silent = False
+
     async def note(self, *, everything: bool) -> None:
         """Writes what has changed; a database that does not answer is tried again at the next look."""
+        if self._silent:
+            return
         now, unix = time.monotonic(), time.time()
         rows = {row.key: row for row in (row_of(account, now, unix) for account in self._accounts)}
         changed = [row for key, row in rows.items() if not row.same(self._noted.get(key))]

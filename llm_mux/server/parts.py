@@ -47,6 +47,8 @@ from llm_mux.server.sentry import Sentry
 from llm_mux.server.sign_ins import SignIns
 from llm_mux.server.traces import Traces
 
+_PARTIAL_S = 60.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
@@ -75,7 +77,7 @@ class Parts:
     started: float = field(default_factory=time.time)
     recent: Recent
     sign_ins: SignIns
-    standing: Standing = field(default_factory=Standing)
+    standing: Standing
     traces: Traces
     sentry: Sentry
     waiting: Waiting
@@ -91,6 +93,7 @@ async def opened(
 
     `config` decides only what cannot change without a restart.
     """
+    await asyncio.to_thread(_swept, paths.state_dir(env), paths.data_dir(env), paths.cache_dir(env) / "models")
     async with AsyncExitStack() as stack:
         upstream = open_upstream(config.upstream_client, most=config.connections_per_host)
         stack.push_async_callback(upstream.close)
@@ -108,7 +111,8 @@ async def opened(
         books = Books(writer, metrics, recent, traces)
         stack.callback(books.flush)
         waiting = Waiting()
-        cooldowns = Cooldowns(paths.state_dir(env) / "cooldowns.json", waiting)
+        standing = Standing()
+        cooldowns = Cooldowns(paths.state_dir(env) / "cooldowns.json", waiting, standing)
         stack.push_async_callback(cooldowns.close)
         account_notes = AccountNotes(database)
         stack.push_async_callback(account_notes.close)
@@ -133,10 +137,17 @@ async def opened(
             sign_ins=sign_ins,
             traces=traces,
             sentry=sentry,
+            standing=standing,
             waiting=waiting,
             cooldowns=cooldowns,
             account_notes=account_notes,
         )
+
+
+def _swept(*folders: Path) -> None:
+    """Half-written files of a process that was killed; those of one that writes now are younger."""
+    for folder in folders:
+        paths.sweep(folder, time.time() - _PARTIAL_S)
 
 
 async def _clients(stack: AsyncExitStack, database: Database, writer: Writer) -> tuple[KeyBook, Limiters, Till]:

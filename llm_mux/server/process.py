@@ -146,9 +146,14 @@ class _Signals:
         if self._handing_over or self._ended.is_set():
             return
         self._handing_over = True
+        parts = self._app[DAEMON].parts
         try:
+            await parts.cooldowns.save()
+            await parts.account_notes.hand_over()
             if await handover.succeed(self._doors, detached=self._detached):
                 self._ended.set()
+            else:
+                parts.account_notes.resume()
         finally:
             self._handing_over = False
 

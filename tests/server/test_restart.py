@@ -2,20 +2,26 @@
 
 import asyncio
 import contextlib
+import dataclasses
+import json
 import os
 import pathlib
 import signal
 import socket
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import aiohttp
+import msgspec
 import psutil
 import pytest
 
 from llm_mux import paths
+from llm_mux.ledger.account_table import read
+from llm_mux.ledger.database import Database, located
 from tests.daemon import ROOT, clean_environment, config_text, process_daemon
+from tests.fake_upstream import FakeUpstream, json_reply
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="this platform cannot hand sockets over")
 
@@ -185,3 +191,76 @@ async def test_serve_daemon_says_why_it_does_not_come_up(tmp_path: pathlib.Path)
     blocker.close()
     assert (code, out) == (3, "")
     assert err.startswith(f"llm-mux: cannot listen on 127.0.0.1:{taken}: ")
+
+
+CHATS = "/v1/chat/completions"
+SLOW_DOWN = json_reply({"error": {"message": "slow down", "type": "rate_limit_error"}}, 429, retry_after="600")
+
+
+async def rests(home: pathlib.Path, until: Callable[[set[str]], bool]) -> set[str]:
+    """The accounts that rest as the daemon sees it, once they are as wished; it is asked again for ten seconds."""
+    async with asyncio.timeout(10):
+        while True:
+            code, out, err = await command(home, "cooldown", "list", "--json")
+            assert code == 0, err
+            found = {each["account"] for each in json.loads(out)}
+            if until(found):
+                return found
+
+
+async def test_the_old_process_undoes_nothing_of_its_successors_when_it_ends(tmp_path: pathlib.Path) -> None:
+    assert (await command(tmp_path, "init"))[0] == 0
+    go = asyncio.Event()
+    async with FakeUpstream() as upstream:
+        names = ("first", "second", "third")
+        entries = [
+            {"id": name, "type": "openai-compatible", "base-url": f"{upstream.url}/{name}/v1", "models": [name]}
+            | {"api-key": f"sk-of-{name}"}
+            for name in names
+        ]
+        for name in names:
+            upstream.on(f"/{name}{CHATS}", SLOW_DOWN)
+        upstream.on(f"/third{CHATS}", dataclasses.replace(SLOW_DOWN, before=go))
+        config = {"providers": entries, "drain-timeout": 60, "request-retry": 0}
+        with process_daemon(tmp_path, config) as mux, ended_at_last(tmp_path):
+            connector = aiohttp.TCPConnector(force_close=True)
+            async with aiohttp.ClientSession(mux.url, connector=connector) as client:
+
+                async def ask(model: str) -> int:
+                    async with client.post(CHATS, json={**CHAT, "model": model}) as answer:
+                        return answer.status
+
+                asking = asyncio.create_task(ask("third"))
+                await upstream.arrived.wait()
+                assert await ask("first") == 429
+                code, _, err = await command(tmp_path, "restart")
+                assert code == 0, err
+                assert mux.process.poll() is None, "it is still at the third request"
+                assert await rests(tmp_path, lambda _: True) == {"first/config"}, "learned just before the restart"
+                assert (await command(tmp_path, "cooldown", "clear", "first"))[0] == 0
+                assert await ask("second") == 429
+                assert await rests(tmp_path, bool) == {"second/config"}
+                await noted(tmp_path, {"first": "ready", "second": "resting", "third": "ready"})
+                go.set()
+                assert await asking == 429
+                assert await asyncio.to_thread(mux.process.wait, 15) == 0
+                kept = msgspec.json.decode((tmp_path / "state" / "cooldowns.json").read_bytes())
+                assert {each["account"] for each in kept} == {"second/config", "third/config"}
+                await noted(tmp_path, {"first": "ready", "second": "resting"})
+                # What the old process learned while it drained reaches the successor with the next change there.
+                assert (await command(tmp_path, "cooldown", "clear", "second"))[0] == 0
+                assert await rests(tmp_path, lambda found: found != set()) == {"third/config"}
+
+
+async def noted(home: pathlib.Path, states: dict[str, str]) -> None:
+    """Returns when the database has these states of the accounts."""
+    database = Database(located(None, home / "data"))
+    try:
+        async with asyncio.timeout(15):
+            while True:
+                rows = await database.transact(read)
+                if {name: rows[name, "config"].state for name in states if (name, "config") in rows} == states:
+                    return
+                await asyncio.sleep(0.1)
+    finally:
+        await database.close()
