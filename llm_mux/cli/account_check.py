@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from llm_mux import log, paths
+from llm_mux import paths
 from llm_mux.errors import MuxError
 from llm_mux.gateway.credentials import Credentials
 from llm_mux.gateway.models import fetch, list_models
 from llm_mux.gateway.upstream import Upstream, open_upstream
-from llm_mux.routing.accounts import PASSTHROUGH, Account
+from llm_mux.routing.accounts import PASSTHROUGH, Account, without_secrets
 
 if TYPE_CHECKING:
     from llm_mux.auth.store import SecretStore
@@ -27,8 +27,11 @@ class Tested:
     message: str
 
 
-async def checked(accounts: Sequence[Account], store: SecretStore, say: Callable[[str], object]) -> list[Tested]:
-    """Asks all of them, a few at a time; `say` gets a line for each as it is known."""
+async def checked(
+    accounts: Sequence[Account], among: Sequence[Account], store: SecretStore, say: Callable[[str], object]
+) -> list[Tested]:
+    """Asks all of the `accounts`, a few at a time; `say` gets a line for each as it is known, without anything secret
+    of those that they are `among`."""
     upstream = open_upstream()
     credentials = Credentials(store, paths.data_dir(), upstream)
     slots = asyncio.Semaphore(8)
@@ -36,6 +39,7 @@ async def checked(accounts: Sequence[Account], store: SecretStore, say: Callable
     async def one(account: Account) -> Tested:
         async with slots:
             result = await _asked(account, upstream, credentials)
+        result = replace(result, message=without_secrets(among, result.message))
         mark = {True: "ok  ", False: "FAIL", None: "?   "}[result.ok]
         say(f"{mark}  {result.name}: {result.message}")
         return result
@@ -59,8 +63,7 @@ async def _asked(account: Account, upstream: Upstream, credentials: Credentials)
             return Tested(account.name, True if account.session is not None else None, said)
         return Tested(account.name, True, await credentials.using(account, lambda: _told(account, upstream)))
     except MuxError as error:
-        said = error.message.replace(account.key, "***") if account.key else error.message
-        return Tested(account.name, False, log.redact_text(said))
+        return Tested(account.name, False, error.message)
 
 
 async def _told(account: Account, upstream: Upstream) -> str:

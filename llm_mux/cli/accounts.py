@@ -96,7 +96,7 @@ def _line(account: Account, noted: dict[Name, AccountRow], off: frozenset[str]) 
     from llm_mux.server.account_notes import row_of
 
     now = time.time()
-    mine = row_of(account, 0.0, now)
+    mine = row_of(account, None, 0.0, now)
     last = noted.get(mine.key)
     state = mine.state if last is None else last.state
     if account.name in off:
@@ -158,8 +158,9 @@ def test(invocation: Invocation, names: tuple[str, ...], as_json: bool) -> int:
     from llm_mux.cli.account_check import checked
 
     store = open_secrets()
-    chosen = _chosen(present(invocation, store), names)
-    results = asyncio.run(checked(chosen, store, lambda line: None if as_json else click.echo(clean(line))))
+    there = present(invocation, store)
+    chosen = _chosen(there, names)
+    results = asyncio.run(checked(chosen, there, store, lambda line: None if as_json else click.echo(clean(line))))
     if as_json:
         click.echo(json.dumps([asdict(each) for each in results], indent=2))
     return 0 if all(each.ok for each in results) else 1

@@ -17,14 +17,13 @@ from typing import TypeVar
 
 import structlog
 
-from llm_mux import log
 from llm_mux.auth.base import Credential, LoginError
 from llm_mux.auth.logins import StoredLogin, find_login, holding, keep_login
 from llm_mux.auth.store import SecretStore, StoreError
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.steps import drive, performer
 from llm_mux.gateway.upstream import Upstream
-from llm_mux.routing.accounts import Account, Session
+from llm_mux.routing.accounts import Account, Session, without_secrets
 
 T = TypeVar("T")
 _LONGEST_SLEEP_S = 60.0
@@ -214,7 +213,7 @@ class Credentials:
                 await asyncio.sleep(0.2 if left else 0)
 
     def _failed(self, account: Account, session: Session, error: LoginError) -> str:
-        said = _without_secrets(str(error), session.credential)
+        said = without_secrets((*self.accounts, account), str(error))
         if error.final:
             self._login_needed(account, said)
             return "login_needed"
@@ -244,14 +243,6 @@ def command(account: Account) -> str:
     way = account.session.login.way if account.session is not None else ""
     flags = {"browser": " --oauth", "device": " --device", "code-assist": " --code-assist"}.get(way, "")
     return f"llm-mux login {account.provider.name}{flags}{name}"
-
-
-def _without_secrets(text: str, credential: Credential) -> str:
-    """Servers repeat what they refuse."""
-    for secret in (credential.refresh, credential.access, credential.client_secret):
-        if secret:
-            text = text.replace(secret, "***")
-    return log.redact_text(text)
 
 
 @asynccontextmanager

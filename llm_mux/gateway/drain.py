@@ -59,6 +59,10 @@ class Drain:
             if task is not None:
                 task.cancel()
 
+    def cause(self) -> MuxError:
+        """What a cancellation is, for the books."""
+        return told() if self.over else MuxError(Kind.CLIENT_GONE, "The client left.")
+
 
 def told() -> MuxError:
     """What a client is told whose request the daemon does not finish."""

@@ -35,7 +35,11 @@ async def serve(gateway: Gateway, ask: Ask) -> Answer:
         gateway.settle(ask, outcome)
         return answer
     except asyncio.CancelledError:
-        outcome.status, outcome.error = 499, MuxError(Kind.CLIENT_GONE, "The client left.")
+        outcome.status, outcome.error = 499, gateway.drain.cause()
+        gateway.settle(ask, outcome)
+        raise
+    except Exception:
+        outcome.status, outcome.error = 500, MuxError(Kind.INTERNAL, "llm-mux failed on this request.")
         gateway.settle(ask, outcome)
         raise
     outcome.usage = ir.Usage(input=response.tokens)

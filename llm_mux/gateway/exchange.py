@@ -115,7 +115,7 @@ class Exchange:
         except MuxError as error:
             return self._refuse(error)
         except asyncio.CancelledError:
-            self._settle(499, MuxError(Kind.CLIENT_GONE, "The client left."))
+            self._settle(499, self._gateway.drain.cause())
             raise
         except Exception:
             self._settle(500, MuxError(Kind.INTERNAL, "llm-mux failed on this request."))
@@ -417,7 +417,10 @@ class Exchange:
         try:
             await self._flow(opened, write)
             self._settle_stream(record, 200, record.error)
-        except (asyncio.CancelledError, ConnectionError):
+        except asyncio.CancelledError:
+            self._settle_stream(record, 499, self._gateway.drain.cause())
+            raise
+        except ConnectionError:
             self._settle_stream(record, 499, MuxError(Kind.CLIENT_GONE, "The client left."))
             raise
         finally:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
+from urllib.parse import quote
 
 from msgspec import Struct
 
+from llm_mux import log
 from llm_mux.auth.base import Credential, OAuth
 from llm_mux.errors import POLICY, Kind, MuxError
 from llm_mux.providers.base import Login, Provider
@@ -27,6 +29,7 @@ _SAFE_S = 30.0
 _SKEW_S = 300.0
 _LONG_S = 600.0
 _FORGOTTEN_S = 3600.0
+_SHORTEST_SECRET = 4
 _MOST_WINDOWS = 64
 _EWMA = 0.3
 _LIVE = {"live": True}
@@ -323,6 +326,29 @@ class Account:
     def learn(self, model: str, parameter: str) -> None:
         """`model` answered 400 to a top-level parameter: it is left out from now on."""
         self.refuses[model] = self.refuses.get(model, frozenset()) | {parameter}
+
+    def secrets(self) -> Iterator[str]:
+        """Everything of it that nobody may see."""
+        named = dict(self.headers)
+        if self.key != PASSTHROUGH:
+            yield self.key
+        if self.session is not None:
+            credential = self.session.credential
+            yield from (credential.access, credential.refresh, credential.client_secret)
+            named |= credential.extra
+        for name, value in log.redact(named).items():
+            if value == log.MASK:
+                yield from (named[name], named[name].rpartition(" ")[2])
+
+
+def without_secrets(accounts: Iterable[Account], text: str) -> str:
+    """What somebody said without anything of the accounts that is secret: servers repeat what they were sent, and one
+    server may know what was meant for another."""
+    found = {secret for account in accounts for secret in account.secrets() if len(secret) >= _SHORTEST_SECRET}
+    for secret in sorted(found, key=len, reverse=True):
+        for form in (secret, quote(secret, safe="")):
+            text = text.replace(form, log.MASK)
+    return log.redact_text(text)
 
 
 _FACTS = tuple(each.name for each in fields(Account) if not each.metadata.get("live"))

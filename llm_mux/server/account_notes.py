@@ -13,22 +13,18 @@ from collections.abc import Sequence
 
 import structlog
 
-from llm_mux import log
 from llm_mux.ledger.account_table import AccountRow, Name, Quota, put
 from llm_mux.ledger.database import Database, reason
-from llm_mux.routing.accounts import Account
+from llm_mux.routing.accounts import Account, without_secrets
 
 LOOK_S = 2.0
 _SELDOM_S = 30.0
 _log = structlog.get_logger()
 
 
-def row_of(account: Account, now: float, unix: float) -> AccountRow:
-    """The account as it is: `now` is monotonic seconds, `unix` the same moment."""
+def row_of(account: Account, said: str | None, now: float, unix: float) -> AccountRow:
+    """The account at a moment, in monotonic and in unix seconds. `said`: its last error, without secrets."""
     session = account.session
-    said = account.last_error
-    if said is not None:
-        said = log.redact_text(said.replace(account.key, "***") if account.key else said)
     windows = tuple(
         Quota(name=w.name, scope=scope, used=w.used, remaining=w.remaining, limit=w.limit, resets_at=w.resets_at)
         for (scope, _), w in account.windows.items()
@@ -56,11 +52,13 @@ class AccountNotes:
         self._noted: dict[Name, AccountRow] = {}
         self._wrote_at = 0.0
         self._accounts: Sequence[Account] = ()
+        self._said: dict[str, tuple[str, str]] = {}
         self._silent = False
 
     def watch(self, accounts: Sequence[Account]) -> None:
         """The accounts of a new reading of the configuration."""
         self._accounts = accounts
+        self._said.clear()
 
     async def run(self) -> None:
         while True:
@@ -86,7 +84,7 @@ class AccountNotes:
         if self._silent:
             return
         now, unix = time.monotonic(), time.time()
-        rows = {row.key: row for row in (row_of(account, now, unix) for account in self._accounts)}
+        rows = {row.key: row for row in (row_of(account, self._told(account), now, unix) for account in self._accounts)}
         changed = [row for key, row in rows.items() if not row.same(self._noted.get(key))]
         gone = [key for key in self._noted if key not in rows]
         urgent = gone or any(self._urgent(row) for row in changed)
@@ -100,6 +98,17 @@ class AccountNotes:
             _log.warning("accounts.not_noted", error=reason(error))
             return
         self._noted, self._wrote_at = rows, now
+
+    def _told(self, account: Account) -> str | None:
+        """The last error without any account's secrets. Looked through once, since there may be many of both."""
+        said = account.last_error
+        if said is None:
+            self._said.pop(account.name, None)
+            return None
+        known = self._said.get(account.name)
+        if known is None or known[0] != said:
+            known = self._said[account.name] = (said, without_secrets(self._accounts, said))
+        return known[1]
 
     def _urgent(self, row: AccountRow) -> bool:
         before = self._noted.get(row.key)

@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from llm_mux import log
 from llm_mux.gateway.core import Gateway
 from llm_mux.ledger.database import reason
 from llm_mux.ledger.writer import State as WriterState
@@ -53,14 +52,6 @@ class History:
 
     def __iter__(self) -> Any:
         return iter(self._kept)
-
-
-def without_keys(gateway: Gateway, text: str) -> str:
-    """What somebody said without the keys of accounts: providers repeat them in their words."""
-    for account in gateway.accounts:
-        if account.key:
-            text = text.replace(account.key, log.MASK)
-    return log.redact_text(text)
 
 
 def accounts_of(gateway: Gateway) -> list[Account]:

@@ -16,7 +16,7 @@ from msgspec import Struct
 from llm_mux import __version__, paths
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.core import Gateway
-from llm_mux.routing.accounts import Account
+from llm_mux.routing.accounts import Account, without_secrets
 from llm_mux.routing.breaker import ACCOUNT, PROVIDER, Breaker, State, Trip
 from llm_mux.routing.retry import FIRST_S
 from llm_mux.server import checks, shapes, telemetry
@@ -108,7 +108,7 @@ def _last_error(gateway: Gateway, account: Account) -> str | None:
     said = account.last_error or gateway.lists.errors.get(account.provider.name)
     if said is None:
         return None
-    return checks.without_keys(gateway, said)
+    return without_secrets(gateway.accounts, said)
 
 
 def asks_for_yaml(request: web.Request) -> bool:

@@ -8,6 +8,7 @@ of those ends it at once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
@@ -195,8 +196,11 @@ def _announce(loaded: Loaded, port: int, demo: bool) -> None:
     record = paths.DaemonRecord(os.getpid(), host, port, url, started, __version__, str(loaded.path or ""))
     paths.write_daemon(record, os.environ)
     handover.tell_systemd(f"MAINPID={os.getpid()}\nREADY=1", os.environ)
-    print(f"listening on {url}", flush=True)
+    said = f"listening on {url}"
     if demo:
         from llm_mux.server.demo import curls
 
-        print(curls(url, keyed=not loaded.config.disable_auth), flush=True)
+        said = f"{said}\n{curls(url, keyed=not loaded.config.disable_auth)}"
+    # A terminal that was closed meanwhile ends the daemon by its signal, in order.
+    with contextlib.suppress(OSError):
+        print(said, flush=True)

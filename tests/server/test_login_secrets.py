@@ -23,7 +23,12 @@ from tests.fake_upstream import FakeUpstream, Reply, json_reply
 PLANTED = "PLANTED"
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 REFUSED = {"error": {"message": "no entry for at-PLANTED-access"}}
-REFUSED_KEY = {"error": {"message": "incorrect key: sk-PLANTED-key"}}
+REFUSED_KEY = {
+    "error": {
+        "message": "incorrect key: sk-PLANTED-key, in plain%2Fof%2FPLANTED or PLANTED-header; nor do rt-PLANTED-refresh, "
+        "at-PLANTED-access and PLANTED-client-secret of that other account help"
+    }
+}
 GONE = {"error": "invalid_grant", "error_description": "no token for the secret PLANTED-client-secret"}
 PLACES = (
     "/health", "/health?format=yaml", "/health/detailed", "/metrics", "/v1/models", "/v1/providers", "/",
@@ -101,7 +106,8 @@ async def test_planted_secrets_are_found_nowhere(tmp_path: pathlib.Path) -> None
         }
         entries = [
             {"type": "oauth", "id": "corp", "base-url": f"{upstream.url}/v1", "models": ["m"], "oauth": oauth},
-            {"type": "openai-compatible", "id": "plain", "base-url": f"{upstream.url}/plain/v1", "models": ["n"]},
+            {"type": "openai-compatible", "id": "plain", "base-url": f"{upstream.url}/plain/v1", "models": ["n"]}
+            | {"headers": {"x-gateway-token": "PLANTED-header", "authorization": "Custom plain/of/PLANTED"}},
         ]
         upstream.on("/revoke", Reply(body=b"<html>PLANTED-client-secret", status=500))
         with process_daemon(tmp_path, {"debug": True, "providers": entries}) as mux:

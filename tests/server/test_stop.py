@@ -1,13 +1,16 @@
 """The end: what is under way finishes, what is idle does not hold it up."""
 
 import asyncio
+import contextlib
 import json
 import os
 import pathlib
 import pty
 import shlex
 import signal
+import sqlite3
 import sys
+from typing import Any
 
 import aiohttp
 import pytest
@@ -76,6 +79,48 @@ async def test_at_the_deadline_every_protocol_gets_its_own_error(tmp_path: pathl
         never.set()
     lines = (tmp_path / "log" / "llm-mux.log").read_text()
     assert lines.count('"error":"draining"') == len(CUT) + 2
+
+
+ASIDE = [
+    ("/v1/embeddings", {"model": "up://m", "input": "hi"}, {"code": "draining"}),
+    ("/api/embed", {"model": "up://m", "input": "hi"}, None),
+    (
+        "/v1beta/models/up://m:embedContent",
+        {"content": {"parts": [{"text": "hi"}]}},
+        {"code": 503, "status": "UNAVAILABLE"},
+    ),
+]
+
+
+async def test_embeddings_that_the_deadline_cuts_off_are_told_and_booked_as_that(tmp_path: pathlib.Path) -> None:
+    never = asyncio.Event()
+    async with FakeUpstream() as upstream:
+        upstream.on("*", Reply(before=never))
+        entry = {"type": "openai-compatible", "id": "up", "base-url": f"{upstream.url}/v1", "api-key": "k"}
+        with process_daemon(tmp_path, {"drain-timeout": 1, "providers": [entry]}) as mux:
+            async with aiohttp.ClientSession(mux.url) as client:
+
+                async def ask(path: str, body: object) -> tuple[int, str | None, Any]:
+                    async with client.post(path, json=body) as answer:
+                        return answer.status, answer.headers.get("Retry-After"), await answer.json()
+
+                asking = [asyncio.create_task(ask(path, body)) for path, body, _ in ASIDE]
+                async with asyncio.timeout(10):
+                    while upstream.open < len(ASIDE):
+                        await asyncio.sleep(0.02)
+                mux.process.send_signal(signal.SIGTERM)
+                for (path, _, told), (status, retry_after, body) in zip(
+                    ASIDE, await asyncio.gather(*asking), strict=True
+                ):
+                    assert (status, retry_after) == (503, "1"), (path, body)
+                    assert "llm-mux is being stopped" in str(body["error"])
+                    if told is not None:
+                        assert {name: body["error"][name] for name in told} == told, path
+            assert await asyncio.to_thread(mux.process.wait, 10) == 0
+        never.set()
+    with contextlib.closing(sqlite3.connect(tmp_path / "data" / "llm-mux.sqlite")) as database:
+        rows = database.execute("select status, error_kind from exchanges").fetchall()
+    assert rows == [(503, "draining")] * len(ASIDE)
 
 
 async def test_a_second_signal_does_not_wait(tmp_path: pathlib.Path) -> None:

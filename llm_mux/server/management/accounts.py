@@ -20,9 +20,8 @@ from llm_mux.gateway.core import Gateway
 from llm_mux.gateway.models import list_models
 from llm_mux.gateway.probe import try_key
 from llm_mux.providers import registry
-from llm_mux.routing.accounts import Account
+from llm_mux.routing.accounts import Account, without_secrets
 from llm_mux.server import signing
-from llm_mux.server.checks import without_keys
 from llm_mux.server.management.endpoint import Call, Done, Endpoint
 from llm_mux.server.reload import RELOADER
 
@@ -113,7 +112,7 @@ def _shown(gateway: Gateway, account: Account, origin: str) -> Shown:
         origin=origin,
         state=account.state(time.monotonic()),
         enabled=True,
-        last_error=without_keys(gateway, said) if said is not None else None,
+        last_error=without_secrets(gateway.accounts, said) if said is not None else None,
         inflight=account.inflight,
         weight=account.weight,
         priority=account.priority,
@@ -235,7 +234,7 @@ async def _test(call: Call) -> Tried:
         await call.daemon.parts.credentials.ready(account)
         models = await list_models(account, call.daemon.parts.upstream)
     except MuxError as error:
-        return Tried(False, without_keys(call.daemon.gateway, error.message), 0)
+        return Tried(False, without_secrets(call.daemon.gateway.accounts, error.message), 0)
     return Tried(True, f"{account.provider.title} answered.", len(models))
 
 

@@ -10,8 +10,8 @@ from msgspec import Meta, Struct
 from llm_mux.errors import MuxError
 from llm_mux.providers import registry
 from llm_mux.providers.base import Provider
+from llm_mux.routing.accounts import without_secrets
 from llm_mux.server import listing
-from llm_mux.server.checks import without_keys
 from llm_mux.server.management.endpoint import Call, Endpoint
 
 
@@ -115,7 +115,7 @@ async def _models(call: Call) -> Models:
     gateway = call.daemon.gateway
     found = await listing.entries(gateway, provider=call.query.provider, refresh=call.query.refresh)
     shown = [Model(each.name, each.provider, each.info.id, each.info.context, each.info.max_output) for each in found]
-    return Models(shown, {name: without_keys(gateway, said) for name, said in gateway.lists.errors.items()})
+    return Models(shown, {name: without_secrets(gateway.accounts, said) for name, said in gateway.lists.errors.items()})
 
 
 async def _aliases(call: Call) -> Aliases:

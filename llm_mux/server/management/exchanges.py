@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 
 from llm_mux import log
 from llm_mux.errors import Kind, MuxError
-from llm_mux.server.checks import without_keys
+from llm_mux.routing.accounts import without_secrets
 from llm_mux.server.management.endpoint import Call, Endpoint, Switch
 from llm_mux.server.recent import Happening, told
 
@@ -61,8 +61,8 @@ async def _one(call: Call) -> One:
     if not lines and captured is None:
         message = "No exchange of this id is remembered; only the newest ones are."
         raise MuxError(Kind.NOT_FOUND, message, code="request_not_found")
-    gateway = call.daemon.gateway
-    return One(lines, None if captured is None else captured.shown(lambda text: without_keys(gateway, text)))
+    accounts = call.daemon.gateway.accounts
+    return One(lines, None if captured is None else captured.shown(lambda text: without_secrets(accounts, text)))
 
 
 async def _live(call: Call) -> web.StreamResponse:
