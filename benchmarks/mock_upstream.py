@@ -124,7 +124,7 @@ class Upstream(asyncio.Protocol):
             self.transport.write(reply + b"\r\n\r\n" + MODELS)
             return
         kind = "anthropic" if b"/messages" in head.split(b"\r\n", 1)[0] else "openai"
-        if b'"stream":true' not in body[:200] and b'"stream":true' not in body[-400:]:
+        if not (_streams(body[:200]) or _streams(body[-400:])):
             self.transport.write(WHOLE[kind])
             return
         pace = _number(head, b"x-pace:") or _paced(body[:300])
@@ -143,6 +143,10 @@ class Upstream(asyncio.Protocol):
             self.transport.write(_chunked(event))
             await asyncio.sleep(pause)
         self.transport.write(b"0\r\n\r\n")
+
+
+def _streams(part: bytes) -> bool:
+    return b'"stream":true' in part or b'"stream": true' in part
 
 
 def _number(head: bytes, name: bytes) -> int:

@@ -35,8 +35,8 @@ class Running:
     def stop(self) -> None:
         self.process.terminate()
         self.process.wait()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
 
     def rss(self) -> float:
         return self._handle.memory_info().rss / 1e6
@@ -46,6 +46,11 @@ def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
+
+
+def pin(pid: int) -> None:
+    """The process keeps to the core of what is tested."""
+    psutil.Process(pid).cpu_affinity(TESTED)
 
 
 def _start(arguments: list[str], cores: list[int], env: dict[str, str], ready: str) -> Running:
