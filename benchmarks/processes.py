@@ -10,12 +10,13 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import psutil
 import yaml
 
 HERE = pathlib.Path(__file__).resolve().parent
+NOTHING: Mapping[str, object] = {}
 PACES = ("-pace-5", "-pace-100")
 TESTED, OTHERS = ([1], [0]) if (os.cpu_count() or 1) > 1 else ([0], [0])
 
@@ -28,7 +29,10 @@ class Running:
         self._handle = psutil.Process(process.pid)
 
     def cpu(self) -> float:
-        """Seconds of CPU so far."""
+        """Seconds of CPU so far, of all its threads."""
+        if sys.platform == "linux":
+            # The process's own clock (`clock_getcpuclockid`): what /proc says is in steps of 10 ms.
+            return time.clock_gettime(~self.process.pid << 3 | 2)
         times = self._handle.cpu_times()
         return float(times.user + times.system)
 
@@ -68,7 +72,7 @@ def _environment(home: pathlib.Path) -> dict[str, str]:
     return {**kept, "LLM_MUX_HOME": str(home), "LLM_MUX_KEYRING": "file", "PYTHONUNBUFFERED": "1"}
 
 
-def _config(home: pathlib.Path, mock: int, key: str) -> pathlib.Path:
+def _config(home: pathlib.Path, mock: int, key: str, settings: Mapping[str, object]) -> pathlib.Path:
     home.mkdir(parents=True, exist_ok=True)
     base = f"http://127.0.0.1:{mock}"
     same, other = ([name + pace for pace in ("", *PACES)] for name in ("bench", "bench-other"))
@@ -77,7 +81,8 @@ def _config(home: pathlib.Path, mock: int, key: str) -> pathlib.Path:
         {"id": "other", "type": "anthropic-compatible", "base-url": base, "models": other, "api-key": "k"},
     ]
     path = home / "config.yaml"
-    path.write_text(yaml.safe_dump({"port": 0, "discover": False, "api-keys": [key], "providers": providers}))
+    base_settings = {"port": 0, "discover": False, "api-keys": [key], "providers": providers}
+    path.write_text(yaml.safe_dump(base_settings | dict(settings)))
     return path
 
 
@@ -88,17 +93,20 @@ def started_mock(folder: pathlib.Path, port: int) -> Running:
 
 
 @contextlib.contextmanager
-def everything(folder: pathlib.Path, key: str) -> Iterator[tuple[dict[str, int], dict[str, Running]]]:
-    """All processes of a run: the port and the process of each way."""
+def everything(
+    folder: pathlib.Path, key: str, settings: Mapping[str, object] = NOTHING, before: Sequence[str] = ()
+) -> Iterator[tuple[dict[str, int], dict[str, Running]]]:
+    """All processes of a run: the port and the process of each way. `settings` are llm-mux's beside the usual ones, and
+    `before` stands before the commands of the servers under test."""
     os.sched_setaffinity(0, OTHERS)
     env, started = _environment(folder / "home"), []
     mock, floor, mux = free_port(), free_port(), free_port()
     try:
         started.append(started_mock(folder, mock))
-        relay = [sys.executable, str(HERE / "floor.py"), str(floor), f"http://127.0.0.1:{mock}"]
+        relay = [*before, sys.executable, str(HERE / "floor.py"), str(floor), f"http://127.0.0.1:{mock}"]
         started.append(_start(relay, TESTED, env, "floor ready"))
-        config = _config(folder / "home", mock, key)
-        serve = [sys.executable, "-m", "llm_mux", "--config", str(config), "serve", "--port", str(mux)]
+        config = _config(folder / "home", mock, key, settings)
+        serve = [*before, sys.executable, "-m", "llm_mux", "--config", str(config), "serve", "--port", str(mux)]
         daemon = _start(serve, TESTED, env, "listening on")
         started.append(daemon)
         ports = {"direct": mock, "floor": floor, "splice": mux, "translate": mux}
