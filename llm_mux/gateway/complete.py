@@ -37,7 +37,7 @@ class Completion:
 
     def __call__(self, events: list[ir.Event]) -> list[ir.Event]:
         for position, event in enumerate(events):
-            if isinstance(event, _DELTAS):
+            if type(event) is ir.TextDelta or isinstance(event, _DELTAS):
                 self._chars += len(event.text)
             elif isinstance(event, ir.PartStart):
                 events[position] = self._started(event)

@@ -165,6 +165,8 @@ class Splice:
     def feed(self, data: bytes) -> bytes:
         if not data:
             return self._end()
+        if self._in_text and not self._blind and self._dull is not None and self._dull_after_all(data):
+            return data
         dull = self._watch(data)
         self._tail = data[-4:]
         out = data if self._edit is None or (dull and not self._edit.renames) else self._edit.feed(data)
@@ -176,6 +178,17 @@ class Splice:
             # After a damaged frame nobody finds the next one.
             return out + self.fail(error)
         return out
+
+    def _dull_after_all(self, data: bytes) -> bool:
+        """Whether the bytes may go as they are, unread: whole records after whole ones that only carry on the text."""
+        tail, border = self._tail, self._border
+        if not (tail.endswith(border) and data.endswith(border)) or (self._edit is not None and self._edit.renames):
+            return False
+        dull = self._dull
+        if dull is None or not dull(data):
+            return False
+        self._tail = data[-4:]
+        return True
 
     def _watch(self, data: bytes) -> bool:
         """Reads a copy of what goes by. Of many records at once only the first are read, until text flows, and the

@@ -43,6 +43,7 @@ from llm_mux.ir.events import (
     Start,
     TextDelta,
     UsageReport,
+    one_text,
 )
 from llm_mux.ir.grammar import violations
 from llm_mux.ir.request import (
@@ -107,5 +108,6 @@ __all__ = [
     "Video",
     "family",
     "joined",
+    "one_text",
     "violations",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from msgspec import Raw, Struct
@@ -96,3 +97,13 @@ Event: TypeAlias = (
     | Failed
     | Done
 )
+
+
+def one_text(events: Sequence[Event]) -> list[TextDelta] | None:
+    """The events, if all of them are pieces of one text and say nothing else."""
+    first = events[0]
+    if type(first) is not TextDelta:
+        return None
+    index = first.index
+    pieces = [e for e in events if type(e) is TextDelta and e.index == index and e.logprobs is None and e.text]
+    return pieces if len(pieces) == len(events) else None

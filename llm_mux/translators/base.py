@@ -215,7 +215,14 @@ class FrameDecoder:
     def closed(self) -> list[ir.Event]:
         return [ir.Failed(cut_short())]
 
+    def pieces(self, data: bytes) -> list[ir.Event] | None:
+        """The events of many records at once, where all of them carry on one text; None where they have to be read one
+        by one."""
+        return None
+
     def feed(self, data: bytes) -> list[ir.Event]:
+        if self.splitter.between and not self.over and (events := self.pieces(data)) is not None:
+            return events
         try:
             return self._events(self.splitter.feed(data))
         except sse.TooLong as error:

@@ -7,9 +7,11 @@ the bytes of a mould around as many JSON values means what the mould means, what
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
+
+from llm_mux.wire import jsonx
 
 Mould = tuple[bytes, ...]
 """The bytes of one record before, between and after its values."""
@@ -19,6 +21,7 @@ _HEAD = re.compile(rb"(?:event: [\w.]+\n)?data: ")
 _values: msgspec.json.Decoder[list[str | int]] = msgspec.json.Decoder(list[str | int])
 
 _text: msgspec.json.Decoder[str] = msgspec.json.Decoder(str)
+_texts: msgspec.json.Decoder[list[str]] = msgspec.json.Decoder(list[str])
 
 
 def values_of(*keys: bytes) -> re.Pattern[bytes]:
@@ -116,6 +119,18 @@ def around(make: Callable[[str], bytes]) -> tuple[bytes, bytes]:
     return before, after
 
 
+def row(texts: Sequence[str], before: bytes, after: bytes) -> bytes:
+    """The records of all `texts` one after the other, each between `before` and `after`."""
+    try:
+        coded = msgspec.json.encode(texts)
+    except UnicodeEncodeError:
+        coded = b'\\"'
+    if b'\\"' in coded:
+        return b"".join([before + jsonx.encode(text) + after for text in texts])
+    # Without a quote inside of a text every second one ends a text, and the next begins behind a comma.
+    return b'%b"%b%b' % (before, coded[2:-1].replace(b'","', b'"%b%b"' % (after, before)), after)
+
+
 def decoded(mould: Mould, decode: Callable[[bytes], object]) -> object:
     """The sample of `mould` as `decode` reads it, None if it does not."""
     try:
@@ -127,7 +142,7 @@ def decoded(mould: Mould, decode: Callable[[bytes], object]) -> object:
 class Known:
     """The last record that said nothing but one piece of a text, by which the next ones like it are known."""
 
-    __slots__ = ("_after", "_head", "_tail", "_tries", "_values")
+    __slots__ = ("_after", "_glue", "_head", "_raw_head", "_raw_tail", "_tail", "_tries", "_values")
 
     def __init__(self, values: re.Pattern[bytes], tries: int = 40) -> None:
         self._values = values
@@ -144,6 +159,18 @@ class Known:
         except ValueError:
             return None
 
+    def texts(self, records: bytes) -> list[str] | None:
+        """The pieces that whole records say if all of them are like that one and none is empty."""
+        head, tail = self._raw_head, self._raw_tail
+        if not (tail and records.startswith(head) and records.endswith(tail)):
+            return None
+        found = records[len(head) : -len(tail)].split(self._glue)
+        try:
+            texts = _texts.decode(b"[%b]" % b",".join(found))
+        except ValueError:
+            return None
+        return texts if len(texts) == len(found) and all(texts) else None
+
     @property
     def curious(self) -> bool:
         """Whether another record is worth learning: a server may write each in another way."""
@@ -152,9 +179,11 @@ class Known:
     def forget(self) -> None:
         """Knows no record any more: what the last one carried on may not be what is open now."""
         self._head = self._tail = b"\x00"
+        self._raw_head = self._raw_tail = self._glue = b""
 
-    def learn(self, data: bytes, text: str) -> bool:
-        """Remembers a record that said just `text`; whether it can be told where in it that stands."""
+    def learn(self, data: bytes, text: str, raw: bytes = b"") -> bool:
+        """Remembers a record that said just `text`; whether it can be told where in it that stands. `raw` is the whole
+        record around `data`."""
         self._tries -= 1
         spelled = [match.span(1) for match in self._values.finditer(data) if _says(match[1], text)]
         if len(spelled) != 1:
@@ -162,6 +191,10 @@ class Known:
             return False
         start, end = spelled[0]
         self._head, self._tail, self._after = data[:start], data[end:], end - len(data)
+        before, found, after = raw.partition(data)
+        if found and after == b"\n\n":
+            self._raw_head, self._raw_tail = before + self._head, self._tail + after
+            self._glue = self._raw_tail + self._raw_head
         return True
 
 

@@ -50,6 +50,11 @@ class Splitter:
         self._foreign = False
         self._nesting: Nesting | None = None
 
+    @property
+    def between(self) -> bool:
+        """Whether the next byte begins a record: nothing of an earlier one is held."""
+        return not (self._held or self._fresh or self._foreign or self._carry.size)
+
     def feed(self, chunk: bytes) -> list[Frame]:
         buffer = self._held + chunk if self._held else chunk
         self._held = b""

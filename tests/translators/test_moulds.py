@@ -54,6 +54,27 @@ def test_pieces_are_written_as_whole_records_would_be(
         assert unnumbered(record) == unnumbered(shown)
 
 
+# Ollama's records tell the time that has passed.
+@pytest.mark.parametrize("format_", [name for name in TEXTUAL if name != "ollama"])
+@pytest.mark.parametrize("part", [ir.Text(""), ir.Refusal("")])
+@example(['x",', "y"])
+@example([",", ",", '"', '","'])
+@example(["half \ud83d", "b"])
+@given(st.lists(st.text(), min_size=2, max_size=8))
+def test_pieces_of_one_read_are_written_as_one_after_the_other(format_: str, part: ir.Part, texts: list[str]) -> None:
+    request = ir.Request(model="m", messages=(), stream=True, protocol=format_)
+    deltas = [ir.TextDelta(0, text) for text in texts]
+    end: list[ir.Event] = [ir.PartEnd(0), ir.Finish("stop"), ir.Done()]
+    ways: list[list[list[ir.Event]]] = [[list(deltas)], [[delta] for delta in deltas]]
+    written = []
+    for way in ways:
+        encoder = registry.get(format_).stream_encoder(request)
+        written.append(
+            b"".join(encoder.encode(events) for events in ([ir.Start("id", "m", 1), ir.PartStart(0, part)], *way, end))
+        )
+    assert written[0] == written[1]
+
+
 def unnumbered(record: bytes) -> bytes:
     """A record without its place in the stream, which is all that the second of two equal pieces may change."""
     found = msgspec.json.decode(record)
@@ -89,7 +110,11 @@ def test_streams_are_read_the_same_by_the_last_record_or_without(transcript: Tra
     learnt = decoded(transcript.format, stream)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(moulds.Known, "text", lambda self, data: None)
+        patch.setattr(moulds.Known, "texts", lambda self, data: None)
         assert learnt == decoded(transcript.format, stream)
+    several = data.draw(st.integers(2, 6), label="records in one read")
+    reads = [b"".join(stream[at : at + several]) for at in range(0, len(stream), several)]
+    assert learnt == decoded(transcript.format, reads)
 
 
 CHUNK = '{"id":"c","model":"m","choices":[{"index":%d,"delta":%s}]}'
@@ -118,12 +143,20 @@ DELTAS = (
         (1, '{"reasoning":"\\ud83d","content":""}'),
         (1, '{"reasoning_content":"x","content":null}'),
         (1, '{"content":"a"}'),
-    ]
+    ],
+    3,
 )
-@given(st.lists(st.tuples(st.sampled_from((0, 0, 0, 1)), st.sampled_from(DELTAS)), max_size=30))
-def test_any_order_of_pieces_is_read_the_same(said: list[tuple[int, str]]) -> None:
+@given(
+    st.lists(st.tuples(st.sampled_from((0, 0, 0, 1)), st.sampled_from(DELTAS)), max_size=30),
+    st.integers(2, 6),
+)
+def test_any_order_of_pieces_is_read_the_same(said: list[tuple[int, str]], several: int) -> None:
     stream = [f"data: {CHUNK % one}\n\n".encode() for one in said]
     learnt = decoded("openai_chat", stream)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(moulds.Known, "text", lambda self, data: None)
+        patch.setattr(moulds.Known, "texts", lambda self, data: None)
         assert learnt == decoded("openai_chat", stream)
+    assert learnt == decoded(
+        "openai_chat", [b"".join(stream[at : at + several]) for at in range(0, len(stream), several)]
+    )

@@ -67,7 +67,7 @@ class Decoder(FrameDecoder):
         match record:
             case wire.BlockDelta(delta=delta, index=index):
                 events = self._delta(delta, index)
-                self._learn(frame.data, events)
+                self._learn(frame, events)
                 return events
             case wire.BlockStart():
                 return self._start_of_block(record)
@@ -86,10 +86,17 @@ class Decoder(FrameDecoder):
             case _:
                 return []
 
-    def _learn(self, data: bytes, events: list[ir.Event]) -> None:
+    def pieces(self, data: bytes) -> list[ir.Event] | None:
+        held = self._open
+        if held is None or held is not self._telling or held.kind != "text" or self._halves is not None:
+            return None
+        texts = self._known.texts(data)
+        return None if texts is None else [ir.TextDelta(held.index, text) for text in texts]
+
+    def _learn(self, frame: sse.Frame, events: list[ir.Event]) -> None:
         """Remembers a record that says one piece of the open block."""
         if len(events) == 1 and isinstance(event := events[0], _PIECE) and self._known.curious:
-            self._telling = self._open if self._known.learn(data, event.text) else None
+            self._telling = self._open if self._known.learn(frame.data, event.text, frame.raw) else None
 
     def _more(self, held: _Open, text: str) -> list[ir.Event]:
         """The next piece of what `_learn` saw."""

@@ -86,6 +86,9 @@ class Encoder:
 
     def encode(self, events: Sequence[ir.Event]) -> bytes:
         out: list[bytes] = []
+        if len(events) > 1 and not self._over and (texts := ir.one_text(events)) is not None:
+            self._texts(out, texts)
+            return b"".join(out)
         for position, event in enumerate(events):
             if self._over:
                 break
@@ -218,10 +221,28 @@ class Encoder:
             self._refusal = (self._refusal or "") + text
         if held.block is None:
             self._open(out, held, wire.Text(""))
-        held.text.append(text)
+        self._remember(held, (text,))
+        self._more(out, held, wire.TextDelta, text)
+
+    def _texts(self, out: list[bytes], events: Sequence[ir.TextDelta]) -> None:
+        """Many pieces of one text at once."""
+        first = events[0]
+        self._text(out, first.index, first.text)
+        held = self._parts.get(first.index)
+        if held is None:
+            return
+        if held.around is None or isinstance(held.part, ir.Refusal):
+            for event in events[1:]:
+                self._text(out, event.index, event.text)
+            return
+        texts = [event.text for event in events[1:]]
+        self._remember(held, texts)
+        out.append(moulds.row(texts, *held.around))
+
+    def _remember(self, held: _Part, texts: Sequence[str]) -> None:
+        held.text.extend(texts)
         if len(held.text) > _MOST_PIECES:
             held.text[:] = ["".join(held.text)[-_REMEMBERED:]]
-        self._more(out, held, wire.TextDelta, text)
 
     def _piece(self, out: list[bytes], index: int, delta: type[_Delta], text: str) -> None:
         held = self._parts.get(index)

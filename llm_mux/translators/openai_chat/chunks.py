@@ -94,7 +94,21 @@ class Encoder:
         self._over = False
 
     def encode(self, events: Sequence[ir.Event]) -> bytes:
+        if len(events) > 1 and not self._over and (texts := ir.one_text(events)) is not None:
+            return self._texts(texts)
         return b"".join([self._event(event) for event in events])
+
+    def _texts(self, events: Sequence[ir.TextDelta]) -> bytes:
+        """Many pieces of one text at once."""
+        open_ = self._open[events[0].index]
+        first = self._text(events[0])
+        if open_.around is None or isinstance(open_.part, ir.Refusal):
+            return b"".join([first, *[self._text(event) for event in events[1:]]])
+        texts = [event.text for event in events[1:]]
+        size = sum(map(len, texts))
+        open_.size += size
+        open_.said.characters += size
+        return first + moulds.row(texts, *open_.around)
 
     def keepalive(self) -> bytes:
         return sse.comment("keep-alive")

@@ -78,10 +78,15 @@ class Decoder(FrameDecoder):
         for choice in chunk.choices or ():
             self._choice(choice).take(choice, events)
         if len(events) == 1 and self._known.curious:
-            self._learn(data, chunk, events[0])
+            self._learn(frame, chunk, events[0])
         return events
 
-    def _learn(self, data: bytes, chunk: wire.Answer, event: ir.Event) -> None:
+    def pieces(self, data: bytes) -> list[ir.Event] | None:
+        if self._speaker is None or (texts := self._known.texts(data)) is None:
+            return None
+        return self._speaker.texts(texts)
+
+    def _learn(self, frame: sse.Frame, chunk: wire.Answer, event: ir.Event) -> None:
         """Remembers a record that says one piece of an open part and nothing else."""
         choice = dull.speaker(chunk)
         if choice is None or not isinstance(event, _DELTAS):
@@ -89,7 +94,7 @@ class Decoder(FrameDecoder):
         speaker = self._choice(choice)
         if not speaker.ready(event):
             self._known.forget()
-        elif self._known.learn(data, event.text):
+        elif self._known.learn(frame.data, event.text, b"" if frame.event else frame.raw):
             self._speaker = speaker
 
     def closed(self) -> list[ir.Event]:
@@ -184,6 +189,12 @@ class _Choice:
             return ir.ArgumentsDelta(self._index, self._call.unsent())
         text = self._halves.feed(text)
         return ir.ReasoningDelta(self._index, text) if self._kind is ir.Reasoning else ir.TextDelta(self._index, text)
+
+    def texts(self, texts: list[str]) -> list[ir.Event] | None:
+        """The next pieces of the text that was open then, None for anything else."""
+        if self._kind is not ir.Text or (self._kind, self._call, len(self._calls.all)) != self._carrying:
+            return None
+        return [ir.TextDelta(self._index, self._halves.feed(text)) for text in texts]
 
     @property
     def whole(self) -> bool:
