@@ -224,8 +224,14 @@ def some_days(case: schemathesis.Case) -> None:
             case.query[name] = "2026-01-02"
 
 
+def some_names(case: schemathesis.Case) -> None:
+    several = len(str(case.body)) % 3
+    case.body = {"aliases": {f"fast-{n}": "demo" for n in range(several)}, "fallbacks": {"demo": ["other"]}}
+
+
 MEANT = {
     "PUT /config.yaml": a_file,
+    "PUT /routes": some_names,
     "POST /accounts": an_account,
     "POST /logins": a_login,
     "PUT /api-keys": a_key,

@@ -31,7 +31,7 @@ def shown(text: str, config: Config) -> str:
 def completed(text: str, known: str, config: Config, file: str) -> str:
     """`text` with the secrets of the `known` text of `config` in place of their marks. Raises ConfigError for a mark
     that stands for none of them."""
-    written = {_mark(known[start:end]): known[start:end] for start, end in _spans(known, config)}
+    written = {mark(known[start:end]): known[start:end] for start, end in _spans(known, config)}
 
     def back(found: re.Match[str]) -> str:
         secret = written.get(found[2])
@@ -48,12 +48,12 @@ def completed(text: str, known: str, config: Config, file: str) -> str:
 def _pieced(text: str, spans: list[tuple[int, int]]) -> str:
     out, at = [], 0
     for start, end in spans:
-        out += [text[at:start], f'"***{_mark(text[start:end])}"']
+        out += [text[at:start], f'"***{mark(text[start:end])}"']
         at = end
     return "".join([*out, text[at:]])
 
 
-def _mark(written: str) -> str:
+def mark(written: str) -> str:
     return hmac.new(_SALT, written.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:12]
 
 

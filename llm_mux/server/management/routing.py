@@ -5,12 +5,17 @@ from __future__ import annotations
 import time
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
+from llm_mux.config.edits import Unedited, with_mapping
 from llm_mux.errors import Kind, MuxError
 from llm_mux.routing.explain import Target
 from llm_mux.routing.rests import Rest, listed
 from llm_mux.server.management.endpoint import Call, Endpoint
+from llm_mux.server.management.settings import put
+from llm_mux.server.reload import State
+
+Name = Annotated[str, Meta(min_length=1, max_length=512)]
 
 
 class Asked(Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,6 +48,27 @@ async def _explain(call: Call) -> Explanation:
     chain, targets = await gateway.explained(asked.model, asked.conversation, asked.size)
     links = [Link(each.name, each.problem) for each in chain]
     return Explanation(asked.model, gateway.choice.strategy, links, targets)
+
+
+class Names(Struct, frozen=True, forbid_unknown_fields=True):
+    """All aliases, or all fallbacks, that the file is to have; those that are not given stay as they are."""
+
+    aliases: dict[Name, Name] | UnsetType = UNSET
+    fallbacks: dict[Name, Annotated[list[Name], Meta(min_length=1, max_length=20)]] | UnsetType = UNSET
+
+
+async def _rename(call: Call) -> State:
+    """Comments and everything else in the file stay."""
+    wish, text = call.body, call.daemon.loaded.text
+    given = {"aliases": wish.aliases, "fallbacks": wish.fallbacks}
+    try:
+        for key, wanted in given.items():
+            if wanted is not UNSET:
+                text = with_mapping(text, key, wanted)
+    except Unedited as error:
+        message = f"The file cannot be changed from here, for {error}: change it in the configuration editor."
+        raise MuxError(Kind.CONFLICT, message, code="config_not_editable") from None
+    return await put(call, lambda: text)
 
 
 class Rests(Struct, frozen=True):
@@ -88,6 +114,15 @@ ENDPOINTS = (
         query=Asked,
         answer=Explanation,
         errors=(404, 503),
+    ),
+    Endpoint(
+        method="PUT",
+        path="/routes",
+        summary="Change the aliases and the fallbacks in the configuration file and put them in effect",
+        handle=_rename,
+        body=Names,
+        answer=State,
+        errors=(409,),
     ),
     Endpoint(method="GET", path="/cooldowns", summary="Accounts that rest", handle=_list, answer=Rests),
     Endpoint(

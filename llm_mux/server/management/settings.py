@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from aiohttp import web
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from llm_mux import log, paths
-from llm_mux.config import ConfigError, masked
+from llm_mux.config import ConfigError, masked, reload
 from llm_mux.config.tree import MAX_BYTES
 from llm_mux.errors import Kind, MuxError, bad_request
+from llm_mux.server.build import draw
 from llm_mux.server.management import masking
 from llm_mux.server.management.endpoint import Call, Endpoint, Switch
 from llm_mux.server.reload import RELOADER, State
 
 _YAML = "application/yaml"
+MOST_VERSIONS = 5
 
 
 class Settings(Struct, frozen=True):
@@ -33,29 +37,90 @@ async def _config(call: Call) -> Settings:
 
 async def _text(call: Call) -> web.Response:
     loaded = call.daemon.loaded
-    return web.Response(text=masking.shown(loaded.text, loaded.config), content_type=_YAML)
+    headers = {"ETag": _tag(loaded.text)}
+    return web.Response(text=masking.shown(loaded.text, loaded.config), content_type=_YAML, headers=headers)
 
 
 async def _replace(call: Call) -> State:
+    text = _utf8(call.body)
+    loaded = call.daemon.loaded
+    expected = call.request.headers.get("If-Match")
+    if expected is not None and expected != _tag(loaded.text):
+        message = "The file has changed since it was read; look at it again first."
+        raise MuxError(Kind.CONFLICT, message, code="config_changed")
+    return await put(call, lambda: masking.completed(text, loaded.text, loaded.config, _file(call).name))
+
+
+async def _check(call: Call) -> Findings:
+    """As a replacement, but nothing is written and nothing put in effect."""
+    loaded, env = call.daemon.loaded, call.daemon.parts.env
     try:
-        text = call.body.decode("utf-8-sig")
+        text = masking.completed(_utf8(call.body), loaded.text, loaded.config, _file(call).name)
+        fresh = await asyncio.to_thread(reload, loaded, env, text)
+        await draw(fresh, call.daemon.parts)
+    except ConfigError as error:
+        return Findings([_problem(each) for each in (error, *error.more)])
+    return Findings([], fresh.warnings, fresh.needs_restart)
+
+
+def _problem(error: ConfigError) -> Problem:
+    hint = f'; did you mean "{error.suggestion}"?' if error.suggestion else ""
+    elsewhere = f"{error.place}: " if error.line is None else ""
+    return Problem(error.line, error.column, f"{elsewhere}{error.message}{hint}")
+
+
+def _utf8(body: bytes) -> str:
+    try:
+        return body.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise bad_request("The body is not UTF-8 text.") from None
-    loaded = call.daemon.loaded
-    return await _put(call, lambda: masking.completed(text, loaded.text, loaded.config, _file(call).name))
+
+
+def _tag(text: str) -> str:
+    """Names a version of the file. It is salted, so that nothing about a secret can be tried out on it."""
+    return f'"{masking.mark(text)}"'
 
 
 async def _restore(call: Call) -> State:
-    previous = _previous(_file(call))
+    text = await asyncio.to_thread(_earlier, _file(call), call.query.version)
+    return await put(call, lambda: text)
+
+
+async def _show_earlier(call: Call) -> web.Response:
+    """With marks in place of secrets, those that only that version had among them."""
+    text = await asyncio.to_thread(_earlier, _file(call), call.query.version)
     try:
-        text = await asyncio.to_thread(previous.read_text, "utf-8")
+        then = await asyncio.to_thread(reload, call.daemon.loaded, call.daemon.parts.env, text)
+    except ConfigError as error:
+        message = f"This version cannot be shown, for it is no longer understood: {error}"
+        raise MuxError(Kind.CONFLICT, message, code="invalid_config") from None
+    return web.Response(text=masking.shown(text, then.config), content_type=_YAML)
+
+
+def _earlier(file: Path, version: int) -> str:
+    try:
+        return _previous(file, version).read_text("utf-8")
     except FileNotFoundError:
-        message = "There is no earlier version: none has been replaced from here yet."
+        message = "There is no such earlier version: none has been replaced from here yet."
+        if version > 1:
+            message = (
+                f"There is no version {version}; GET /v0/management/config.yaml/versions lists those that are kept."
+            )
         raise MuxError(Kind.NOT_FOUND, message, code="no_previous_config") from None
-    return await _put(call, lambda: text)
 
 
-async def _put(call: Call, text: Any) -> State:
+async def _versions(call: Call) -> Versions:
+    return Versions(await asyncio.to_thread(lambda: list(_listed(_file(call)))))
+
+
+def _listed(file: Path) -> Iterator[Version]:
+    for number in range(1, MOST_VERSIONS + 1):
+        with contextlib.suppress(FileNotFoundError):
+            found = _previous(file, number).stat()
+            yield Version(number, found.st_mtime, found.st_size)
+
+
+async def put(call: Call, text: Callable[[], str]) -> State:
     """Puts a text in place and keeps the one that it replaces. What is wrong with it is a 400, line by line."""
     file = _file(call)
     before = call.daemon.loaded.text
@@ -66,8 +131,17 @@ async def _put(call: Call, text: Any) -> State:
         raise MuxError(Kind.BAD_REQUEST, "\n".join(problems), code="invalid_config") from None
     except OSError as error:
         raise MuxError(Kind.INTERNAL, f"{file} cannot be written: {error.strerror}") from error
-    await asyncio.to_thread(paths.write_private, _previous(file), before.encode())
+    if before != call.daemon.loaded.text:
+        await asyncio.to_thread(_keep, file, before)
     return state
+
+
+def _keep(file: Path, text: str) -> None:
+    """As version 1; the others move on, and the oldest goes."""
+    for number in range(MOST_VERSIONS - 1, 0, -1):
+        with contextlib.suppress(FileNotFoundError):
+            _previous(file, number).replace(_previous(file, number + 1))
+    paths.write_private(_previous(file, 1), text.encode())
 
 
 def _file(call: Call) -> Path:
@@ -77,8 +151,8 @@ def _file(call: Call) -> Path:
     return path
 
 
-def _previous(file: Path) -> Path:
-    return file.with_name(f"{file.name}.previous")
+def _previous(file: Path, version: int) -> Path:
+    return file.with_name(f"{file.name}.previous" + (f".{version}" if version > 1 else ""))
 
 
 async def _reload(call: Call) -> State:
@@ -101,16 +175,63 @@ async def _version(call: Call) -> Any:
 
     from llm_mux import __version__
 
-    return Version(__version__, platform.python_version(), platform.platform(terse=True), call.daemon.parts.started)
+    daemon, here = call.daemon, call.request
+    return About(
+        version=__version__,
+        python=platform.python_version(),
+        platform=platform.platform(terse=True),
+        started=daemon.parts.started,
+        address=f"{here.scheme}://{here.host}",
+        keys_wanted=not daemon.guard.open,
+        config=None if daemon.loaded.path is None else str(daemon.loaded.path),
+    )
 
 
-class Version(Struct, frozen=True):
-    """`started` is unix seconds."""
+class About(Struct, frozen=True):
+    """`started` is unix seconds; `address` is where the request came to; `keys_wanted`: whether models are asked with a
+    client key only; `config` is the file."""
 
     version: str
     python: str
     platform: str
     started: float
+    address: str
+    keys_wanted: bool
+    config: str | None
+
+
+class Problem(Struct, frozen=True):
+    """What is wrong, where in the text (from 1), if it is there."""
+
+    line: int | None
+    column: int | None
+    message: str
+
+
+class Findings(Struct, frozen=True):
+    """A text without `problems` would be taken. `needs_restart` names settings that wait for one."""
+
+    problems: list[Problem]
+    warnings: tuple[str, ...] = ()
+    needs_restart: tuple[str, ...] = ()
+
+
+class Which(Struct, frozen=True, forbid_unknown_fields=True):
+    """`version` 1 is the one that was replaced last."""
+
+    version: Annotated[int, Meta(ge=1, le=MOST_VERSIONS)] = 1
+
+
+class Version(Struct, frozen=True):
+    """An earlier version of the file, replaced at `replaced` (unix seconds)."""
+
+    version: int
+    replaced: float
+    bytes: int
+
+
+class Versions(Struct, frozen=True):
+    versions: list[Version]
 
 
 ENDPOINTS = (
@@ -142,10 +263,39 @@ ENDPOINTS = (
     Endpoint(
         method="POST",
         path="/config.yaml/restore",
-        summary="Put the version in effect that was replaced last",
+        summary="Put an earlier version in effect, usually the one that was replaced last",
         handle=_restore,
+        query=Which,
         answer=State,
         errors=(404, 409),
+    ),
+    Endpoint(
+        method="GET",
+        path="/config.yaml/previous",
+        summary="An earlier version of the configuration file, with marks in place of secrets",
+        handle=_show_earlier,
+        query=Which,
+        media=_YAML,
+        errors=(404, 409),
+    ),
+    Endpoint(
+        method="GET",
+        path="/config.yaml/versions",
+        summary="The earlier versions that are kept",
+        handle=_versions,
+        answer=Versions,
+        errors=(409,),
+    ),
+    Endpoint(
+        method="POST",
+        path="/config.yaml/check",
+        summary="What a configuration file with this text would have wrong, line by line; nothing is changed",
+        handle=_check,
+        body=bytes,
+        body_media=_YAML,
+        most=MAX_BYTES,
+        answer=Findings,
+        errors=(409, 413),
     ),
     Endpoint(
         method="POST",
@@ -163,5 +313,5 @@ ENDPOINTS = (
         body=Switch,
         answer=Switch,
     ),
-    Endpoint(method="GET", path="/version", summary="What runs here, and since when", handle=_version, answer=Version),
+    Endpoint(method="GET", path="/version", summary="What runs here, and since when", handle=_version, answer=About),
 )
