@@ -56,7 +56,8 @@ def balance(invocation: Invocation, user: str | None, as_json: bool) -> None:
 
     async def found(balances: Balances) -> list[tuple[str, Decimal]]:
         if user is not None:
-            return [(user, await balances.balance(user, time.time()))]
+            known = await balances.known(user)
+            return [(user, balances.initial if known is None else known)]
         return (await balances.listed(limit=_MOST_LISTED, offset=0))[0]
 
     shown = _with(invocation, found)

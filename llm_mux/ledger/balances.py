@@ -8,7 +8,7 @@ caller.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -33,7 +33,7 @@ class MoneyProblem(Exception):
     """An amount or a user that cannot be; the message says why."""
 
 
-class Hold(Struct, frozen=True, kw_only=True):
+class Hold(Struct, frozen=True, kw_only=True, gc=False):
     """What a request may cost. `user` None: no balance is kept; the budgets are those of `client_key`."""
 
     id: str
@@ -51,7 +51,7 @@ class Shortage(Struct, frozen=True):
     budget: str | None = None
 
 
-class Settlement(Struct, frozen=True, kw_only=True):
+class Settlement(Struct, frozen=True, kw_only=True, gc=False):
     """What a request did cost; it ends the hold."""
 
     hold: Hold
@@ -121,16 +121,21 @@ class Balances:
 
     async def balance(self, user: str, now: float) -> Decimal:
         """What a user has; someone who is new has the initial balance from now on."""
+        found = await self.known(user)
+        if found is not None:
+            return found
+        async with self._database.write() as connection:
+            return await self._locked(connection, plain(user), now)
+
+    async def known(self, user: str) -> Decimal | None:
+        """What a user has; None for one who was never here. Changes nothing."""
         from sqlalchemy import select
 
         from llm_mux.ledger.schema import balances
 
         async with self._database.read() as connection:
             found = await connection.scalar(select(balances.c.balance).where(balances.c.user == plain(user)))
-        if found is not None:
-            return Decimal(found)
-        async with self._database.write() as connection:
-            return await self._locked(connection, plain(user), now)
+        return None if found is None else Decimal(found)
 
     async def transactions(self, user: str, *, limit: int, offset: int) -> tuple[list[Transaction], int]:
         """A page of a user's transactions, newest first, and how many there are."""
@@ -156,6 +161,17 @@ class Balances:
             rows = (await connection.execute(query)).all()
             total = (await connection.execute(select(func.count()).select_from(balances))).scalar_one()
         return [(row.user, row.balance) for row in rows], int(total)
+
+    async def some(self, first: Collection[str], most: int) -> dict[str, Decimal]:
+        """The balances of at most so many users: of `first`, then of others by name."""
+        from sqlalchemy import case, select
+
+        from llm_mux.ledger.schema import balances
+
+        order = case((balances.c.user.in_(first), 0), else_=1)
+        query = select(balances.c.user, balances.c.balance).order_by(order, balances.c.user).limit(most)
+        async with self._database.read() as connection:
+            return {row.user: row.balance for row in (await connection.execute(query)).all()}
 
     async def _purses(self, connection: AsyncConnection, holds: Sequence[Hold], now: float) -> _Purses:
         """What the users and keys of some holds have left, which nobody else changes before this transaction ends."""

@@ -136,14 +136,24 @@ def _add_up(connection: Connection, rows: Iterable[Exchange]) -> None:
 
 def sums(rows: Iterable[Exchange], seconds: int) -> dict[tuple[int, Group], list[int]]:
     """(period, DIMENSIONS) -> MEASURES."""
-    found: dict[tuple[int, Group], list[int]] = {}
-    groups: dict[tuple[str | None, ...], Group] = {}
+    named: dict[tuple[Any, ...], list[int]] = {}
     for row in rows:
-        named = (row.model_served, row.provider, row.account, row.client_key, row.user, row.protocol)
-        group = groups.get(named)
-        if group is None:
-            group = groups[named] = tuple(plain(name or "") for name in named)
-        _merge(found, (int(row.time // seconds), group), _measures(row))
+        where = (
+            int(row.time // seconds),
+            row.model_served,
+            row.provider,
+            row.account,
+            row.client_key,
+            row.user,
+            row.protocol,
+        )
+        values = named.get(where)
+        if values is None:
+            values = named[where] = [0] * len(MEASURES)
+        _measure(row, values)
+    found: dict[tuple[int, Group], list[int]] = {}
+    for (period, *names), values in named.items():
+        _merge(found, (period, tuple(plain(name or "") for name in names)), values)
     return found
 
 
@@ -152,24 +162,29 @@ def _merge(into: dict[tuple[int, Group], list[int]], key: tuple[int, Group], val
     into[key] = values if there is None else [one + two for one, two in zip(there, values, strict=True)]
 
 
-def _measures(row: Exchange) -> list[int]:
-    gone = row.error_kind == _GONE
-    return [
-        1,
-        int(not gone and (row.error_kind is not None or row.status >= 400)),
-        int(gone),
-        max(row.attempts - 1, 0),
-        row.input_tokens,
-        row.output_tokens,
-        row.cache_read_tokens,
-        row.cache_write_tokens,
-        row.reasoning_tokens or 0,
-        int(row.cost is None and row.tokens > 0),
-        row.cost or 0,
-        round(row.duration_ms),
-        round(row.ttft_ms or 0),
-        int(row.ttft_ms is not None),
-    ]
+def _measure(row: Exchange, values: list[int]) -> None:
+    """Adds a row to MEASURES, in their order."""
+    values[0] += 1
+    if row.error_kind == _GONE:
+        values[2] += 1
+    elif row.error_kind is not None or row.status >= 400:
+        values[1] += 1
+    if row.attempts > 1:
+        values[3] += row.attempts - 1
+    values[4] += row.input_tokens
+    values[5] += row.output_tokens
+    values[6] += row.cache_read_tokens
+    values[7] += row.cache_write_tokens
+    if row.reasoning_tokens:
+        values[8] += row.reasoning_tokens
+    if row.cost is not None:
+        values[10] += row.cost
+    elif row.tokens > 0:
+        values[9] += 1
+    values[11] += round(row.duration_ms)
+    if row.ttft_ms is not None:
+        values[12] += round(row.ttft_ms)
+        values[13] += 1
 
 
 @lru_cache(maxsize=32)

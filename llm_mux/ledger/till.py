@@ -8,6 +8,7 @@ requests at once cost hardly more than one.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from decimal import Decimal
 
@@ -33,6 +34,13 @@ class Till:
     def known(self) -> Mapping[str, Decimal]:
         """Balances as they were when last seen from here."""
         return self._known
+
+    async def look(self, most: int, *, patience_s: float = 1.0) -> None:
+        """See the balances as they are now: of those who were here, and of others, as many as `most`. While the
+        database does not answer they stay as they were."""
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(patience_s):
+                self._note(await self.balances.some(list(self._known)[:most], most))
 
     async def hold(self, hold: Hold, now: float) -> Shortage | None:
         """Keep what a request may cost, or say why that is not possible. Raises what the database raises."""

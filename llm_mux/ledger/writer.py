@@ -73,7 +73,7 @@ class Writer:
         self._name = self._spool.writer if self._spool is not None else Spool(Path()).writer
         self._disk = asyncio.Lock()
         self._capacity = capacity
-        self._rows: deque[tuple[Exchange | None, Settlement | None]] = deque(maxlen=capacity)
+        self._rows: deque[Exchange | Settlement] = deque(maxlen=capacity)
         self._made = 0
         self._unspooled: deque[Batch] = deque()
         self._spooled: deque[Batch] = deque()
@@ -90,13 +90,15 @@ class Writer:
 
     def record(self, row: Exchange, payment: Settlement | None = None) -> None:
         """Take a row for the next batch, with what is paid for it."""
-        self._rows.append((row, payment))
+        self._rows.append(row)
+        if payment is not None:
+            self._rows.append(payment)
         self._recorded += 1
         self._gathering.wake()
 
     def release(self, payment: Settlement) -> None:
         """Take a payment that no row belongs to: one of nothing, which ends a hold."""
-        self._rows.append((None, payment))
+        self._rows.append(payment)
         self._gathering.wake()
 
     async def catch_up(self, patience_s: float = 10.0) -> bool:
@@ -138,7 +140,7 @@ class Writer:
     @property
     def state(self) -> State:
         spooled = _count(self._spooled) + self._on_disk_only
-        waiting = spooled + sum(row is not None for row, _ in self._rows) + _count(self._unspooled)
+        waiting = spooled + sum(type(each) is Exchange for each in self._rows) + _count(self._unspooled)
         return State(
             recorded=self._recorded,
             written=self._written,
@@ -156,8 +158,11 @@ class Writer:
         """Rows become batches, batches go to the disk, and whoever writes them hears of it."""
         while self._rows:
             pieces = [self._rows.popleft() for _ in range(min(BATCH_ROWS, len(self._rows)))]
-            rows = [row for row, _ in pieces if row is not None]
-            payments = [payment for _, payment in pieces if payment is not None]
+            while self._rows and isinstance(self._rows[0], Settlement):
+                # What is paid stays with the row before it.
+                pieces.append(self._rows.popleft())
+            rows = [each for each in pieces if isinstance(each, Exchange)]
+            payments = [each for each in pieces if isinstance(each, Settlement)]
             self._made += 1
             self._unspooled.append(Batch(self._made, rows, payments))
         while _count(self._unspooled) > self._capacity:

@@ -23,6 +23,7 @@ from llm_mux.server import checks, shapes, telemetry
 from llm_mux.server.answers import local_endpoint, open_endpoint
 from llm_mux.server.checks import Check, History, stamp
 from llm_mux.server.described import TEXT, asked, told
+from llm_mux.server.metrics import MOST_NAMES
 from llm_mux.server.reload import RELOADER
 from llm_mux.server.serving import DAEMON, Daemon
 
@@ -309,6 +310,8 @@ async def metrics(request: web.Request) -> web.StreamResponse:
     daemon = request.app[DAEMON]
     if not daemon.loaded.config.telemetry.prometheus:
         raise MuxError(Kind.NOT_FOUND, "Metrics are switched off by `telemetry.prometheus`.", code="unknown_url")
+    if daemon.admission.billing:
+        await daemon.parts.till.look(MOST_NAMES)
     daemon.metrics.event_loop_lag_s = await _lag()
     now = asyncio.get_running_loop().time()
     states = Counter((a.provider.name, a.state(now)) for a in checks.accounts_of(daemon.gateway))

@@ -270,7 +270,7 @@ class Metrics:
 
 
 def user_balances(till: Till) -> Reading:
-    """The balances that the till has seen, of a bounded number of users."""
+    """The balances that the till has seen, of a bounded number of users; a scrape has it look first."""
 
     def read() -> Mapping[Labels, float]:
         return {(plain(user),): float(balance) for user, balance in islice(dict(till.known).items(), MOST_NAMES)}

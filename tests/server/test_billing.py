@@ -8,6 +8,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from llm_mux.ledger.balances import Balances
+from llm_mux.ledger.database import Database
 from llm_mux.server.serving import DAEMON
 from tests.daemon import Daemon
 from tests.server.conftest import Run
@@ -104,10 +106,19 @@ async def test_without_balances_the_answer_says_how_to_have_them(demo: Run) -> N
             assert (status, "billing" in found["detail"]) == (404, True)
 
 
-async def test_the_balances_seen_are_in_the_metrics(demo: Run) -> None:
+async def test_balances_are_in_the_metrics_also_those_that_others_change(demo: Run) -> None:
     async with demo(BILLING) as mux, aiohttp.ClientSession() as client:
+        beside = Database(mux.home / "data" / "llm-mux.sqlite")
+        other = Balances(beside)
+        await other.credit("somebody", Decimal("7.25"), "", time.time())
         chat = {"model": "demo", "messages": [{"role": "user", "content": "hi"}]}
         async with client.post(mux.url + "/v1/chat/completions", json=chat) as answer:
             assert answer.status == 200
         async with client.get(mux.url + "/metrics") as answer:
-            assert 'user_balance{user_id="local"} 95.5' in await answer.text()
+            page = await answer.text()
+        assert 'user_balance{user_id="local"} 95.5' in page
+        assert 'user_balance{user_id="somebody"} 7.25' in page
+        await other.credit("local", Decimal(-5), "", time.time())
+        async with client.get(mux.url + "/metrics") as answer:
+            assert 'user_balance{user_id="local"} 90.5' in await answer.text()
+        await beside.close()

@@ -79,9 +79,11 @@ def _balances(call: Call) -> Balances:
 
 
 async def _statement(call: Call) -> Statement:
-    wanted, now, balances = call.query, time.time(), _balances(call)
+    wanted, balances = call.query, _balances(call)
     await call.daemon.parts.writer.catch_up(usage.PATIENCE_S)
-    balance = await _told(balances.balance(wanted.user, now))
+    # Who was never here would have the initial balance; looking gives it to nobody.
+    known = await _told(balances.known(wanted.user))
+    balance = balances.initial if known is None else known
     found, total = await _told(balances.transactions(wanted.user, limit=wanted.limit, offset=wanted.offset))
     return Statement(wanted.user, usd(balance), [_change(each) for each in found], total)
 
