@@ -29,7 +29,7 @@ _COLUMN: dict[str, str] = {"model": "model_served"}
 class Line(Struct, frozen=True, kw_only=True):
     """One group: `name` is a date as YYYY-MM-DD in UTC for days, with the hour for hours, "" for exchanges that have no
     such thing; an account's name has its provider's before it. `cancelled` are not among the `failures`, `duration_ms`
-    and `ttft_ms` are means."""
+    and `ttft_ms` are means. `then` names the part of the group, where groups are parted again."""
 
     name: str
     requests: int
@@ -45,6 +45,7 @@ class Line(Struct, frozen=True, kw_only=True):
     cost: Decimal | None
     duration_ms: float | None
     ttft_ms: float | None
+    then: str | None = None
 
     @property
     def tokens(self) -> int:
@@ -70,20 +71,25 @@ async def usage(
 
 
 async def usages(
-    database: Database, groups: Sequence[GroupBy | None], first: date, last: date, only: Only | None = None
+    database: Database,
+    groups: Sequence[GroupBy | tuple[GroupBy, GroupBy] | None],
+    first: date,
+    last: date,
+    only: Only | None = None,
 ) -> list[list[Line]]:
-    """Several of `usage` at one moment."""
+    """Several of `usage` at one moment; a pair parts each group by something else again, which is no period."""
     await database.open()
     found = []
     async with database.read() as connection:
-        for group_by in groups:
-            query = _query(group_by, (first - _EPOCH).days, (last - _EPOCH).days, only or Only())
+        for group in groups:
+            group_by, then_by = group if isinstance(group, tuple) else (group, None)
+            query = _query(group_by, then_by, (first - _EPOCH).days, (last - _EPOCH).days, only or Only())
             rows = (await connection.execute(query)).mappings().all()
             found.append([_line(group_by, dict(row)) for row in rows if row["requests"]])
     return found
 
 
-def _query(group_by: GroupBy | None, first_day: int, last_day: int, only: Only) -> Select[Any]:
+def _query(group_by: GroupBy | None, then_by: GroupBy | None, first_day: int, last_day: int, only: Only) -> Select[Any]:
     from sqlalchemy import func, literal, select
 
     from llm_mux.ledger.schema import MEASURES, usage_days, usage_hours
@@ -98,10 +104,13 @@ def _query(group_by: GroupBy | None, first_day: int, last_day: int, only: Only) 
         for field in Only.__struct_fields__
         if (value := getattr(only, field)) is not None
     ]
-    query = select(name.label("name"), *measures).where(
-        period >= first_day * scale, period < (last_day + 1) * scale, *wanted
-    )
-    return query if group_by is None else query.group_by(name).order_by(name)
+    named = [] if group_by is None else [name]
+    told = [name.label("name")]
+    if then_by is not None:
+        named.append(then := _named(table, then_by))
+        told.append(then.label("then"))
+    query = select(*told, *measures).where(period >= first_day * scale, period < (last_day + 1) * scale, *wanted)
+    return query.group_by(*named).order_by(*named)
 
 
 def _named(table: Table, group_by: GroupBy) -> ColumnElement[Any]:
@@ -115,7 +124,7 @@ def _named(table: Table, group_by: GroupBy) -> ColumnElement[Any]:
 
 
 def _line(group_by: GroupBy | None, row: dict[str, Any]) -> Line:
-    row = {measure: value if measure == "name" else int(value) for measure, value in row.items()}
+    row = {measure: value if measure in ("name", "then") else int(value) for measure, value in row.items()}
     name, cost, ttfts = row.pop("name"), row.pop("cost"), row.pop("ttfts")
     durations, ttft = row.pop("duration_ms"), row.pop("ttft_ms")
     return Line(

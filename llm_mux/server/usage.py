@@ -45,6 +45,7 @@ class Question(Struct, frozen=True):
     first: date
     last: date
     group_by: GroupBy
+    then_by: GroupBy | None = None
 
 
 def question(asked: Asked, today: date) -> Question:
@@ -70,7 +71,8 @@ def _sane(found: date | UnsetType, name: str, usual: date) -> date:
 
 
 class Sums(Struct, frozen=True, kw_only=True):
-    """A `report.Line` as JSON has it: the cost in US dollars as text, for it is exact."""
+    """A `report.Line` as JSON has it: the cost in US dollars as text, for it is exact. `then` names the part of a group
+    where `then_by` was asked for."""
 
     name: str
     requests: int
@@ -87,6 +89,7 @@ class Sums(Struct, frozen=True, kw_only=True):
     cost: str | None
     duration_ms: float | None
     ttft_ms: float | None
+    then: str | None = None
 
 
 class Report(Struct, frozen=True, kw_only=True):
@@ -105,7 +108,8 @@ async def answer(parts: Parts, question: Question, only: Only | None = None) -> 
     """With every exchange that is over. Raises MuxError NO_TARGET while the database does not answer."""
     await parts.writer.catch_up(PATIENCE_S)
     try:
-        groups = (question.group_by, None)
+        group = question.group_by if question.then_by is None else (question.group_by, question.then_by)
+        groups = (group, None)
         lines, total = await usages(parts.database, groups, question.first, question.last, only)
     except Exception as error:
         message = f"The books cannot be read just now: {reason(error)}."

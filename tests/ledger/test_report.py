@@ -4,7 +4,7 @@ from decimal import Decimal
 import pytest
 
 from llm_mux.ledger.database import Database
-from llm_mux.ledger.report import GroupBy, Line, usage
+from llm_mux.ledger.report import GroupBy, Line, usage, usages
 from llm_mux.ledger.writer import Writer
 from tests.ledger.samples import NOON, exchange
 
@@ -77,3 +77,19 @@ async def test_a_group_without_a_known_price_has_no_cost(books: Database) -> Non
 async def test_days_outside_are_left_out(books: Database) -> None:
     assert [line.requests for line in await usage(books, "day", NEXT_DAY, NEXT_DAY)] == [1]
     assert await usage(books, "day", NEXT_DAY, DAY) == []
+
+
+async def test_groups_are_parted_again(books: Database) -> None:
+    """What a chart of days stacks: each day's models, or accounts."""
+    (lines,) = await usages(books, (("day", "account"),), DAY, NEXT_DAY)
+    assert [(line.name, line.then, line.requests) for line in lines] == [
+        ("2026-09-21", "", 1),
+        ("2026-09-21", "anthropic/home", 1),
+        ("2026-09-21", "anthropic/work", 2),
+        ("2026-09-22", "anthropic/work", 1),
+    ]
+    (hours,) = await usages(books, (("hour", "model"),), DAY, DAY)
+    assert [(line.name, line.then, line.requests) for line in hours] == [
+        ("2026-09-21T14:00Z", "", 1),
+        ("2026-09-21T14:00Z", "claude-sonnet-4-5", 3),
+    ]

@@ -176,6 +176,8 @@ async def test_providers_models_and_aliases_are_listed(tmp_path: pathlib.Path, u
     async with managed(tmp_path, config(upstream, **{"api-key": "k"})) as mux:
         models = await mux.ask("GET", "/models?provider=lab&refresh=true")
         assert [(each["name"], each["provider"]) for each in models["models"]] == [("m", "lab")]
+        assert models["models"][0]["accounts"] == ["lab/config"]
+        assert models["models"][0]["price"] is None
         providers = {each["name"]: each for each in (await mux.ask("GET", "/providers"))["providers"]}
         assert (providers["lab"]["configured"], providers["lab"]["accounts"], providers["lab"]["models"]) == (
             True,

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from decimal import Decimal
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
 from llm_mux.errors import MuxError
+from llm_mux.ledger.pricing import Known
 from llm_mux.providers import registry
 from llm_mux.providers.base import Provider
 from llm_mux.routing.accounts import without_secrets
 from llm_mux.server import listing
 from llm_mux.server.management.endpoint import Call, Endpoint
+from llm_mux.server.serving import Daemon
 
 
 class Way(Struct, frozen=True):
@@ -48,14 +52,27 @@ class Only(Struct, frozen=True, forbid_unknown_fields=True):
     refresh: bool = False
 
 
+class Price(Struct, frozen=True):
+    """US dollars for a million tokens as text, for they are exact; None: unknown. `source` is where they are from."""
+
+    input: str | None
+    output: str | None
+    cache_read: str | None
+    cache_write: str | None
+    source: str
+
+
 class Model(Struct, frozen=True):
-    """A name that clients can use, and what it stands for."""
+    """A name that clients can use, and what it stands for. `accounts` (provider/label) have it under this name."""
 
     name: str
     provider: str
     model: str
     context_window: int | None
     max_output_tokens: int | None
+    capabilities: tuple[str, ...]
+    price: Price | None
+    accounts: list[str]
 
 
 class Models(Struct, frozen=True):
@@ -114,8 +131,41 @@ def _kind(record: Provider, *, configured: bool, accounts: int, models: int) -> 
 async def _models(call: Call) -> Models:
     gateway = call.daemon.gateway
     found = await listing.entries(gateway, provider=call.query.provider, refresh=call.query.refresh)
-    shown = [Model(each.name, each.provider, each.info.id, each.info.context, each.info.max_output) for each in found]
+    shown = [_model(call.daemon, each, time.time()) for each in found]
     return Models(shown, {name: without_secrets(gateway.accounts, said) for name, said in gateway.lists.errors.items()})
+
+
+def _model(daemon: Daemon, entry: listing.Entry, now: float) -> Model:
+    gateway, info = daemon.gateway, entry.info
+    offers = {offer.provider: offer for offer in gateway.catalog.offers}
+    vendor = offers[entry.provider].vendor if entry.provider in offers else entry.provider
+    known = daemon.parts.books.prices.known(entry.provider, vendor, info.id)
+    having = {entry.provider, *(name for name, offer in offers.items() if offer.has(entry.name))}
+    return Model(
+        name=entry.name,
+        provider=entry.provider,
+        model=info.id,
+        context_window=info.context or (known.model.context if known is not None and known.model is not None else None),
+        max_output_tokens=info.max_output,
+        capabilities=info.capabilities,
+        price=None if known is None else _price(known, now),
+        accounts=[account.name for account in gateway.accounts if account.provider.name in having],
+    )
+
+
+def _price(known: Known, now: float) -> Price:
+    price = known.price(now)
+    return Price(
+        input=_written(price.input),
+        output=_written(price.output),
+        cache_read=_written(price.cache_read),
+        cache_write=_written(price.cache_write),
+        source=known.source,
+    )
+
+
+def _written(amount: Decimal | None) -> str | None:
+    return None if amount is None else f"{amount.normalize():f}"
 
 
 async def _aliases(call: Call) -> Aliases:

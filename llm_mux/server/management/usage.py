@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable
 from decimal import Decimal
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -24,8 +24,10 @@ Text = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
 class Question(usage.Asked, frozen=True, forbid_unknown_fields=True):
-    """As `usage.Asked`; `model`, `provider`, `account`, `key` (names) and `user` narrow it."""
+    """As `usage.Asked`; `model`, `provider`, `account`, `key` (names) and `user` narrow it, `then_by` parts each group
+    again."""
 
+    then_by: Literal["model", "account", "provider", "client_key", "key", "user", "protocol"] | None = None
     model: Name | msgspec.UnsetType = msgspec.UNSET
     provider: Name | msgspec.UnsetType = msgspec.UNSET
     account: Name | msgspec.UnsetType = msgspec.UNSET
@@ -71,7 +73,10 @@ async def _usage(call: Call) -> usage.Report:
     given = msgspec.to_builtins(call.query)
     given["client_key"] = given.get("key")
     only = Only(**{name: given.get(name) for name in Only.__struct_fields__})
-    return await usage.answer(call.daemon.parts, usage.question(call.query, usage.today()), only)
+    question = usage.question(call.query, usage.today())
+    if (then_by := call.query.then_by) is not None:
+        question = msgspec.structs.replace(question, then_by="client_key" if then_by == "key" else then_by)
+    return await usage.answer(call.daemon.parts, question, only)
 
 
 def _balances(call: Call) -> Balances:
