@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import logging
 import os
 import re
@@ -21,6 +22,7 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequenc
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -163,6 +165,11 @@ class Ring:
         found = [{"seq": seq, **record} for seq, record in newer if LEVELS.get(record["level"], 0) >= least]
         return found[-limit:]
 
+    def newest(self, number: int, limit: int) -> list[Record]:
+        """The newest `limit` records past `number`, oldest first."""
+        held = islice(reversed(self._records), min(limit, self._last - number))
+        return [_mapping(record) for _, record in held][::-1]
+
     def clear(self) -> None:
         self._records.clear()
 
@@ -190,10 +197,27 @@ class RotatingFile:
         self._size = os.fstat(self._fd).st_size
 
     def write(self, content: bytes, /) -> None:
+        if not self._still_there():
+            os.close(self._fd)
+            self._open()
         if self._size and self._size + len(content) > self._limit:
-            self._rotate()
+            with _alone(self._path):
+                if self._still_there():
+                    self._rotate()
+                else:
+                    os.close(self._fd)
+                    self._open()
         os.write(self._fd, content)
-        self._size += len(content)
+
+    def _still_there(self) -> bool:
+        """Whether the path still leads to the open file: other workers move it too, and write to it."""
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return False
+        mine = os.fstat(self._fd)
+        self._size = mine.st_size
+        return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino) or os.name == "nt"
 
     def _rotate(self) -> None:
         os.close(self._fd)
@@ -215,6 +239,22 @@ class RotatingFile:
 
     def close(self) -> None:
         os.close(self._fd)
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """No other process moves the file meanwhile, where the platform has such locks."""
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    fd = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 class Buffer:

@@ -7,6 +7,7 @@ and containers use it); otherwise the platform's own folders are used. Functions
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -110,6 +111,15 @@ def sweep(folder: Path, older_than: float) -> int:
             left.unlink(missing_ok=True)
             count += 1
     return count
+
+
+def write_quickly(path: Path, content: bytes) -> None:
+    """Replace a file in one step, for this process's successor; a crash of the machine may lose it. A folder that is
+    gone is no error."""
+    partial = path.with_name(f".{path.name}.tmp")
+    with contextlib.suppress(OSError):
+        partial.write_bytes(content)
+        partial.replace(path)
 
 
 def _sync_dir(folder: Path) -> None:

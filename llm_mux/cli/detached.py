@@ -65,10 +65,11 @@ def _spawn(arguments: Sequence[str], output: int) -> subprocess.Popen[bytes]:
     )
 
 
-def arguments(config: Path | None, host: str | None, port: int | None, *, demo: bool) -> list[str]:
+def arguments(config: Path | None, host: str | None, port: int | None, workers: str | None, *, demo: bool) -> list[str]:
     """The command line of the detached process."""
     made = ["--config", str(config)] if config is not None else []
     made.append("serve")
     made += ["--host", host] if host is not None else []
     made += ["--port", str(port)] if port is not None else []
+    made += ["--workers", workers] if workers is not None else []
     return made + (["--demo"] if demo else [])

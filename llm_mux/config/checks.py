@@ -87,6 +87,15 @@ def _listening(config: Config, _: Surroundings) -> Findings:
             )
 
 
+def _workers(config: Config, _: Surroundings) -> Findings:
+    if config.workers != 1 and config.rate_limits.enabled and config.redis_url is None:
+        yield Finding(
+            ("workers",),
+            "rate-limits are counted in one process; with several workers they need redis-url (a Redis server that all "
+            "of them reach), or set workers: 1",
+        )
+
+
 def _client_keys(config: Config, around: Surroundings) -> Findings:
     for index, key in enumerate(config.api_keys):
         yield from _reference_shape(("api-keys", index), key, passthru=False)
@@ -353,6 +362,7 @@ def _without_effect(section: Section, usual: Section, path: tuple[Step, ...]) ->
 
 _CHECKS: tuple[Callable[[Config, Surroundings], Findings], ...] = (
     _listening,
+    _workers,
     _client_keys,
     _jwt,
     _providers,

@@ -107,7 +107,7 @@ def env_paths() -> dict[str, tuple[str, ...]]:
 
 def expected(shape: Shape) -> str:
     """What a value must be, in words: `an integer from 0 to 65535`."""
-    words = f"{_expected(shape)}{_bounds(shape.type)}"
+    words = " or ".join((f"{_expected(shape)}{_bounds(shape.type)}", *shape.extra.get("words", ())))
     return f"{words}, or null" if shape.optional else words
 
 

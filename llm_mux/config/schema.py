@@ -20,20 +20,30 @@ def doc(
     instead: bool = False,
     later: bool = False,
     restart: bool = False,
+    words: dict[str, int] | None = None,
 ) -> Meta:
     """Help for one key. `secret` is masked wherever the configuration is shown; `example` is YAML for the example file.
 
     `instead`: the key excludes one that stands before it. `later`: nothing reads it yet, so that whoever sets it has
-    to be told. `restart`: a running daemon keeps the value that it began with.
+    to be told. `restart`: a running daemon keeps the value that it began with. `words` stand for numbers.
     """
     said = f"{text} (no effect yet)" if later else f"{text} (needs a restart)" if restart else text
-    extra = {"secret": secret, "example": example, "instead": instead, "later": later, "restart": restart}
+    extra: dict[str, object] = {
+        "secret": secret,
+        "example": example,
+        "instead": instead,
+        "later": later,
+        "restart": restart,
+    }
+    if words:
+        extra["words"] = words
     return Meta(description=said, extra=extra)
 
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Size = Annotated[int, Meta(ge=1, extra={"unit": "size"})]
 Seconds = Annotated[float, Meta(gt=0)]
+Delay = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=0)]
 Limit = Annotated[int, Meta(ge=1)]
 Name = Annotated[
@@ -328,6 +338,20 @@ class Config(Section, frozen=True, kw_only=True):
         default_factory=Timeouts
     )
     drain_timeout: Annotated[Seconds, doc("Seconds that running exchanges get to finish at stop")] = 30
+    drain_delay: Annotated[
+        Delay,
+        doc("Seconds at stop in which GET /ready answers 503 and requests are still taken: for load balancers"),
+    ] = 0
+    workers: Annotated[
+        Count,
+        doc(
+            "Processes that serve together under one supervisor; auto (0): one for each CPU. More than one needs "
+            "redis-url where anything is limited",
+            example="auto",
+            restart=True,
+            words={"auto": 0},
+        ),
+    ] = 1
     max_request_size: Annotated[
         Size, doc("Largest request body after decompression (KiB, MiB, GiB, KB, MB, GB)", restart=True)
     ] = 64 * 1024 * 1024

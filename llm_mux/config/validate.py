@@ -167,6 +167,8 @@ def plain(tree: Tree) -> Any:
 def _scalar(leaf: Leaf, shape: Shape) -> Any:
     if shape.extra.get("unit") == "size":
         return _in_bounds(_size(leaf), shape)
+    if leaf.text.strip() in (words := shape.extra.get("words", {})):
+        return words[leaf.text.strip()]
     read = _SCALARS.get(type(shape.type))
     if read is None:
         raise _Wrong

@@ -1,4 +1,4 @@
-"""Exchanges that wait for a target to recover or to have room, and who is told when something changed.
+"""Exchanges that wait for a target to recover or to have room, and who is told when a rest begins or ends.
 
 Nobody polls: a wait ends after its time, or early when an account answers well again, has room, or was cleared by hand.
 """
@@ -13,14 +13,19 @@ _APART_S = 0.005
 
 
 class Waiting:
-    """Outlasts a new reading of the configuration. `changed` is called when a rest began or ended."""
+    """Outlasts a new reading of the configuration. `listeners` are called when a rest began or ended."""
 
     def __init__(self) -> None:
         self._futures: set[asyncio.Future[None]] = set()
-        self.changed: Callable[[], None] = lambda: None
+        self.listeners: list[Callable[[], None]] = []
 
     def __len__(self) -> int:
         return len(self._futures)
+
+    def changed(self) -> None:
+        """A rest began or ended."""
+        for listener in self.listeners:
+            listener()
 
     async def wait(self, seconds: float) -> None:
         """Returns after `seconds`, or when it is worth to look again."""

@@ -61,6 +61,11 @@ class Database:
         return f"PostgreSQL at {parts.hostname or 'the local socket'}{parts.path}"
 
     @property
+    def shared(self) -> bool:
+        """Whether daemons of other machines may use it too."""
+        return self._file is None
+
+    @property
     def opened(self) -> bool:
         """Whether somebody has used it."""
         return self._engine is not None

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import structlog
 from msgspec import Struct
@@ -28,10 +29,15 @@ MAX_LINKS = 1_000
 RECENT_BYTES = 4 << 20
 UNWRITTEN_BYTES = 32 << 20
 BATCH = 100
+SHARED_PATIENCE_S = 1.0
+"""How long a response that is not there is waited for where other processes write to the same database."""
+_LOOK_S = 0.05
 
 _log = structlog.get_logger()
 
 Key = tuple[str, str]
+Elsewhere = Callable[[str, str], Awaitable[Stored | None]]
+"""What another process has in memory of a tenant's response."""
 
 
 class StoreState(Struct, frozen=True, kw_only=True):
@@ -104,7 +110,10 @@ class ResponseStore:
         recent_bytes: int = RECENT_BYTES,
         unwritten_bytes: int = UNWRITTEN_BYTES,
         gather_s: float = GATHER_S,
+        patience_s: float = 0.0,
     ) -> None:
+        self._patience_s = patience_s
+        self.elsewhere: Elsewhere | None = None
         self._table = ResponseTable(database, max_bytes=max_bytes)
         self._max_age_s = max_age_s
         self._recent = Shelf(recent_bytes)
@@ -186,6 +195,10 @@ class ResponseStore:
             error=self._flusher.error,
         )
 
+    def held(self, tenant: str, id: str) -> Stored | None:
+        """A response that is not in the database yet."""
+        return self._unwritten.get((tenant, id))
+
     def _in_memory(self, tenant: str, id: str, now: float) -> Stored | None:
         key = (tenant, id)
         stored = self._unwritten.get(key) or self._recent.get(key)
@@ -199,8 +212,16 @@ class ResponseStore:
     async def _read_chain(self, tenant: str, id: str, now: float, links: int) -> list[Stored]:
         if plain(id) != id:
             return []
+        until = time.monotonic() + self._patience_s
         async with _told("read"):
-            return await self._table.chain(tenant, id, now, links=links)
+            while True:
+                found = await self._table.chain(tenant, id, now, links=links)
+                if not found and self.elsewhere is not None and (held := await self.elsewhere(tenant, id)) is not None:
+                    return [held]
+                if found or time.monotonic() >= until:
+                    return found
+                # Another process may have finished it a moment ago, and write it behind its answer.
+                await asyncio.sleep(_LOOK_S)
 
     async def _flush(self) -> None:
         while True:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -146,13 +146,18 @@ def merged(
         known_ = before.get(place)
         if found is not None and known_ is not None and known_.held == rest:
             continue
-        own = Kept(place.account, place.key, place.scope, unix + rest.until - now, rest.reason.value, rest.rests)
-        own = replace(own, host=True) if place.host else own
+        own = kept_of(place, rest, now, unix)
         there = kept.get(place)
         theirs = there is not None and (known_ is None or there != known_.kept)
         if not theirs or there is None or there.until < own.until:
             kept[place] = own
     return kept
+
+
+def kept_of(place: Place, rest: Held, now: float, unix: float) -> Kept:
+    """A rest for others: `now` is monotonic seconds, `unix` the same moment."""
+    own = Kept(place.account, place.key, place.scope, unix + rest.until - now, rest.reason.value, rest.rests)
+    return replace(own, host=True) if place.host else own
 
 
 def recalled(
@@ -181,6 +186,58 @@ def recalled(
             account.breakers[each.scope] = breaker
         back[each.place] = Written(Held(now + left, reason, breaker.rests), each)
     return back
+
+
+def resumed(
+    accounts: Sequence[Account], hosts: dict[Host, Breaker], rests: Iterable[Kept], now: float, unix: float
+) -> list[Kept]:
+    """Takes over the rests that another process has found; those that were taken. A longer one here stays."""
+    breakers = _at(accounts, hosts)
+    taken = []
+    for each, reason in _readable(rests):
+        left = each.until - unix
+        found = breakers(each.place)
+        if found is None or not 0 < left < math.inf:
+            continue
+        there, scope = found
+        breaker = there.setdefault(scope, Breaker())
+        breaker.rest(now, left, reason)
+        breaker.rests = max(breaker.rests, each.rests)
+        taken.append(each)
+    return taken
+
+
+def ended(accounts: Sequence[Account], hosts: dict[Host, Breaker], places: Iterable[Place], now: float) -> int:
+    """Ends the rests that another process has seen end; how many."""
+    breakers, count = _at(accounts, hosts), 0
+    for place in places:
+        if (found := breakers(place)) is None:
+            continue
+        there, scope = found
+        breaker = there.get(scope)
+        if breaker is not None and breaker.state(now) is State.OPEN and breaker.reason is not Kind.LOGIN_NEEDED:
+            del there[scope]
+            count += 1
+    return count
+
+
+def _at(
+    accounts: Sequence[Account], hosts: dict[Host, Breaker]
+) -> Callable[[Place], tuple[dict[Any, Breaker], Host | str] | None]:
+    """Finds the breakers among which that of a place is, and its name there; None where there is no such account, or
+    it has another key by now."""
+    by_name, known_hosts = {account.name: account for account in accounts}, _hosts(accounts)
+
+    def found(place: Place) -> tuple[dict[Any, Breaker], Host | str] | None:
+        if place.host:
+            host = known_hosts.get(place)
+            return None if host is None else (hosts, host)
+        account = by_name.get(place.account)
+        if account is None or place.key != fingerprint(account):
+            return None
+        return account.breakers, place.scope
+
+    return found
 
 
 def _readable(rests: Iterable[Kept]) -> Iterator[tuple[Kept, Kind]]:

@@ -75,6 +75,11 @@ class AccountNotes:
         await self.close()
         self._silent = True
 
+    @property
+    def silent(self) -> bool:
+        """Whether somebody else writes."""
+        return self._silent
+
     def resume(self) -> None:
         """Nobody took over."""
         self._silent = False

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import socket
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,11 +42,32 @@ class Doors:
             for each in sockets:
                 await web.SockSite(runner, each, backlog=_BACKLOG).start()
         except OSError as error:
-            taken = error.errno == errno.EADDRINUSE
-            reason = _owner(port) if taken else _plain(error)
-            raise Unheard(f"cannot listen on {host}:{port}: {reason}", taken=taken) from error
+            raise _unheard(host, port, error) from error
         bound: int = sockets[0].getsockname()[1]
         return bound
+
+    async def divide(self, host: str, port: int, count: int) -> tuple[int, list[list[socket.socket]]]:
+        """The port, and `count` shares of sockets for as many processes, each with its own queue where the system
+        balances between such sockets. Inherited ones are dealt out again. Raises Unheard."""
+        address = (host, port)
+        try:
+            groups = _grouped(self._inherited.pop(address, []) or await _bound_apart(host, port, count))
+            for sockets in groups:
+                if _balances(sockets[0]):
+                    sockets += [_like(sockets[0]) for _ in range(count - len(sockets))]
+        except OSError as error:
+            raise _unheard(host, port, error) from error
+        self.open[address] = [each for sockets in groups for each in sockets]
+        shares = [[each for sockets in groups for each in _share(sockets, number, count)] for number in range(count)]
+        bound: int = groups[0][0].getsockname()[1]
+        return bound, shares
+
+    def close(self) -> None:
+        """This process listens no more; those that have the sockets too go on."""
+        for sockets in self.open.values():
+            for each in sockets:
+                each.close()
+        self.open.clear()
 
     def settle(self) -> None:
         """Closes inherited sockets that nobody wanted."""
@@ -55,7 +77,49 @@ class Doors:
         self._inherited.clear()
 
 
-async def _bound(host: str, port: int) -> list[socket.socket]:
+def _unheard(host: str, port: int, error: OSError) -> Unheard:
+    taken = error.errno == errno.EADDRINUSE
+    reason = _owner(port) if taken else _plain(error)
+    return Unheard(f"cannot listen on {host}:{port}: {reason}", taken=taken)
+
+
+async def _bound_apart(host: str, port: int, count: int) -> list[socket.socket]:
+    """Sockets for `count` processes on one port, one for each address and process where the system balances."""
+    alone = await _bound(host, port)
+    if not sys.platform.startswith("linux"):
+        return alone
+    # Sockets that share a port would also share it with an older daemon of ours: the one that was alone has shown that
+    # nobody has it.
+    port = alone[0].getsockname()[1]
+    for each in alone:
+        each.close()
+    return [each for _ in range(count) for each in await _bound(host, port, shared=True)]
+
+
+def _grouped(sockets: list[socket.socket]) -> list[list[socket.socket]]:
+    """By the address that they listen on."""
+    groups: dict[tuple[int, str], list[socket.socket]] = {}
+    for each in sockets:
+        groups.setdefault((each.family, each.getsockname()[0]), []).append(each)
+    return list(groups.values())
+
+
+def _balances(made: socket.socket) -> bool:
+    reuse = getattr(socket, "SO_REUSEPORT", None) if sys.platform.startswith("linux") else None
+    return reuse is not None and bool(made.getsockopt(socket.SOL_SOCKET, reuse))
+
+
+def _like(made: socket.socket) -> socket.socket:
+    """One more on the same address."""
+    return _listening(made.family, made.type, made.proto, made.getsockname(), shared=True)
+
+
+def _share(sockets: list[socket.socket], number: int, count: int) -> list[socket.socket]:
+    """What one of `count` processes listens on: sockets of its own, or one that others have too."""
+    return sockets[number::count] or [sockets[number % len(sockets)]]
+
+
+async def _bound(host: str, port: int, *, shared: bool = False) -> list[socket.socket]:
     """A socket for each address of this machine that `host` stands for, all on one port."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -63,7 +127,7 @@ async def _bound(host: str, port: int) -> list[socket.socket]:
     lacking: OSError | None = None
     for family, kind, protocol, _, where in dict.fromkeys(found):
         try:
-            sockets.append(_listening(family, kind, protocol, (where[0], port, *where[2:])))
+            sockets.append(_listening(family, kind, protocol, (where[0], port, *where[2:]), shared=shared))
         except OSError as error:
             if error.errno not in _LACKING:
                 for each in sockets:
@@ -77,11 +141,13 @@ async def _bound(host: str, port: int) -> list[socket.socket]:
     return sockets
 
 
-def _listening(family: int, kind: int, protocol: int, where: tuple[Any, ...]) -> socket.socket:
+def _listening(family: int, kind: int, protocol: int, where: tuple[Any, ...], *, shared: bool = False) -> socket.socket:
     made = socket.socket(family, kind, protocol)
     try:
         if os.name == "posix":
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         made.bind(where)

@@ -169,7 +169,8 @@ class Admission:
     async def headers(self, caller: Caller) -> dict[str, str]:
         """Where a caller's limits stand, for answers that use none of them."""
         wanted = self._charges(caller)
-        return _shown(await self.limiter.standings(wanted)) if wanted else _NOTHING
+        standings = await self.limiter.standings(wanted) if wanted else ()
+        return _shown(standings) if standings else _NOTHING
 
     def _charges(self, caller: Caller) -> list[Charge]:
         found = charges(caller.subject, self._limits)

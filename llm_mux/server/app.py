@@ -12,7 +12,7 @@ from aiohttp import web
 from llm_mux.auth.store import SecretStore
 from llm_mux.config import Loaded
 from llm_mux.errors import Kind, MuxError
-from llm_mux.server import billing, health, metadata, openapi
+from llm_mux.server import billing, forwarding, health, metadata, openapi, together
 from llm_mux.server.address import Doors
 from llm_mux.server.aiohttp_end import told
 from llm_mux.server.answers import error_body, methods_of, not_so, protocol_of
@@ -21,24 +21,35 @@ from llm_mux.server.dashboard import pages
 from llm_mux.server.lane import Runner
 from llm_mux.server.management import routes as management
 from llm_mux.server.parts import opened, running
+from llm_mux.server.peers import PEERS
 from llm_mux.server.protocols import anthropic, bedrock, gemini, ollama, openai, responses, responses_ws
 from llm_mux.server.reload import RELOADER, Reloader
 from llm_mux.server.serving import DAEMON, ModelRoute, cors, request_id
+from llm_mux.server.worker import Worker
 
 ROUTES = (openai, responses, anthropic, gemini, ollama, bedrock, billing, health, metadata, pages, management, openapi)
 
 
 def make_app(
-    loaded: Loaded, env: Mapping[str, str], secrets: SecretStore, demo_url: str | None = None
+    loaded: Loaded,
+    env: Mapping[str, str],
+    secrets: SecretStore,
+    demo_url: str | None = None,
+    worker: Worker | None = None,
 ) -> web.Application:
-    """The application. What is below it is opened when it starts and closed when it ends."""
-    app = web.Application(client_max_size=loaded.config.max_request_size)
+    """The application, of one of several workers where `worker` says so. What is below it is opened when it starts and
+    closed when it ends."""
+    app = web.Application(
+        client_max_size=loaded.config.max_request_size,
+        middlewares=[forwarding.to_the_leader] if worker is not None and not worker.leads else [],
+    )
 
     async def life(app: web.Application) -> AsyncIterator[None]:
-        async with opened(loaded.config, env, secrets, demo_url) as parts:
+        async with opened(loaded.config, env, secrets, demo_url, worker) as parts:
+            app[PEERS] = parts.peers
             app[DAEMON] = daemon = await build(loaded, parts)
             app[RELOADER] = reloader = Reloader(daemon)
-            async with running(reloader.run()):
+            async with running(reloader.run(), *together.loops(daemon, reloader)):
                 yield
 
     app.cleanup_ctx.append(life)
@@ -46,6 +57,8 @@ def make_app(
     app.on_shutdown.append(_let_go_of_watchers)
     for module in ROUTES:
         module.add_routes(app)
+    if worker is not None:
+        together.add_routes(app)
     app.router.add_route("*", "/{tail:(?s:.*)}", unrouted)
     return app
 

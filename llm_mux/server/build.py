@@ -7,13 +7,13 @@ or fail, in `assemble` the rest. Accounts that are still there keep their live s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from llm_mux import paths
 from llm_mux.auth.keys import disabled, keys, management_key, resolve
 from llm_mux.auth.logins import logins
-from llm_mux.config import Config, Loaded, from_env
+from llm_mux.config import Config, ConfigError, Loaded, from_env
 from llm_mux.gateway.core import Gateway, Settings
 from llm_mux.gateway.tuning import Tuning
 from llm_mux.gateway.upstream import Timeouts
@@ -32,6 +32,7 @@ from llm_mux.server.management.access import Access
 from llm_mux.server.parts import Parts
 from llm_mux.server.serving import Daemon
 from llm_mux.server.tokens import Tokens
+from llm_mux.server.worker import Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +72,24 @@ def _draw(loaded: Loaded, parts: Parts) -> Drawn:
     )
     client_keys = [key for setting in config.api_keys for key in resolve(setting, env, secrets)]
     prices = Prices(current(paths.prices_file(env)), own_prices(config.prices))
-    limiter = parts.limiters.of(config.redis_url, refuse=config.rate_limits.when_redis_fails == "refuse")
+    refuse = config.rate_limits.when_redis_fails == "refuse"
+    limiter = parts.limiters.of(config.redis_url, refuse=refuse, alone=not parts.peers.others)
+    _divide(made.accounts, parts.peers.worker)
     measured = telemetry.wanted(config, env, lambda text: resolve(text, env, secrets))
     return Drawn(loaded, made, client_keys, management_key(secrets), prices, limiter, measured)
+
+
+def _divide(accounts: Iterable[Account], worker: Worker | None) -> None:
+    """Each of several workers has its part of what an account takes at once. Raises ConfigError."""
+    if worker is None:
+        return
+    for account in accounts:
+        if account.most is None:
+            continue
+        if account.most < worker.of:
+            message = f"{account.name} takes {account.most} exchanges at once (max-concurrent)"
+            raise ConfigError(f"{message}, which {worker.of} workers cannot divide; use fewer workers or raise it")
+        account.most = account.most // worker.of + (worker.number < account.most % worker.of)
 
 
 def assemble(drawn: Drawn, parts: Parts, before: Sequence[Account]) -> Daemon:
@@ -106,6 +122,7 @@ def assemble(drawn: Drawn, parts: Parts, before: Sequence[Account]) -> Daemon:
         context=known.context,
     )
     parts.cooldowns.watch(accounts)
+    parts.rests.become(accounts, config.redis_url)
     parts.account_notes.watch(accounts)
     return Daemon(
         loaded=drawn.loaded,

@@ -123,12 +123,15 @@ def redis(daemon: Daemon) -> list[Check]:
     config = daemon.loaded.config
     if config.redis_url is None:
         return []
-    error, refuse = daemon.admission.limiter.error, config.rate_limits.when_redis_fails == "refuse"
+    counted, shared = daemon.admission.limiter.error, daemon.parts.rests.error
+    error, refuse = counted or shared, config.rate_limits.when_redis_fails == "refuse"
     meanwhile = "requests that have limits are refused" if refuse else "limits are counted in this daemon alone"
     found = Check(
         name="redis",
-        status="healthy" if error is None else "unhealthy" if refuse else "degraded",
-        message="Limits are counted there" if error is None else f"{error}; {meanwhile}",
+        status="healthy" if error is None else "unhealthy" if refuse and counted else "degraded",
+        message="Limits are counted and rests shared there"
+        if error is None
+        else f"{error}; {meanwhile}, and accounts rest in this daemon alone",
         details={"connected": error is None},
         at=time.time(),
     )

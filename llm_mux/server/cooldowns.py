@@ -36,7 +36,7 @@ class Cooldowns:
         self._timer: asyncio.TimerHandle | None = None
         self._turn = asyncio.Lock()
         self._saving: set[asyncio.Task[None]] = set()
-        waiting.changed = self.changed
+        waiting.listeners.append(self.changed)
 
     def watch(self, accounts: Sequence[Account]) -> None:
         """From now on these are the accounts; the first ones get their rests back."""

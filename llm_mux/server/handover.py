@@ -87,9 +87,13 @@ def _spawn(doors: Doors, detached: bool) -> subprocess.Popen[bytes]:
     env = {**os.environ, SOCKETS: json.dumps([[*address, fds] for address, fds in numbers.items()])}
     if detached:
         env[DETACHED] = "1"
-    command = [sys.executable, "-m", "llm_mux", *sys.argv[1:]]
     passed = [fd for fds in numbers.values() for fd in fds]
-    return subprocess.Popen(command, env=env, pass_fds=passed, stdin=subprocess.DEVNULL)  # noqa: S603  # our own
+    return subprocess.Popen(command(), env=env, pass_fds=passed, stdin=subprocess.DEVNULL)  # noqa: S603  # our own
+
+
+def command() -> list[str]:
+    """This process's own command line, for another one that does the same."""
+    return [sys.executable, "-m", "llm_mux", *sys.argv[1:]]
 
 
 def tell_systemd(state: str, env: Mapping[str, str]) -> None:

@@ -19,7 +19,7 @@ from llm_mux.gateway.core import Gateway
 from llm_mux.routing.accounts import Account, without_secrets
 from llm_mux.routing.breaker import ACCOUNT, PROVIDER, Breaker, State, Trip
 from llm_mux.routing.retry import FIRST_S
-from llm_mux.server import checks, shapes, telemetry
+from llm_mux.server import checks, shapes, telemetry, together
 from llm_mux.server.answers import local_endpoint, open_endpoint
 from llm_mux.server.checks import Check, History, stamp
 from llm_mux.server.described import TEXT, asked, told
@@ -288,18 +288,19 @@ async def alive(request: web.Request) -> web.StreamResponse:
     return web.json_response(body)
 
 
-@local_endpoint
+@open_endpoint
 @told(answer=shapes.Ready, also=(503,))
 async def ready(request: web.Request) -> web.StreamResponse:
-    """Whether requests can be served. The books in trouble are said and hold up nobody."""
-    known = checks.components(request.app[DAEMON])
-    body: shapes.Ready = {
-        "ready": (able := known["llm_services"].status != "unhealthy"),
-        "timestamp": stamp(),
-        "checks": {
+    """Whether requests can be served, also by those that come in a moment: not while the daemon is being stopped. The
+    books in trouble are said and hold up nobody. Other machines hear only yes or no, and need no key to ask."""
+    daemon = request.app[DAEMON]
+    known = checks.components(daemon)
+    able = known["llm_services"].status != "unhealthy" and not daemon.parts.drain.leaving
+    body: shapes.Ready = {"ready": able, "timestamp": stamp()}
+    if daemon.guard.local:
+        body["checks"] = {
             name: check.status == "healthy" or (name == "llm_services" and able) for name, check in known.items()
-        },
-    }
+        }
     return web.json_response(body, status=200 if able else 503)
 
 
@@ -316,7 +317,8 @@ async def metrics(request: web.Request) -> web.StreamResponse:
     now = asyncio.get_running_loop().time()
     states = Counter((a.provider.name, a.state(now)) for a in checks.accounts_of(daemon.gateway))
     daemon.metrics.accounts = dict(states)
-    page = await asyncio.to_thread(daemon.metrics.render)
+    whole = await together.counted(daemon)
+    page = await asyncio.to_thread(whole.render)
     return web.Response(body=page, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
 

@@ -9,7 +9,12 @@ from llm_mux.server.metrics import Reading
 def of_the_ledger(writer: Writer) -> list[Reading]:
     """Read at each scrape."""
     return [
-        Reading("llm_mux_ledger_rows_waiting", "Rows not yet in the database", lambda: {(): writer.state.waiting}),
+        Reading(
+            "llm_mux_ledger_rows_waiting",
+            "Rows not yet in the database",
+            lambda: {(): writer.state.waiting},
+            added=True,
+        ),
         Reading(
             "llm_mux_ledger_rows_written",
             "Rows written to the database",

@@ -74,6 +74,23 @@ class LocalLimiter:
         """Memory always works."""
 
 
+class NoLimiter:
+    """Where several workers have no Redis to count in: nobody who has limits is let in, for they would not hold."""
+
+    storage = "none"
+    error: str | None = None
+
+    async def admit(self, wanted: Sequence[Charge], tokens: int) -> Admitted | Refused:
+        message = "This key has limits, which several workers count in Redis: set redis-url, or workers: 1."
+        raise MuxError(Kind.NO_TARGET, message, code="rate_limits_unavailable")
+
+    async def standings(self, wanted: Sequence[Charge]) -> Sequence[Standing]:
+        return ()
+
+    async def ask(self) -> None:
+        """It never works."""
+
+
 class SharedLimiter:
     """Counts in Redis. `refuse`: what happens while Redis does not answer, else `local` counts."""
 
@@ -136,10 +153,11 @@ class Limiters:
         self._local = LocalLimiter()
         self._redis: dict[str, RedisWindows] = {}
 
-    def of(self, redis_url: str | None, *, refuse: bool) -> Limiter:
-        """The limiter of a configuration. Raises ConfigError when Redis is wanted and its client is not installed."""
+    def of(self, redis_url: str | None, *, refuse: bool, alone: bool = True) -> Limiter:
+        """The limiter of a configuration, for a process that serves `alone` or beside others. Raises ConfigError when
+        Redis is wanted and its client is not installed."""
         if redis_url is None:
-            return self._local
+            return self._local if alone else NoLimiter()
         windows = self._redis.get(redis_url)
         if windows is None:
             from llm_mux.server.redis_limits import RedisWindows

@@ -18,7 +18,7 @@ from llm_mux.gateway.exchange import Exchange
 from llm_mux.ledger.report import Only
 from llm_mux.routing.aliases import is_wildcard
 from llm_mux.routing.catalog import Offer
-from llm_mux.server import checks, shapes, top_models, usage
+from llm_mux.server import checks, shapes, together, top_models, usage
 from llm_mux.server.answers import answered, local_endpoint
 from llm_mux.server.checks import stamp
 from llm_mux.server.dashboard import pages
@@ -238,16 +238,13 @@ async def running_totals(request: web.Request) -> web.StreamResponse:
     """Sums since the daemon started, by provider and model; `provider` and `model` take wildcards."""
     daemon = request.app[DAEMON]
     wanted = asked(request, Which)
-    totals = daemon.metrics.totals(
-        lambda provider, model: _fits(provider, wanted.provider) and _fits(model, wanted.model)
-    )
+    whole = await together.counted(daemon)
+    totals = whole.totals(lambda provider, model: _fits(provider, wanted.provider) and _fits(model, wanted.model))
     if wanted.include_active:
-        active: dict[str, int] = {}
-        for account in daemon.gateway.accounts:
-            active[account.provider.name] = active.get(account.provider.name, 0) + account.inflight
+        active = together.inflight(daemon) + whole.inflight
         totals["active"] = {
-            "requests": daemon.metrics.active_requests,
-            "streams": daemon.metrics.active_streams,
+            "requests": whole.active_requests,
+            "streams": whole.active_streams,
             "by_provider": {name: count for name, count in active.items() if count and _fits(name, wanted.provider)},
         }
     return yaml_response({"timestamp": stamp(), **totals})

@@ -8,6 +8,7 @@ model name that only a client made up (nothing served it) as "none". Names are t
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from llm_mux import __version__
 from llm_mux.errors import Kind
 from llm_mux.ledger.rows import Exchange, dollars, plain
+from llm_mux.server.counted import Counted, Spread, Tallied, of_this_process
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -36,13 +38,15 @@ TOKEN_KINDS: Final = ("input", "output", "cache_read", "cache_write", "reasoning
 """As in the ledger: `input` is the uncached prompt, `output` includes `reasoning`."""
 
 Labels = tuple[str, ...]
+_DISTRIBUTIONS: Final = ("duration", "ttft", "output_token")
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """Numbers that live elsewhere and are read at each scrape: `read` gives one number for each set of label values.
 
-    `kind` is "gauge" or "counter"; a counter's name is written without `_total`, which Prometheus adds.
+    `kind` is "gauge" or "counter"; a counter's name is written without `_total`, which Prometheus adds. Of several
+    workers, counters and what is `added` are added up, other gauges are those of the first that has them.
     """
 
     name: str
@@ -50,6 +54,7 @@ class Reading:
     read: Callable[[], Mapping[Labels, float]]
     labels: Labels = ()
     kind: str = "gauge"
+    added: bool = False
 
 
 class Distribution:
@@ -69,6 +74,13 @@ class Distribution:
     def take(self, other: Distribution) -> None:
         """Add what another has counted, over the same bounds."""
         self._counts = [one + two for one, two in zip(self._counts, other._counts, strict=True)]
+        self.total += other.total
+
+    def spread(self) -> Spread:
+        return Spread(self._counts, self.total)
+
+    def gather(self, other: Spread) -> None:
+        self._counts = [one + two for one, two in zip(self._counts, other.counts, strict=True)]
         self.total += other.total
 
     def cumulative(self) -> list[tuple[str, float]]:
@@ -120,8 +132,29 @@ class ModelTally:
         self.tokens = [one + two for one, two in zip(self.tokens, other.tokens, strict=True)]
         self.cost += other.cost
         self.unpriced += other.unpriced
-        for name in ("duration", "ttft", "output_token"):
+        for name in _DISTRIBUTIONS:
             getattr(self, name).take(getattr(other, name))
+
+    def tallied(self, provider: str, model: str) -> Tallied:
+        return Tallied(
+            provider,
+            model,
+            self.statuses,
+            self.tokens,
+            self.cost,
+            self.unpriced,
+            *(getattr(self, name).spread() for name in _DISTRIBUTIONS),
+        )
+
+    def gather(self, other: Tallied) -> None:
+        """Add what another process has counted."""
+        for status, count in other.statuses.items():
+            self.statuses[status] += count
+        self.tokens = [one + two for one, two in zip(self.tokens, other.tokens, strict=True)]
+        self.cost += other.cost
+        self.unpriced += other.unpriced
+        for name in _DISTRIBUTIONS:
+            getattr(self, name).gather(getattr(other, name))
 
     def summary(self) -> dict[str, Any]:
         """Its counts by name; the cost in US dollars, exact and as text, None where no price was known."""
@@ -182,6 +215,9 @@ class Metrics:
         self._rate_limited: dict[str, int] = {}
         self._refused: dict[str, int] = {}
         self._registry: CollectorRegistry | None = None
+        self.observed = 0
+        self.inflight: Counter[str] = Counter()
+        self.together: Together | None = None
 
     def observe(self, row: Exchange) -> None:
         """Count one finished exchange, the same row that the ledger gets."""
@@ -189,6 +225,7 @@ class Metrics:
         if tally is None:
             tally = self._new_tally(row)
         tally.add(row)
+        self.observed += 1
         if row.error_kind is not None:
             self._errors[row.error_kind] = self._errors.get(row.error_kind, 0) + 1
         if row.attempts > 1:
@@ -235,7 +272,78 @@ class Metrics:
         yield _gauge("llm_mux_info", "The running version", ("version",), {(__version__,): 1})
         for reading in self.readings:
             family = _counter if reading.kind == "counter" else _gauge
-            yield family(reading.name, reading.help, reading.labels, reading.read())
+            values = reading.read()
+            if self.together is not None:
+                values = self.together.joined(reading, values)
+            yield family(reading.name, reading.help, reading.labels, values)
+        if self.together is not None:
+            yield from self.together.families()
+
+    def counted(self, inflight: Mapping[str, int]) -> Counted:
+        """All of it, for another process."""
+        readings: dict[str, list[tuple[Labels, float]]] = {}
+        for reading in self.readings:
+            values = reading.read()
+            if self.together is not None:
+                values = self.together.joined(reading, values)
+            readings[reading.name] = list(values.items())
+        return Counted(
+            tallies=[tally.tallied(*labels) for labels, tally in self._tallies.items()],
+            errors=self._errors,
+            retries=self._retries,
+            rate_limited=self._rate_limited,
+            refused=self._refused,
+            readings=readings,
+            active_requests=self.active_requests,
+            active_streams=self.active_streams,
+            inflight=dict(inflight),
+            lag_s=self.event_loop_lag_s,
+            process=of_this_process(),
+        )
+
+    def begin_with(self, left: Counted | None) -> None:
+        """Go on from what the worker before in this place has counted."""
+        if left is not None:
+            self.together = Together(self.readings, [])
+            self._gather(left)
+            self.together.gather(left, counters_only=True)
+
+    def alone(self) -> Metrics:
+        """A copy of the counters, to which those of others can be added."""
+        whole = Metrics(self.readings)
+        whole.active_requests, whole.active_streams = self.active_requests, self.active_streams
+        whole.event_loop_lag_s, whole.accounts = self.event_loop_lag_s, self.accounts
+        whole.together = Together(self.readings, [of_this_process()])
+        mine = self.counted({})
+        whole._gather(mine)
+        if self.together is not None:
+            whole.together.base = {name: dict(values) for name, values in self.together.base.items()}
+        return whole
+
+    def take(self, other: Counted, *, live: bool) -> None:
+        """Add what another worker has counted, and what it has under way if it is `live`."""
+        assert self.together is not None
+        self._gather(other)
+        self.together.gather(other, counters_only=not live)
+        if live:
+            self.active_requests += other.active_requests
+            self.active_streams += other.active_streams
+            self.event_loop_lag_s = max(self.event_loop_lag_s, other.lag_s)
+            self.inflight.update(other.inflight)
+            self.together.processes.append(other.process)
+
+    def _gather(self, other: Counted) -> None:
+        for each in other.tallies:
+            labels = (self._provider_names(each.provider), self._model_names(each.model))
+            self._tallies.setdefault(labels, ModelTally()).gather(each)
+        for mine, theirs in (
+            (self._errors, other.errors),
+            (self._retries, other.retries),
+            (self._rate_limited, other.rate_limited),
+            (self._refused, other.refused),
+        ):
+            for name, count in theirs.items():
+                mine[name] = mine.get(name, 0) + count
 
     def _new_tally(self, row: Exchange) -> ModelTally:
         labels = (self._provider_names(row.provider), self._model_names(row.model_served))
@@ -269,6 +377,43 @@ class Metrics:
         }
 
 
+class Together:
+    """What the readings of other workers add to this one's. `base` has it by name; `processes` are all that live."""
+
+    def __init__(self, readings: Iterable[Reading], processes: list[tuple[float, float, float]]) -> None:
+        self._readings = {reading.name: reading for reading in readings}
+        self.base: dict[str, dict[Labels, float]] = {}
+        self.processes = processes
+
+    def gather(self, other: Counted, *, counters_only: bool) -> None:
+        for name, values in other.readings.items():
+            reading = self._readings.get(name)
+            if reading is None or (counters_only and reading.kind != "counter"):
+                continue
+            base = self.base.setdefault(name, {})
+            for labels, value in values:
+                added = reading.added or reading.kind == "counter"
+                base[labels] = base.get(labels, 0.0) + value if added else base.get(labels, value)
+
+    def joined(self, reading: Reading, values: Mapping[Labels, float]) -> Mapping[Labels, float]:
+        base = self.base.get(reading.name)
+        if not base:
+            return values
+        if reading.added or reading.kind == "counter":
+            return {labels: values.get(labels, 0.0) + base.get(labels, 0.0) for labels in {**base, **values}}
+        return {**base, **values}
+
+    def families(self) -> Iterator[Metric]:
+        """In place of prometheus-client's own, which know one process."""
+        if not self.processes:
+            return
+        cpu, memory, files = (sum(each) for each in zip(*self.processes, strict=True))
+        yield _counter("process_cpu_seconds", "CPU time of all workers", (), {(): cpu})
+        yield _gauge("process_resident_memory_bytes", "Resident memory of all workers", (), {(): memory})
+        yield _gauge("process_open_fds", "Open files of all workers", (), {(): files})
+        yield _gauge("llm_mux_workers", "Workers that answer", (), {(): len(self.processes)})
+
+
 def user_balances(till: Till) -> Reading:
     """The balances that the till has seen, of a bounded number of users; a scrape has it look first."""
 
@@ -292,7 +437,8 @@ def _registry(metrics: Metrics) -> CollectorRegistry:
 
     registry = CollectorRegistry(auto_describe=False)
     registry.register(metrics)
-    ProcessCollector(registry=registry)
+    if metrics.together is None or not metrics.together.processes:
+        ProcessCollector(registry=registry)
     return registry
 
 

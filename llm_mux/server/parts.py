@@ -28,7 +28,7 @@ from llm_mux.ledger.balances import Balances
 from llm_mux.ledger.database import Database, located
 from llm_mux.ledger.key_book import KeyBook
 from llm_mux.ledger.keys import KeyTable
-from llm_mux.ledger.responses import ResponseStore
+from llm_mux.ledger.responses import SHARED_PATIENCE_S, ResponseStore
 from llm_mux.ledger.retention import Retention
 from llm_mux.ledger.till import Till
 from llm_mux.ledger.writer import Writer
@@ -42,10 +42,13 @@ from llm_mux.server.limiter import Limiters
 from llm_mux.server.management.access import Lockout
 from llm_mux.server.management.sessions import Sessions
 from llm_mux.server.metrics import Metrics, user_balances
+from llm_mux.server.peers import Peers
 from llm_mux.server.recent import Recent
 from llm_mux.server.sentry import Sentry
+from llm_mux.server.shared_rests import SharedRests
 from llm_mux.server.sign_ins import SignIns
 from llm_mux.server.traces import Traces
+from llm_mux.server.worker import Worker
 
 _PARTIAL_S = 60.0
 
@@ -83,11 +86,17 @@ class Parts:
     waiting: Waiting
     cooldowns: Cooldowns
     account_notes: AccountNotes
+    peers: Peers
+    rests: SharedRests
 
 
 @contextlib.asynccontextmanager
 async def opened(
-    config: Config, env: Mapping[str, str], secrets: SecretStore, demo_url: str | None
+    config: Config,
+    env: Mapping[str, str],
+    secrets: SecretStore,
+    demo_url: str | None,
+    worker: Worker | None = None,
 ) -> AsyncIterator[Parts]:
     """The parts, for as long as the block lasts. What is opened last is closed first.
 
@@ -95,13 +104,10 @@ async def opened(
     """
     await asyncio.to_thread(_swept, paths.state_dir(env), paths.data_dir(env), paths.cache_dir(env) / "models")
     async with AsyncExitStack() as stack:
-        upstream = open_upstream(config.upstream_client, most=config.connections_per_host)
-        stack.push_async_callback(upstream.close)
-        credentials = Credentials(secrets, paths.data_dir(env), upstream)
-        stack.push_async_callback(credentials.close)
-        await stack.enter_async_context(running(credentials.run()))
+        upstream, credentials = await _outward(stack, config, env, secrets)
         database = Database(located(config.usage.database, paths.data_dir(env)))
-        writer, responses, retention = await _ledger(stack, database, paths.data_dir(env) / "spool")
+        shared = worker is not None or database.shared
+        writer, responses, retention = await _ledger(stack, database, paths.data_dir(env) / "spool", shared=shared)
         key_book, limiters, till = await _clients(stack, database, writer)
         metrics = Metrics((*readings(credentials), user_balances(till), *of_the_ledger(writer)))
         sign_ins = SignIns()
@@ -110,13 +116,10 @@ async def opened(
         traces, sentry = await _telemetry(stack, upstream)
         books = Books(writer, metrics, recent, traces)
         stack.callback(books.flush)
-        waiting = Waiting()
+        peers = Peers(worker)
+        stack.push_async_callback(peers.close)
         standing = Standing()
-        cooldowns = Cooldowns(paths.state_dir(env) / "cooldowns.json", waiting, standing)
-        stack.push_async_callback(cooldowns.close)
-        account_notes = AccountNotes(database)
-        stack.push_async_callback(account_notes.close)
-        await stack.enter_async_context(running(account_notes.run()))
+        waiting, cooldowns, rests, account_notes = await _resting(stack, env, database, standing, peers)
         yield Parts(
             env=env,
             secrets=secrets,
@@ -141,13 +144,43 @@ async def opened(
             waiting=waiting,
             cooldowns=cooldowns,
             account_notes=account_notes,
+            peers=peers,
+            rests=rests,
         )
+
+
+async def _outward(
+    stack: AsyncExitStack, config: Config, env: Mapping[str, str], secrets: SecretStore
+) -> tuple[Upstream, Credentials]:
+    """What asks providers, and keeps the logins good that it asks with."""
+    upstream = open_upstream(config.upstream_client, most=config.connections_per_host)
+    stack.push_async_callback(upstream.close)
+    credentials = Credentials(secrets, paths.data_dir(env), upstream)
+    stack.push_async_callback(credentials.close)
+    await stack.enter_async_context(running(credentials.run()))
+    return upstream, credentials
 
 
 def _swept(*folders: Path) -> None:
     """Half-written files of a process that was killed; those of one that writes now are younger."""
     for folder in folders:
         paths.sweep(folder, time.time() - _PARTIAL_S)
+
+
+async def _resting(
+    stack: AsyncExitStack, env: Mapping[str, str], database: Database, standing: Standing, peers: Peers
+) -> tuple[Waiting, Cooldowns, SharedRests, AccountNotes]:
+    """What is done about the state of accounts. Of several workers one writes it down."""
+    waiting, leads = Waiting(), peers.number == 0
+    cooldowns = Cooldowns(paths.state_dir(env) / "cooldowns.json", waiting, standing)
+    stack.push_async_callback(cooldowns.close)
+    rests = SharedRests(waiting, standing, peers)
+    stack.push_async_callback(rests.close)
+    account_notes = AccountNotes(database)
+    if leads:
+        stack.push_async_callback(account_notes.close)
+        await stack.enter_async_context(running(account_notes.run()))
+    return waiting, cooldowns, rests, account_notes
 
 
 async def _clients(stack: AsyncExitStack, database: Database, writer: Writer) -> tuple[KeyBook, Limiters, Till]:
@@ -160,14 +193,24 @@ async def _clients(stack: AsyncExitStack, database: Database, writer: Writer) ->
     return key_book, limiters, till
 
 
-async def _ledger(stack: AsyncExitStack, database: Database, spool: Path) -> tuple[Writer, ResponseStore, Retention]:
-    """What writes to the database; it closes after all of them."""
+async def _ledger(
+    stack: AsyncExitStack, database: Database, spool: Path, *, shared: bool
+) -> tuple[Writer, ResponseStore, Retention]:
+    """What writes to the database; it closes after all of them. `shared`: other processes write to it too."""
     stack.push_async_callback(database.close)
-    writer, responses, retention = Writer(database, spool), ResponseStore(database), Retention(database)
-    await stack.enter_async_context(running(writer.run(), responses.run(), retention.run()))
+    writer, retention = Writer(database, spool), Retention(database)
+    responses = ResponseStore(database, patience_s=SHARED_PATIENCE_S if shared else 0.0)
+    opening = (_opened_soon(database),) if shared else ()
+    await stack.enter_async_context(running(writer.run(), responses.run(), retention.run(), *opening))
     stack.push_async_callback(responses.close)
     stack.push_async_callback(writer.close)
     return writer, responses, retention
+
+
+async def _opened_soon(database: Database) -> None:
+    """Who shares it will be asked what others wrote: better not to begin then."""
+    with contextlib.suppress(Exception):
+        await database.open()
 
 
 async def _telemetry(stack: AsyncExitStack, upstream: Upstream) -> tuple[Traces, Sentry]:

@@ -44,7 +44,8 @@ class Happening(NamedTuple):
 
 
 class Recent:
-    """Used from one event loop. `capturing` follows the configuration, or who switched it."""
+    """Used from one event loop. `capturing` follows the configuration, or who switched it. In a worker `reported` is
+    the number of the log's last record that worker 0 has, `relaying` whether it wants to hear what happens."""
 
     def __init__(self) -> None:
         self.capturing = False
@@ -52,6 +53,12 @@ class Recent:
         self._lines: deque[Line] = deque(maxlen=MOST_LINES)
         self._captured: OrderedDict[str, Captured] = OrderedDict()
         self._watchers: set[asyncio.Queue[Happening | None]] = set()
+        self.reported = 0
+        self.relaying = False
+
+    @property
+    def watchers(self) -> int:
+        return len(self._watchers)
 
     @property
     def looked_at(self) -> bool:

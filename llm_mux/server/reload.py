@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from aiohttp import web
@@ -47,12 +48,14 @@ class State(Struct, frozen=True, kw_only=True):
 
 
 class Reloader:
-    """Keeps `daemon` what its configuration says. Used from one event loop."""
+    """Keeps `daemon` what its configuration says. `spread` tells others that there is something new to read. Used from
+    one event loop."""
 
     def __init__(self, daemon: Daemon, *, look_s: float = LOOK_S) -> None:
         self._daemon = daemon
         self._look_s = look_s
         self._turn = asyncio.Lock()
+        self.spread: Callable[[], Awaitable[None]] | None = None
         path = daemon.loaded.path
         env = daemon.parts.env
         self._watched = (*([path] if path is not None else []), paths.prices_file(env), changes(paths.data_dir(env)))
@@ -97,6 +100,7 @@ class Reloader:
                 self._become(drawn)
                 self.state = replace(self.state, secrets_error=None)
                 log.logger.info("secrets.loaded", accounts=len(self._daemon.gateway.accounts))
+                await self._others()
         return self.state.secrets_error
 
     async def reload(self, *, secrets: bool = True) -> State:
@@ -106,6 +110,7 @@ class Reloader:
                 loaded = await asyncio.to_thread(config.reload, self._daemon.loaded, self._daemon.parts.env)
                 if secrets or loaded.text != self._daemon.loaded.text:
                     self._put(await draw(loaded, self._daemon.parts))
+                    await self._others()
                 elif self.state.error is not None:
                     self.state = replace(self.state, error=None, refused_at=None)
             except (ConfigError, StoreError, OSError) as error:
@@ -122,7 +127,13 @@ class Reloader:
             drawn = await draw(loaded, self._daemon.parts)
             await asyncio.to_thread(_write, file, text)
             self._put(drawn)
+            await self._others()
         return self.state
+
+    async def _others(self) -> None:
+        """The other workers read it too."""
+        if self.spread is not None:
+            await self.spread()
 
     def _become(self, drawn: Drawn) -> None:
         self._daemon.become(assemble(drawn, self._daemon.parts, self._daemon.gateway.accounts))

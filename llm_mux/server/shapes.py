@@ -16,11 +16,11 @@ class Alive(TypedDict):
 
 
 class Ready(TypedDict):
-    """`checks`: by component, whether it is well; the books in trouble hold up nobody."""
+    """`checks`, on loopback: by component, whether it is well; the books in trouble hold up nobody."""
 
     ready: bool
     timestamp: str
-    checks: dict[str, bool]
+    checks: NotRequired[dict[str, bool]]
 
 
 class AccountHealth(TypedDict):

@@ -20,6 +20,7 @@ from llm_mux.auth.sealed import StoreError
 from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.server.answers import Handler, error_body, methods_of, not_so
 from llm_mux.server.management.sessions import Session
+from llm_mux.server.peers import address_of
 from llm_mux.server.serving import DAEMON, Daemon, request_id
 from llm_mux.wire import jsonx
 
@@ -106,8 +107,7 @@ def _behind_the_key(answer: Callable[[web.Request, Daemon, Session | None], Awai
         daemon, name = request.app[DAEMON], request_id(request)
         try:
             daemon.guard.check_host(request.headers)
-            peer = request.transport.get_extra_info("peername") if request.transport is not None else None
-            session = daemon.access.admit(str(peer[0]) if peer else "", request.headers, time.monotonic())
+            session = daemon.access.admit(address_of(request), request.headers, time.monotonic())
             response = await answer(request, daemon, session)
         except MuxError as error:
             response = _refused(error)

@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from llm_mux import log
 from llm_mux.errors import Kind, MuxError
 from llm_mux.routing.accounts import without_secrets
+from llm_mux.server import together
 from llm_mux.server.management.endpoint import Call, Endpoint, Switch
 from llm_mux.server.recent import Happening, told
 
@@ -52,24 +53,30 @@ async def _list(call: Call) -> Listing:
     recent = call.daemon.parts.recent
     call.daemon.parts.books.flush()
     lines = recent.after(call.query.after, call.query.limit)
-    return Listing(lines, recent.last, recent.capturing, call.daemon.metrics.active_requests)
+    whole = await together.counted(call.daemon)
+    return Listing(lines, recent.last, recent.capturing, whole.active_requests)
 
 
 async def _one(call: Call) -> One:
     call.daemon.parts.books.flush()
-    lines, captured = call.daemon.parts.recent.of(call.at["id"])
+    lines, here = call.daemon.parts.recent.of(call.at["id"])
+    accounts = call.daemon.gateway.accounts
+    captured: dict[str, Any] | None
+    if here is not None:
+        captured = here.shown(lambda text: without_secrets(accounts, text))
+    else:
+        captured = await together.captured(call.daemon, call.at["id"])
     if not lines and captured is None:
         message = "No exchange of this id is remembered; only the newest ones are."
         raise MuxError(Kind.NOT_FOUND, message, code="request_not_found")
-    accounts = call.daemon.gateway.accounts
-    return One(lines, None if captured is None else captured.shown(lambda text: without_secrets(accounts, text)))
+    return One(lines, captured)
 
 
 async def _live(call: Call) -> web.StreamResponse:
     """What happens in exchanges, until the reader leaves, its session or the daemon ends. An exchange that ended is an
     event without a name, its line; `begun`, `failed` (a target), `first` (content) and `over` have one."""
     response = web.StreamResponse(headers={"Content-Type": _EVENTS, "Cache-Control": "no-store"})
-    async with call.daemon.parts.recent.watched() as queue:
+    async with call.daemon.parts.recent.watched() as queue, together.relayed(call.daemon):
         await response.prepare(call.request)
         await response.write(b": live\n\n")
         while True:
@@ -109,6 +116,7 @@ async def _capture(call: Call) -> Switch:
 
 async def _set_capture(call: Call) -> Switch:
     call.daemon.parts.recent.capturing = call.body.value
+    await together.tell(call.daemon, capture=call.body.value)
     log.logger.info("capture.switched", value=call.body.value)
     return await _capture(call)
 

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from llm_mux import log, paths
+from llm_mux.server import together
 from llm_mux.server.management.endpoint import Call, Done, Endpoint
 
 _TAIL_BYTES = 4 << 20
@@ -65,6 +66,7 @@ def _record(line: bytes) -> dict[str, Any] | None:
 
 async def _clear(call: Call) -> Done:
     await asyncio.to_thread(log.clear)
+    await together.tell(call.daemon, forget_log=True)
     log.logger.info("log.cleared")
     return Done("The log is empty, in memory and in its files.")
 

@@ -11,8 +11,10 @@ from llm_mux.config.edits import Unedited, with_mapping
 from llm_mux.errors import Kind, MuxError
 from llm_mux.routing.explain import Target
 from llm_mux.routing.rests import Rest, listed
+from llm_mux.server import together
 from llm_mux.server.management.endpoint import Call, Endpoint
 from llm_mux.server.management.settings import put
+from llm_mux.server.peers import Clearing
 from llm_mux.server.reload import State
 
 Name = Annotated[str, Meta(min_length=1, max_length=512)]
@@ -102,6 +104,7 @@ async def _clear(call: Call) -> Cleared:
     if which.account is not None and which.account not in known:
         message = f"There is no account `{which.account}`."
         raise MuxError(Kind.NOT_FOUND, message, param="account", code="unknown_account")
+    await together.tell(call.daemon, clearing=Clearing(which.account, which.model))
     return Cleared(gateway.clear(which.account, which.model))
 
 

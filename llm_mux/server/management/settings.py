@@ -15,6 +15,7 @@ from llm_mux import log, paths
 from llm_mux.config import ConfigError, masked, reload
 from llm_mux.config.tree import MAX_BYTES
 from llm_mux.errors import Kind, MuxError, bad_request
+from llm_mux.server import together
 from llm_mux.server.build import draw
 from llm_mux.server.management import masking
 from llm_mux.server.management.endpoint import Call, Endpoint, Switch
@@ -166,6 +167,7 @@ async def _debug(call: Call) -> Switch:
 
 async def _set_debug(call: Call) -> Switch:
     log.set_debug(call.body.value)
+    await together.tell(call.daemon, debug=call.body.value)
     log.logger.info("debug.switched", value=call.body.value)
     return Switch(log.debugging())
 
