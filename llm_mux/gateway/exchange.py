@@ -25,7 +25,7 @@ from llm_mux.gateway.drain import told
 from llm_mux.gateway.enforce import cut_whole
 from llm_mux.gateway.ladder import Ladder
 from llm_mux.gateway.pouring import Pouring
-from llm_mux.gateway.refusal import notice_quota, refusal
+from llm_mux.gateway.refusal import meant, notice_quota, refusal
 from llm_mux.gateway.seals import Watcher
 from llm_mux.gateway.tuning import tuned
 from llm_mux.gateway.unwrapped import opened
@@ -214,11 +214,13 @@ class Exchange:
             if reply.content_type == "text/event-stream":
                 return self._whole_answer(chosen, await self._folded(chosen, reply))
             body = await reply.read()
+            if chosen.spliced:
+                return self._spliced_whole(chosen, body)
+            return self._whole_answer(chosen, chosen.upstream.decode_response(body, chosen.target))
+        except MuxError as error:
+            raise meant(chosen.account, chosen.model, error, reply) from error
         finally:
             reply.close()
-        if chosen.spliced:
-            return self._spliced_whole(chosen, body)
-        return self._whole_answer(chosen, chosen.upstream.decode_response(body, chosen.target))
 
     async def _folded(self, chosen: plan.Plan, reply: Reply) -> ir.Response:
         """A whole answer from an upstream that only streams."""
@@ -347,7 +349,7 @@ class Exchange:
             raise
         if way.record.error is not None and not way.record.content:
             reply.close()
-            raise way.record.error
+            raise meant(chosen.account, chosen.model, way.record.error, reply)
         now = self._out.first_byte = time.monotonic()
         chosen.account.timed(chosen.model, now - began, now)
         return _Opened(reply, way, b"".join(held), chosen)
@@ -436,8 +438,9 @@ class Exchange:
                 await self._poured(Pouring(reply, way, write, self._gateway.settings.keepalive_s), way, write)
         else:
             await self._waited(reply, way, write)
-        if way.record.error is not None and self._out.account is not None:
-            self._gateway.blame(self._out.account, self._out.model or "", way.record.error)
+        if way.record.error is not None:
+            account, model = opened.chosen.account, opened.chosen.model
+            self._gateway.blame(account, model, meant(account, model, way.record.error, reply))
 
     async def _poured(self, pouring: Pouring, way: relay.Way, write: Outlet) -> None:
         try:

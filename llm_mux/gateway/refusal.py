@@ -19,11 +19,17 @@ async def refusal(account: Account, model: str, translator: Translator, reply: R
     """What an unsuccessful answer means; its rest is that of the quota that it names, where it names one."""
     body = await reply.read_error()
     reply.close()
+    return meant(account, model, translator.decode_error(reply.status, reply.lowered, body), reply, body)
+
+
+def meant(account: Account, model: str, error: MuxError, reply: Reply, body: bytes | None = None) -> MuxError:
+    """What an error is at this vendor, also one inside an answer that began well. `body`: what tells of it."""
     headers = reply.lowered
-    error = account.provider.refined(translator.decode_error(reply.status, headers, body), headers)
+    error = account.provider.refined(error, headers)
     if error.kind in _LIMITS:
         unix = time.time()
-        wait = account.notice(model, account.provider.windows(headers, body, unix), time.monotonic(), unix)
+        windows = account.provider.windows(headers, error.upstream or b"" if body is None else body, unix)
+        wait = account.notice(model, windows, time.monotonic(), unix)
         if wait is not None:
             error = replace(error, retry_after=max(wait, error.retry_after or 0.0))
     return whose_fault(account, error)

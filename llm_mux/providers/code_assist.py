@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Raw
@@ -108,14 +109,14 @@ def start(oauth: OAuth, wish: Wish) -> Flow:
 
 def _identified(project: str, oauth: OAuth, granted: Granted, credential: Credential) -> Flow:
     credential = yield from identified(oauth, granted, msgspec.structs.replace(credential, way="code-assist"))
-    tier, found = yield from _onboarded(oauth, credential.access, project)
+    tier, found = yield from onboarded(oauth, credential.access, project)
     yield from _switched_on(oauth, credential.access, found)
     address = oauth.addresses.get("code-assist", _CODE_ASSIST)
     more = {"project": found, **({} if address == _CODE_ASSIST else {"address": address})}
     return msgspec.structs.replace(credential.with_extra(**more), plan=tier)
 
 
-def _onboarded(oauth: OAuth, access: str, project: str) -> Steps[tuple[str, str]]:
+def onboarded(oauth: OAuth, access: str, project: str) -> Steps[tuple[str, str]]:
     """Tier and project of an account that Code Assist lets in. Raises `LoginError` with Google's reason otherwise."""
     asked = {"cloudaicompanionProject": project} if project else {}
     loaded = yield from _asked(oauth, access, "loadCodeAssist", {"metadata": _METADATA, **asked})
@@ -123,7 +124,7 @@ def _onboarded(oauth: OAuth, access: str, project: str) -> Steps[tuple[str, str]
     found = _project(loaded) or project
     if current and found:
         return text_of(current, "id"), found
-    tiers = [tier for tier in loaded.get("allowedTiers") or () if isinstance(tier, dict)]
+    tiers = _mappings(loaded.get("allowedTiers"))
     if not tiers and not current:
         raise LoginError(_ineligible(loaded))
     usual = next((tier for tier in tiers if tier.get("isDefault")), {"id": "legacy-tier"})
@@ -161,7 +162,7 @@ def _call(url: str, access: str, body: Mapping[str, Any] | None) -> Call:
 def _switched_on(oauth: OAuth, access: str, project: str) -> Steps[None]:
     """The service has to be on in the project; turning it on is asked for. Who may not look is left alone."""
     base = oauth.addresses.get("services", _SERVICES)
-    url = f"{base}/v1/projects/{project}/services/{_SERVICE}"
+    url = f"{base}/v1/projects/{quote(project, safe=':')}/services/{_SERVICE}"
     reply: Reply = yield _call(url, access, None)
     if reply.status >= 400 or read(reply, "Service Usage").get("state") == "ENABLED":
         return
@@ -180,13 +181,17 @@ def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _mappings(value: object) -> list[Mapping[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
 _REFUSED: Final = "Google does not let this account use Code Assist"
 _HINT: Final = "Only Standard and Enterprise licences are let in; an API key needs none: llm-mux login gemini --api-key"
 
 
 def _ineligible(loaded: Mapping[str, Any]) -> str:
-    tiers = loaded.get("ineligibleTiers") or ()
-    reasons = (text_of(tier, "reasonMessage", "reasonCode") for tier in tiers if isinstance(tier, dict))
+    tiers = _mappings(loaded.get("ineligibleTiers"))
+    reasons = (text_of(tier, "reasonMessage", "reasonCode") for tier in tiers)
     return _said(next((reason for reason in reasons if reason), ""))
 
 
@@ -197,7 +202,7 @@ def refusal(body: bytes) -> str:
         error = _mapping(_mapping(found).get("error"))
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _said("")
-    details = [_mapping(detail) for detail in error.get("details") or ()]
+    details = _mappings(error.get("details"))
     told = (text_of(_mapping(detail.get("metadata")), "reasonMessage", "message") for detail in details)
     reason = next((text for text in told if text), "") or text_of(error, "message")
     code = next((text for detail in details if (text := text_of(detail, "reason"))), "")

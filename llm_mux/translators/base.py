@@ -269,6 +269,15 @@ def nonsense(what: str) -> MuxError:
     return MuxError(Kind.UPSTREAM_NONSENSE, f"The provider sent {what}.")
 
 
+def wordless(status: int, body: bytes) -> str:
+    """A message for an error's body that has none: plain text as it is, never a page, which is for a browser."""
+    text = body.strip()
+    if not text or text[:1] in (b"<", b"{", b"["):
+        page = " with a web page" if text.startswith(b"<") else ""
+        return f"The provider answered with status {status}{page} and no error message."
+    return text[:300].decode("utf-8", "replace")
+
+
 def present(value: Raw | UnsetType | None) -> bool:
     """Whether an optional raw field was sent and is not null."""
     return value is not None and value is not UNSET and value != _NULL

@@ -7,9 +7,7 @@ Errors say where and never quote what the user typed. Everything that fails to b
 from __future__ import annotations
 
 import re
-from array import array
 from collections.abc import Callable, Iterator, Mapping
-from itertools import accumulate
 from typing import Any, TypeVar
 
 import msgspec
@@ -28,8 +26,6 @@ _STAND_IN = 0xD0000
 _BACKSLASH = 0x5C
 
 # For `depth`: opening brackets become +1 and closing ones -1 (as a signed byte); quotes stay; all else goes.
-_SIGNS = bytes.maketrans(b"{[}]", b"\x01\x01\xff\xff")
-_NO_STRUCTURE = bytes(byte for byte in range(256) if byte not in b'{}[]"')
 
 
 class Malformed(ValueError):
@@ -273,23 +269,3 @@ def _valid(body: bytes) -> bytes | None:
             continue
         return candidate
     return None
-
-
-def depth(body: bytes) -> int:
-    """How many objects and arrays are open at once at the deepest place, without parsing; linear, about 4 ms a MB."""
-    if b"\\" in body:
-        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    body = body.translate(_SIGNS, _NO_STRUCTURE)
-    # Strings without brackets are two quotes now. Where instead the end of one and the start of the next meet,
-    # joining the two changes nothing: both are text.
-    outside = b"".join(body.replace(b'""', b"").split(b'"')[::2])
-    return max(accumulate(array("b", outside)), default=0)
-
-
-def check_depth(body: bytes, limit: int) -> None:
-    """Refuses a body before anything recurses into it: `Malformed` when it nests deeper than `limit`.
-
-    `decode`, `top` and `splice` refuse about 1000 levels by themselves, at no cost; this is for lower limits.
-    """
-    if body.count(b"{") + body.count(b"[") > limit and depth(body) > limit:
-        raise Malformed(f"{_TOO_DEEP}: more than {limit} levels")

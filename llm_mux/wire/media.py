@@ -177,17 +177,3 @@ def audio_type(format: str) -> str:
     """The media type for OpenAI's word: "mp3" is "audio/mpeg"."""
     word = format.strip().lower()
     return _AUDIO_TYPES.get(word, f"audio/{word}")
-
-
-def is_base64(text: str) -> bool:
-    """Whether `text` is padded base64 in the standard or the URL-safe alphabet, without blanks, and not empty."""
-    if not text or not text.isascii():
-        return False
-    plain = text if "-" not in text and "_" not in text else text.translate(_URL_SAFE)
-    if plain is not text and ("+" in text or "/" in text):
-        return False
-    try:
-        binascii.a2b_base64(plain, strict_mode=True)
-    except ValueError:
-        return False
-    return True

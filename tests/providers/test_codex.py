@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -294,6 +295,24 @@ async def test_a_spent_plan_and_a_missing_model_are_told_apart(
             assert client.account.last_error.startswith(kind.value)
     assert answer.status == status
     assert answer.headers.get("retry-after") == (None if seconds is None else str(seconds))
+
+
+@pytest.mark.parametrize("spent_on", ["in seconds", "at a moment"])
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize("after", [1, 4])
+async def test_a_plan_that_ends_inside_a_stream_rests_until_it_is_full_again(
+    tmp_path: Path, spent_on: str, streamed: bool, after: int
+) -> None:
+    until = {"resets_in_seconds": 5000} if spent_on == "in seconds" else {"resets_at": time.time() + 5000}
+    error = {"code": "usage_limit_reached", "message": "The usage limit has been reached", **until}
+    async with CodexBackend(broken=error, after=after) as backend:
+        credential = await signed_in(backend)
+        async with logged_in(tmp_path, "codex", credential, f"{backend.url}/backend-api/codex") as client:
+            body = {"model": "gpt-5.5", "messages": [{"role": "user", "content": "hi"}], "stream": streamed}
+            answer = await client.post("/v1/chat/completions", body)
+            rests = (client.account.breakers[""].until or 0.0) - time.monotonic()
+    assert (answer.status, "usage limit" in answer.text) == (200 if streamed and after == 4 else 429, True)
+    assert 4900 < rests <= 5001
 
 
 async def test_the_browser_and_the_code_are_ways_of_one_login() -> None:

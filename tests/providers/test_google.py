@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from joserfc import jwk
 
-from llm_mux.auth.base import Credential, LoginError, OAuth
+from llm_mux.auth.base import Ask, Call, Credential, LoginError, OAuth, Reply
 from llm_mux.auth.imports import client_of_file
 from llm_mux.auth.service_account import refresh as refresh_service_account
 from llm_mux.auth.tokens import refresh, revoke
@@ -156,6 +160,64 @@ async def test_googles_reason_for_a_refusal_is_shown(backend: GoogleBackend, wor
         with pytest.raises(LoginError) as told:
             await assisted(backend, project="p")
     assert [word for word in [*words, "login gemini --api-key"] if word not in str(told.value)] == []
+
+
+SHAPES = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+TIER_KEYS = ["id", "isDefault", "userDefinedCloudaicompanionProject", "reasonMessage", "reasonCode"]
+TIERS = SHAPES | st.lists(SHAPES | st.dictionaries(st.sampled_from(TIER_KEYS), SHAPES))
+STATES = st.fixed_dictionaries(
+    {},
+    optional={
+        "currentTier": SHAPES | st.dictionaries(st.sampled_from(TIER_KEYS), SHAPES),
+        "allowedTiers": TIERS,
+        "ineligibleTiers": TIERS,
+        "cloudaicompanionProject": SHAPES | st.fixed_dictionaries({"id": SHAPES}),
+        "done": SHAPES,
+        "response": SHAPES | st.fixed_dictionaries({"cloudaicompanionProject": SHAPES}),
+    },
+)
+
+
+@given(answers=st.lists(STATES, min_size=1, max_size=3), asked=st.sampled_from(["", "p"]))
+def test_no_shape_of_code_assists_answers_breaks_a_login(answers: list[dict[str, Any]], asked: str) -> None:
+    flow = code_assist.onboarded(code_assist.LOGIN.oauth, "token", asked)
+    replies = itertools.chain(answers, itertools.repeat({"done": True}))
+    sent: object = None
+    try:
+        while True:
+            match flow.send(sent):
+                case Call():
+                    sent = Reply(200, {}, msgspec.json.encode(next(replies)), 0.0)
+                case Ask():
+                    sent = "asked"
+                case _:
+                    sent = 0.0
+    except StopIteration as ended:
+        tier, project = ended.value
+        assert isinstance(tier, str)
+        assert project and isinstance(project, str)
+    except LoginError as error:
+        assert str(error)
+
+
+REASONS = st.fixed_dictionaries(
+    {}, optional={"metadata": SHAPES | st.fixed_dictionaries({"reasonMessage": SHAPES}), "reason": SHAPES}
+)
+
+
+@given(error=SHAPES | st.fixed_dictionaries({"message": SHAPES, "details": SHAPES | st.lists(SHAPES | REASONS)}))
+def test_no_shape_of_a_refusal_hides_what_to_do_next(error: object) -> None:
+    assert "login gemini --api-key" in code_assist.refusal(msgspec.json.encode({"error": error}))
+
+
+async def test_a_project_stays_one_step_of_the_address() -> None:
+    async with GoogleBackend(given="a/../b?c#d") as backend:
+        await assisted(backend, project="mine")
+    assert "/v1/projects/a/../b?c#d/services/cloudaicompanion.googleapis.com" in [each.path for each in backend.seen]
 
 
 @pytest.mark.parametrize("agreed", [True, False])

@@ -22,7 +22,7 @@ FORBIDDEN = (
 @dataclass
 class CodexBackend(Played):
     """`pending`: how many polls of a device code are answered 403; `answer`: the text of every response;
-    `refusal`: what the next request gets instead."""
+    `refusal`: what the next request gets instead; `broken`: the error that ends every stream, after `after` records."""
 
     account: str = "acc-1"
     email: str = "me@example.com"
@@ -30,6 +30,8 @@ class CodexBackend(Played):
     pending: int = 1
     answer: str = "Hello"
     refusal: Refusal | None = None
+    broken: dict[str, Any] | None = None
+    after: int = 0
     rejects_refresh: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     issued: list[str] = field(default_factory=list)
@@ -114,7 +116,12 @@ class CodexBackend(Played):
             raise refusal
         raw = await request.read()
         self._check(raw, msgspec.json.decode(raw))
-        return stream(_response(self.answer), self.headers)
+        records = _records(self.answer)
+        if self.broken is not None:
+            failed = {"id": "resp_1", "object": "response", "status": "failed", "error": self.broken}
+            records = [*records[: self.after], {"type": "response.failed", "response": failed}]
+        numbered = ({**record, "sequence_number": n} for n, record in enumerate(records))
+        return stream(events(*numbered), self.headers)
 
     def _check(self, raw: bytes, body: dict[str, Any]) -> None:
         for name in FORBIDDEN:
@@ -131,13 +138,13 @@ class CodexBackend(Played):
         need(b"prompt_cache_breakpoint" not in raw, 400, {"detail": "Unknown parameter: prompt_cache_breakpoint"})
 
 
-def _response(text: str) -> bytes:
+def _records(text: str) -> list[dict[str, Any]]:
     item = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed"}
     part = {"type": "output_text", "text": text, "annotations": []}
     base = {"id": "resp_1", "object": "response", "created_at": 1, "model": "gpt-5.5"}
     at = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
     usage = {"input_tokens": 7, "output_tokens": 2, "total_tokens": 9}
-    records: list[dict[str, Any]] = [
+    return [
         {"type": "response.created", "response": {**base, "status": "in_progress", "output": []}},
         {"type": "response.output_item.added", "output_index": 0, "item": {**item, "content": []}},
         {"type": "response.content_part.added", **at, "part": {**part, "text": ""}},
@@ -148,4 +155,3 @@ def _response(text: str) -> bytes:
         # The backend leaves `output` empty at the end: what counts went by before.
         {"type": "response.completed", "response": {**base, "status": "completed", "output": [], "usage": usage}},
     ]
-    return events(*({**record, "sequence_number": n} for n, record in enumerate(records)))

@@ -148,27 +148,6 @@ def test_splice_keeps_every_other_value_to_the_byte(body: dict[str, object], key
     assert [name for name in after if name in before] == list(before)
 
 
-@pytest.mark.covers("PF-138")
-@given(json_values, st.booleans())
-def test_depth_is_what_a_parser_would_count(value: object, ascii_: bool) -> None:
-    def naive(item: object) -> int:
-        if isinstance(item, dict):
-            return 1 + max(map(naive, item.values()), default=0)
-        return 1 + max(map(naive, item), default=0) if isinstance(item, list) else 0
-
-    assert jsonx.depth(jsonx.encode(value) if ascii_ else json.dumps(value).encode()) == naive(value)
-
-
-@pytest.mark.covers("PF-138")
-def test_too_deep_a_body_is_refused_before_it_is_parsed() -> None:
-    body = b'{"a":"[[[[{{{{\\"[[[",' + b'"b":' + b"[" * 99 + b"]" * 99 + b"}"
-    jsonx.check_depth(body, 100)
-    with pytest.raises(jsonx.Malformed, match="more than 99 levels"):
-        jsonx.check_depth(body, 99)
-    with pytest.raises(jsonx.Malformed):
-        jsonx.check_depth(b"[" * 1_000_000, 100)
-
-
 @pytest.mark.parametrize(
     ("text", "arguments"),
     [

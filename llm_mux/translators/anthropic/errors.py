@@ -17,12 +17,11 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from llm_mux.errors import Kind, MuxError
 from llm_mux.translators.anthropic.wire import NAME
-from llm_mux.translators.base import present
+from llm_mux.translators.base import present, wordless
 from llm_mux.wire import hints, jsonx
 
 REFUSED_CREDENTIALS: Final = "The provider refused its credentials."
 _OURS: Final = frozenset({Kind.UPSTREAM_AUTH, Kind.UPSTREAM_FORBIDDEN})
-_LONGEST_TEXT: Final = 300
 
 _STATUSES: Final = {
     "invalid_request_error": 400,
@@ -117,7 +116,7 @@ def decode_error(status: int, headers: Mapping[str, str], body: bytes) -> MuxErr
     found, ours = _found(body)
     if status < 400:
         status = _STATUSES.get(found.type or "", 500)
-    message = found.message or _fallback(status, body)
+    message = found.message or wordless(status, body)
     code = _error_code(found) or found.type
     kind = _kind(status, found.type, code, message)
     param, learned = _unsupported(message) if kind is Kind.BAD_REQUEST else (None, None)
@@ -155,15 +154,6 @@ def _error_code(found: _Error) -> str | None:
         return jsonx.decode(bytes(found.details), _Details).error_code
     except jsonx.Malformed:
         return None
-
-
-def _fallback(status: int, body: bytes) -> str:
-    """A message for a body without one: plain text as it is, never a web page."""
-    text = body.strip()
-    if not text or text[:1] in (b"<", b"{", b"["):
-        page = " with a web page" if text.startswith(b"<") else ""
-        return f"The provider answered with HTTP {status}{page} and no reason."
-    return text[:_LONGEST_TEXT].decode("utf-8", "replace")
 
 
 def _kind(status: int, type_: str | None, code: str | None, message: str) -> Kind:

@@ -14,11 +14,11 @@ import msgspec
 from msgspec import Struct
 
 from llm_mux.errors import Kind, MuxError
+from llm_mux.translators.base import wordless
 from llm_mux.translators.bedrock.wire import NAME
 from llm_mux.wire import hints, jsonx
 
 REFUSED_CREDENTIALS: Final = "The provider refused its credentials."
-_LONGEST_TEXT: Final = 300
 
 _KINDS: Final = {
     "ValidationException": Kind.BAD_REQUEST,
@@ -119,7 +119,7 @@ def decode_error(status: int, headers: Mapping[str, str], body: bytes) -> MuxErr
         found = _Body()
     name = _name(headers.get("x-amzn-errortype") or found.type or found.code or "")
     inner = found.error or _Inner()
-    message = found.message or found.Message or inner.message or _fallback(status, body)
+    message = found.message or found.Message or inner.message or wordless(status, body)
     kind = _kind(status, name, message)
     if found.originalMessage and found.originalMessage not in message:
         message = f"{message} ({found.originalMessage})"
@@ -174,13 +174,6 @@ def _retry_after(headers: Mapping[str, str], kind: Kind) -> float | None:
     if kind not in (Kind.RATE_LIMIT, Kind.OVERLOADED, Kind.QUOTA):
         return None
     return hints.retry_after(headers, 0.0)
-
-
-def _fallback(status: int, body: bytes) -> str:
-    text = body.strip()
-    if not text or text[:1] in (b"<", b"{", b"["):
-        return f"The provider answered with HTTP {status} and no reason."
-    return text[:_LONGEST_TEXT].decode("utf-8", "replace")
 
 
 class _ErrorOut(Struct, frozen=True, omit_defaults=True):

@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from llm_mux.errors import Kind, MuxError
-from llm_mux.translators.base import present
+from llm_mux.translators.base import present, wordless
 from llm_mux.translators.gemini.seals import OWNER
 from llm_mux.wire import hints, jsonx
 
@@ -88,7 +88,7 @@ def decode_error(status: int, headers: Mapping[str, str], body: bytes) -> MuxErr
     """What an unsuccessful answer means; `headers` in any case."""
     found = _found(body)
     details = _details(found)
-    message = found.message or _fallback(status, body)
+    message = found.message or wordless(status, body)
     said = " ".join((message, found.status or "", *(detail.reason or "" for detail in details)))
     return MuxError(
         kind=_kind(status, said, details),
@@ -133,13 +133,6 @@ def _details(found: _Error) -> list[_Detail]:
         return jsonx.decode(bytes(found.details), list[_Detail])
     except jsonx.Malformed:
         return []
-
-
-def _fallback(status: int, body: bytes) -> str:
-    text = body.strip()
-    if not text or text.startswith((b"<", b"{", b"[")):
-        return f"The provider answered with status {status} and no message."
-    return text[:500].decode("utf-8", "replace")
 
 
 def _kind(status: int, said: str, details: list[_Detail]) -> Kind:

@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from msgspec import UNSET, Raw, Struct
 
 from llm_mux.errors import Kind, MuxError
-from llm_mux.translators.base import present
+from llm_mux.translators.base import present, wordless
 from llm_mux.translators.ollama import wire
 from llm_mux.wire import hints, jsonx
 
@@ -39,7 +39,7 @@ class _Object(Struct):
 
 def decode_error(status: int, headers: Mapping[str, str], body: bytes) -> MuxError:
     """A refusal of an Ollama server. `headers` may be in any case."""
-    message = _said(body) or _fallback(status, body)
+    message = _said(body) or wordless(status, body)
     delay = hints.retry_after(headers, _their_clock(headers))
     error = MuxError(
         _kind(status, message),
@@ -93,14 +93,6 @@ def _text(raw: Raw) -> str | None:
     if bytes(raw).startswith(b'"'):
         return jsonx.decode(bytes(raw), str)
     return jsonx.decode(bytes(raw), _Object).message
-
-
-def _fallback(status: int, body: bytes) -> str:
-    """Never a page of HTML: what it says is for a browser."""
-    text = body.strip()
-    if not text or text[:1] in (b"<", b"{", b"["):
-        return f"The provider answered with status {status} and no error message."
-    return text[:300].decode("utf-8", "replace")
 
 
 def _kind(status: int, text: str) -> Kind:

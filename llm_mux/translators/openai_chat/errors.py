@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw, Struct, UnsetType
 
 from llm_mux.errors import Kind, MuxError, flat
-from llm_mux.translators.base import present
+from llm_mux.translators.base import present, wordless
 from llm_mux.translators.openai_chat import wire
 from llm_mux.wire import hints, jsonx, sse
 
@@ -78,7 +78,7 @@ class _Envelope(Struct):
 def decode_error(status: int, headers: Mapping[str, str], body: bytes) -> MuxError:
     """What an unsuccessful answer means. `headers` may be in any case."""
     found = _found(body)
-    message = _message(found) or _fallback(status, body)
+    message = _message(found) or wordless(status, body)
     text = f"{found.code or ''} {found.type or ''} {message}"
     return MuxError(
         kind=_kind(status, text),
@@ -178,14 +178,6 @@ def _message(found: _Error) -> str | None:
         # OpenRouter says "Provider returned error" and puts the provider's words here.
         return f"{message}: {found.metadata.raw}"
     return message or (found.type if isinstance(found.type, str) else None)
-
-
-def _fallback(status: int, body: bytes) -> str:
-    """Never a page of HTML: what it says is for a browser."""
-    text = body.strip()
-    if not text or text[:1] in (b"<", b"{", b"["):
-        return f"The provider answered with status {status} and no error message."
-    return text[:300].decode("utf-8", "replace")
 
 
 def _kind(status: int, text: str) -> Kind:

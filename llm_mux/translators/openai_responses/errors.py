@@ -17,6 +17,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
+from llm_mux.translators.base import wordless
 from llm_mux.translators.openai_responses import wire
 from llm_mux.translators.openai_responses.reading import CODEX, OWNER, first_byte, present
 from llm_mux.wire import hints, jsonx
@@ -112,7 +113,7 @@ class _BodyOut(Struct):
 def decode_error(status: int, headers: Mapping[str, str], body: bytes) -> MuxError:
     """An upstream's failed answer."""
     found = _found(body)
-    message = found.message or f"The provider answered with status {status}."
+    message = found.message or wordless(status, body)
     code = _word(found.code) or found.type
     seconds = _wait(headers)
     if seconds is None:
@@ -153,6 +154,7 @@ def event_error(raw: Raw | None, message: str | None = None, code: object = None
         param=found.param,
         retry_after=found.resets_in_seconds or hints.retry_in_text(text),
         owner=OWNER,
+        upstream=None if raw is None else b'{"error":%b}' % bytes(raw),
     )
 
 
@@ -212,7 +214,8 @@ def encode_error(error: MuxError, request_id: str) -> bytes:
     `request_id` has no place in this shape; it is in a header.
     """
     upstream = error.upstream
-    if error.kind not in _OUR_FAULT and error.owner == OWNER and upstream is not None and _is_ours(upstream):
+    whole = error.status is not None and error.owner == OWNER and error.kind not in _OUR_FAULT
+    if whole and upstream is not None and _is_ours(upstream):
         return upstream
     return jsonx.encode(_BodyOut(body_of(error)))
 

@@ -115,9 +115,9 @@ CASES = [
         502,
         b"<html>bad gateway</html>",
         Kind.UPSTREAM_ERROR,
-        "The provider answered with HTTP 502 with a web page and no reason.",
+        "The provider answered with status 502 with a web page and no error message.",
     ),
-    Upstream(500, b"", Kind.UPSTREAM_ERROR, "The provider answered with HTTP 500 and no reason."),
+    Upstream(500, b"", Kind.UPSTREAM_ERROR, "The provider answered with status 500 and no error message."),
     Upstream(500, b"plain words", Kind.UPSTREAM_ERROR, "plain words"),
 ]
 

@@ -197,8 +197,8 @@ def test_awss_errors_are_told_apart(status: int, name: str, message: str, kind: 
         (b'{"Message":"capital"}', "capital"),
         (b'{"__type":"com.amazon#ThrottlingException","message":"typed"}', "typed"),
         (b'{"message":"failed","originalMessage":"because"}', "failed (because)"),
-        (b"<html>no</html>", "HTTP 502 and no reason"),
-        (b"", "HTTP 502 and no reason"),
+        (b"<html>no</html>", "status 502 with a web page and no error message"),
+        (b"", "status 502 and no error message"),
         (b"plain words", "plain words"),
     ],
 )

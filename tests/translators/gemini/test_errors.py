@@ -112,11 +112,11 @@ def test_the_wait_is_read_wherever_it_stands(data: bytes, headers: dict[str, str
         (b"plain words", "plain words"),
         pytest.param(
             b"<html>secret</html>",
-            "The provider answered with status 400 and no message.",
+            "The provider answered with status 400 with a web page and no error message.",
             marks=pytest.mark.covers("FB-112", "PF-24"),
         ),
-        (b"", "The provider answered with status 400 and no message."),
-        (b'{"error":[1]}', "The provider answered with status 400 and no message."),
+        (b"", "The provider answered with status 400 and no error message."),
+        (b'{"error":[1]}', "The provider answered with status 400 and no error message."),
         (b"\xff\xfe", "\ufffd\ufffd"),
     ],
 )

@@ -68,7 +68,7 @@ def test_a_retry_date_counts_from_the_servers_own_clock() -> None:
         (b'{"error":{"message":"in an object"}}', "in an object"),
         (b'{"message":"beside"}', "beside"),
         (b"plain words", "plain words"),
-        (b"<html>502</html>", "The provider answered with status 500 and no error message."),
+        (b"<html>502</html>", "The provider answered with status 500 with a web page and no error message."),
         (b"", "The provider answered with status 500 and no error message."),
         (b'{"error":7}', "The provider answered with status 500 and no error message."),
     ],

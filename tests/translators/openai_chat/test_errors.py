@@ -87,7 +87,11 @@ def test_an_error_has_a_kind(status: int, body: Any, kind: Kind) -> None:
         ({"error": {"message": 5, "type": {}}}, "The provider answered with status 400 and no error message.", None),
         ({"error": {"message": {"field": "bad"}}}, '{"field":"bad"}', None),
         (b"plain words", "plain words", None),
-        (b"<html><b>502</b></html>", "The provider answered with status 400 and no error message.", None),
+        (
+            b"<html><b>502</b></html>",
+            "The provider answered with status 400 with a web page and no error message.",
+            None,
+        ),
         (b"", "The provider answered with status 400 and no error message.", None),
         ([], "The provider answered with status 400 and no error message.", None),
         ({"error": []}, "The provider answered with status 400 and no error message.", None),

@@ -44,9 +44,14 @@ def error_body(message: str, code: str | None = None, type_: str = "invalid_requ
         (400, b'{"error":{"message":"x","code":400}}', Kind.BAD_REQUEST, "x"),
         (400, b'{"detail":"not here"}', Kind.BAD_REQUEST, "not here"),
         (400, b'{"message":"top"}', Kind.BAD_REQUEST, "top"),
-        (502, b"<html><h1>Bad gateway</h1></html>", Kind.UPSTREAM_ERROR, "The provider answered with status 502."),
-        (500, b"", Kind.UPSTREAM_ERROR, "The provider answered with status 500."),
-        (500, b'{"error":[1]}', Kind.UPSTREAM_ERROR, "The provider answered with status 500."),
+        (
+            502,
+            b"<html><h1>Bad gateway</h1></html>",
+            Kind.UPSTREAM_ERROR,
+            "The provider answered with status 502 with a web page and no error message.",
+        ),
+        (500, b"", Kind.UPSTREAM_ERROR, "The provider answered with status 500 and no error message."),
+        (500, b'{"error":[1]}', Kind.UPSTREAM_ERROR, "The provider answered with status 500 and no error message."),
     ],
 )
 def test_an_upstreams_error_keeps_its_words(status: int, answer: bytes, kind: Kind, message: str) -> None:
