@@ -26,7 +26,7 @@ from llm_mux.routing.standing import UNREACHED, Standing
 from llm_mux.translators.base import ModelInfo
 
 if TYPE_CHECKING:
-    from llm_mux.gateway.exchange import Outcome
+    from llm_mux.gateway.outcome import Outcome
 
 _MOST_ROUTES = 4096
 

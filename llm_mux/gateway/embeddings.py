@@ -12,8 +12,8 @@ from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.aside import asked
 from llm_mux.gateway.ask import Answer, Ask, Whole, error_answer
 from llm_mux.gateway.core import Gateway
-from llm_mux.gateway.exchange import Outcome
 from llm_mux.gateway.ladder import Ladder
+from llm_mux.gateway.outcome import Outcome
 from llm_mux.gateway.plan import operation_endpoint
 from llm_mux.routing.select import Candidate
 from llm_mux.translators import registry

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 
@@ -24,6 +24,7 @@ from llm_mux.gateway.core import Gateway
 from llm_mux.gateway.drain import told
 from llm_mux.gateway.enforce import cut_whole
 from llm_mux.gateway.ladder import Ladder
+from llm_mux.gateway.outcome import Outcome
 from llm_mux.gateway.pouring import Pouring
 from llm_mux.gateway.refusal import meant, notice_quota, refusal
 from llm_mux.gateway.seals import Watcher
@@ -44,46 +45,6 @@ _HELD_S = 30.0
 _LEARNABLE = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter"})
 _STRIPPING = frozenset({"openai_chat", "ollama"})
 _ESSENTIAL = frozenset({"model", "messages", "input", "contents", "prompt", "tools", "stream"})
-
-
-class Tried(NamedTuple):
-    """One target that was asked and failed; `seconds` it took."""
-
-    account: str
-    model: str
-    kind: Kind
-    seconds: float
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What settle writes down; filled in along the way. `tried` are the attempts that failed, in order."""
-
-    attempts: int = 0
-    tried: tuple[Tried, ...] = ()
-    account: Account | None = None
-    model: str | None = None
-    spliced: bool | None = None
-    dropped: tuple[str, ...] = ()
-    status: int = 200
-    error: MuxError | None = None
-    usage: ir.Usage | None = None
-    finish: str | None = None
-    first_byte: float | None = None
-    settled: bool = field(default=False, repr=False)
-    busy: tuple[Gateway, Account] | None = field(default=None, repr=False)
-
-    def failed(self, account: Account, model: str, error: MuxError, seconds: float) -> None:
-        self.tried = (*self.tried, Tried(account.name, model, error.kind, seconds))
-
-    def holds(self, gateway: Gateway, account: Account) -> None:
-        """The account is busy with this exchange until `release`."""
-        self.busy = gateway, account
-
-    def release(self) -> None:
-        if self.busy is not None:
-            (gateway, account), self.busy = self.busy, None
-            gateway.release(account)
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ from llm_mux.routing.select import Candidate
 from llm_mux.routing.standing import UNREACHED, Host, host_of
 
 if TYPE_CHECKING:
-    from llm_mux.gateway.exchange import Outcome
+    from llm_mux.gateway.outcome import Outcome
 
 T = TypeVar("T")
 _OWN_RETRY = "x-stainless-retry-count"

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from llm_mux import log
 from llm_mux.gateway.ask import Ask
-from llm_mux.gateway.exchange import Outcome, Tried
+from llm_mux.gateway.outcome import Outcome, Tried
 from llm_mux.ir import Usage
 from llm_mux.ledger.pricing import NO_PRICES, Prices
 from llm_mux.ledger.rows import PICO, Exchange

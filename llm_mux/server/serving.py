@@ -19,7 +19,8 @@ from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.gateway.ask import Answer, Ask, Whole, Write, error_answer
 from llm_mux.gateway.core import Gateway
 from llm_mux.gateway.drain import told
-from llm_mux.gateway.exchange import Exchange, Outcome
+from llm_mux.gateway.exchange import Exchange
+from llm_mux.gateway.outcome import Outcome
 from llm_mux.ledger.responses import ResponseStore
 from llm_mux.server.admission import Admission, Entry
 from llm_mux.server.arrival import Arrival

@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from llm_mux import __version__, log
 from llm_mux.errors import MuxError
-from llm_mux.gateway.exchange import Tried
+from llm_mux.gateway.outcome import Tried
 from llm_mux.gateway.upstream import Call, Timeouts, Upstream
 from llm_mux.ledger.rows import PICO, Exchange
 
