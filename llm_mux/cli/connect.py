@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from llm_mux.cli.invocation import Failure, Invocation, pass_invocation
+from llm_mux.cli.invocation import Failure, Invocation, pass_invocation, warn
 
 if TYPE_CHECKING:
-    from llm_mux.cli.tools.table import Tool, Wanted
+    from llm_mux.cli.tools.table import Settings, Tool, Wanted
+    from llm_mux.cli.tools.undo import Change
 
 _NAMES = (
     "aider",
@@ -58,7 +60,8 @@ def connect(
         _undo(chosen)
         return
     wanted = wanted_of(invocation, url=url, key=key, model=model)
-    if chosen.change is not None:
+    wanted = with_model(chosen, wanted, ask=not yes and not only_print)
+    if chosen.settings:
         _change(chosen, wanted, only_print=only_print, yes=yes)
     if chosen.words is not None:
         click.echo(chosen.words(wanted))
@@ -92,40 +95,82 @@ def _reached(host: str) -> str:
     return f"[{host}]" if address.version == 6 else host
 
 
-def file_of(tool: Tool) -> Path:
-    """Where the tool's settings are."""
-    assert tool.file is not None
-    moved = os.environ.get(tool.home_env, "") if tool.home_env else ""
+def with_model(tool: Tool, wanted: Wanted, *, ask: bool) -> Wanted:
+    """`wanted` with what the daemon offers, and with a model of it where the tool has to be told one."""
+    from dataclasses import replace
+
+    from llm_mux.cli.tools import choosing
+
+    try:
+        models = choosing.offered(wanted.url, wanted.key)
+    except choosing.NeedsKey:
+        raise
+    except Failure as error:
+        if tool.needs_model and wanted.model is None:
+            raise Failure(
+                f"{error.message}, and {tool.title} has to be told a model: start it with `llm-mux serve`, or name one "
+                "with --model"
+            ) from error
+        warn(f"{error.message}; start it with: llm-mux serve")
+        return wanted
+    if not models:
+        warn("the daemon has no model yet; add an account with: llm-mux login PROVIDER")
+    elif wanted.model is None:
+        wanted = replace(wanted, model=choosing.chosen(tool.title, tool.own, models, ask=ask))
+    if wanted.model is None and tool.needs_model:
+        raise Failure(f"{tool.title} has to be told a model; name one with --model")
+    return replace(wanted, models=models)
+
+
+def file_of(settings: Settings) -> Path:
+    """Where a settings file of a tool is."""
+    moved = os.environ.get(settings.home_env, "") if settings.home_env else ""
     if moved:
-        return Path(moved).expanduser() / tool.file.partition("/")[2]
-    return Path.home() / tool.file
+        return Path(moved).expanduser() / settings.file.partition("/")[2]
+    names = (*settings.instead, settings.file)
+    return next((Path.home() / name for name in names if (Path.home() / name).exists()), Path.home() / settings.file)
 
 
 def _change(tool: Tool, wanted: Wanted, *, only_print: bool, yes: bool) -> None:
     from llm_mux import paths
     from llm_mux.cli.tools import undo
-    from llm_mux.cli.tools.edits import Unreadable
 
-    assert tool.change is not None
-    file = file_of(tool)
-    before = _read(file)
-    try:
-        after = tool.change(wanted)(before or "")
-    except Unreadable as error:
-        raise Failure(f"{file} is left as it is: {error}. `llm-mux run {tool.name}` needs no file.") from error
-    if after == before:
-        click.echo(f"{tool.title} is connected already ({file}).")
+    changes = [change for change in _changes(tool, wanted) if change.written != change.before]
+    if not changes:
+        click.echo(f"{tool.title} is connected already ({', '.join(str(file_of(each)) for each in tool.settings)}).")
         return
-    _show(file, before or "", after)
+    for change in changes:
+        _show(Path(change.file), change.before or "", change.written)
     if only_print:
         return
-    if not yes and not click.confirm(f"Write this to {file}?", default=True):
+    places = " and ".join(change.file for change in changes)
+    if not yes and not click.confirm(f"Write this to {places}?", default=True):
         raise Failure("nothing was changed")
-    if before is not None:
-        file.with_name(file.name + ".before-llm-mux").write_text(before, encoding="utf-8")
-    undo.remember(paths.state_dir(os.environ), tool.name, undo.Change(str(file), before, undo.digest(after)))
-    _write(file, after)
+    for change in changes:
+        if change.before is not None:
+            _backup(Path(change.file)).write_text(change.before, encoding="utf-8")
+    undo.remember(paths.state_dir(os.environ), tool.name, changes)
+    for change in changes:
+        _write(Path(change.file), change.written)
     click.echo(f"{tool.title} now talks to {wanted.url}. Back: llm-mux connect {tool.name} --undo")
+
+
+def _changes(tool: Tool, wanted: Wanted) -> Iterator[Change]:
+    from llm_mux.cli.tools.edits import Unreadable
+    from llm_mux.cli.tools.undo import Change
+
+    for settings in tool.settings:
+        file = file_of(settings)
+        before = _read(file)
+        try:
+            yield Change(str(file), before, settings.change(wanted)(before or ""))
+        except Unreadable as error:
+            other = f"`llm-mux run {tool.name}` needs no file" if tool.runs else "see what to write with --print"
+            raise Failure(f"{file} is left as it is: {error}. {other}.") from error
+
+
+def _backup(file: Path) -> Path:
+    return file.with_name(file.name + ".before-llm-mux")
 
 
 def _read(file: Path) -> str | None:
@@ -165,18 +210,32 @@ def _undo(tool: Tool) -> None:
     from llm_mux.cli.tools import undo
 
     folder = paths.state_dir(os.environ)
-    change = undo.recall(folder, tool.name)
-    if change is None:
+    changes = undo.recall(folder, tool.name)
+    if not changes:
         raise Failure(f"{tool.title} was not connected from here; there is nothing to put back")
+    # All or nothing: what cannot be put back is found out before anything is written.
+    texts = [(change, _put_back(change)) for change in changes]
+    for change, text in texts:
+        file = Path(change.file)
+        if text is None:
+            file.unlink(missing_ok=True)
+        else:
+            _write(file, text)
+        _backup(file).unlink(missing_ok=True)
+        click.echo(f"{file} is as it was{'' if text == change.before else ', and keeps what was changed since'}.")
+    undo.forget(folder, tool.name)
+
+
+def _put_back(change: Change) -> str | None:
+    """What the file has to hold; None when it has to go."""
+    from llm_mux.cli.tools.reversal import taken_back
+
     file = Path(change.file)
     now = _read(file)
-    if now is not None and undo.digest(now) != change.written:
-        kept = f"{file}.before-llm-mux" if change.before is not None else "no earlier file"
-        raise Failure(f"{file} was changed since; put it back by hand ({kept})")
-    if change.before is None:
-        file.unlink(missing_ok=True)
-    else:
-        _write(file, change.before)
-        file.with_name(file.name + ".before-llm-mux").unlink(missing_ok=True)
-    undo.forget(folder, tool.name)
-    click.echo(f"{file} is as it was.")
+    if now is None:
+        return change.before
+    text = taken_back(file.name, change.before or "", change.written, now)
+    if text is None:
+        kept = f"it was {_backup(file)}" if change.before is not None else "there was no file before"
+        raise Failure(f"{file} was changed since at the same place; put it back by hand ({kept})")
+    return None if change.before is None and text.strip() in ("", "{}") else text

@@ -13,6 +13,7 @@ from llm_mux.cli.invocation import Invocation
 COMMANDS = (
     "accounts",
     "billing",
+    "completion",
     "config",
     "connect",
     "cooldown",
@@ -29,6 +30,7 @@ COMMANDS = (
     "route",
     "run",
     "serve",
+    "service",
     "status",
     "stop",
     "usage",
@@ -36,7 +38,7 @@ COMMANDS = (
 )
 
 
-_MODULES = {"run": "run_tool"}
+_MODULES = {"run": "run_tool", "service": "startup"}
 """Commands whose module cannot have their name."""
 
 
@@ -57,7 +59,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
-        if name not in COMMANDS and not name.startswith("-"):
+        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
             from llm_mux.config.problems import nearest
 
             near = nearest(name, COMMANDS)

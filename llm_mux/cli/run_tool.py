@@ -1,17 +1,18 @@
-"""`llm-mux run TOOL -- ...`: a coding tool started with the environment that points it here; nothing is written."""
+"""`llm-mux run TOOL -- ...`: a coding tool started with the environment that points it here; its settings stay."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sys
+from pathlib import Path
 
 import click
 
-from llm_mux.cli.connect import wanted_of
+from llm_mux.cli.connect import wanted_of, with_model
 from llm_mux.cli.invocation import Failure, Invocation, pass_invocation
 
-_NAMES = ("aider", "claude-code", "codex", "gemini-cli", "qwen-code")
+_NAMES = ("aider", "claude-code", "codex", "gemini-cli", "open-webui", "opencode", "qwen-code")
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -38,10 +39,20 @@ def run(
     program = shutil.which(chosen.command)
     if program is None:
         raise Failure(f"`{chosen.command}` is not on the PATH; install {chosen.title} first")
-    wanted = wanted_of(invocation, url=url, key=key, model=model)
-    more = ["-c", f"openai_base_url={wanted.v1}"] if tool == "codex" else []
-    if tool == "codex" and model:
-        more += ["-c", f"model={model}"]
+    wanted = with_model(chosen, wanted_of(invocation, url=url, key=key, model=model), ask=False)
     environment = {**os.environ, **chosen.env(wanted)}
+    if chosen.given is not None:
+        name, text = chosen.given
+        environment[name] = str(_given(chosen.name, text(wanted)))
+    more = chosen.arguments(wanted) if chosen.arguments is not None else ()
     sys.stdout.flush()
     os.execve(program, [program, *more, *arguments], environment)  # noqa: S606 - the user named the program
+
+
+def _given(tool: str, text: str) -> Path:
+    """A settings file of ours for a tool that takes no variable in its place."""
+    from llm_mux import paths
+
+    file = paths.state_dir(os.environ) / "run" / f"{tool}.json"
+    paths.write_private(file, text.encode())
+    return file

@@ -6,14 +6,16 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from llm_mux.cli.connect import _NAMES
 from llm_mux.cli.run_tool import _NAMES as RUN_NAMES
-from llm_mux.cli.tools.table import BY_NAME, TOOLS
+from llm_mux.cli.tools.table import BY_NAME, TOOLS, Tool
 from tests.cli.running import Run
+from tests.daemon import process_daemon
 
 
 @pytest.fixture(autouse=True)
@@ -29,20 +31,21 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_command_knows_every_tool() -> None:
     assert sorted(_NAMES) == sorted(BY_NAME)
-    assert set(RUN_NAMES) == {tool.name for tool in TOOLS if tool.env is not None and tool.name != "zed"}
+    assert set(RUN_NAMES) == {tool.name for tool in TOOLS if tool.runs}
 
 
-@pytest.mark.parametrize("tool", [tool for tool in TOOLS if tool.file is not None], ids=lambda tool: tool.name)
-def test_a_tool_is_connected_and_put_back(run: Run, user: Path, tool: object) -> None:
-    name, file = tool.name, user / tool.file  # type: ignore[attr-defined]
-    done = run("connect", name, "--yes", "--model", "demo")
+@pytest.mark.parametrize("tool", [tool for tool in TOOLS if tool.settings], ids=lambda tool: tool.name)
+def test_a_tool_is_connected_and_put_back(run: Run, user: Path, tool: Tool) -> None:
+    files = [user / settings.file for settings in tool.settings]
+    done = run("connect", tool.name, "--yes", "--model", "demo")
     assert done.code == 0, done.err
-    assert "http://127.0.0.1:8317" in file.read_text()
+    assert "does not answer" in done.err
+    assert any("http://127.0.0.1:8317" in file.read_text() for file in files)
     assert "http://127.0.0.1:8317" in done.out
-    assert "already" in run("connect", name, "--yes", "--model", "demo").out
-    assert run("connect", name, "--undo").code == 0
-    assert not file.exists()
-    assert run("connect", name, "--undo").code == 1
+    assert "already" in run("connect", tool.name, "--yes", "--model", "demo").out
+    assert run("connect", tool.name, "--undo").code == 0
+    assert not any(file.exists() for file in files)
+    assert run("connect", tool.name, "--undo").code == 1
 
 
 def test_what_was_there_comes_back_to_the_byte_also_after_two_changes(run: Run, user: Path) -> None:
@@ -60,19 +63,30 @@ def test_what_was_there_comes_back_to_the_byte_also_after_two_changes(run: Run, 
     assert [path.name for path in file.parent.iterdir()] == ["settings.json"]
 
 
-def test_a_file_that_was_changed_since_is_left_alone(run: Run, user: Path) -> None:
+def test_what_was_changed_since_stays_when_it_is_put_back(run: Run, user: Path) -> None:
     run("connect", "aider", "--yes")
     file = user / ".aider.conf.yml"
-    file.write_text(file.read_text() + "dark-mode: true\n")
+    file.write_text("dark-mode: true\n" + file.read_text())
+    done = run("connect", "aider", "--undo")
+    assert done.code == 0, done.err
+    assert "keeps what was changed since" in done.out
+    assert file.read_text() == "dark-mode: true\n"
+
+
+def test_a_change_at_the_same_place_is_left_alone(run: Run, user: Path) -> None:
+    file = user / ".aider.conf.yml"
+    file.write_text("openai-api-key: old\n")
+    run("connect", "aider", "--yes")
+    file.write_text(file.read_text().replace("llm-mux", "mine"))
     done = run("connect", "aider", "--undo")
     assert done.code == 1
-    assert "changed since" in done.err
-    assert "dark-mode" in file.read_text()
+    assert "changed since at the same place" in done.err
+    assert "mine" in file.read_text()
 
 
 def test_print_writes_nothing(run: Run, user: Path) -> None:
     done = run("connect", "codex", "--print")
-    assert '+openai_base_url = "http://127.0.0.1:8317/v1"' in done.out
+    assert '+base_url = "http://127.0.0.1:8317/v1"' in done.out
     assert list(user.iterdir()) == []
 
 
@@ -81,15 +95,18 @@ def test_no_is_no(run: Run, user: Path) -> None:
     assert list(user.iterdir()) == []
 
 
-def test_settings_with_comments_are_refused_with_another_way(run: Run, user: Path) -> None:
+def test_settings_with_comments_keep_them_and_damaged_ones_are_refused_with_another_way(run: Run, user: Path) -> None:
     file = user / ".claude" / "settings.json"
     file.parent.mkdir()
     file.write_text('// mine\n{"theme": "dark"}\n')
+    assert run("connect", "claude-code", "--yes").code == 0
+    assert file.read_text().startswith('// mine\n{"theme": "dark"')
+    file.write_text('{"theme"\n')
     done = run("connect", "claude-code", "--yes")
     assert done.code == 1
-    assert "comments" in done.err
+    assert "cannot be read as JSON" in done.err
     assert "llm-mux run claude-code" in done.err
-    assert file.read_text().startswith("// mine")
+    assert file.read_text() == '{"theme"\n'
 
 
 def test_a_link_stays_a_link(run: Run, user: Path, tmp_path: Path) -> None:
@@ -107,7 +124,7 @@ def test_tools_that_move_their_folder_are_found(run: Run, tmp_path: Path, monkey
     assert (tmp_path / "elsewhere" / "config.toml").exists()
 
 
-@pytest.mark.parametrize("name", [tool.name for tool in TOOLS if tool.change is None])
+@pytest.mark.parametrize("name", [tool.name for tool in TOOLS if not tool.settings])
 def test_tools_without_a_file_are_explained(run: Run, user: Path, name: str) -> None:
     done = run("connect", name)
     assert done.code == 0
@@ -142,3 +159,34 @@ def test_run_says_when_the_tool_is_not_there(run: Run, monkeypatch: pytest.Monke
     done = run("run", "aider")
     assert done.code == 1
     assert "install aider first" in done.err
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with process_daemon(
+        tmp_path_factory.mktemp("daemon"), {"api-keys": ["team"], "disable-auth": False}, "--demo"
+    ) as it:
+        yield it.url
+
+
+def test_a_tool_whose_own_models_are_not_there_is_told_one(run: Run, user: Path, demo: str) -> None:
+    done = run("connect", "claude-code", "--url", demo, "--key", "team", stdin="nothing\ndemo\ny\n")
+    assert done.code == 0, done.err
+    assert "Which model should Claude Code use?" in done.out
+    assert "There is no nothing here." in done.out
+    told = json.loads((user / ".claude" / "settings.json").read_text())["env"]
+    assert told["ANTHROPIC_MODEL"] == told["ANTHROPIC_DEFAULT_HAIKU_MODEL"] == "demo"
+
+
+def test_a_daemon_that_wants_another_key_is_not_connected_to(run: Run, user: Path, demo: str) -> None:
+    done = run("connect", "claude-code", "--url", demo, "--yes")
+    assert done.code == 1
+    assert "llm-mux keys create" in done.err
+    assert list(user.iterdir()) == []
+
+
+def test_a_tool_that_needs_a_model_gets_none_made_up(run: Run, user: Path) -> None:
+    done = run("connect", "opencode", "--yes")
+    assert done.code == 1
+    assert "--model" in done.err
+    assert list(user.iterdir()) == []

@@ -1,12 +1,14 @@
 """The fixtures that put every client protocol in front of every upstream format."""
 
 import pathlib
+import subprocess
 from collections.abc import Iterator, Mapping
 
 import pytest
 
 from tests.clients.conversation import Driver
 from tests.clients.crossing import DIRECT, DRIVERS, Crossing, Mode, alias, config
+from tests.clients.workplace import Workplace
 from tests.daemon import process_daemon
 from tests.upstreams.aimock import UPSTREAMS, AiMock, Upstream, aimock
 
@@ -62,3 +64,12 @@ def crossing(driver: Driver, upstream: Upstream, mode: Mode, mock: AiMock) -> Cr
         )
     mock.forget()
     return Crossing(driver, upstream, mode, mock, upstream.model if DIRECT else alias(upstream))
+
+
+@pytest.fixture
+def workplace(tmp_path: pathlib.Path, node_tools: pathlib.Path) -> Workplace:
+    repository = tmp_path / "repository"
+    subprocess.run(["git", "init", "--quiet", str(repository)], check=True)
+    home = tmp_path / "home"
+    (home / ".codex").mkdir(parents=True)
+    return Workplace(home, repository, node_tools / "node_modules" / ".bin")

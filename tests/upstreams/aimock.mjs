@@ -22,6 +22,8 @@ const results = (request) => request.messages.slice(decide(request).at + 1).filt
 const system = (request) =>
   request.messages.filter((message) => message.role === "system").map((message) => text(message.content)).join("\n");
 const has = (request, name) => (request.tools ?? []).some((tool) => tool.function.name === name);
+const takes = (request, name, field) =>
+  (request.tools ?? []).some((tool) => tool.function.name === name && tool.function.parameters?.properties?.[field]);
 const call = (name, args) => ({ name, arguments: JSON.stringify(args) });
 const told = (request) => results(request).map((message) => text(message.content)).join(" + ");
 
@@ -68,7 +70,9 @@ function createFile(request, [, file, word]) {
   if (results(request).length) return { content: `I created ${file}.`, usage: USAGE };
   const command = `printf '%s\\n' ${word} > ${file}`;
   const tools = {
-    Write: { file_path: file, content: `${word}\n` },
+    Write: { [takes(request, "Write", "filepath") ? "filepath" : "file_path"]: file, content: `${word}\n` },
+    write: { filePath: file, content: `${word}\n` },
+    editor: { path: file, new_text: `${word}\n` },
     write_file: { file_path: file, content: `${word}\n` },
     exec_command: { cmd: command },
     shell_command: { command },

@@ -1,7 +1,8 @@
-"""Every tool as a record: its settings file and the change in it, the environment that does the same for one run, and
-words where there is no file.
+"""Every tool as a record: its settings files and the changes in them, the environment that does the same for one run,
+and words where there is no file.
 
-Facts: each tool's own documentation of its settings. A key is always sent: most tools refuse to start without one.
+Facts: each tool's own documentation of its settings, and what the real programs did (docs/tools/). A key is always
+sent: most tools refuse to start without one.
 """
 
 from __future__ import annotations
@@ -9,16 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from llm_mux.cli.tools.edits import Edit, env_values, json_values, toml_values, yaml_values
+from llm_mux.cli.tools.edits import Edit, env_values, json_values, toml_values, yaml_item, yaml_values
+
+Values = dict[tuple[str, ...], object]
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a tool has to be told. `model` None: it chooses one itself."""
+    """What a tool has to be told. `model` None: it chooses one itself. `models`: what the daemon offers, where it could
+    be asked."""
 
     url: str
     key: str
     model: str | None = None
+    models: tuple[str, ...] = ()
 
     @property
     def v1(self) -> str:
@@ -26,29 +31,58 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Settings:
+    """A settings file below the home folder, and the change in it. `home_env` names a variable that moves the first
+    folder of it; `instead`: other names that the tool takes for it, used where one exists."""
+
+    file: str
+    change: Callable[[Wanted], Edit]
+    home_env: str | None = None
+    instead: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Tool:
-    """`command` starts it. `file` is its settings file below the home folder (`home_env` names a variable that moves
-    the first folder of it), `change` what is done there; `env` the variables that say the same; `words` what a person
-    does where there is no file, or beside it."""
+    """`command` starts it; `env` and `arguments` make one run of it use the daemon (`given` writes a file that `env`
+    names: its text and the variable that says where it is). `words`: what a person does where there is no file, or
+    beside it. `own`: how the models begin that it asks for by itself; None when there are none. `needs_model`: it does
+    nothing before it was told one."""
 
     name: str
     title: str
-    command: str | None
-    file: str | None = None
-    home_env: str | None = None
-    change: Callable[[Wanted], Edit] | None = None
+    command: str | None = None
+    settings: tuple[Settings, ...] = ()
     env: Callable[[Wanted], Mapping[str, str]] | None = None
+    arguments: Callable[[Wanted], tuple[str, ...]] | None = None
+    given: tuple[str, Callable[[Wanted], str]] | None = None
     words: Callable[[Wanted], str] | None = None
+    own: str | None = None
+    needs_model: bool = False
+
+    @property
+    def runs(self) -> bool:
+        return self.command is not None and self.env is not None
 
 
 def _claude_env(wanted: Wanted) -> dict[str, str]:
-    model = {"ANTHROPIC_MODEL": wanted.model} if wanted.model else {}
-    return {"ANTHROPIC_BASE_URL": wanted.url, "ANTHROPIC_AUTH_TOKEN": wanted.key, **model}
+    """A model that is not Claude's own stands for all three sizes, or titles and subagents would ask for one that
+    nobody has."""
+    told = {"ANTHROPIC_BASE_URL": wanted.url, "ANTHROPIC_AUTH_TOKEN": wanted.key}
+    if wanted.model is None:
+        return told
+    told["ANTHROPIC_MODEL"] = wanted.model
+    if not wanted.model.startswith("claude"):
+        told |= {f"ANTHROPIC_DEFAULT_{size}_MODEL": wanted.model for size in ("OPUS", "SONNET", "HAIKU")}
+    return told
 
 
 def _gemini_env(wanted: Wanted) -> dict[str, str]:
     model = {"GEMINI_MODEL": wanted.model} if wanted.model else {}
     return {"GOOGLE_GEMINI_BASE_URL": wanted.url, "GEMINI_API_KEY": wanted.key, **model}
+
+
+_GEMINI_AUTH = ("security", "auth", "selectedType")
+"""Without it Gemini CLI takes the base URL for a way of its own to sign in, which it then refuses."""
 
 
 def _openai_env(wanted: Wanted) -> dict[str, str]:
@@ -57,6 +91,11 @@ def _openai_env(wanted: Wanted) -> dict[str, str]:
 
 def _qwen_env(wanted: Wanted) -> dict[str, str]:
     return {**_openai_env(wanted), **({"OPENAI_MODEL": wanted.model} if wanted.model else {})}
+
+
+def _qwen_values(wanted: Wanted) -> Values:
+    model: Values = {("model", "name"): wanted.model} if wanted.model else {}
+    return {_GEMINI_AUTH: "openai", **model}
 
 
 def _aider_env(wanted: Wanted) -> dict[str, str]:
@@ -69,45 +108,87 @@ def _aider_lines(wanted: Wanted) -> dict[str, str]:
     return {"openai-api-base": wanted.v1, "openai-api-key": wanted.key, **model}
 
 
-def _codex_lines(wanted: Wanted) -> dict[str, str]:
-    return {"openai_base_url": wanted.v1, **({"model": wanted.model} if wanted.model else {})}
+def _codex_provider(wanted: Wanted) -> dict[str, str]:
+    """A provider of its own: Codex's built-in one asks for a login to ChatGPT first."""
+    return {
+        "name": "llm-mux",
+        "base_url": wanted.v1,
+        "wire_api": "responses",
+        "experimental_bearer_token": wanted.key,
+    }
 
 
-def _codex_env(wanted: Wanted) -> dict[str, str]:
-    return {"OPENAI_BASE_URL": wanted.v1, "CODEX_API_KEY": wanted.key}
+def _codex_change(wanted: Wanted) -> Edit:
+    top = {"model_provider": "llm-mux", **({"model": wanted.model} if wanted.model else {})}
+    return toml_values(top, {("model_providers", "llm-mux"): _codex_provider(wanted)})
 
 
-def _opencode(wanted: Wanted) -> dict[str, object]:
-    models: dict[str, object] = {wanted.model: {}} if wanted.model else {}
+def _codex_arguments(wanted: Wanted) -> tuple[str, ...]:
+    told = {f"model_providers.llm-mux.{name}": value for name, value in _codex_provider(wanted).items()}
+    told |= {"model_provider": "llm-mux", **({"model": wanted.model} if wanted.model else {})}
+    return tuple(word for name, value in told.items() for word in ("-c", f'{name}="{value}"'))
+
+
+def _opencode(wanted: Wanted) -> Values:
+    names = dict.fromkeys((*([wanted.model] if wanted.model else []), *wanted.models))
     provider = {
         "npm": "@ai-sdk/openai-compatible",
         "name": "llm-mux",
         "options": {"baseURL": wanted.v1, "apiKey": wanted.key},
-        "models": models,
+        "models": {name: {} for name in names},
     }
-    chosen = {"model": f"llm-mux/{wanted.model}"} if wanted.model else {}
-    return {"provider.llm-mux": provider, **chosen}
+    chosen: Values = {("model",): f"llm-mux/{wanted.model}"} if wanted.model else {}
+    return {("provider", "llm-mux"): provider, **chosen}
 
 
-def _continue_words(wanted: Wanted) -> str:
+def _opencode_text(wanted: Wanted) -> str:
+    return json_values(_opencode(wanted))("")
+
+
+def _continue_item(wanted: Wanted) -> dict[str, str]:
     model = wanted.model or "MODEL"
-    return (
-        "In ~/.continue/config.yaml add under `models:`\n"
-        f"  - name: llm-mux\n    provider: openai\n    model: {model}\n"
-        f"    apiBase: {wanted.v1}\n    apiKey: {wanted.key}"
-    )
+    return {"name": "llm-mux", "provider": "openai", "model": model, "apiBase": wanted.v1, "apiKey": wanted.key}
 
 
-def _zed(wanted: Wanted) -> dict[str, object]:
-    listed = [{"name": wanted.model, "max_tokens": 200000}] if wanted.model else []
-    return {"language_models.openai": {"api_url": wanted.v1, "available_models": listed}}
+def _cline(wanted: Wanted) -> Values:
+    provider = {
+        "provider": "openai-compatible",
+        "apiKey": wanted.key,
+        "model": wanted.model or "MODEL",
+        "baseUrl": wanted.v1,
+    }
+    return {
+        ("version",): 1,
+        ("lastUsedProvider",): "openai-compatible",
+        ("providers", "openai-compatible", "settings"): provider,
+        ("providers", "openai-compatible", "tokenSource"): "manual",
+        ("providers", "openai-compatible", "updatedAt"): "2026-01-01T00:00:00.000Z",
+    }
 
 
 def _cline_words(wanted: Wanted) -> str:
     return (
-        "Cline keeps its settings inside VS Code. Open its settings there and choose\n"
+        "That is for Cline in the terminal. Inside VS Code, open Cline's settings and choose\n"
         f"  API Provider: OpenAI Compatible\n  Base URL: {wanted.v1}\n  API Key: {wanted.key}\n"
         f"  Model ID: {wanted.model or 'one of `llm-mux models`'}"
+    )
+
+
+def _zed(wanted: Wanted) -> Values:
+    """The provider is called `mux`: Zed takes its key from $MUX_API_KEY, and $LLM_MUX_* is the daemon's own."""
+    names = dict.fromkeys((*([wanted.model] if wanted.model else []), *wanted.models))
+    listed = [{"name": name, "max_tokens": 200000} for name in names]
+    chosen: Values = {("agent", "default_model"): {"provider": "mux", "model": wanted.model}} if wanted.model else {}
+    return {
+        ("language_models", "openai_compatible", "mux"): {"api_url": wanted.v1, "available_models": listed},
+        **chosen,
+    }
+
+
+def _zed_words(wanted: Wanted) -> str:
+    return (
+        "Zed keeps keys itself: in Agent Settings, LLM Providers, mux, enter once (or set $MUX_API_KEY)\n"
+        f"  {wanted.key}"
     )
 
 
@@ -116,16 +197,30 @@ def _cursor_words(wanted: Wanted) -> str:
         "Cursor's own servers ask the models, so localhost alone cannot be reached. In Cursor Settings, Models:\n"
         f"  OpenAI API Key: {wanted.key}\n"
         f"  Override OpenAI Base URL: a public https address that leads to {wanted.v1}\n"
-        "(a tunnel of yours; then set `allowed-hosts` and client keys first: docs/configuration.md)."
+        f"  Add model: {wanted.model or 'one of `llm-mux models`'}\n"
+        "(a tunnel of yours; then set `allowed-hosts` and client keys first: docs/tools/cursor.md)."
     )
+
+
+def _webui_env(wanted: Wanted) -> dict[str, str]:
+    return {"OPENAI_API_BASE_URL": wanted.v1, "OPENAI_API_KEY": wanted.key}
 
 
 def _webui_words(wanted: Wanted) -> str:
     inside = wanted.v1.replace("127.0.0.1", "host.docker.internal").replace("localhost", "host.docker.internal")
     return (
-        "Open WebUI takes it in Admin Settings, Connections, OpenAI API, or when its container is started:\n"
-        f"  docker run -e OPENAI_API_BASE_URL={inside} -e OPENAI_API_KEY={wanted.key} ... open-webui"
+        "Open WebUI keeps its settings in its own database. Either in Admin Settings, Connections, OpenAI API:\n"
+        f"  URL: {wanted.v1}\n  Key: {wanted.key}\n"
+        "or at its first start, installed with pip: llm-mux run open-webui -- serve\n"
+        "or in a container:\n"
+        "  docker run --add-host host.docker.internal:host-gateway "
+        f"-e OPENAI_API_BASE_URL={inside} -e OPENAI_API_KEY={wanted.key} ... open-webui\n"
+        "(a container does not reach a daemon that listens on loopback only: docs/tools/open-webui.md)."
     )
+
+
+def _json(values: Callable[[Wanted], Values]) -> Callable[[Wanted], Edit]:
+    return lambda wanted: json_values(values(wanted))
 
 
 TOOLS = (
@@ -133,69 +228,99 @@ TOOLS = (
         "claude-code",
         "Claude Code",
         "claude",
-        ".claude/settings.json",
-        "CLAUDE_CONFIG_DIR",
-        lambda wanted: json_values({f"env.{name}": value for name, value in _claude_env(wanted).items()}),
+        (
+            Settings(
+                ".claude/settings.json",
+                _json(lambda wanted: {("env", name): value for name, value in _claude_env(wanted).items()}),
+                "CLAUDE_CONFIG_DIR",
+            ),
+        ),
         _claude_env,
+        own="claude-",
     ),
     Tool(
         "codex",
         "Codex",
         "codex",
-        ".codex/config.toml",
-        "CODEX_HOME",
-        lambda wanted: toml_values(_codex_lines(wanted)),
-        _codex_env,
-        lambda wanted: f"Codex also wants a key once: printf %s {wanted.key} | codex login --with-api-key",
+        (Settings(".codex/config.toml", _codex_change, "CODEX_HOME"),),
+        env=lambda wanted: {},
+        arguments=_codex_arguments,
+        own="gpt-",
     ),
     Tool(
         "gemini-cli",
         "Gemini CLI",
         "gemini",
-        ".gemini/.env",
-        None,
-        lambda wanted: env_values(_gemini_env(wanted)),
+        (
+            Settings(".gemini/.env", lambda wanted: env_values(_gemini_env(wanted))),
+            Settings(".gemini/settings.json", _json(lambda wanted: {_GEMINI_AUTH: "gemini-api-key"})),
+        ),
         _gemini_env,
+        given=(
+            "GEMINI_CLI_SYSTEM_SETTINGS_PATH",
+            lambda wanted: json_values({_GEMINI_AUTH: "gemini-api-key"})(""),
+        ),
+        words=lambda wanted: (
+            "Gemini CLI reads ~/.gemini/.env in folders that you trust only; it asks at its start there."
+        ),
+        own="gemini-",
     ),
     Tool(
         "opencode",
         "opencode",
         "opencode",
-        ".config/opencode/opencode.json",
-        None,
-        lambda wanted: json_values(_opencode(wanted)),
+        (Settings(".config/opencode/opencode.json", _json(_opencode), instead=(".config/opencode/opencode.jsonc",)),),
+        needs_model=True,
+        env=lambda wanted: {"OPENCODE_CONFIG_CONTENT": _opencode_text(wanted)},
     ),
     Tool(
         "qwen-code",
         "Qwen Code",
         "qwen",
-        ".qwen/.env",
-        None,
-        lambda wanted: env_values(_qwen_env(wanted)),
+        (
+            Settings(".qwen/.env", lambda wanted: env_values(_qwen_env(wanted))),
+            Settings(".qwen/settings.json", _json(_qwen_values)),
+        ),
         _qwen_env,
     ),
     Tool(
         "aider",
         "aider",
         "aider",
-        ".aider.conf.yml",
-        None,
-        lambda wanted: yaml_values(_aider_lines(wanted)),
+        (Settings(".aider.conf.yml", lambda wanted: yaml_values(_aider_lines(wanted))),),
         _aider_env,
     ),
-    Tool("continue", "Continue", None, words=_continue_words),
-    Tool("cline", "Cline", None, words=_cline_words),
+    Tool(
+        "continue",
+        "Continue",
+        "cn",
+        (
+            Settings(
+                ".continue/config.yaml",
+                lambda wanted: yaml_item(
+                    "models", _continue_item(wanted), empty="name: Local\nversion: 1.0.0\nschema: v1\n"
+                ),
+            ),
+        ),
+        needs_model=True,
+    ),
+    Tool(
+        "cline",
+        "Cline",
+        "cline",
+        (Settings(".cline/data/settings/providers.json", _json(_cline)),),
+        words=_cline_words,
+        needs_model=True,
+    ),
     Tool(
         "zed",
         "Zed",
         "zed",
-        ".config/zed/settings.json",
-        None,
-        lambda wanted: json_values(_zed(wanted)),
-        lambda wanted: {"OPENAI_API_KEY": wanted.key},
-        lambda wanted: f"Zed asks for the key once, in its agent panel: {wanted.key}",
+        (Settings(".config/zed/settings.json", _json(_zed)),),
+        words=_zed_words,
+        needs_model=True,
     ),
-    Tool("open-webui", "Open WebUI", None, words=_webui_words),
-    Tool("cursor", "Cursor", None, words=_cursor_words),
+    Tool("open-webui", "Open WebUI", "open-webui", env=_webui_env, words=_webui_words, own=""),
+    Tool("cursor", "Cursor", words=_cursor_words),
 )
 BY_NAME = {tool.name: tool for tool in TOOLS}

@@ -1,11 +1,8 @@
-"""What `connect` changed, kept so that `--undo` can put it back: one small file a tool in the state folder.
-
-Rule: only the text that `connect` itself wrote is replaced; a file that was changed since is left alone.
-"""
+"""What `connect` changed, kept so that `--undo` can put it back: one small file a tool in the state folder."""
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -15,7 +12,7 @@ from llm_mux.paths import write_private
 
 
 class Change(Struct, frozen=True, rename="kebab"):
-    """A settings file before (`before` None: it was not there), and the hash of what was written."""
+    """A settings file before (`before` None: it was not there), and what was written."""
 
     file: str
     before: str | None
@@ -26,23 +23,21 @@ def _place(folder: Path, tool: str) -> Path:
     return folder / "connected" / f"{tool}.json"
 
 
-def digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def remember(folder: Path, tool: str, changes: Iterable[Change]) -> None:
+    """Keeps changes. Of several of one file the first `before` counts: that is what the user had."""
+    kept = {change.file: change for change in recall(folder, tool)}
+    for change in changes:
+        earlier = kept.get(change.file)
+        before = change.before if earlier is None else earlier.before
+        kept[change.file] = msgspec.structs.replace(change, before=before)
+    write_private(_place(folder, tool), msgspec.json.encode(list(kept.values())))
 
 
-def remember(folder: Path, tool: str, change: Change) -> None:
-    """Keeps a change. Of several in a row the first `before` counts: that is what the user had."""
-    earlier = recall(folder, tool)
-    if earlier is not None and earlier.file == change.file:
-        change = msgspec.structs.replace(change, before=earlier.before)
-    write_private(_place(folder, tool), msgspec.json.encode(change))
-
-
-def recall(folder: Path, tool: str) -> Change | None:
+def recall(folder: Path, tool: str) -> tuple[Change, ...]:
     try:
-        return msgspec.json.decode(_place(folder, tool).read_bytes(), type=Change)
+        return msgspec.json.decode(_place(folder, tool).read_bytes(), type=tuple[Change, ...])
     except (OSError, msgspec.MsgspecError):
-        return None
+        return ()
 
 
 def forget(folder: Path, tool: str) -> None:
