@@ -102,6 +102,13 @@ class FakeUpstream:
         """The requests for one path, oldest first."""
         return [request for request in self.requests if request.path == path]
 
+    async def asked(self, path: str, times: int = 1) -> None:
+        """Returns once that many requests for a path have come."""
+        async with asyncio.timeout(20):
+            while len(self.seen(path)) < times:
+                self.arrived.clear()
+                await self.arrived.wait()
+
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=256 * 1024 * 1024)
         app.router.add_route("*", "/{path:.*}", self._answer)

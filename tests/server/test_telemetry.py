@@ -162,7 +162,7 @@ async def test_internal_errors_are_reported_without_what_they_were_about(tmp_pat
             except RuntimeError:
                 log.logger.exception("request.broken", request="r")
             told = (await get(running, "/health/monitoring"))["sentry"]
-            await until(lambda: any(request.path == "/api/7/envelope/" for request in upstream.requests))
+            await upstream.asked("/api/7/envelope/")
         found = [each for request in upstream.requests if "envelope" in request.path for each in events(request)]
     (event,) = found
     assert (event["transaction"], event["environment"]) == ("request.broken", "test")
