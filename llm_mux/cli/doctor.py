@@ -17,6 +17,7 @@ from llm_mux.cli.said import clean
 
 if TYPE_CHECKING:
     from llm_mux.cli.diagnosis import Finding
+    from llm_mux.config import Loaded
     from llm_mux.routing.accounts import Account
 
 _MARKS = {"ok": "ok      ", "doubtful": "doubtful", "fault": "FAULT   "}
@@ -27,7 +28,10 @@ _MARKS = {"ok": "ok      ", "doubtful": "doubtful", "fault": "FAULT   "}
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @pass_invocation
 def doctor(invocation: Invocation, offline: bool, as_json: bool) -> int:
-    """Look at keyring, clock, ports, proxy, tokens and providers, and say what to do about each fault."""
+    """Look at everything that commonly goes wrong, and say what to do about each fault.
+
+    Exit code 0: no fault (doubts may be there); 1: at least one fault.
+    """
     found: list[Finding] = []
     for finding in _findings(invocation, offline=offline):
         found.append(finding)
@@ -39,13 +43,14 @@ def doctor(invocation: Invocation, offline: bool, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in found], indent=2))
     elif not faults:
-        click.echo("Everything that was looked at is in place.")
+        doubts = sum(finding.verdict == "doubtful" for finding in found)
+        click.echo(f"No faults, {doubts} doubtful." if doubts else "Everything that was looked at is in place.")
     return 1 if faults else 0
 
 
 def _findings(invocation: Invocation, *, offline: bool) -> Iterator[Finding]:
     from llm_mux.auth.store import StoreError
-    from llm_mux.cli import diagnosis
+    from llm_mux.cli import diagnosis, surroundings
     from llm_mux.cli.accounts import present
     from llm_mux.config import ConfigError
 
@@ -67,7 +72,10 @@ def _findings(invocation: Invocation, *, offline: bool) -> Iterator[Finding]:
     yield diagnosis.daemon()
     yield from diagnosis.ports(loaded)
     yield from diagnosis.proxies(loaded, os.environ)
-    yield from diagnosis.tokens(accounts, _states(invocation), time.time())
+    yield from _around(loaded)
+    states, trouble = _states(invocation)
+    yield surroundings.books(trouble)
+    yield from diagnosis.tokens(accounts, states, time.time())
     if not accounts:
         yield diagnosis.Finding(
             "accounts", "doubtful", "there are none", "llm-mux login PROVIDER, or llm-mux serve --demo"
@@ -84,8 +92,24 @@ def _beyond(accounts: list[Account]) -> Iterator[Finding]:
     yield diagnosis.clock(knocks)
 
 
-def _states(invocation: Invocation) -> dict[tuple[str, str], str]:
-    """What the daemon last noted; nothing where the database cannot be asked, which `status` says."""
+def _around(loaded: Loaded) -> Iterator[Finding]:
+    from llm_mux import paths
+    from llm_mux.cli import surroundings
+    from llm_mux.cli.client import Client, running
+    from llm_mux.cli.status import health_of
+
+    yield from surroundings.own_addresses(os.environ)
+    yield surroundings.disk(paths.data_dir())
+    yield surroundings.open_files()
+    record = running()
+    if record is not None:
+        yield from surroundings.configuration_in_effect(health_of(Client(record.url)))
+    yield from surroundings.started_by_the_system()
+    yield from surroundings.connected_tools(loaded, None if record is None else record.url)
+
+
+def _states(invocation: Invocation) -> tuple[dict[tuple[str, str], str], str | None]:
+    """What the daemon last noted of each account, and why the books cannot be asked."""
 
     async def read(database: object) -> dict[tuple[str, str], str]:
         from llm_mux.ledger.account_table import read as noted
@@ -95,6 +119,6 @@ def _states(invocation: Invocation) -> dict[tuple[str, str], str]:
         return {name: row.state for name, row in (await database.transact(noted)).items()}
 
     try:
-        return with_database(invocation, read)
-    except Failure:
-        return {}
+        return with_database(invocation, read), None
+    except Failure as error:
+        return {}, error.message

@@ -91,7 +91,7 @@ def with_database(invocation: Invocation, use: Callable[[Database], Awaitable[T]
     except DatabaseSettingError as error:
         raise Failure(str(error)) from error
     except Exception as error:
-        if not type(error).__module__.startswith(("sqlalchemy", "asyncpg")):
+        if not type(error).__module__.startswith(("sqlalchemy", "asyncpg", "sqlite3")):
             raise
         raise Failure(f"the database cannot be used: {clean(reason(error))}") from error
 

@@ -91,7 +91,7 @@ def status() -> int:
     if not Path(unit.file).exists():
         click.echo("not installed; llm-mux service install does it")
         return 1
-    code, _ = _call(unit.status)
+    code, _ = call(unit.status)
     click.echo(f"{'running' if code == 0 else 'not running'} ({unit.file})")
     click.echo(f"log: {paths.log_dir() / 'llm-mux.log'} (llm-mux logs -f)")
     return 0 if code == 0 else 1
@@ -123,7 +123,7 @@ def _installed() -> Unit:
 
 def _run(commands: Iterable[Command]) -> None:
     for command in commands:
-        code, said = _call(command)
+        code, said = call(command)
         if code == 0:
             continue
         if command.advice is None:
@@ -131,7 +131,7 @@ def _run(commands: Iterable[Command]) -> None:
         warn(f"`{' '.join(command.words)}` failed ({said or f'exit code {code}'}): {command.advice}")
 
 
-def _call(command: Command) -> tuple[int, str]:
+def call(command: Command) -> tuple[int, str]:
     """The exit code, and the last line of what it said."""
     try:
         done = subprocess.run(command.words, capture_output=True, text=True, timeout=90, check=False)  # noqa: S603

@@ -23,7 +23,7 @@ def status(as_json: bool) -> int:
     if record is None:
         click.echo(json.dumps({"running": False}) if as_json else NOT_RUNNING)
         return 1
-    health = _health(Client(record.url))
+    health = health_of(Client(record.url))
     if as_json:
         click.echo(json.dumps({"running": True, **asdict(record), "health": health}, indent=2))
     else:
@@ -35,7 +35,8 @@ def status(as_json: bool) -> int:
     return 0 if health.get("status") in ("healthy", "degraded") else 1
 
 
-def _health(client: Client) -> dict[str, Any]:
+def health_of(client: Client) -> dict[str, Any]:
+    """What the daemon says of itself; that it does not answer is an answer too."""
     try:
         found = client.get("/health").json()
     except Failure as error:

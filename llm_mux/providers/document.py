@@ -72,6 +72,12 @@ def markdown() -> str:
     return f"{_INTRO}\n{head}\n{rows}\n\n" + "\n".join(_section(provider) for provider in providers)
 
 
+def page(provider: Provider) -> str:
+    """The page of one provider alone."""
+    how = "Adding an account, addresses and formats in general: [providers](../providers.md)."
+    return f"{_section(provider).replace('## ', '# ', 1)}\n{how}\n"
+
+
 def _row(provider: Provider) -> str:
     cells = (
         f"[{provider.name}](#{provider.name})",

@@ -39,3 +39,17 @@ def announce(loaded: Loaded, port: int, demo: bool) -> None:
     # A terminal that was closed meanwhile ends the daemon by its signal, in order.
     with contextlib.suppress(OSError):
         print(said, flush=True)
+
+
+_WAYS_IN = """
+There is no model account yet. The quickest ways to one; it counts within seconds, nothing has to be started again:
+  llm-mux login gemini --api-key   a key (or openai, anthropic, openrouter...; the command says where keys are made)
+  llm-mux login codex              a plan without a key (ChatGPT; or copilot, kimi, xai)
+  llm-mux serve --demo             instead of this one: a scripted model, to see every protocol work
+Then point a tool here: llm-mux connect claude-code"""
+
+
+def show_ways_in() -> None:
+    """What a person does next who starts for the first time."""
+    with contextlib.suppress(OSError):
+        print(_WAYS_IN, flush=True)

@@ -21,7 +21,7 @@ from llm_mux.auth.store import open_store
 from llm_mux.config import ConfigError, Loaded
 from llm_mux.server import handover
 from llm_mux.server.address import Doors, Unheard
-from llm_mux.server.announce import EXIT_OK, announce, exit_code
+from llm_mux.server.announce import EXIT_OK, announce, exit_code, show_ways_in
 from llm_mux.server.app import make_app, start
 from llm_mux.server.reload import RELOADER
 from llm_mux.server.serving import DAEMON
@@ -73,6 +73,8 @@ async def _serve(loaded: Loaded, demo: bool, detached: bool, worker: Worker | No
             signals = Signals(reload, partial(_succeed, app, doors, detached=detached))
             signals.listen()
             announce(loaded, bound, demo)
+            if not app[DAEMON].gateway.accounts:
+                show_ways_in()
         else:
             await open_door(runner, worker)
             signals = Signals(reload, partial(_stand_back, app))

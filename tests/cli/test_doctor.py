@@ -18,6 +18,8 @@ from llm_mux.auth.base import Credential
 from llm_mux.auth.logins import StoredLogin, keep_login
 from llm_mux.auth.store import SecretStore, open_store
 from llm_mux.cli.diagnosis import Knock, clock
+from llm_mux.cli.startup import unit_of
+from llm_mux.cli.surroundings import configuration_in_effect
 from llm_mux.ledger.account_table import AccountRow
 from tests.cli.running import Run
 from tests.cli.test_accounts import configure, note, token
@@ -54,6 +56,8 @@ async def test_a_machine_that_is_well_gets_no_advice(run: Run, home: pathlib.Pat
         done = await asyncio.to_thread(run, "doctor")
         assert done.code == 0, done.out
         assert "->" not in done.out
+        assert "books: the database answers" in done.out
+        assert "disk: " in done.out
         assert "secrets: kept in the encrypted file" in done.out
         assert "tokens: corp/me@x is good for" in done.out
         assert "providers: 127.0.0.1:" in done.out
@@ -163,3 +167,40 @@ async def test_a_clock_that_is_wrong_is_a_fault(run: Run, home: pathlib.Path, st
         done = await asyncio.to_thread(run, "doctor", "--json")
         assert done.code == 1
         assert "s behind the providers'" in findings(done.out)["clock fault"]["said"]
+
+
+def test_a_proxy_for_this_machine_a_missing_service_and_a_moved_tool_are_doubtful(
+    run: Run, home: pathlib.Path, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    configure(home, "http://127.0.0.1:1", port=free_port())
+    unit = unit_of(None)
+    pathlib.Path(unit.file).parent.mkdir(parents=True)
+    pathlib.Path(unit.file).write_bytes(unit.content)
+    run("connect", "aider", "--yes", "--url", "http://127.0.0.1:9")
+    done = run("doctor", "--offline", "--json")
+    assert done.code == 0, done.out
+    found = findings(done.out)
+    assert found["proxy doubtful"]["advice"].startswith("export NO_PROXY=")
+    assert found["service doubtful"]["advice"] == "llm-mux service start"
+    assert found["tools doubtful"]["advice"] == "llm-mux connect aider"
+    assert "doubtful." in run("doctor", "--offline").out
+
+
+def test_books_that_cannot_be_opened_are_a_fault(run: Run, home: pathlib.Path) -> None:
+    configure(home, "http://127.0.0.1:1", port=free_port())
+    database = paths.data_dir() / "llm-mux.sqlite"
+    database.parent.mkdir(parents=True, exist_ok=True)
+    database.write_bytes(b"no database" * 100)
+    done = run("doctor", "--offline", "--json")
+    assert done.code == 1
+    assert done.err == ""
+    assert findings(done.out)["books fault"]["advice"]
+
+
+def test_a_configuration_that_is_not_in_effect_is_a_fault() -> None:
+    health = {"config": {"error": "line 1: unknown key", "needs_restart": ["host"]}}
+    assert [each.verdict for each in configuration_in_effect(health)] == ["fault", "doubtful"]

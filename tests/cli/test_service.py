@@ -7,6 +7,7 @@ import plistlib
 import shutil
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from xml.etree import ElementTree
 
@@ -14,6 +15,7 @@ import pytest
 
 from llm_mux.cli import units
 from tests.cli.running import Run
+from tests.daemon import process_daemon
 
 GOLDEN = Path(__file__).parent / "golden"
 POSIX = units.Program(
@@ -146,3 +148,12 @@ def test_a_shell_completes_commands(run: Run, shell: str, tmp_path: Path) -> Non
     (tmp_path / "script").write_text(f"{script}\n{TRY[shell]}\n")
     done = subprocess.run([program, str(tmp_path / "script")], env=env, capture_output=True, text=True, check=False)
     assert "connect" in done.stdout, done.stderr
+
+
+def test_a_daemon_without_accounts_says_how_to_get_one_and_goes_on(tmp_path: Path) -> None:
+    with process_daemon(tmp_path / "daemon", {}) as daemon:
+        with urllib.request.urlopen(f"{daemon.url}/healthz") as answer:
+            assert answer.status == 200
+    said = "".join(daemon.output)
+    assert said.count("\n  llm-mux ") == 3
+    assert "llm-mux login gemini --api-key" in said
