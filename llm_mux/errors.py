@@ -164,9 +164,10 @@ def bad_request(message: str, *, param: str | None = None, code: str | None = No
     return MuxError(Kind.BAD_REQUEST, message, param=param, code=code)
 
 
-def refused(feature: str, target: str, *, param: str | None = None) -> MuxError:
-    """Content that the target cannot take: refused clearly, never dropped in silence."""
+def refused(feature: str, target: str, *, param: str | None = None, url: str | None = None) -> MuxError:
+    """Content that the target cannot take: refused clearly, never dropped in silence. `url`: it may take the bytes."""
     message = (
         f"{feature} cannot be sent to {target}: it has no form for it. Use a model that takes it, or leave it out."
     )
-    return MuxError(Kind.BAD_REQUEST, message, param=param, code="unsupported_by_target")
+    facts = {} if url is None else {"by_url": url}
+    return MuxError(Kind.BAD_REQUEST, message, param=param, code="unsupported_by_target", facts=facts)

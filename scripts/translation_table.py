@@ -125,6 +125,8 @@ def _crossing(transcript: Transcript, format_: str) -> str:
     try:
         made = registry.get(format_).encode_request(transcript.request(), target(format_))
     except MuxError as error:
+        if "by_url" in error.facts:
+            return _cell(Outcome("emulated", "the daemon downloads what is named by URL"))
         return _cell(Outcome("refused", error.message.partition(": it has no form for it")[0]))
     notes = [f"without `{name}`" for name in made.dropped]
     notes += ["the daemon cuts at stop strings"] if made.stops else []

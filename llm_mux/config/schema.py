@@ -356,6 +356,14 @@ class Config(Section, frozen=True, kw_only=True):
         Size, doc("Largest request body after decompression (KiB, MiB, GiB, KB, MB, GB)", restart=True)
     ] = 64 * 1024 * 1024
     proxy_url: ProxyUrl = None
+    download_media: Annotated[
+        bool,
+        doc("Fetch images and files named by URL for models that take only bytes: https, public addresses, 20 MiB"),
+    ] = True
+    download_hosts: Annotated[
+        tuple[str, ...],
+        doc("Hosts of your own network that images may come from too, also by http", example="[files.lan]"),
+    ] = ()
     upstream_client: Annotated[
         Literal["lean", "session"],
         doc("HTTP client for upstream calls: `lean` is our own, `session` that of aiohttp", restart=True),

@@ -11,6 +11,7 @@ from llm_mux.auth.scopes import Scopes
 from llm_mux.errors import MuxError
 from llm_mux.gateway.ask import Ask
 from llm_mux.gateway.credentials import Credentials
+from llm_mux.gateway.downloads import Downloads
 from llm_mux.gateway.drain import Drain
 from llm_mux.gateway.models import ModelLists
 from llm_mux.gateway.seals import Seals
@@ -77,6 +78,7 @@ class Gateway:
         lists: ModelLists,
         seals: Seals,
         drain: Drain,
+        downloads: Downloads,
         standing: Standing,
         waiting: Waiting,
         settle: Settle,
@@ -90,6 +92,7 @@ class Gateway:
         self.lists = lists
         self.seals = seals
         self.drain = drain
+        self.downloads = downloads
         self.standing = standing
         self.waiting = waiting
         self.settle = settle

@@ -101,7 +101,11 @@ class Exchange:
         for again in range(3):
             if account.session is not None:
                 await self._gateway.credentials.ready(account)
-            chosen, key = self._plan(candidate), account.key
+            key = account.key
+            try:
+                chosen = self._plan(candidate, self._decoded)
+            except MuxError as error:
+                chosen = await self._with_bytes(error, candidate)
             self._out.attempts += again > 0
             try:
                 return await attempt(chosen)
@@ -117,10 +121,15 @@ class Exchange:
         self._renewals.append(account)
         return await self._gateway.credentials.refused(account, key)
 
-    def _plan(self, candidate: Candidate) -> plan.Plan:
-        chosen = plan.choose(
-            self._ask, candidate, self._decoded, self._gateway.facts, strict=self._gateway.settings.strict
-        )
+    async def _with_bytes(self, error: MuxError, candidate: Candidate) -> plan.Plan:
+        """The plan with what it names by URL inside the request, if that is all that `error` is about."""
+        if "by_url" not in error.facts:
+            raise error
+        downloads, tenant = self._gateway.downloads, self._ask.caller.tenant
+        return await downloads.again(error, self._decoded(), tenant, lambda r: self._plan(candidate, lambda: r))
+
+    def _plan(self, candidate: Candidate, decode: Callable[[], ir.Request]) -> plan.Plan:
+        chosen = plan.choose(self._ask, candidate, decode, self._gateway.facts, strict=self._gateway.settings.strict)
         if tunings := self._gateway.settings.tunings:
             chosen = tuned(chosen, tunings)
         self._took(chosen)

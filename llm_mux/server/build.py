@@ -15,6 +15,7 @@ from llm_mux.auth.keys import disabled, keys, management_key, resolve
 from llm_mux.auth.logins import logins
 from llm_mux.config import Config, ConfigError, Loaded, from_env
 from llm_mux.gateway.core import Gateway, Settings
+from llm_mux.gateway.downloads import Downloads
 from llm_mux.gateway.tuning import Tuning
 from llm_mux.gateway.upstream import Timeouts
 from llm_mux.ledger.price_book import current
@@ -115,6 +116,7 @@ def assemble(drawn: Drawn, parts: Parts, before: Sequence[Account]) -> Daemon:
         lists=parts.lists,
         seals=parts.seals,
         drain=parts.drain,
+        downloads=Downloads(on=config.download_media, hosts=config.download_hosts),
         standing=parts.standing,
         waiting=parts.waiting,
         settle=parts.books,

@@ -70,6 +70,8 @@ def outcome(probe: Probe, peer: Peer) -> Outcome:
     try:
         after = encode(request, peer.target)
     except MuxError as error:
+        if "by_url" in error.facts:
+            return Outcome("emulated", "the daemon downloads it (`download-media`)")
         return Outcome("refused", error.message.partition(": it has no form for it")[0])
     changes = list(_changes(json.loads(before.body), json.loads(after.body), ""))[:2]
     if named := [f"`{name}`" for name in after.dropped if name not in before.dropped]:

@@ -155,8 +155,8 @@ def _stored(source: ir.Source, what: str, look: Outlook) -> wire.UrlSource | wir
             return wire.UrlSource(url)
         case ir.FileId(owner=owner, id=file_id) if owner == NAME:
             return wire.FileSource(file_id)
-        case ir.Url():
-            raise refused(f"{what} by this kind of URL", look.target.title)
+        case ir.Url(url=url):
+            raise refused(f"{what} by this kind of URL", look.target.title, url=url)
         case _:
             raise refused(f"{what} that is stored at another vendor", look.target.title)
 

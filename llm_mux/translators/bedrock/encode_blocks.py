@@ -143,7 +143,8 @@ def _placed(source: ir.Source, what: str, table: Mapping[str, str], page: Page) 
         if guessed is None:
             raise refused(f"{what} of unknown type in S3", page.target.title)
         return guessed, wire.Source(s3Location=wire.S3Location(source.url))
-    raise refused(f"{what} that is neither in the request nor in S3", page.target.title)
+    url = source.url if isinstance(source, ir.Url) else None
+    raise refused(f"{what} that is neither in the request nor in S3", page.target.title, url=url)
 
 
 def _document(part: ir.Document, page: Page) -> wire.Block:

@@ -230,6 +230,6 @@ def _fetched(part: Medium, url: str, given: str | None, look: Outlook) -> wire.F
         return wire.FileData(url, given)
     if not look.https_files:
         what = {ir.Image: "An image", ir.Document: "A document", ir.Audio: "Audio", ir.Video: "A video"}[type(part)]
-        raise refused(f"{what} by URL", look.target.title)
+        raise refused(f"{what} by URL", look.target.title, url=url)
     type_ = given or media.guess(url.split("?", 1)[0].rsplit("/", 1)[-1])
     return wire.FileData(url, type_ or _DEFAULT_TYPES[type(part)])

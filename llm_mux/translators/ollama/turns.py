@@ -95,7 +95,8 @@ class _Writer:
         if isinstance(part, ir.Image | ir.Audio) and isinstance(source, ir.Inline):
             return source.data
         where = "" if isinstance(source, ir.Inline) else " that is not inside the request"
-        raise refused(f"{_KINDS[type(part)]}{where}", self._target.title, param="messages")
+        url = source.url if isinstance(source, ir.Url) and isinstance(part, ir.Image | ir.Audio) else None
+        raise refused(f"{_KINDS[type(part)]}{where}", self._target.title, param="messages", url=url)
 
     def _assistant(self, message: ir.Message) -> Iterator[wire.MessageOut]:
         content = "".join(word for part in message.parts for word in self._spoken(part))

@@ -240,7 +240,8 @@ def _media(
 def _refusal(part: ir.Part, target: Target) -> MuxError:
     by_url = isinstance(part, ir.Image) and quirks_.of(target).images
     what = "An image by URL" if by_url else {ir.Image: "An image", ir.Audio: "Audio"}.get(type(part), "A video")
-    return refused(what, target.title, param="messages")
+    url = part.source.url if by_url and isinstance(part, ir.Image) and isinstance(part.source, ir.Url) else None
+    return refused(what, target.title, param="messages", url=url)
 
 
 def _url(source: ir.Source, target: Target, what: str) -> str:
@@ -256,7 +257,8 @@ def _url(source: ir.Source, target: Target, what: str) -> str:
 def _audio_out(source: ir.Source, target: Target) -> PartOut:
     form = media.audio_format(source.media_type) if isinstance(source, ir.Inline) else None
     if not isinstance(source, ir.Inline) or form not in ("wav", "mp3"):
-        raise refused("Audio other than inline wav or mp3", target.title, param="messages")
+        url = source.url if isinstance(source, ir.Url) else None
+        raise refused("Audio other than inline wav or mp3", target.title, param="messages", url=url)
     return AudioIn({"data": source.data, "format": form})
 
 
@@ -274,8 +276,8 @@ def _document_out(part: ir.Document, target: Target, marked: dict[str, dict[str,
             return FileOut({"file_id": id_}, **marked)
         case ir.FileId():
             raise refused("A file that lives at another provider", target.title, param="messages")
-        case ir.Url():
-            raise refused("A file by URL", target.title, param="messages")
+        case ir.Url(url=url):
+            raise refused("A file by URL", target.title, param="messages", url=url)
 
 
 def document_text(part: ir.Document) -> str:
