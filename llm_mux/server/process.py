@@ -23,6 +23,7 @@ from llm_mux.server import handover
 from llm_mux.server.address import Doors, Unheard
 from llm_mux.server.announce import EXIT_OK, announce, exit_code, show_ways_in
 from llm_mux.server.app import make_app, start
+from llm_mux.server.checks import accounts_of
 from llm_mux.server.reload import RELOADER
 from llm_mux.server.serving import DAEMON
 from llm_mux.server.signals import Signals
@@ -73,7 +74,7 @@ async def _serve(loaded: Loaded, demo: bool, detached: bool, worker: Worker | No
             signals = Signals(reload, partial(_succeed, app, doors, detached=detached))
             signals.listen()
             announce(loaded, bound, demo)
-            if not app[DAEMON].gateway.accounts:
+            if not accounts_of(app[DAEMON].gateway):
                 show_ways_in()
         else:
             await open_door(runner, worker)

@@ -151,7 +151,7 @@ def test_a_shell_completes_commands(run: Run, shell: str, tmp_path: Path) -> Non
 
 
 def test_a_daemon_without_accounts_says_how_to_get_one_and_goes_on(tmp_path: Path) -> None:
-    with process_daemon(tmp_path / "daemon", {}) as daemon:
+    with process_daemon(tmp_path / "daemon", {"discover": True}) as daemon:
         with urllib.request.urlopen(f"{daemon.url}/healthz") as answer:
             assert answer.status == 200
     said = "".join(daemon.output)
