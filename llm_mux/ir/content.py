@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from msgspec import Raw, Struct
@@ -161,6 +162,7 @@ class Message(Struct, frozen=True):
     native: Native | None = None
 
 
+@lru_cache(1024)
 def family(model: str) -> str:
     """The model family that opaque data is bound to: "claude", "gemini", "gpt", "deepseek" ...
 

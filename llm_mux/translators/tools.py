@@ -103,6 +103,8 @@ def lower(request: ir.Request, names: Names) -> tuple[ir.Tool, ...]:
 def _plain(tool: ir.Tool, names: Names) -> ir.Tool:
     wire = names.wire(tool.name, tool.namespace)
     if not tool.free_text:
+        if wire == tool.name and tool.namespace is None:
+            return tool
         return msgspec.structs.replace(tool, name=wire, namespace=None)
     return msgspec.structs.replace(
         tool,
@@ -129,8 +131,10 @@ def _free_text_description(tool: ir.Tool) -> str:
 
 def lower_call(call: ir.ToolCall, names: Names) -> ir.ToolCall:
     """A call of the history under its wire name, free text wrapped as a JSON object."""
-    arguments = msgspec.json.encode({"input": call.arguments}).decode() if call.custom else call.arguments
     wire = names.wire(call.name, call.namespace)
+    if wire == call.name and call.namespace is None and not call.custom:
+        return call
+    arguments = msgspec.json.encode({"input": call.arguments}).decode() if call.custom else call.arguments
     return msgspec.structs.replace(call, name=wire, namespace=None, custom=False, arguments=arguments)
 
 
