@@ -101,15 +101,16 @@ class SealedFile:
         return sorted(self._read())
 
     def _read(self) -> dict[str, str]:
-        from cryptography.exceptions import InvalidTag
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
         try:
             content = self.path.read_bytes()
         except FileNotFoundError:
             return {}
         except OSError as error:
             raise StoreError(f"{self.path}: cannot be read: {error.strerror}") from error
+        # Only now: it takes 8 MB, which who keeps nothing here can do without.
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
         try:
             envelope = msgspec.json.decode(content, type=_Envelope)
             key = self._key_for(envelope)
