@@ -53,6 +53,7 @@ docs: $(VENV)/.test-ready ## write the generated pages again
 	@$(BIN)/python -m llm_mux.providers > docs/providers.md
 	@$(BIN)/python -m scripts.standins_table > docs/standins.md
 	@$(BIN)/python -m scripts.pages
+	@$(BIN)/python -m scripts.dashboard_tools
 
 chaos: $(VENV)/.test-ready ## two hundred clients against accounts in bad moods, for minutes
 	@LLM_MUX_CHAOS_REQUESTS=$${LLM_MUX_CHAOS_REQUESTS:-60} $(BIN)/python -m pytest -s tests/chaos

@@ -15,6 +15,7 @@ from llm_mux.providers import registry
 from llm_mux.providers.base import Provider
 from llm_mux.routing.accounts import without_secrets
 from llm_mux.server import listing
+from llm_mux.server.compose import configured as described
 from llm_mux.server.management.endpoint import Call, Endpoint
 from llm_mux.server.serving import Daemon
 
@@ -100,6 +101,8 @@ async def _providers(call: Call) -> Kinds:
     gateway = call.daemon.gateway
     offers = {offer.provider: offer for offer in gateway.catalog.offers}
     records = {each.name: each for each in await asyncio.to_thread(_registered)}
+    for entry in call.daemon.loaded.config.providers:
+        records.setdefault(entry.id, described(entry))
     for account in gateway.accounts:
         records.setdefault(account.provider.name, account.provider)
     shown = []

@@ -71,13 +71,14 @@ const AGAIN = new Set(["session_expired", "session_missing", "csrf_token_wrong",
 /**
  * A management request, repeated after a sign-in where that is what is missing. Throws Refusal or Silence.
  * @param {string} method @param {string} path below the management root
- * @param {{body?: any, text?: string, query?: Record<string, any>, signal?: AbortSignal}} [options]
+ * @param {{body?: any, text?: string, tag?: string, query?: Record<string, any>, signal?: AbortSignal}} [options]
  * @returns {Promise<Response>}
  */
 async function asked(method, path, options = {}) {
   const given = Object.entries(options.query ?? {}).filter(([, value]) => value !== null && value !== undefined && value !== "");
   const query = given.length ? `?${new URLSearchParams(given)}` : "";
   const headers = options.text !== undefined ? { "Content-Type": "application/yaml" } : options.body !== undefined ? { "Content-Type": "application/json" } : {};
+  if (options.tag) headers["If-Match"] = options.tag;
   const body = options.text ?? (options.body === undefined ? undefined : JSON.stringify(options.body));
   for (;;) {
     const response = await raw(`${ROOT}${path}${query}`, { method, headers, body, signal: options.signal });
@@ -92,11 +93,14 @@ async function asked(method, path, options = {}) {
 /** @param {string} path @param {Record<string, any>} [query] @param {AbortSignal} [signal] @returns {Promise<any>} */
 export const get = async (path, query, signal) => (await asked("GET", path, { query, signal })).json();
 
-/** @param {string} path @param {AbortSignal} [signal] */
-export const getText = async (path, signal) => (await asked("GET", path, { signal })).text();
+/** A text and the name of its version. @param {string} path @param {Record<string, any>} [query] @param {AbortSignal} [signal] */
+export async function getText(path, query, signal) {
+  const response = await asked("GET", path, { query, signal });
+  return { text: await response.text(), tag: response.headers.get("ETag") ?? "" };
+}
 
-/** @param {string} path @param {any} [body] @returns {Promise<any>} */
-export const post = async (path, body) => (await asked("POST", path, { body })).json();
+/** @param {string} path @param {any} [body] @param {Record<string, any>} [query] @returns {Promise<any>} */
+export const post = async (path, body, query) => (await asked("POST", path, { body, query })).json();
 
 /** @param {string} path @param {any} body @returns {Promise<any>} */
 export const put = async (path, body) => (await asked("PUT", path, { body })).json();
@@ -107,8 +111,8 @@ export const patch = async (path, body) => (await asked("PATCH", path, { body })
 /** @param {string} path @param {Record<string, any>} [query] @returns {Promise<any>} */
 export const remove = async (path, query) => (await asked("DELETE", path, { query })).json();
 
-/** @param {"PUT" | "POST"} method @param {string} path @param {string} text @returns {Promise<any>} */
-export const sendText = async (method, path, text) => (await asked(method, path, { text })).json();
+/** @param {"PUT" | "POST"} method @param {string} path @param {string} text @param {string} [tag] the version that it is to replace @returns {Promise<any>} */
+export const sendText = async (method, path, text, tag) => (await asked(method, path, { text, tag })).json();
 
 /**
  * Server-sent events until `signal`; begins again by itself when the connection breaks.

@@ -63,7 +63,14 @@ function view(signal, rest, query, arrived) {
       if (!signal.aborted) main.dataset.ready = "";
     },
     every: (work, ms) => {
-      const timer = setInterval(() => document.hidden || Promise.resolve(work()).catch(() => {}), ms);
+      let running = false;
+      const step = async () => {
+        if (document.hidden || running) return;
+        running = true;
+        await Promise.resolve(work()).catch(() => {});
+        running = false;
+      };
+      const timer = setInterval(step, ms);
       signal.addEventListener("abort", () => clearInterval(timer));
     },
   };
@@ -162,11 +169,11 @@ async function session() {
 }
 
 async function signOut() {
+  left.abort();
+  fill(main);
   await api.remove("/session").catch(() => {});
   api.keepToken(null);
-  everIn = false;
-  fill(main);
-  location.hash = "#/";
+  history.replaceState(null, "", "#/");
   location.reload();
 }
 

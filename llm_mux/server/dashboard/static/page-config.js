@@ -3,10 +3,10 @@
 
 import { get, getText, post, sendText } from "./api.js";
 import { diff, shown } from "./diff.js";
-import { fill, h } from "./dom.js";
-import { moment } from "./format.js";
+import { fill, h, prose } from "./dom.js";
+import { moment, relative } from "./format.js";
 import { editor } from "./editor.js";
-import { button, dialog, head, note, toast } from "./ui.js";
+import { button, dialog, field, head, note, select, toast } from "./ui.js";
 
 const CHECK_MS = 600;
 
@@ -29,10 +29,11 @@ class Page {
   constructor(view) {
     this.view = view;
     this.base = "";
+    this.tag = "";
     this.due = 0;
     this.state = h("div.stack");
     this.problems = h("div", { "aria-live": "polite" });
-    this.words = h("p.muted.small", { role: "status" });
+    this.words = h("p.muted.small.break", { role: "status" });
     this.save = button(".primary", "Review and save", () => this.review());
     this.drop = button("", "Give the changes up", () => this.giveUp());
     this.editor = editor("Configuration, YAML", () => this.typed(), () => this.save.click());
@@ -41,14 +42,15 @@ class Page {
   async open() {
     this.view.show(
       head("Configuration", ["The file itself, with its comments. A secret is shown as a mark like ", h("code", null, '"***1f2e3d4c5b6a"'), "; leave it and the secret stays."],
-        button("", "Restore the previous version", () => this.restore()), this.drop, this.save),
+        button("", "Restore an earlier version", () => this.restore()), this.drop, this.save),
       this.state, this.problems, this.editor.element, this.words);
     await this.load();
   }
 
   async load() {
-    const [text, settings] = await Promise.all([getText("/config.yaml", this.view.signal), get("/config", {}, this.view.signal)]);
+    const [{ text, tag }, settings] = await Promise.all([getText("/config.yaml", {}, this.view.signal), get("/config", {}, this.view.signal)]);
     this.base = text;
+    this.tag = tag;
     this.told(settings.state);
     if (draft !== null && draft.base !== text) fill(this.problems, note("warn", "The file has changed since you began. Your text is kept; the review shows how it differs from the file now."));
     this.editor.set(draft?.text ?? text);
@@ -85,17 +87,20 @@ class Page {
       return;
     }
     try {
-      const { problems } = await sendText("POST", "/config.yaml/check", text);
-      if (text === this.editor.text()) this.complain(problems);
+      const found = await sendText("POST", "/config.yaml/check", text);
+      if (text === this.editor.text()) this.complain(found.problems, found);
     } catch {
       // It is only a courtesy; saving says it again.
     }
   }
 
-  complain(problems) {
+  complain(problems, { warnings = [], needs_restart = [] } = {}) {
     this.editor.mark(problems);
-    fill(this.problems, problems.length > 0 && note("bad", h("ul.problems", null, problems.map((each) => h("li", null,
-      each.line ? button(".link", `Line ${each.line}`, () => this.editor.go(each.line, each.column)) : null, each.line ? ": " : "", each.message)))));
+    fill(this.problems,
+      problems.length > 0 && note("bad", h("ul.problems", null, problems.map((each) => h("li", null,
+        each.line ? [button(".link", `Line ${each.line}`, () => this.editor.go(each.line, each.column)), ": "] : null, prose(each.message))))),
+      warnings.map((each) => note("warn", each)),
+      needs_restart.length > 0 && note("", `Once saved, a restart is needed for ${needs_restart.join(", ")}.`));
   }
 
   async review() {
@@ -105,11 +110,14 @@ class Page {
       const said = h("div");
       return [shown(diff(this.base, text)), said, h("div.actions", null, button("", "Back to the text", () => close()), button(".primary", "Save and put in effect", async () => {
         try {
-          close(await sendText("PUT", "/config.yaml", text));
+          close(await sendText("PUT", "/config.yaml", text, this.tag));
         } catch (error) {
-          const problems = error.problems ?? lines(error.message);
-          this.complain(problems);
-          fill(said, note("bad", error.message));
+          if (error.code === "invalid_config") this.complain(error.problems ?? lines(error.message));
+          fill(said, note("bad", error.message, error.code === "config_changed" && button("", "Compare with it now", async () => {
+            close();
+            await this.load();
+            await this.review();
+          })));
         }
       }))];
     }, { kind: "wide" });
@@ -132,13 +140,21 @@ class Page {
   }
 
   async restore() {
-    const previous = await getText("/config.yaml/previous", this.view.signal);
-    const saved = await dialog("Restore the previous version", (close) => [
-      h("p.muted", null, "The text that is there now becomes the previous version, so this can be undone the same way."),
-      shown(diff(this.base, previous)),
-      h("div.actions", null, button("", "Leave it", () => close()), button(".primary", "Restore", async () => close(await post("/config.yaml/restore")))),
-    ], { kind: "wide" });
-    if (saved) await this.stored(saved, "The previous version is in effect.");
+    const { versions } = await get("/config.yaml/versions", {}, this.view.signal);
+    if (!versions.length) {
+      toast("There is no earlier version: none has been replaced from here yet.");
+      return;
+    }
+    const saved = await dialog("Restore an earlier version", (close) => {
+      const change = h("div");
+      const show = async (version) => fill(change, shown(diff(this.base, (await getText("/config.yaml/previous", { version })).text)));
+      const choice = select({ onchange: () => show(choice.value).catch((error) => fill(change, note("bad", error.message))) },
+        versions.map((each) => /** @type {[string, string]} */ ([String(each.version), `replaced ${relative(each.replaced)}, ${moment(each.replaced)}`])));
+      show(choice.value).catch((error) => fill(change, note("bad", error.message)));
+      return [field("Version", choice, "What is there now becomes the newest earlier version, so this can be undone the same way."), change,
+        h("div.actions", null, button("", "Leave it", () => close()), button(".primary", "Restore", async () => close(await post("/config.yaml/restore", undefined, { version: choice.value }))))];
+    }, { kind: "wide" });
+    if (saved) await this.stored(saved, "That version is in effect.");
   }
 }
 

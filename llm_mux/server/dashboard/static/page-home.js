@@ -20,9 +20,9 @@ export async function page(view) {
 async function all(signal) {
   const [accounts, models, keys, recent, usage, version, tools, settings] = await Promise.all([
     get("/accounts", {}, signal), get("/models", {}, signal), get("/api-keys", {}, signal), get("/requests", { limit: 50 }, signal),
-    get("/usage", { days: 1, group_by: "day" }, signal).catch(() => ({ total: null })), get("/version", {}, signal), get("/tools", {}, signal), get("/config", {}, signal),
+    get("/usage", { days: 1, group_by: "day" }, signal).catch(() => ({ total: null })), get("/version", {}, signal), snippets(signal), get("/config", {}, signal),
   ]);
-  return { accounts: accounts.accounts, models: models.models, keys: keys.keys, recent: recent.requests, usage: usage.total, version, tools: tools.tools, config: settings.config };
+  return { accounts: accounts.accounts, models: models.models, keys: keys.keys, recent: recent.requests, usage: usage.total, version, tools, config: settings.config };
 }
 
 function draw(view, known, load) {
@@ -66,36 +66,47 @@ function account(known, ready, load) {
         : [button(".primary", [icon("plus"), "Add an account"], add()), button("", "Anthropic", add("anthropic")), button("", "OpenAI", add("openai")), button("", "Gemini", add("gemini"))]));
 }
 
+/** What `llm-mux connect` does for every tool, with marks for address, key and model. */
+const snippets = async (signal) => (await (await fetch(new URL("./tools.json", import.meta.url), { signal })).json()).tools;
+
 function tool(known) {
   const place = h("div.stack");
-  const state = { tool: known.tools[0]?.name ?? "", model: "" };
-  const show = async () => {
-    const found = state.model ? (await get("/tools", { model: state.model })).tools : known.tools;
-    fill(place, snippet(found.find((each) => each.name === state.tool)));
-  };
-  fill(place, snippet(known.tools[0]));
+  const state = { tool: known.tools[0].name, model: "" };
+  const show = () => fill(place, snippet(known.tools.find((each) => each.name === state.tool), state.model, needsKey(known)));
+  const set = (name) => ({ onchange: (event) => { state[name] = event.target.value; show(); } });
+  show();
   return step(2, known.recent.some((line) => line.client !== "dashboard"), "Connect a tool",
     h("p.muted", null, "One command shows the change, asks, keeps a copy and writes it. ", h("code", null, "--undo"), " takes it back."),
     h("div.fields", null,
-      field("Tool", select({ onchange: (event) => { state.tool = event.target.value; show(); } }, known.tools.map((each) => [each.name, each.title]), state.tool)),
-      field("Model", select({ onchange: (event) => { state.model = event.target.value; show(); } }, [["", "the tool's own choice"], ...known.models.map((each) => /** @type {[string, string]} */ ([each.name, each.name]))]))),
+      field("Tool", select(set("tool"), known.tools.map((each) => [each.name, each.title]), state.tool)),
+      field("Model", select(set("model"), [["", "the tool's own choice"], ...known.models.map((each) => /** @type {[string, string]} */ ([each.name, each.name]))]))),
     place,
     needsKey(known) && note("", h("span", null, "This daemon asks clients for a key; ", h("code", null, "connect"), " takes it with ", h("code", null, "--key"), "."), h("a", { href: "#/keys" }, "Make one")));
 }
 
 const needsKey = ({ config, keys }) => config["disable-auth"] === false || (config["disable-auth"] === null && keys.length > 0);
 
-function snippet(one) {
-  if (!one) return null;
-  const parts = [code(one.connect ?? `llm-mux connect ${one.name}`, `Command that connects ${one.title}`, true)];
-  if (one.run) parts.push(h("p.muted.small", null, "Or for one run, changing nothing:"), code(one.run, "Command for one run", true));
-  const byHand = [];
-  if (one.change) byHand.push(h("p.small", null, "In ", h("code.break", null, one.file), ":"), code(one.change, one.file, true));
-  if (one.env && Object.keys(one.env).length) byHand.push(h("p.small", null, "Or in the environment:"), code(Object.entries(one.env).map(([name, value]) => `export ${name}=${value}`).join("\n"), "Environment", true));
-  if (one.words && one.file) byHand.push(h("p.small.break.pre", null, one.words));
-  else if (one.words) parts.unshift(code(one.words, `How ${one.title} is connected`, true));
-  if (byHand.length) parts.push(h("details.more", null, h("summary", null, "By hand"), h("div.stack", null, byHand)));
+function snippet(tool, model, keyed) {
+  const of = filled(model, keyed);
+  const one = tool[model ? "model" : "plain"];
+  const how = `${tool.name}${model ? ` --model ${quoted(model)}` : ""}`;
+  const parts = [code(`llm-mux connect ${how}`, `Command that connects ${tool.title}`, true)];
+  if (tool.runs) parts.push(h("p.muted.small", null, "Or for one run, changing nothing:"), code(`llm-mux run ${how}`, "Command for one run", true));
+  const byHand = one.files.flatMap(({ file, text }) => [h("p.small", null, "In ", h("code.break", null, file), ":"), code(of(text), file, true)]);
+  const env = Object.entries(one.env).map(([name, value]) => `export ${name}=${quoted(of(value))}`);
+  if (env.length) byHand.push(h("p.small", null, byHand.length ? "Or in the environment:" : "In the environment:"), code(env.join("\n"), "Environment", true));
+  if (one.words) byHand.push(code(of(one.words), `How ${tool.title} is connected`, true));
+  parts.push(h("details.more", { open: !one.files.length }, h("summary", null, "By hand"), h("div.stack", null, byHand)));
   return parts;
+}
+
+const quoted = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+
+/** Puts in what was not known when the snippets were written. */
+function filled(model, keyed) {
+  const inside = location.port ? `:${location.port}` : "";
+  return (text) => text.replaceAll("http://127.0.0.1:8317", location.origin).replaceAll("host.docker.internal:8317", `host.docker.internal${inside}`)
+    .replaceAll("LLM-MUX-KEY", keyed ? "YOUR-KEY" : "llm-mux").replaceAll("MODEL-NAME", model);
 }
 
 function first(known) {

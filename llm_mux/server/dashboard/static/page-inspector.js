@@ -3,7 +3,7 @@
 
 import { get, put } from "./api.js";
 import { fill, h } from "./dom.js";
-import { clock, count, duration, money, moment, pretty, speed } from "./format.js";
+import { clock, count, duration, money, moment, pretty, some, speed } from "./format.js";
 import { button, code, copyButton, empty, facts, head, note, segmented, table, tag, toast } from "./ui.js";
 
 /** @param {import("./app.js").View} view */
@@ -80,14 +80,15 @@ function sides(captured, asked) {
   const show = (at) => fill(pane, pairs(captured, attempts[at], asked));
   show(Math.max(0, attempts.length - 1));
   const choice = attempts.length > 1 && segmented("Attempt", attempts.map((each, at) => [String(at), `Attempt ${at + 1}: ${each.account}`]), String(attempts.length - 1), (value) => show(Number(value)));
-  return [choice, pane].filter(Boolean);
+  const more = captured.skipped > 0 && note("", `${some(captured.skipped, "further attempt")} of it ${captured.skipped === 1 ? "is" : "are"} not kept.`);
+  return [choice, more, pane].filter(Boolean);
 }
 
 function pairs(captured, attempt, asked) {
   return [
     h("div.sides", null,
       side("What the client sent", null, captured.headers, captured.request, captured.request_bytes),
-      attempt ? side("What went to the provider", attempt.url, attempt.headers ?? attempt.request_headers, attempt.request, attempt.request_bytes) : nowhere("What went to the provider", asked)),
+      attempt ? side("What went to the provider", `${attempt.method} ${attempt.url}`, attempt.headers, attempt.request, attempt.request_bytes) : nowhere("What went to the provider", asked)),
     h("div.sides", null,
       attempt ? side("What came back", attempt.status && `status ${attempt.status}`, attempt.answer_headers, attempt.answer, attempt.answer_bytes, attempt.error) : nowhere("What came back", asked),
       side("What the client got", `status ${captured.status}`, captured.answer_headers, captured.answer, captured.answer_bytes)),
@@ -105,6 +106,6 @@ function side(title, about, headers, body, bytes, error) {
     about && h("p.small.muted.break", null, about),
     error && note("bad", error),
     names.length > 0 && h("details.more", null, h("summary", null, `${names.length} headers`), code(names.map(([name, value]) => `${name}: ${value}`).join("\n"), `Headers: ${title}`, true)),
-    h("pre.wire", { tabindex: "0", role: "region", "aria-label": title }, text),
+    h("pre.wire", { tabindex: "0", role: "region", "aria-label": `Text: ${title}` }, text),
     h("p.small.muted", null, `${count(bytes)} bytes${cut ? "; the rest is not kept" : ""}`));
 }

@@ -53,10 +53,18 @@ class Traffic {
   take(name, data) {
     if (name === "begun") this.running.set(data.request, { ...data, at: Date.now() });
     else if (name === "first") Object.assign(this.running.get(data.request) ?? {}, data);
+    else if (name === "failed") this.missed(data);
+    else if (name === "over") this.running.delete(data.request);
     else if (name === "message") {
       this.ended(data);
       this.fresh.add(data.seq);
     }
+  }
+
+  /** A target that could not answer; another one is asked. */
+  missed({ request, account, served, error, seconds }) {
+    const line = this.running.get(request);
+    if (line) Object.assign(line, { failed: [...(line.failed ?? []), `${account} ${served} ${error} ${seconds}s`], attempts: (line.failed?.length ?? 0) + 2 });
   }
 
   ended(line) {
@@ -145,7 +153,7 @@ class Shown {
 
   wanted(line) {
     if (this.only === "failed" && !failed(line)) return false;
-    if (this.only === "retried" && !line.failed?.length) return false;
+    if (this.only === "retried" && !(line.attempts > 1)) return false;
     if (!this.text) return true;
     return [line.model, line.served, line.account, line.provider, line.client, line.request, line.protocol].some((each) => each && String(each).toLowerCase().includes(this.text));
   }
@@ -182,7 +190,7 @@ class Shown {
     }
     const kept = new Map();
     fill(this.body, lines.map((line) => {
-      const key = line.seq === undefined ? `${line.request} ${line.ttft_ms}` : String(line.seq);
+      const key = line.seq === undefined ? `${line.request} ${line.ttft_ms} ${line.attempts}` : String(line.seq);
       const row = this.made.get(key) ?? this.row(line);
       kept.set(key, row);
       return row;
