@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import msgspec
 
+from llm_mux.auth import vaults
 from llm_mux.auth.shelf import Shelf
 from llm_mux.auth.store import SecretStore
-from llm_mux.config.references import reference
+from llm_mux.config.references import ELSEWHERE, reference
 
 MANAGEMENT_KEY = "management-key"
 _PREFIX = "api-key/"
@@ -100,14 +101,16 @@ def free_label(store: SecretStore, provider: str, key: str) -> str:
 def resolve(value: str, env: Mapping[str, str], store: SecretStore | None) -> list[str]:
     """The keys that a setting stands for: itself, those of `env:NAME` (separated by spaces), the one of `keyring:NAME`.
 
-    `keyring:` takes an account (`provider/label`) or any name of the store. Empty when there is none, and for
-    `!PASSTHRU`.
+    Those of `file:`, `vault:` and `aws:` are asked for; StoreError when they are not to be had. `keyring:` takes an
+    account (`provider/label`) or any name of the store. Empty when there is none, and for `!PASSTHRU`.
     """
     found = reference(value)
     if found.kind == "plain":
         return value.split()
     if found.kind == "env":
         return env.get(found.name, "").split()
+    if found.kind in ELSEWHERE:
+        return vaults.read(found, env).split()
     if found.kind == "passthru" or store is None:
         return []
     provider, slash, label = found.name.partition("/")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,14 @@ from pathlib import Path
 import msgspec
 
 from llm_mux.auth.base import Credential
+from llm_mux.auth.postgres_store import PostgresStore
 from llm_mux.auth.sealed import locked
 from llm_mux.auth.shelf import Shelf
 from llm_mux.auth.store import SecretStore
 
 _PREFIX = "login/"
 _LONGEST_LABEL = 100
+_PAUSE_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +96,24 @@ def _same(one: Credential, other: Credential) -> bool:
 
 
 @contextlib.contextmanager
-def holding(folder: Path, account: str, *, wait: bool = True) -> Iterator[None]:
-    """Hold the lock of one account's login; without `wait` one that is taken raises BlockingIOError.
+def holding(folder: Path, account: str, *, wait: bool = True, store: SecretStore | None = None) -> Iterator[None]:
+    """Hold the lock of one account's login, among all who have the store; without `wait` one that is taken raises
+    BlockingIOError.
 
     It ends with the process, so nobody has to clean up after a crash.
     """
+    if isinstance(store, PostgresStore):
+        while True:
+            with contextlib.ExitStack() as held:
+                try:
+                    held.enter_context(store.holding(account))
+                except BlockingIOError:
+                    if not wait:
+                        raise
+                else:
+                    yield
+                    return
+            time.sleep(_PAUSE_S)
     name = hashlib.sha256(account.encode()).hexdigest()[:16]
     with locked(folder / "logins" / f"{name}.lock", wait=wait):
         yield

@@ -269,8 +269,12 @@ def open_store(*, env: Mapping[str, str], data_dir: Path, timeout_s: float = 5.0
     """The store in use. Raises `StoreError` when secrets are in a keyring that does not answer now."""
     mark = changes(data_dir)
     wanted = env.get("LLM_MUX_KEYRING") or None
+    if wanted == "postgresql":
+        from llm_mux.auth.postgres_store import from_environment
+
+        return from_environment(env, mark)
     if wanted not in (None, "os", "file"):
-        raise StoreError("LLM_MUX_KEYRING must be os or file")
+        raise StoreError("LLM_MUX_KEYRING must be os, file or postgresql")
     decided = _decided(mark)
     choice = wanted or decided
     backend = real_backend(timeout_s, try_writing=decided != "os") if choice != "file" else None

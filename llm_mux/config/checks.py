@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from llm_mux.config.keys import keys_of
 from llm_mux.config.problems import nearest
-from llm_mux.config.references import PASSTHRU, reference
+from llm_mux.config.references import ELSEWHERE, PASSTHRU, reference
 from llm_mux.config.schema import Config, ProviderEntry, Section
 from llm_mux.config.tree import Step
 
@@ -187,7 +187,7 @@ def _reference_shape(path: tuple[Step, ...], value: str, *, passthru: bool) -> F
     found = reference(value)
     if not value.strip():
         yield Finding(path, "the key is empty; remove it, or name it by env:NAME or keyring:NAME")
-    elif found.kind in ("env", "keyring") and not found.name:
+    elif found.kind in ("env", "keyring", *ELSEWHERE) and not found.name:
         yield Finding(path, f"{found.kind}: must be followed by a name")
     elif found.kind == "passthru" and not passthru:
         yield Finding(path, f"{PASSTHRU} is only for the api-key of a provider")

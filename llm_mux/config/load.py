@@ -21,7 +21,7 @@ from llm_mux.config.tree import MAX_BYTES, Entries, Leaf, at, from_value, place_
 from llm_mux.config.validate import Validation
 
 OTHER_ENV = frozenset({"LLM_MUX_HOME", "LLM_MUX_CONFIG", "LLM_MUX_PASSPHRASE", "LLM_MUX_KEYRING"}) | frozenset(
-    {"LLM_MUX_HANDOVER", "LLM_MUX_DETACHED", "LLM_MUX_WORKER"}
+    {"LLM_MUX_HANDOVER", "LLM_MUX_DETACHED", "LLM_MUX_WORKER", "LLM_MUX_SECRETS_KEY", "LLM_MUX_SECRETS_DATABASE"}
 )
 PROXY_KEY = "PROXY_API_KEY"
 REQUEST_TIMEOUT = "REQUEST_TIMEOUT"

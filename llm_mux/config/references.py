@@ -1,4 +1,5 @@
-"""How a secret is named without being written down: `env:NAME`, `keyring:NAME`, or `!PASSTHRU` for the client's own.
+"""How a secret is named without being written down: `env:NAME`, `keyring:NAME`, `file:PATH`, `vault:PATH#FIELD`,
+`aws:NAME#FIELD`, or `!PASSTHRU` for the client's own.
 
 Rule: the configuration keeps the reference; only whoever needs the secret resolves it.
 """
@@ -14,10 +15,14 @@ PASSTHRU = "!PASSTHRU"
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """`name` is the variable's or the keyring entry's name; for `plain` it is the secret itself."""
+    """`name` is the variable's, file's or entry's name; for `plain` it is the secret itself."""
 
-    kind: Literal["plain", "env", "keyring", "passthru"]
+    kind: Literal["plain", "env", "keyring", "passthru", "file", "vault", "aws"]
     name: str
+
+
+ELSEWHERE: tuple[Literal["file", "vault", "aws"], ...] = ("file", "vault", "aws")
+"""The kinds that others keep: they are read when the configuration is."""
 
 
 def reference(value: str) -> Reference:
@@ -27,6 +32,9 @@ def reference(value: str) -> Reference:
         return Reference("env", value.removeprefix("env:").strip())
     if value.startswith("keyring:"):
         return Reference("keyring", value.removeprefix("keyring:").strip())
+    for kind in ELSEWHERE:
+        if value.startswith(f"{kind}:"):
+            return Reference(kind, value.removeprefix(f"{kind}:").strip())
     return Reference("plain", value)
 
 

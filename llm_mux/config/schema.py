@@ -108,7 +108,8 @@ class ProviderEntry(Section, frozen=True, kw_only=True):
     api_key: Annotated[
         str | None,
         doc(
-            "The key, `env:NAME`, `keyring:NAME` or `!PASSTHRU` (the client's own key goes upstream)",
+            "The key, `env:NAME`, `keyring:NAME`, `file:PATH`, `vault:PATH#FIELD`, `aws:NAME#FIELD` or `!PASSTHRU` "
+            "(the client's own key goes upstream)",
             secret=True,
             example="env:ANTHROPIC_API_KEY",
         ),

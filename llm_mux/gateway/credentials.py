@@ -184,7 +184,7 @@ class Credentials:
     async def _under_lock(self, account: Account, session: Session) -> str:
         """Renews, unless another process has done it or the user has logged out or in again."""
         provider, label = account.provider.name, account.label
-        async with _holding(self._folder, account.name):
+        async with _holding(self._store, self._folder, account.name):
             stored = await asyncio.to_thread(find_login, self._store, provider, label)
             if stored is None:
                 raise LoginError("it was logged out", final=True)
@@ -246,19 +246,19 @@ def command(account: Account) -> str:
 
 
 @asynccontextmanager
-async def _holding(folder: Path, account: str) -> AsyncIterator[None]:
+async def _holding(store: SecretStore, folder: Path, account: str) -> AsyncIterator[None]:
     """The account's lock, without a thread that hangs while another process has it."""
-    lock = holding(folder, account, wait=False)
+    lock = holding(folder, account, wait=False, store=store)
     for _ in range(_LOCK_TRIES):
         try:
-            lock.__enter__()
+            await asyncio.to_thread(lock.__enter__)
             break
         except BlockingIOError:
             await asyncio.sleep(_LOCK_PAUSE_S)
-            lock = holding(folder, account, wait=False)
+            lock = holding(folder, account, wait=False, store=store)
     else:
         raise LoginError("another process is renewing it and does not come to an end")
     try:
         yield
     finally:
-        lock.__exit__(None, None, None)
+        await asyncio.to_thread(lock.__exit__, None, None, None)

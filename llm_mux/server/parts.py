@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from llm_mux import log, paths
-from llm_mux.auth.store import SecretStore
+from llm_mux.auth.postgres_store import PostgresStore
+from llm_mux.auth.store import SecretStore, StoreError
 from llm_mux.config import Config
 from llm_mux.gateway.credentials import Credentials
 from llm_mux.gateway.drain import Drain
@@ -51,6 +52,7 @@ from llm_mux.server.traces import Traces
 from llm_mux.server.worker import Worker
 
 _PARTIAL_S = 60.0
+_FOLLOW_S = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,8 +159,24 @@ async def _outward(
     stack.push_async_callback(upstream.close)
     credentials = Credentials(secrets, paths.data_dir(env), upstream)
     stack.push_async_callback(credentials.close)
-    await stack.enter_async_context(running(credentials.run()))
+    following = (_followed(secrets),) if isinstance(secrets, PostgresStore) else ()
+    await stack.enter_async_context(running(credentials.run(), *following))
     return upstream, credentials
+
+
+async def _followed(secrets: PostgresStore) -> None:
+    """What other machines change in the secrets is read here too."""
+    before: tuple[int, int] | None = None
+    while True:
+        now: tuple[int, int] | None
+        try:
+            now = await asyncio.to_thread(secrets.state)
+        except StoreError:
+            now = before
+        if now != before and before is not None:
+            await asyncio.to_thread(secrets.changed)
+        before = now
+        await asyncio.sleep(_FOLLOW_S)
 
 
 def _swept(*folders: Path) -> None:

@@ -34,7 +34,7 @@ def provider_of(provider: str, config: Config) -> tuple[Provider, Settings, str 
 
 def keep(store: SecretStore, folder: Path, login: StoredLogin) -> None:
     """In place of whatever the account had."""
-    with holding(folder, login.account):
+    with holding(folder, login.account, store=store):
         keep_login(store, login)
         remove(store, login.provider, login.label)
 
@@ -46,7 +46,7 @@ def renamed(store: SecretStore, folder: Path, provider: str, label: str, new: st
         return False
     if key is not None:
         add_key(store, provider, new, key.key, base_url=key.base_url)
-    with holding(folder, f"{provider}/{label}"):
+    with holding(folder, f"{provider}/{label}", store=store):
         login = find_login(store, provider, label)
         if login is not None:
             keep_login(store, StoredLogin(provider, new, login.credential, login.base_url))
@@ -61,7 +61,7 @@ def renamed(store: SecretStore, folder: Path, provider: str, label: str, new: st
 def forget(store: SecretStore, folder: Path, provider: str, label: str) -> bool:
     """Removes a stored key and login; False when there was none."""
     gone = remove(store, provider, label)
-    with holding(folder, f"{provider}/{label}"):
+    with holding(folder, f"{provider}/{label}", store=store):
         gone = remove_login(store, provider, label) or gone
     enable(store, f"{provider}/{label}")
     return gone

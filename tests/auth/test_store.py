@@ -299,7 +299,7 @@ def test_a_locked_keyring_does_not_hang(tmp_path: Path) -> None:
 
 
 def test_an_unknown_choice_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="os or file"):
+    with pytest.raises(StoreError, match="os, file or postgresql"):
         open_store(env={"LLM_MUX_KEYRING": "cloud"}, data_dir=tmp_path)
 
 

@@ -7,7 +7,7 @@ import sys
 
 import aiohttp
 
-from llm_mux.server.process import EXIT_PORT
+from llm_mux.server.announce import EXIT_PORT
 from tests.daemon import ROOT, clean_environment, config_text, process_daemon
 from tests.fake_upstream import FakeUpstream, json_reply
 

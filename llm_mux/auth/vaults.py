@@ -1,0 +1,145 @@
+"""Secrets that others keep: mounted files, HashiCorp Vault, AWS Secrets Manager; what `file:`, `vault:`, `aws:` name.
+
+Rule: a secret is read when the configuration is, and kept nowhere else. Everything here blocks. Vault is asked over its
+documented HTTP interface (developer.hashicorp.com/vault/api-docs): a token of the environment, an AppRole, or the
+service account of a Kubernetes pod; AWS through botocore, whose credential chain and endpoints hold (`llm-mux[aws]`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from llm_mux.auth.sealed import StoreError
+from llm_mux.config.references import Reference
+
+_TIMEOUT_S = 5.0
+_POD_TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105  # a path
+_MOST_BYTES = 1 << 20
+_tokens: dict[tuple[str, ...], tuple[str, float]] = {}
+
+
+def read(found: Reference, env: Mapping[str, str]) -> str:
+    """The secret that a reference of one of these kinds names. Raises StoreError, which says what to do."""
+    name, _, field = found.name.partition("#")
+    match found.kind:
+        case "file":
+            return _file(found.name)
+        case "vault":
+            return _field(found, _vault(name, env), field)
+        case _:
+            text = _aws(name)
+            return _field(found, _decoded(text), field) if field else text
+
+
+def _file(name: str) -> str:
+    try:
+        text = Path(name).expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise StoreError(f"file:{name} cannot be read: {why}") from error
+    if not text:
+        raise StoreError(f"file:{name} is empty")
+    return text
+
+
+def _field(found: Reference, values: Mapping[str, Any], field: str) -> str:
+    """One value of a secret that has several; without a name the only one."""
+    name = field or (next(iter(values)) if len(values) == 1 else "")
+    value = values.get(name)
+    if not isinstance(value, str) or not value:
+        there = ", ".join(sorted(values)) or "nothing"
+        raise StoreError(f"{found.kind}:{found.name} has no text of that name; name one of its fields by #: {there}")
+    return value
+
+
+def _decoded(text: str) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        return {}
+
+
+def _vault(path: str, env: Mapping[str, str]) -> dict[str, Any]:
+    """The values at a path of the API, such as `secret/data/llm-mux` (KV version 2) or `kv/llm-mux` (version 1)."""
+    data = _answer(env, path, None, _vault_token(env)).get("data") or {}
+    inner = data.get("data")
+    return inner if isinstance(inner, dict) and "metadata" in data else data
+
+
+def _vault_token(env: Mapping[str, str]) -> str:
+    if token := env.get("VAULT_TOKEN"):
+        return token
+    if env.get("VAULT_ROLE_ID"):
+        mount = env.get("VAULT_AUTH_MOUNT", "approle")
+        return _login(env, mount, {"role_id": env["VAULT_ROLE_ID"], "secret_id": env.get("VAULT_SECRET_ID", "")})
+    if role := env.get("VAULT_ROLE"):
+        jwt = _file(env.get("VAULT_JWT_FILE", _POD_TOKEN))
+        return _login(env, env.get("VAULT_AUTH_MOUNT", "kubernetes"), {"role": role, "jwt": jwt})
+    raise StoreError("vault: needs VAULT_TOKEN, VAULT_ROLE_ID with VAULT_SECRET_ID, or VAULT_ROLE in a Kubernetes pod")
+
+
+def _login(env: Mapping[str, str], mount: str, body: Mapping[str, str]) -> str:
+    """A token for who this is, used until half of its life is over."""
+    who = (env.get("VAULT_ADDR", ""), mount, *body.values())
+    token, until = _tokens.get(who, ("", 0.0))
+    if time.monotonic() < until:
+        return token
+    found = _answer(env, f"auth/{mount}/login", body, "").get("auth") or {}
+    token = str(found.get("client_token", ""))
+    _tokens[who] = token, time.monotonic() + float(found.get("lease_duration", 0)) / 2
+    return token
+
+
+def _answer(env: Mapping[str, str], path: str, body: Mapping[str, str] | None, token: str) -> dict[str, Any]:
+    address = env.get("VAULT_ADDR", "").rstrip("/")
+    if not address.startswith(("https://", "http://")):
+        raise StoreError("vault: needs VAULT_ADDR, such as https://vault.example.com:8200")
+    headers = {"X-Vault-Request": "true", "Content-Type": "application/json"}
+    if token:
+        headers["X-Vault-Token"] = token
+    if namespace := env.get("VAULT_NAMESPACE"):
+        headers["X-Vault-Namespace"] = namespace
+    data = None if body is None else msgspec.json.encode(body)
+    request = urllib.request.Request(f"{address}/v1/{path.strip('/')}", data=data, headers=headers)  # noqa: S310  # checked above
+    trusted = ssl.create_default_context(cafile=env.get("VAULT_CACERT") or None) if address[4] == "s" else None
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S, context=trusted) as answer:  # noqa: S310  # checked above
+            return _decoded(answer.read(_MOST_BYTES).decode("utf-8", "replace"))
+    except urllib.error.HTTPError as error:
+        error.close()
+        what = {403: "the token may not read it", 404: "there is nothing"}.get(error.code, f"it answered {error.code}")
+        raise StoreError(f"vault:{path}: {what}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise StoreError(f"vault: {address} does not answer ({type(reason).__name__})") from error
+
+
+def _aws(name: str) -> str:
+    try:
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.session import get_session
+    except ModuleNotFoundError as error:
+        raise StoreError("aws: needs botocore; install it with: pip install 'llm-mux[aws]'") from error
+    quick = Config(connect_timeout=_TIMEOUT_S, read_timeout=_TIMEOUT_S, retries={"max_attempts": 2})
+    try:
+        client: Any = get_session().create_client("secretsmanager", config=quick)
+        with contextlib.closing(client):
+            found = client.get_secret_value(SecretId=name)
+    except ClientError as error:
+        raise StoreError(f"aws:{name}: {error.response.get('Error', {}).get('Code', 'refused')}") from error
+    except BotoCoreError as error:
+        raise StoreError(f"aws:{name}: {error}") from error
+    text = found.get("SecretString")
+    if not text:
+        raise StoreError(f"aws:{name} has no text")
+    return str(text)

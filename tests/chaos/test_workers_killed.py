@@ -1,0 +1,211 @@
+"""Workers that are killed again and again under load, and a Redis of one's own that stops, hangs and comes back.
+
+What a client sees is a whole answer, or a connection that broke before one: never a made-up end. Limits hold over all of
+it, no row is in the books twice, and what a kill costs the books is bounded by its last moments. `make chaos` runs it for
+minutes (LLM_MUX_CHAOS_SECONDS).
+"""
+
+import asyncio
+import contextlib
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from tests.daemon import process_daemon
+from tests.server.test_workers import CHAT, Upstream, fresh, provider, upstream_of, whole, workers_of
+from tests.services import missing
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="this platform has no sockets that processes share")
+
+SECONDS = float(os.environ.get("LLM_MUX_CHAOS_SECONDS", "6"))
+CLIENTS = 8
+BODY = {**CHAT, "model": "m"}
+LAST_MOMENTS_S = 0.25
+"""What is not on the disk yet when a worker is killed: the 80 ms that rows gather, and a busy machine."""
+
+
+async def healthy(upstream: Upstream, request: web.Request) -> web.StreamResponse:
+    return whole()
+
+
+class Seen:
+    """What the clients saw. `told` has the ids of whole answers by the moment they came."""
+
+    def __init__(self) -> None:
+        self.verdicts: Counter[str] = Counter()
+        self.told: dict[str, float] = {}
+        self.over = asyncio.Event()
+
+    async def client(self, url: str, name: str) -> None:
+        loop, number = asyncio.get_running_loop(), 0
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
+            while not self.over.is_set():
+                number += 1
+                id = f"{name}-{number}"
+                try:
+                    async with session.post(
+                        f"{url}/v1/chat/completions", json=BODY, headers={"X-Request-ID": id}
+                    ) as answer:
+                        body = await answer.json()
+                except (aiohttp.ClientError, OSError):
+                    self.verdicts["broken off"] += 1
+                    continue
+                if answer.status == 200:
+                    assert body["choices"][0]["message"]["content"] == "hi"
+                    self.told[id] = loop.time()
+                self.verdicts[str(answer.status)] += 1
+
+
+def booked(home: pathlib.Path) -> Counter[str]:
+    with contextlib.closing(sqlite3.connect(home / "data" / "llm-mux.sqlite")) as database:
+        return Counter(id for (id,) in database.execute("select request_id from exchanges"))
+
+
+async def test_killing_a_worker_every_second_doubles_no_row_and_loses_none_but_the_last_moments(
+    tmp_path: pathlib.Path,
+) -> None:
+    kills: list[float] = []
+    async with upstream_of(healthy) as upstream:
+        with process_daemon(tmp_path, {"providers": [provider(upstream)], "workers": 2}) as mux:
+            seen = Seen()
+            clients = [asyncio.create_task(seen.client(mux.url, f"c{n}")) for n in range(CLIENTS)]
+            until = asyncio.get_running_loop().time() + SECONDS
+            while asyncio.get_running_loop().time() < until:
+                await asyncio.sleep(1)
+                if workers := workers_of(mux):
+                    kills.append(asyncio.get_running_loop().time())
+                    workers[len(kills) % len(workers)].kill()
+            async with fresh() as session, asyncio.timeout(60):
+                while len(workers_of(mux)) < 2 or (await session.get(f"{mux.url}/ready")).status != 200:
+                    await asyncio.sleep(0.1)
+            seen.over.set()
+            await asyncio.gather(*clients)
+    books = booked(tmp_path)
+    lost = [id for id in seen.told if not books[id]]
+    late = [id for id in lost if not any(0 <= at - seen.told[id] < LAST_MOMENTS_S for at in kills)]
+    print(f"\nkills {len(kills)}, {dict(seen.verdicts)}, rows lost in the last moments {len(lost)}")
+    assert len(kills) >= 3
+    assert seen.verdicts["200"] > 20
+    assert set(seen.verdicts) <= {"200", "broken off", "503"}
+    assert [id for id, count in books.items() if count > 1] == []
+    assert late == [], "only what came in the last moments of a worker may be missing"
+
+
+async def test_limits_hold_while_workers_are_killed(tmp_path: pathlib.Path) -> None:
+    limit = 60
+    async with contextlib.AsyncExitStack() as stack:
+        upstream = await stack.enter_async_context(upstream_of(healthy))
+        redis = OwnRedis(tmp_path)
+        await redis.start()
+        stack.callback(redis.kill)
+        config = {
+            "providers": [provider(upstream)],
+            "workers": 2,
+            "api-keys": [f"key-{tmp_path.parent.name}-{tmp_path.name}-{os.getpid()}"],
+            "disable-auth": False,
+            "rate-limits": {"requests-per-hour": limit, "when-redis-fails": "refuse"},
+            "redis-url": redis.url,
+        }
+        bearer = {"Authorization": f"Bearer {config['api-keys'][0]}"}  # type: ignore[index]
+        verdicts: Counter[str] = Counter()
+        with process_daemon(tmp_path, config) as mux:
+            async with fresh() as session, asyncio.timeout(90):
+                while verdicts["429"] < 10:
+                    if sum(verdicts.values()) in (10, 30, 50) and (workers := workers_of(mux)):
+                        workers[0].kill()
+                    try:
+                        async with session.post(f"{mux.url}/v1/chat/completions", json=BODY, headers=bearer) as answer:
+                            verdicts[str(answer.status)] += 1
+                    except aiohttp.ClientError:
+                        verdicts["broken off"] += 1
+        assert sum(upstream.asked.values()) <= limit
+        assert verdicts["200"] + verdicts["broken off"] >= limit
+        assert set(verdicts) <= {"200", "429", "broken off"}
+
+
+class OwnRedis:
+    """A Redis of this test; the shared one is nobody's to stop."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self._program = shutil.which("redis-server") or missing("there is no redis-server here")
+        self._folder = folder
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            self._port = found.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> None:
+        command = [self._program, "--port", str(self._port), "--bind", "127.0.0.1", "--save", "", "--dir"]
+        self.process = subprocess.Popen([*command, str(self._folder)], stdout=subprocess.DEVNULL)
+        await listening(self._port)
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+
+async def listening(port: int) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+                return
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("fault", ["paused", "killed"])
+async def test_a_redis_that_is_paused_or_killed_costs_no_request(tmp_path: pathlib.Path, fault: str) -> None:
+    """And `/health` says so until it is back."""
+    async with contextlib.AsyncExitStack() as stack:
+        upstream = await stack.enter_async_context(upstream_of(healthy))
+        redis = OwnRedis(tmp_path)
+        await redis.start()
+        assert redis.process is not None
+        stack.callback(redis.kill)
+        config = {
+            "providers": [provider(upstream)],
+            "workers": 2,
+            "rate-limits": {"requests-per-minute": 10_000},
+            "redis-url": redis.url,
+        }
+        with process_daemon(tmp_path / "home", config) as mux:
+            async with fresh() as session:
+
+                async def status() -> int:
+                    async with session.post(f"{mux.url}/v1/chat/completions", json=BODY) as answer:
+                        return answer.status
+
+                async def redis_is(wanted: str) -> None:
+                    async with asyncio.timeout(30):
+                        while True:
+                            await status()
+                            async with session.get(f"{mux.url}/health") as answer:
+                                if (await answer.json())["components"]["redis"] == wanted:
+                                    return
+                            await asyncio.sleep(0.1)
+
+                await redis_is("healthy")
+                if fault == "paused":
+                    redis.process.send_signal(signal.SIGSTOP)
+                else:
+                    redis.kill()
+                assert {await status() for _ in range(12)} == {200}
+                await redis_is("degraded")
+                if fault == "paused":
+                    redis.process.send_signal(signal.SIGCONT)
+                else:
+                    await redis.start()
+                await redis_is("healthy")
