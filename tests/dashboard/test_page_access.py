@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.dashboard import pictures
 from tests.dashboard.browser import DESK, PAGES, PHONE
 from tests.dashboard.conftest import Seen
 
@@ -67,3 +68,11 @@ async def test_no_dialog_breaks_a_rule(visit: Seen, axe: str) -> None:
         await seen.button("Review and save").click()
         wrong += await broken(seen, axe, "a change")
     assert wrong == []
+
+
+async def test_the_pictures_of_the_docs_can_be_taken_and_are_all_used(tmp_path: pathlib.Path) -> None:
+    await pictures.take(tmp_path)
+    made = {file.name for file in tmp_path.iterdir()}
+    assert made == {file.name for file in pictures.FOLDER.iterdir()}, "run python -m tests.dashboard.pictures"
+    text = (pictures.FOLDER.parent / "dashboard.md").read_text(encoding="utf-8")
+    assert {name for name in made if f"images/{name})" in text} == made

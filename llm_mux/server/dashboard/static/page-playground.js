@@ -129,7 +129,6 @@ class Play {
     this.ending = null;
     this.stop.hidden = true;
     this.send.disabled = false;
-    this.preview();
   }
 
   async exchange(ask, run) {
