@@ -36,13 +36,13 @@ expect.set_options(timeout=LIMIT_MS)
 
 
 @contextlib.asynccontextmanager
-async def chromium() -> AsyncIterator[Browser]:
+async def chromium(*arguments: str) -> AsyncIterator[Browser]:
     """The browser of this machine; the test that needs it is skipped without, or fails where CI is true."""
     found = os.environ.get("LLM_MUX_TEST_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
         missing("no Chromium on this machine: install it, or name it in LLM_MUX_TEST_CHROMIUM")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        browser = await playwright.chromium.launch(executable_path=found, args=["--no-sandbox", *arguments])
         try:
             yield browser
         finally:
