@@ -167,3 +167,21 @@ async def test_who_watches_sees_a_request_begin_fail_somewhere_and_end(
                     record = (await live.content.readuntil(b"\n\n")).decode()
                     names.append(record.partition("event: ")[2].partition("\n")[0] or "line")
         assert names == ["begun", "failed", "first", "over", "line"]
+
+
+async def test_who_watches_sees_no_secret_that_a_client_put_into_a_name(
+    upstream: FakeUpstream, tmp_path: pathlib.Path
+) -> None:
+    async with managed(tmp_path / "home", setup(upstream)) as mux:
+        async with mux.client.get("/v0/management/requests/live") as live:
+            await live.content.readuntil(b"\n\n")
+            named = {"X-Request-ID": "sk-planted-secret-in-an-id-1"}
+            body = CHAT | {"model": "sk-planted-secret-in-a-model-1"}
+            async with mux.bare.post("/v1/chat/completions", json=body, headers=named) as answer:
+                assert answer.status == 404
+            seen = b""
+            async with asyncio.timeout(10):
+                while b"exchange.done" not in seen:
+                    seen += await live.content.readany()
+        assert b"begun" in seen
+        assert b"planted" not in seen

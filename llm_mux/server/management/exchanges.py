@@ -6,6 +6,8 @@ Rule: what happens within a tenth of a second is one write to whoever watches, s
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, Any
 
 import msgspec
@@ -17,10 +19,12 @@ from llm_mux.errors import Kind, MuxError
 from llm_mux.routing.accounts import without_secrets
 from llm_mux.server import together
 from llm_mux.server.management.endpoint import Call, Endpoint, Switch
-from llm_mux.server.recent import Happening, told
+from llm_mux.server.recent import Happening
 
 _BEAT_S = 15.0
 _GATHER_S = 0.1
+_MOST_NAME = 200
+_OWN_WORDS = frozenset({"timestamp", "level", "event", "protocol", "path", "error", "stop"})
 _EVENTS = "text/event-stream"
 _BEAT = b": beat\n\n"
 
@@ -106,8 +110,25 @@ async def _gathered(queue: asyncio.Queue[Happening | None]) -> list[Happening | 
 def _event(happening: Happening) -> bytes:
     name, number, facts = happening
     if isinstance(facts, Struct):
-        return b"id: %d\ndata: %b\n\n" % (number, msgspec.json.encode(told((number, facts))))
-    return b"event: %b\ndata: %b\n\n" % (name.encode(), msgspec.json.encode(log.redact(facts)))
+        data = msgspec.json.encode({"seq": number, **_clean(msgspec.structs.asdict(facts))})
+        return b"id: %d\ndata: %b\n\n" % (number, data)
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), msgspec.json.encode(_clean(facts)))
+
+
+def _clean(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """`log.redact`, which takes longer than all the rest, for what others have named and for each name once."""
+    return {name: value if name in _OWN_WORDS else _cleaned(value) for name, value in facts.items()}
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return _masked(value) if len(value) <= _MOST_NAME else log.redact_text(value)
+    return log.redact(value) if value and not isinstance(value, int | float) else value
+
+
+@lru_cache(maxsize=4096)
+def _masked(name: str) -> str:
+    return log.redact_text(name)
 
 
 async def _capture(call: Call) -> Switch:
