@@ -53,6 +53,11 @@ def keep_login(store: SecretStore, login: StoredLogin) -> None:
     _SHELF.put(store, login.account, _Entry(login.credential, login.base_url))
 
 
+def renew_login(store: SecretStore, login: StoredLogin) -> None:
+    """Store the next credential of a login that is there. Whoever else uses it finds it when its own is over."""
+    _SHELF.renew(store, login.account, _Entry(login.credential, login.base_url))
+
+
 def login_accounts(store: SecretStore, provider: str | None = None) -> list[tuple[str, str]]:
     """Provider and label of every stored login, without opening them."""
     return _SHELF.accounts(store, provider)

@@ -91,6 +91,8 @@ class SealedFile:
         with locked(self._lock):
             self._write(self._read() | {name: value})
 
+    renew = set
+
     def delete(self, name: str) -> None:
         with locked(self._lock):
             known = self._read()

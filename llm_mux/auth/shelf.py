@@ -23,6 +23,10 @@ class Shelf(Generic[T]):
         """Store an entry; one of the same account is replaced."""
         store.set(self._prefix + account, msgspec.json.encode(entry).decode())
 
+    def renew(self, store: SecretStore, account: str, entry: T) -> None:
+        """Store what follows an entry that is there; no running daemon is told."""
+        store.renew(self._prefix + account, msgspec.json.encode(entry).decode())
+
     def accounts(self, store: SecretStore, provider: str | None = None) -> list[tuple[str, str]]:
         """Provider and label of every entry, without opening them."""
         mine = (name.removeprefix(self._prefix) for name in store.names() if name.startswith(self._prefix))

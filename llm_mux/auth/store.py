@@ -48,6 +48,11 @@ class SecretStore(Protocol):
 
     def set(self, name: str, value: str) -> None: ...
 
+    def renew(self, name: str, value: str) -> None:
+        """The next value of a secret that is there, for whoever reads it: nothing that a running daemon has to be told
+        of (`changes`)."""
+        ...
+
     def delete(self, name: str) -> None:
         """Forget a secret; one that is not there is fine."""
         ...
@@ -100,6 +105,8 @@ class KeyringStore:
             known = self._index()
             if name not in known:
                 self._write(INDEX, msgspec.json.encode(sorted([*known, name])).decode())
+
+    renew = set
 
     def delete(self, name: str) -> None:
         with locked(self._lock):
@@ -229,13 +236,14 @@ def _members(backend: Any) -> Iterator[KeyringBackend]:
 
 class _Deciding:
     """A store that writes down which kind it is with every secret it keeps or forgets: the file's time tells others
-    that something changed (`changes`)."""
+    that something changed (`changes`). A renewed one is no change."""
 
     def __init__(self, store: SecretStore, choice: Choice, mark: Path) -> None:
         self._store = store
         self._choice: Choice = choice
         self._mark = mark
         self.get = store.get
+        self.renew = store.renew
         self.names = store.names
 
     @property
@@ -261,7 +269,8 @@ def _decided(mark: Path) -> Choice | None:
 
 
 def changes(data_dir: Path) -> Path:
-    """The file that is written anew whenever a secret is kept or forgotten, whichever store keeps it."""
+    """The file that is written anew whenever a secret is kept or forgotten (not when one is renewed), whichever store
+    keeps it."""
     return data_dir / "secrets.kind"
 
 

@@ -5,7 +5,7 @@
 
 from llm_mux.config.checks import base_url_problem, is_loopback
 from llm_mux.config.documents import example, markdown, masked
-from llm_mux.config.load import Loaded, load, parse, reload
+from llm_mux.config.load import Loaded, load, located, parse, reload
 from llm_mux.config.problems import ConfigError, Place, nearest
 from llm_mux.config.references import PASSTHRU, Reference, from_env, reference
 from llm_mux.config.schema import Config, Limits, ProviderEntry, ProviderKey, ProviderModel, RateLimits
@@ -27,6 +27,7 @@ __all__ = [
     "from_env",
     "is_loopback",
     "load",
+    "located",
     "markdown",
     "masked",
     "nearest",

@@ -267,6 +267,12 @@ def _chain(aliases: dict[str, str], name: str) -> list[str]:
     return chain
 
 
+def _meant(aliases: dict[str, str], name: str) -> str:
+    """The model that a name stands for, without how much it is to think."""
+    return _SUFFIX.sub("", _chain(aliases, name if name in aliases else _SUFFIX.sub("", name))[-1])
+
+
+_SUFFIX = re.compile(r"\([a-z0-9]+\)$")
 _NOT_PARAMETERS = frozenset({"model", "messages", "input", "contents", "prompt", "stream"})
 
 
@@ -289,15 +295,15 @@ def _fallbacks(config: Config, around: Surroundings) -> Findings:
     for name, models in config.fallbacks.items():
         if not models:
             yield Finding(("fallbacks", name), f'the fallbacks of "{name}" are empty; name at least one model')
-        own = _chain(config.aliases, name)[-1]
+        own = _meant(config.aliases, name)
         for place, model in enumerate(models):
             at = ("fallbacks", name, place)
             if model == name:
                 yield Finding(at, f'"{name}" cannot be its own fallback')
             elif model in models[:place]:
                 yield Finding(at, f'"{model}" is named twice')
-            elif _chain(config.aliases, model)[-1] == own:
-                yield Finding(at, f'"{model}" is "{name}" again by way of the aliases, which is no fallback')
+            elif _meant(config.aliases, model) == own:
+                yield Finding(at, f'"{model}" is "{name}" again (aliases and thinking apart), which is no fallback')
             yield from _provider_of(at, model, config, around)
 
 

@@ -108,6 +108,13 @@ def parse(
     return Loaded(config, path, text, tuple(warnings), flags, known_types)
 
 
+def located(error: ConfigError, loaded: Loaded) -> ConfigError:
+    """`error` with the place of the key that it blames, for what turns out only when a configuration is put to use."""
+    if not error.path:
+        return error
+    return ConfigError(error.message, place_of(_file_tree(loaded.text, loaded.path), error.path), error.suggestion)
+
+
 def _read(path: Path, *, required: bool) -> str:
     place = Place(str(path))
     try:

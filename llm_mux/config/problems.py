@@ -23,12 +23,21 @@ class Place:
 
 
 class ConfigError(Exception):
-    """A configuration that cannot be used. `more` holds the further problems of the same reading."""
+    """A configuration that cannot be used. `more` holds the further problems of the same reading. `path` is the key to
+    blame where its `place` is not known yet."""
 
-    def __init__(self, message: str, place: Place | None = None, suggestion: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        place: Place | None = None,
+        suggestion: str | None = None,
+        *,
+        path: tuple[str | int, ...] = (),
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.place = place or Place("configuration")
+        self.path = path
         self.suggestion = suggestion
         self.more: tuple[ConfigError, ...] = ()
 

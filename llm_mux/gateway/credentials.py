@@ -18,7 +18,7 @@ from typing import TypeVar
 import structlog
 
 from llm_mux.auth.base import Credential, LoginError
-from llm_mux.auth.logins import StoredLogin, find_login, holding, keep_login
+from llm_mux.auth.logins import StoredLogin, find_login, holding, renew_login
 from llm_mux.auth.store import SecretStore, StoreError
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.steps import drive, performer
@@ -206,7 +206,7 @@ class Credentials:
         """Stores a credential before it is used. If the store cannot, the token is still better used than lost."""
         for left in reversed(range(_STORE_TRIES)):
             try:
-                await asyncio.to_thread(keep_login, self._store, login)
+                await asyncio.to_thread(renew_login, self._store, login)
                 return
             except (StoreError, OSError) as error:
                 _log.error("login.not_stored", account=login.account, error=str(error), tries_left=left)

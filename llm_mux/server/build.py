@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from llm_mux import paths
 from llm_mux.auth.keys import disabled, keys, management_key, resolve
 from llm_mux.auth.logins import logins
-from llm_mux.config import Config, ConfigError, Loaded, from_env
+from llm_mux.config import Config, ConfigError, Loaded, from_env, located
 from llm_mux.gateway.core import Gateway, Settings
 from llm_mux.gateway.downloads import Downloads
 from llm_mux.gateway.tuning import Tuning
@@ -56,7 +56,10 @@ async def build(loaded: Loaded, parts: Parts) -> Daemon:
 
 async def draw(loaded: Loaded, parts: Parts) -> Drawn:
     """Everything that can fail or block. Raises ConfigError or StoreError."""
-    return await asyncio.to_thread(_draw, loaded, parts)
+    try:
+        return await asyncio.to_thread(_draw, loaded, parts)
+    except ConfigError as error:
+        raise located(error, loaded) from error
 
 
 def _draw(loaded: Loaded, parts: Parts) -> Drawn:

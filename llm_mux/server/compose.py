@@ -49,8 +49,12 @@ def fleet(
     """
     made = Fleet()
     kept: list[Stored] = [*stored, *logins]
-    for entry in config.providers:
-        _configured(made, _with_environment(entry, env), config, kept, secret)
+    for index, entry in enumerate(config.providers):
+        try:
+            _configured(made, _with_environment(entry, env), config, kept, secret)
+        except ConfigError as error:
+            error.path = error.path or ("providers", index)
+            raise
     for key in kept:
         if not any(offer.provider == key.provider for offer in made.offers):
             _stored(made, key.provider, kept, config)
@@ -64,9 +68,23 @@ def fleet(
     if twice is not None:
         raise ConfigError(
             f"two accounts are called {twice}: rename the key's `label` in the configuration, "
-            f"or forget the stored one: llm-mux logout {twice}"
+            f"or forget the stored one: llm-mux logout {twice}",
+            path=_configured_as(twice, config),
         )
     return made
+
+
+def _configured_as(name: str, config: Config) -> tuple[str | int, ...]:
+    """The key of the configuration that makes the account of this name; its provider where that cannot be told."""
+    provider, _, label = name.partition("/")
+    for index, entry in enumerate(config.providers):
+        if entry.id != provider:
+            continue
+        for place, key in enumerate(entry.api_keys):
+            if label == (key.label or f"key{place + 1}"):
+                return ("providers", index, "api-keys", place)
+        return ("providers", index, "api-key") if entry.api_key is not None else ("providers", index)
+    return ()
 
 
 def _add(made: Fleet, provider: Provider, offer: Offer, accounts: Sequence[Account]) -> None:

@@ -2,7 +2,8 @@
 the stored secrets change, and on demand.
 
 Rule: what cannot be used changes nothing; the reason is kept in `state` until something good is read. A file that was
-written by the daemon itself, or that came back to what is in effect, is no change: texts are compared, not times.
+written by the daemon itself, or that came back to what is in effect, is no change: texts are compared, not times. Nor
+are the tokens that the daemon renews.
 """
 
 from __future__ import annotations
@@ -88,6 +89,9 @@ class Reloader:
     async def refresh(self) -> str | None:
         """Take up the secret store and the price book as they are, whatever became of the file; why not, if so."""
         async with self._turn:
+            # What the daemon itself has just stored is read here and not once more.
+            stored = (await asyncio.to_thread(self._signatures))[-2:]
+            self._seen = [*self._seen[:-2], *stored]
             try:
                 drawn = await draw(self._daemon.loaded, self._daemon.parts)
             except (ConfigError, StoreError) as error:

@@ -88,6 +88,15 @@ async def test_a_fallback_takes_the_thinking_suffix_along_and_a_missing_model_fa
         assert two.last.json()["reasoning_effort"] == "high"
 
 
+async def test_two_models_may_stand_in_for_each_other_and_each_is_asked_once(mux: Run) -> None:
+    async with FakeUpstream() as upstream:
+        upstream.on(CHATS, json_reply(SLOW_DOWN, 429, retry_after="60"))
+        async with mux(provider(upstream, "up", "a", "b"), fallbacks={"a": ["b"], "b": ["a"]}) as (url, _):
+            answer, _ = await ask(url, "a")
+        assert (answer.status, answer.headers["Retry-After"]) == (429, "60")
+        assert [request.json()["model"] for request in upstream.seen(CHATS)] == ["a", "b"]
+
+
 async def test_a_short_rest_is_waited_for_and_nobody_notices(mux: Run) -> None:
     async with FakeUpstream() as upstream:
         upstream.on(CHATS, json_reply(SLOW_DOWN, 429, retry_after="0.2"), json_reply(whole("Hello")))

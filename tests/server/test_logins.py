@@ -18,8 +18,9 @@ from llm_mux import paths
 from llm_mux.auth.base import Credential
 from llm_mux.auth.keys import disable
 from llm_mux.auth.logins import StoredLogin, find_login, keep_login
-from llm_mux.auth.store import open_store
+from llm_mux.auth.store import changes, open_store
 from llm_mux.ledger.account_table import read
+from llm_mux.server.reload import RELOADER
 from llm_mux.server.serving import DAEMON
 from tests.daemon import Daemon, clean_environment, daemon
 from tests.fake_upstream import FakeUpstream, Reply, json_reply
@@ -94,6 +95,30 @@ async def test_a_token_that_is_over_is_renewed_before_it_is_sent(tmp_path: Path)
         kept = find_login(s.store(), "corp", "me")
         assert kept is not None and kept.credential.refresh == "rt-1"
         assert 'llm_mux_login_refreshes_total{outcome="ok",provider="corp"} 1.0' in await s.get("/metrics")
+
+
+async def test_the_daemons_own_renewal_makes_nothing_be_read_again(tmp_path: Path) -> None:
+    week = 7 * 86400
+    mark = changes(paths.data_dir(clean_environment(tmp_path)))
+    async with stage(tmp_path, token(expires=time.time() - week, obtained=time.time() - week - 3600)) as s:
+        before, gateway = mark.stat(), s.mux.app[DAEMON].gateway
+        assert (await s.chat())[0] == 200
+        assert s.tokens() == ["at-1"], "it was renewed"
+        assert mark.stat() == before
+        keep_login(s.store(), StoredLogin("corp", "other", token(access="at-9", refresh="rt-9", id="other")))
+        async with asyncio.timeout(10):
+            while s.mux.app[DAEMON].gateway is gateway:
+                await asyncio.sleep(0.05)
+        assert [account.key for account in s.mux.app[DAEMON].gateway.accounts] == ["at-1", "at-9"]
+
+
+async def test_what_is_stored_through_the_daemon_is_read_once(tmp_path: Path) -> None:
+    async with stage(tmp_path) as s:
+        reloader = s.mux.app[RELOADER]
+        keep_login(s.store(), StoredLogin("corp", "other", token(access="at-9", refresh="rt-9", id="other")))
+        await reloader.refresh()
+        assert len(s.mux.app[DAEMON].gateway.accounts) == 2
+        assert reloader._seen == reloader._signatures()
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -12,6 +12,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from llm_mux import paths
+from llm_mux.auth.keys import add_key
+from llm_mux.auth.store import open_store
 from tests.daemon import ROOT, ProcessDaemon, clean_environment, config_text, process_daemon
 from tests.fake_upstream import FakeUpstream, json_reply
 
@@ -125,6 +128,36 @@ async def test_the_same_text_written_again_changes_nothing(tmp_path: pathlib.Pat
         write(mux, {"strict": "no such value"})
         refused = await health(client, lambda now: now["config"]["error"] is not None)
         assert refused["config"]["loaded_at"] == before["config"]["loaded_at"]
+
+
+TWICE = {
+    "id": "lab",
+    "type": "openai-compatible",
+    "base-url": "http://127.0.0.1:9/v1",
+    "models": ["m"],
+    "api-keys": [{"key": "a", "label": "one"}, {"key": "b", "label": "work"}],
+}
+
+
+async def test_a_login_of_the_name_of_a_configured_account_is_refused_with_the_line(tmp_path: pathlib.Path) -> None:
+    environment = clean_environment(tmp_path)
+    store = open_store(env=environment, data_dir=paths.data_dir(environment))
+    async with running(tmp_path, {"providers": [TWICE]}) as (mux, client):
+        text = (tmp_path / "config.yaml").read_text()
+        line = next(number for number, each in enumerate(text.splitlines(), 1) if each.lstrip().startswith("- key: b"))
+        add_key(store, "lab", "work", "k")
+        refused = await health(client, lambda now: now["config"]["secrets_error"] is not None)
+        said = refused["config"]["secrets_error"]
+        assert said.startswith(f"{tmp_path}/config.yaml:{line}:"), said
+        assert "two accounts are called lab/work" in said
+        assert [each["name"] for each in refused["accounts"] if "demo" not in each["name"]] == [
+            "lab/one",
+            "lab/work",
+        ]
+    with pytest.raises(RuntimeError, match=rf"config.yaml:{line}:\d+: two accounts are called"):
+        with process_daemon(tmp_path, {"providers": [TWICE]}):
+            pass
+    assert mux.process.returncode == 0
 
 
 async def test_a_key_stored_by_another_process_makes_an_account(tmp_path: pathlib.Path) -> None:
