@@ -60,6 +60,14 @@ class Reach(NamedTuple):
     candidates: tuple[Candidate, ...]
 
 
+class Outlook(NamedTuple):
+    """`ready_in`: seconds until a target may be asked; 0: now; None: waiting does not help. `rooms` are accounts that
+    have as many exchanges as they may."""
+
+    ready_in: float | None
+    rooms: tuple[Account, ...]
+
+
 Settle = Callable[[Ask, "Outcome"], None]
 
 
@@ -165,20 +173,22 @@ class Gateway:
         models = () if reach is None else tuple(route.model for route in reach.routes)
         return (name, *fallbacks_of(name, models, fallbacks))
 
-    async def ready_in(self, names: Sequence[str], ask: Ask) -> float | None:
-        """Seconds until a target of these names may be asked; 0: now; None: waiting does not help."""
-        moment, soonest = self.moment(ask, False), None
+    async def outlook(self, names: Sequence[str], ask: Ask) -> Outlook:
+        """When a target of these names may be asked, and which accounts only have no room."""
+        moment, soonest, rooms = self.moment(ask, False), None, []
         for name in names:
             try:
                 reach = await self.reach(name, ask.caller.scopes)
             except MuxError:
                 continue
             for candidate in reach.candidates:
-                wait = judge(candidate, moment, self.choice).wait
-                if wait and candidate.account.refused:
+                judged = judge(candidate, moment, self.choice)
+                if judged.wait and candidate.account.refused:
                     continue
-                soonest = wait if soonest is None else min(wait, soonest)
-        return soonest
+                soonest = judged.wait if soonest is None else min(judged.wait, soonest)
+                if judged.passed == "full":
+                    rooms.append(candidate.account)
+        return Outlook(soonest, tuple(rooms))
 
     async def explained(self, name: str, conversation: str, size: int) -> tuple[list[Reached], list[Target]]:
         """Where a request for `name` would go, and why. Raises MuxError when the name leads nowhere."""
@@ -249,4 +259,4 @@ class Gateway:
         """An exchange with the account is over."""
         account.inflight -= 1
         if account.most is not None:
-            self.waiting.wake()
+            self.waiting.room(account)

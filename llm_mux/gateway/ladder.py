@@ -20,7 +20,7 @@ from llm_mux.gateway.ask import Ask
 from llm_mux.gateway.core import Gateway
 from llm_mux.gateway.drain import told
 from llm_mux.routing.retry import Patience, Round, pause
-from llm_mux.routing.select import Candidate
+from llm_mux.routing.select import Candidate, busy
 from llm_mux.routing.standing import UNREACHED, Host, host_of
 
 if TYPE_CHECKING:
@@ -78,19 +78,19 @@ class Ladder(Generic[T]):
     async def _rounds(self) -> T:
         gateway, out = self._gateway, self._out
         gateway.standing.budget.earn()
-        number, waited = 0, 0.0
+        number, waited, ticket = 0, 0.0, 0
         while True:
             before = out.attempts
             if (answer := await self._round()) is not None:
                 return answer
             tried = out.attempts - before
-            ready_in = await gateway.ready_in(gateway.chain(self._ask.model), self._ask)
-            came = Round(tried, self._failure(), ready_in, self._again)
+            ahead = await gateway.outlook(gateway.chain(self._ask.model), self._ask)
+            came = Round(tried, self._failure(), ahead.ready_in, self._again)
             wait = pause(came, self._patience(number, waited), number, random.random())  # noqa: S311  # jitter
             if wait is None or (tried and not gateway.standing.budget.take(time.monotonic())):
                 raise self._told(came)
-            began = time.monotonic()
-            await gateway.waiting.wait(wait)
+            began, ticket = time.monotonic(), ticket or gateway.waiting.ticket()
+            await gateway.waiting.wait(wait, ticket, ahead.rooms)
             waited += time.monotonic() - began
             number += 1 if tried else 0
 
@@ -142,6 +142,9 @@ class Ladder(Generic[T]):
     async def _step(self, candidate: Candidate) -> T:
         """One target. Its account is busy from now on; on failure no more."""
         gateway, account, model = self._gateway, candidate.account, candidate.route.model
+        if account.full:
+            # A second target beside a first one begins a moment after it was chosen.
+            raise busy(model)
         self._out.attempts += 1
         self._asked.add((id(account), model))
         began = time.monotonic()

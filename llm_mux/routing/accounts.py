@@ -117,7 +117,8 @@ class Account:
 
     `breakers` has one for every model id (or "" for all of them) that something is known against: none in good times.
     `windows` are the quotas that the provider told of, read last at `noticed`; `low` maps a scope to the time until
-    which one is nearly spent. `speeds` are by model. `inflight` counts exchanges to their end. `refuses` remembers the
+    which one is nearly spent. `speeds` are by model. `inflight` counts exchanges to their end, `promised`
+    those that are about to begin and have waited for it. `refuses` remembers the
     top-level parameters that a model answered 400 to. `memo` is the gateway's, for what does not change from request
     to request. Fields marked `_LIVE` outlast a new reading of the configuration (`carried_over`); the others are facts
     that it states anew.
@@ -143,6 +144,7 @@ class Account:
     last_error: str | None = field(default=None, metadata=_LIVE)
     memo: dict[object, Any] = field(default_factory=dict, repr=False, metadata=_LIVE)
     inflight: int = field(default=0, metadata=_LIVE)
+    promised: int = field(default=0, metadata=_LIVE)
     noticed: float = field(default=-1.0, metadata=_LIVE)
 
     @property
@@ -197,7 +199,7 @@ class Account:
 
     @property
     def full(self) -> bool:
-        return self.most is not None and self.inflight >= self.most
+        return self.most is not None and self.inflight + self.promised >= self.most
 
     def nearly_spent(self, model: str, now: float) -> bool:
         """Whether a quota of it is so nearly used up that another account is the better choice."""

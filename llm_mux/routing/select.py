@@ -27,7 +27,7 @@ Context = Callable[[str, str], int | None]
 _GOLDEN = (math.sqrt(5) - 1) / 2
 _STALE_S = 300.0
 _BYTES_PER_TOKEN = 4
-_SOON_S = 1.0
+SOON_S = 1.0
 _SURELY_FITS = 4096 * _BYTES_PER_TOKEN
 """Bytes of a request that every model takes."""
 
@@ -127,7 +127,7 @@ def judge(candidate: Candidate, moment: Moment, choice: Choice) -> Judged:
     if moment.hosts and (host := moment.hosts.get(host_of(account))) is not None and (ready := host.ready_at(now)):
         return Judged(candidate, "unreachable", ready - now, host.reason)
     if account.full:
-        return Judged(candidate, "full", _SOON_S)
+        return Judged(candidate, "full", SOON_S)
     if moment.size > _BYTES_PER_TOKEN:
         context = choice.context(account.provider.name, model)
         if context is not None and moment.size > context * _BYTES_PER_TOKEN:
@@ -243,6 +243,12 @@ _STRATEGIES: Mapping[str, Scores] = {
 STRATEGIES = tuple(_STRATEGIES)
 
 
+def busy(model: str) -> MuxError:
+    """What the client is told when there is no room at any account."""
+    message = f"Every account that has `{model}` is busy with as many exchanges as it may have at once."
+    return MuxError(Kind.RATE_LIMIT, message, retry_after=SOON_S, code="rate_limit_exceeded")
+
+
 def none_ready(routes: Sequence[Route], judged: Sequence[Judged]) -> MuxError:
     """What the client is told when no account may be asked."""
     wanted = routes[0]
@@ -256,8 +262,8 @@ def none_ready(routes: Sequence[Route], judged: Sequence[Judged]) -> MuxError:
     wait = max(1.0, soonest.wait)
     back = f"the first is back in {math.ceil(wait)} s."
     if soonest.passed == "full":
-        message = f"Every account that has `{wanted.model}` is busy with as many exchanges as it may have at once."
-    elif soonest.reason in (Kind.RATE_LIMIT, Kind.QUOTA):
+        return busy(wanted.model)
+    if soonest.reason in (Kind.RATE_LIMIT, Kind.QUOTA):
         message = f"Every account that has `{wanted.model}` is resting after a refusal; {back}"
     else:
         message = f"Every account that has `{wanted.model}` is resting after failures; {back}"

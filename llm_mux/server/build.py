@@ -126,6 +126,9 @@ def assemble(drawn: Drawn, parts: Parts, before: Sequence[Account]) -> Daemon:
         price=known.price,
         context=known.context,
     )
+    for account in accounts:
+        # It may have become one that takes more at once.
+        parts.waiting.room(account)
     parts.cooldowns.watch(accounts)
     parts.rests.become(accounts, config.redis_url)
     parts.account_notes.watch(accounts)

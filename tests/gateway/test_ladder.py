@@ -205,6 +205,54 @@ async def test_an_account_takes_no_more_exchanges_at_once_than_it_may(mux: Run) 
             assert gateway.accounts[0].inflight == 0
 
 
+async def test_room_at_an_account_goes_to_those_who_wait_in_their_order_and_to_nobody_who_comes_later(mux: Run) -> None:
+    goes = [asyncio.Event() for _ in range(9)]
+    async with FakeUpstream() as upstream:
+        replies = [dataclasses.replace(json_reply(whole("Hello")), before=go) for go in goes]
+        upstream.on(CHATS, *replies, json_reply(whole("Hello")))
+        async with mux(provider(upstream, **{"max-concurrent": 1})) as (url, gateway):
+            asking = []
+
+            def join(number: int) -> None:
+                asking.append(asyncio.ensure_future(ask(url, user=f"u{number}")))
+
+            for number in range(5):
+                join(number)
+                async with asyncio.timeout(5):
+                    while len(gateway.waiting) < number or not upstream.open:
+                        await asyncio.sleep(0.005)
+            for number, go in enumerate(goes):
+                if number < 4:
+                    join(5 + number)
+                go.set()
+                async with asyncio.timeout(5):
+                    while len(upstream.requests) < min(number + 2, len(goes)):
+                        await asyncio.sleep(0.005)
+                assert upstream.open <= 1
+            answers = await asyncio.gather(*asking)
+        assert [answer.status for answer, _ in answers] == [200] * 9
+        assert [request.json()["user"] for request in upstream.requests[:5]] == [f"u{number}" for number in range(5)]
+        assert {request.json()["user"] for request in upstream.requests[5:]} == {
+            f"u{5 + number}" for number in range(4)
+        }
+
+
+async def test_hedging_begins_no_more_at_an_account_than_it_may_have(mux: Run) -> None:
+    never = asyncio.Event()
+    async with FakeUpstream() as upstream:
+        upstream.on(CHATS, Reply(GOOD, content_type="text/event-stream", before=never))
+        providers = provider(upstream, "up", keys=2, **{"max-concurrent": 1})
+        async with mux(providers, routing={"hedge-after": 0.02}, max_retry_interval=0.1) as (url, gateway):
+            asking = [asyncio.ensure_future(ask(url, stream=True)) for _ in range(6)]
+            async with asyncio.timeout(5):
+                while upstream.open < 2:
+                    await asyncio.sleep(0.005)
+                    assert max(account.inflight for account in gateway.accounts) <= 1
+            never.set()
+            await asyncio.gather(*asking)
+            assert [(account.inflight, account.promised) for account in gateway.accounts] == [(0, 0), (0, 0)]
+
+
 @pytest.mark.parametrize("path", ["whole", "stream", "broken stream", "refused", "gone"])
 async def test_an_account_is_free_again_however_its_exchange_ends(mux: Run, path: str) -> None:
     never = asyncio.Event()
