@@ -20,14 +20,16 @@ def route() -> None:
 @click.argument("model")
 @click.option("--conversation", metavar="ID", help="As a request of this conversation (its session id).")
 @click.option("--size", metavar="BYTES", type=click.IntRange(min=0), help="As a request of this many bytes.")
+@click.option("--key", metavar="KEY", help="As a request with this client key (its name or id).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def explain(model: str, conversation: str | None, size: int | None, as_json: bool) -> None:
+def explain(model: str, conversation: str | None, size: int | None, key: str | None, as_json: bool) -> None:
     """Say which accounts a request for MODEL would go to, in which order, and why others are passed over."""
     found = management.get(
         "/routes/explain",
         model=model,
         conversation=conversation,
         size=None if size is None else str(size),
+        key=key,
     )
     if as_json:
         click.echo(json.dumps(found, indent=2))

@@ -190,13 +190,16 @@ class Gateway:
                     rooms.append(candidate.account)
         return Outlook(soonest, tuple(rooms))
 
-    async def explained(self, name: str, conversation: str, size: int) -> tuple[list[Reached], list[Target]]:
-        """Where a request for `name` would go, and why. Raises MuxError when the name leads nowhere."""
-        first = await self.reach(name)
+    async def explained(
+        self, name: str, conversation: str, size: int, scopes: Scopes | None = None
+    ) -> tuple[list[Reached], list[Target]]:
+        """Where a request for `name` would go, with a client key of these scopes, and why. Raises MuxError when the
+        name leads nowhere."""
+        first = await self.reach(name, scopes)
         chain = [Reached(name, first.candidates)]
         for each in self.chain(name)[1:]:
             try:
-                chain.append(Reached(each, (await self.reach(each)).candidates))
+                chain.append(Reached(each, (await self.reach(each, scopes)).candidates))
             except MuxError as error:
                 chain.append(Reached(each, problem=error.message))
         moment = Moment(time.monotonic(), conversation, self.standing.turn, size, self.standing.hosts)

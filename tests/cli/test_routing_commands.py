@@ -40,6 +40,9 @@ def test_a_route_is_explained_in_a_table_and_as_json(run: Run, url: str) -> None
         for n in range(8)
     }
     assert firsts == {"one", "two"}, "a conversation has its own account"
+    assert run("keys", "create", "laptop", "--account", "two").code == 0
+    mine = json.loads(run("route", "explain", "m", "--json", "--key", "laptop").out)
+    assert [target["account"] for target in mine["targets"]] == ["two"]
     missing = run("route", "explain", "nothing")
     assert (missing.code, "does not exist" in missing.err) == (1, True)
 

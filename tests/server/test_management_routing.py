@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import pathlib
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from llm_mux import paths
 from llm_mux.auth.keys import create_management_key
+from llm_mux.auth.scopes import Scopes
 from llm_mux.auth.store import open_store
 from llm_mux.server.serving import DAEMON
 from tests.daemon import Daemon, clean_environment, daemon
@@ -40,7 +42,7 @@ async def managed(home: pathlib.Path, config: dict[str, object]) -> AsyncIterato
         yield running, key
 
 
-async def call(running: Daemon, key: str, path: str, method: str = "GET", **query: str) -> tuple[int, Any]:
+async def call(running: Daemon, key: str, path: str, method: str = "GET", /, **query: str) -> tuple[int, Any]:
     headers = {"X-Management-Key": key} if key else {}
     async with aiohttp.ClientSession() as client:
         async with client.request(method, running.url + path, params=query, headers=headers) as answer:
@@ -65,6 +67,29 @@ async def test_the_targets_of_a_model_and_its_fallbacks_in_their_order_with_reas
         ]
         assert [each["name"] for each in found["chain"]] == ["big", "small", "nobody://x"]
         assert "no provider `nobody`" in found["chain"][2]["problem"]
+
+
+async def test_with_a_clients_key_only_what_it_reaches_is_shown(tmp_path: pathlib.Path) -> None:
+    async with FakeUpstream() as upstream, managed(tmp_path, configured(upstream)) as (running, key):
+        table = running.app[DAEMON].parts.key_book.table
+        for name, scopes in (
+            ("second", Scopes(accounts=("two",))),
+            ("elsewhere", Scopes(providers=("b",))),
+            ("all", Scopes()),
+        ):
+            made, _ = await table.create(name, now=time.time(), scopes=scopes)
+
+        async def accounts(named: str) -> list[str]:
+            status, found = await call(running, key, EXPLAIN, model="big", key=named)
+            assert status == 200, found
+            return [f"{t['provider']}/{t['account']}" for t in found["targets"]]
+
+        assert await accounts("second") == ["a/two"]
+        assert await accounts("all") == await accounts(made.id) == ["a/one", "a/two", "b/config"]
+        status, found = await call(running, key, EXPLAIN, model="big", key="elsewhere")
+        assert (status, found["error"]["code"]) == (403, "model_not_allowed")
+        status, found = await call(running, key, EXPLAIN, model="big", key="nobody")
+        assert (status, "There is no key `nobody`" in found["error"]["message"]) == (404, True)
 
 
 async def test_what_is_passed_over_says_why_and_is_the_same_that_requests_pass_over(tmp_path: pathlib.Path) -> None:

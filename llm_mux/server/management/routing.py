@@ -13,6 +13,7 @@ from llm_mux.routing.explain import Target
 from llm_mux.routing.rests import Rest, listed
 from llm_mux.server import together
 from llm_mux.server.management.endpoint import Call, Endpoint
+from llm_mux.server.management.keys import scopes_of
 from llm_mux.server.management.settings import put
 from llm_mux.server.peers import Clearing
 from llm_mux.server.reload import State
@@ -21,11 +22,13 @@ Name = Annotated[str, Meta(min_length=1, max_length=512)]
 
 
 class Asked(Struct, frozen=True, forbid_unknown_fields=True):
-    """A request as far as the choice depends on it: `conversation` is its session id, `size` its bytes."""
+    """A request as far as the choice depends on it: `conversation` is its session id, `size` its bytes, `key` the name
+    or id of its client's key."""
 
     model: Annotated[str, Meta(min_length=1, max_length=512)]
     conversation: Annotated[str, Meta(max_length=512)] = ""
     size: Annotated[int, Meta(ge=0, le=2**40)] = 0
+    key: Annotated[str, Meta(max_length=200)] | None = None
 
 
 class Link(Struct, frozen=True):
@@ -47,7 +50,8 @@ class Explanation(Struct, frozen=True):
 async def _explain(call: Call) -> Explanation:
     asked: Asked = call.query
     gateway = call.daemon.gateway
-    chain, targets = await gateway.explained(asked.model, asked.conversation, asked.size)
+    scopes = None if asked.key is None else await scopes_of(call, asked.key)
+    chain, targets = await gateway.explained(asked.model, asked.conversation, asked.size, scopes)
     links = [Link(each.name, each.problem) for each in chain]
     return Explanation(asked.model, gateway.choice.strategy, links, targets)
 
@@ -116,7 +120,7 @@ ENDPOINTS = (
         handle=_explain,
         query=Asked,
         answer=Explanation,
-        errors=(404, 503),
+        errors=(403, 404, 503),
     ),
     Endpoint(
         method="PUT",
