@@ -206,7 +206,9 @@ def _typed(said: str, body: bytes, url: str, kind: type[ir.Part]) -> tuple[str, 
 
 def _failed(kind: type[ir.Part], why: str) -> MuxError:
     one = "Audio" if kind is ir.Audio else f"A{'n' if kind is ir.Image else ''} {_KINDS[kind]}"
-    return bad_request(f"{one} by URL could not be downloaded for this model: {why}. Send it inside the request.")
+    said = f"{one} by URL could not be downloaded for this model: {why}. Send it inside the request."
+    # Another target may take the URL as it is.
+    return bad_request(said, code="unsupported_by_target")
 
 
 def _urls(request: ir.Request) -> Iterator[tuple[type[ir.Part], str]]:
