@@ -76,6 +76,11 @@ class PostgresStore:
         self._run(self._asked("execute", _PUT, name, *self._sealed(name, value)))
         self.changed()
 
+    def renew(self, name: str, value: str) -> None:
+        renewed = f"UPDATE {_TABLE} SET sealed_key = $2, data = $3 WHERE name = $1"  # noqa: S608  # our own name
+        if self._run(self._asked("execute", renewed, name, *self._sealed(name, value))) == "UPDATE 0":
+            self.set(name, value)
+
     def delete(self, name: str) -> None:
         gone = f"DELETE FROM {_TABLE} WHERE name = $1"  # noqa: S608  # our own name
         self._run(self._asked("execute", gone, name))

@@ -60,6 +60,9 @@ def test_a_secret_is_kept_for_all_and_no_byte_of_it_is_in_the_database(dsn: str)
     assert one.state() != again, "each change is one"
     (changed,) = asyncio.run(rows(dsn))
     assert changed["data"] != row["data"], "each has a key and a nonce of its own"
+    same = one.state()
+    two.renew("login/codex/me", "its next value")
+    assert (one.get("login/codex/me"), one.state()) == ("its next value", same), "a renewal is for who reads, no change"
     one.delete("login/codex/me")
     assert (two.get("login/codex/me"), two.names()) == (None, [])
     one.close(), two.close()
