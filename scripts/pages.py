@@ -20,7 +20,7 @@ KINDS = {".json": "json", ".toml": "toml", ".yaml": "yaml", ".yml": "yaml"}
 CHECKED = {
     "claude-code": "2.1.329, in every test run: `tests/clients/test_connected_tools.py`",
     "codex": "0.169.0, in every test run: `tests/clients/test_connected_tools.py`",
-    "gemini-cli": "0.61.0, in every test run: `tests/clients/test_connected_tools.py` (`connect`; `run` by hand)",
+    "gemini-cli": "0.61.0, in every test run: `tests/clients/test_connected_tools.py` (`connect`)",
     "opencode": "1.18.33, in every test run: `tests/clients/test_connected_tools.py`",
     "qwen-code": "0.24.4, in every test run: `tests/clients/test_connected_tools.py`",
     "continue": "its terminal program `cn` 1.5.47, in every test run: `tests/clients/test_connected_tools.py`",

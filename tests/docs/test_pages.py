@@ -45,6 +45,11 @@ def test_links_lead_somewhere(page: pathlib.Path) -> None:
     assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
 
 
+def test_every_decision_has_a_number_of_its_own() -> None:
+    decisions = sorted((DOCS / "decisions").glob("*.md"))
+    assert [path.name[:4] for path in decisions] == [f"{number:04}" for number in range(1, len(decisions) + 1)]
+
+
 def source() -> str:
     """All string constants of the program, run together."""
     return " ".join(path.read_text(encoding="utf-8") for path in (ROOT / "llm_mux").rglob("*.py"))
