@@ -322,12 +322,12 @@ def provider(upstream: Upstream, **more: object) -> dict[str, object]:
     }
 
 
-def whole() -> web.Response:
+def whole(id: str = "c") -> web.Response:
     message = {"role": "assistant", "content": "hi"}
     usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
     choice = {"index": 0, "message": message, "finish_reason": "stop"}
     return web.json_response(
-        {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice], "usage": usage}
+        {"id": id, "object": "chat.completion", "created": 1, "model": "m", "choices": [choice], "usage": usage}
     )
 
 
