@@ -19,7 +19,7 @@ KEY = {"Authorization": "Bearer k"}
         pytest.param("GET", "/v1beta/models/nope", KEY, 404, "error.status", id="gemini model"),
         pytest.param("GET", "/v1/models/nope", {"x-goog-api-key": "k"}, 404, "error.status", id="gemini by header"),
         pytest.param("GET", "/v1/models", {"anthropic-version": "1"}, 401, "request_id", id="anthropic list"),
-        pytest.param("GET", "/v1/messages", KEY, 404, "request_id", id="anthropic route"),
+        pytest.param("GET", "/v1/messages", KEY, 405, "request_id", id="anthropic route"),
         pytest.param("GET", "/v1/models", {}, 401, "error.type", id="openai list without a key"),
         pytest.param("GET", "/v1/models/nope", KEY, 404, "error.param", id="openai model"),
     ],
