@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 BUSY_S = 2.0
 """How long SQLite waits for another process's lock before the caller hears of it."""
 
+CONNECT_S = 5.0
+"""How long PostgreSQL may take to let us in."""
+
 T = TypeVar("T")
 _POSTGRES = ("postgresql", "postgres", "postgresql+asyncpg")
 
@@ -256,7 +259,13 @@ def _postgres(dsn: str) -> AsyncEngine:
     from sqlalchemy.ext.asyncio import create_async_engine
 
     try:
-        return create_async_engine(_postgres_url(dsn), hide_parameters=True, pool_size=4, pool_pre_ping=True)
+        return create_async_engine(
+            _postgres_url(dsn),
+            hide_parameters=True,
+            pool_size=4,
+            pool_pre_ping=True,
+            connect_args={"timeout": CONNECT_S},
+        )
     except ModuleNotFoundError as error:
         raise DatabaseSettingError(
             "usage.database: PostgreSQL needs asyncpg; install it with: pip install 'llm-mux[postgres]'"

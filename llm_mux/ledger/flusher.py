@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -19,6 +20,7 @@ GATHER_S = 0.08
 
 _FIRST_RETRY_S = 0.1
 _LONGEST_RETRY_S = 5.0
+_LONG_S = 2.0
 
 _log = structlog.get_logger()
 
@@ -35,8 +37,16 @@ class Flusher:
         self._closing = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
         self._in_a_row = 0
+        self._began: float | None = None
         self.failures = 0
         self.error: str | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """`error`, or that what is being written takes long."""
+        if self.error is None and self._began is not None and (s := time.monotonic() - self._began) > _LONG_S:
+            return f"no answer for {s:.0f} s"
+        return self.error
 
     def wake(self) -> None:
         """There is something to write."""
@@ -57,6 +67,7 @@ class Flusher:
         async with self._one_at_a_time:
             self._awake = False
             self._work.clear()
+            self._began = time.monotonic()
             try:
                 await self._flush()
             except asyncio.CancelledError:
@@ -65,6 +76,8 @@ class Flusher:
             except Exception as error:
                 self._failed(error)
                 return False
+            finally:
+                self._began = None
         self._succeeded()
         return True
 

@@ -1,8 +1,9 @@
-"""Batches into the tables: the rows, their sums by hour and day, what is paid for them, and how far the writer is, in
+"""Pieces into the tables: the rows, their sums by hour and day, what is paid for them, and how far the writer is, in
 one transaction.
 
-Rule: a batch that is in the books already is left out, however often it is tried: the transaction that has its rows has
-its number. What goes in as one statement for many rows is compiled once a size. Runs in the database's thread.
+Rule: a piece that is in the books already is left out, however often it is tried: the transaction that has the rows has
+the number of the last one. What goes in as one statement for many rows is compiled once a size. Runs in the database's
+thread.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from llm_mux.ledger.balances import Settlement
 from llm_mux.ledger.payments import pay
 from llm_mux.ledger.rows import SECONDS_A_DAY, SECONDS_AN_HOUR, Exchange, Value, columns, mended, plain
 from llm_mux.ledger.schema import DIMENSIONS, MEASURES, exchanges, usage_days, usage_hours, writers
-from llm_mux.ledger.spool import Batch
+from llm_mux.ledger.spool import Piece
 
 SIZES = (256, 64, 16, 4, 1)
 """Rows of one statement; PostgreSQL and SQLite take 32,767 values in one."""
@@ -43,30 +44,32 @@ class Written(NamedTuple):
     balances: dict[str, Decimal]
 
 
-def write(connection: Connection, writer: str, batches: Sequence[Batch], now: float) -> Written:
+def write(connection: Connection, writer: str, pieces: Sequence[Piece], now: float) -> Written:
     """Write what is not there yet. A bad row fails all of them, `fault_of_a_row`: `write_carefully` is for those."""
-    new = _new(connection, writer, batches)
-    rows, payments = [row for batch in new for row in batch.rows], [each for batch in new for each in batch.payments]
+    new = _new(connection, writer, pieces, now)
+    rows = [piece.row for piece in new if piece.row is not None]
+    payments = [piece.payment for piece in new if piece.payment is not None]
     if rows:
         insert_rows(connection, [columns(row) for row in rows])
         _add_up(connection, rows)
     balances = pay(connection, payments) if payments else {}
     if new:
-        _remember(connection, writer, batches[-1].number, now)
+        _remember(connection, writer, pieces[-1].number, now)
     return Written(0, 0, balances)
 
 
-def write_carefully(connection: Connection, writer: str, batches: Sequence[Batch], now: float) -> Written:
+def write_carefully(connection: Connection, writer: str, pieces: Sequence[Piece], now: float) -> Written:
     """As `write`, row by row: one that no column takes, even mended, costs only itself."""
-    new = _new(connection, writer, batches)
-    rows, payments = [row for batch in new for row in batch.rows], [each for batch in new for each in batch.payments]
+    new = _new(connection, writer, pieces, now)
+    rows = [piece.row for piece in new if piece.row is not None]
+    payments = [piece.payment for piece in new if piece.payment is not None]
     taken = [kept for row in rows if (kept := _tried(connection, row)) is not None]
     if rows:
         _add_up(connection, taken)
     balances: dict[str, Decimal] = {}
     unpaid = sum(not _paid(connection, each, balances) for each in payments)
     if new:
-        _remember(connection, writer, batches[-1].number, now)
+        _remember(connection, writer, pieces[-1].number, now)
     return Written(len(rows) - len(taken), unpaid, balances)
 
 
@@ -111,10 +114,15 @@ def insert_rows(connection: Connection, values: Sequence[tuple[Value, ...]]) -> 
             start += size
 
 
-def _new(connection: Connection, writer: str, batches: Sequence[Batch]) -> list[Batch]:
-    assert all(one.number < two.number for one, two in pairwise(batches))
-    found = connection.execute(select(writers.c.batch).where(writers.c.writer == writer).with_for_update()).scalar()
-    return [batch for batch in batches if found is None or batch.number > found]
+def _new(connection: Connection, writer: str, pieces: Sequence[Piece], now: float) -> Sequence[Piece]:
+    assert all(one.number < two.number for one, two in pairwise(pieces))
+    query = select(writers.c.batch).where(writers.c.writer == writer).with_for_update()
+    found = connection.execute(query).scalar()
+    if found is None:
+        # A transaction whose end nobody heard of may still run: whoever is first with this line makes the other wait.
+        connection.exec_driver_sql(_upsert_sql(connection.dialect.name, "new writer"), (writer, 0, now))
+        found = connection.execute(query).scalar()
+    return [piece for piece in pieces if piece.number > (found or 0)]
 
 
 def _remember(connection: Connection, writer: str, number: int, now: float) -> None:
@@ -203,6 +211,8 @@ def _places(dialect: str, count: int, first: int) -> str:
 @lru_cache(maxsize=8)
 def _upsert_sql(dialect: str, what: str) -> str:
     make = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    if what == "new writer":
+        return _compiled(dialect, make(writers).on_conflict_do_nothing(index_elements=["writer"]), writers)
     if what == "writer":
         statement = make(writers)
         changed: dict[str, Any] = {"batch": statement.excluded.batch, "time": statement.excluded.time}

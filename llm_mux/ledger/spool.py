@@ -1,8 +1,9 @@
 """Rows on their way to the database, on disk: a killed process or a database that is away costs none of them.
 
-Rule: everything here blocks; the writer calls it in a thread. A batch is one line of a segment file, its number and its
-rows. Segments belong to the writer whose name they carry; while it lives it holds the lock beside them, and whoever can
-take that lock afterwards may read what is left. A line that was not finished ends its segment.
+Rule: `append` is one write at the end of an open file, a microsecond or two, so it may stand on the event loop; what is
+written outlives the process, however it ends. What reads, empties and removes files may take longer: the writer calls
+it in a thread. Segments belong to the writer whose name they carry; while it lives it holds the lock beside them, and
+whoever can take that lock afterwards may read what is left. A piece that was not finished ends its segment.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import contextlib
 import errno
 import os
 import secrets
+import struct
 import sys
+import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,24 +30,31 @@ from llm_mux.paths import private_dir
 MOST_BYTES = 128 << 20
 SEGMENT_BYTES = 1 << 20
 
+_LENGTH = struct.Struct("<I")
+_encoded = msgspec.msgpack.Encoder().encode
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
 
-class Batch(Struct, frozen=True, array_like=True):
-    """Rows that go into the books together, with what is paid for them. `number` grows with every batch of a writer."""
+
+class Piece(Struct, frozen=True, array_like=True, gc=False):
+    """A row and what is paid for it, which go into the books together, or either alone. `number` grows with every piece
+    of a writer."""
 
     number: int
-    rows: list[Exchange]
-    payments: list[Settlement] = []
+    row: Exchange | None = None
+    payment: Settlement | None = None
 
 
 @dataclass(slots=True)
 class _Segment:
     path: Path
+    fd: int
     size: int = 0
     last: int = 0
 
 
 class Spool:
-    """The segments of one writer in `folder`, oldest first; all together take `most_bytes` and no more."""
+    """The segments of one writer in `folder`, oldest first; all together take `most_bytes` and no more. Used from any
+    thread."""
 
     def __init__(self, folder: Path, *, most_bytes: int = MOST_BYTES, segment_bytes: int = SEGMENT_BYTES) -> None:
         self.writer = f"{os.getpid()}-{secrets.token_hex(6)}"
@@ -52,42 +62,40 @@ class Spool:
         self._most_bytes = most_bytes
         self._segment_bytes = segment_bytes
         self._segments: deque[_Segment] = deque()
+        self._busy = threading.Lock()
         self._lock: int | None = None
         self._made = 0
-
-    @property
-    def size(self) -> int:
+        self.size = 0
         """Bytes on disk."""
-        return sum(segment.size for segment in self._segments)
 
-    def append(self, batch: Batch) -> None:
-        """Put a batch at the end. Raises OSError, and then it is not there."""
-        line = msgspec.json.encode(batch) + b"\n"
-        if self.size + len(line) > self._most_bytes:
-            raise OSError(errno.ENOSPC, "the spool is full")
-        self._claim()
-        segment = self._segments[-1] if self._segments else None
-        if segment is None or segment.size >= self._segment_bytes:
-            segment = self._new_segment()
+    def append(self, piece: Piece) -> None:
+        """Put a piece at the end. Raises OSError, and then it is not there."""
         try:
-            _append(segment.path, segment.size, line)
-        except FileNotFoundError:
-            private_dir(self._folder)
-            _append(segment.path, 0, line)
-        segment.size += len(line)
-        segment.last = batch.number
+            data = _encoded(piece)
+        except (UnicodeError, OverflowError, ValueError) as error:
+            raise OSError(errno.EINVAL, f"a row that no file takes: {error}") from error
+        data = _LENGTH.pack(len(data)) + data
+        with self._busy:
+            if self.size + len(data) > self._most_bytes:
+                raise OSError(errno.ENOSPC, "the spool is full")
+            segment = self._segments[-1] if self._segments else None
+            if segment is None or segment.size >= self._segment_bytes:
+                segment = self._new_segment()
+            _write(segment, data)
+            self.size += len(data)
+            segment.size += len(data)
+            segment.last = piece.number
 
-    def after(self, number: int) -> list[Batch]:
-        """The batches that follow `number`, as many as one segment has. Raises OSError."""
-        for segment in list(self._segments):
-            if segment.last > number:
-                return [batch for batch in _read(segment.path) if batch.number > number]
-        return []
+    def after(self, number: int) -> list[Piece]:
+        """The pieces that follow `number`, as many as one segment has. Raises OSError."""
+        with self._busy:
+            path = next((segment.path for segment in self._segments if segment.last > number), None)
+        return [] if path is None else [piece for piece in _read(path) if piece.number > number]
 
     def written(self, number: int) -> None:
-        """The database has every batch up to `number`: what holds only those is emptied. A file that cannot be emptied
+        """The database has every piece up to `number`: what holds only those is emptied. A file that cannot be emptied
         costs nothing but its room: what it holds is not written twice."""
-        with contextlib.suppress(OSError):
+        with self._busy, contextlib.suppress(OSError):
             while len(self._segments) > 1 and self._segments[0].last <= number:
                 self._drop_oldest()
             if self._segments and self._segments[0].last <= number:
@@ -96,31 +104,37 @@ class Spool:
     def close(self, number: int) -> None:
         """`written`, and let go of the lock, so that another may write what is left; nothing left, nothing stays."""
         self.written(number)
-        while self._segments and not self._segments[0].size:
-            self._drop_oldest()
-        if self._lock is not None:
-            if not self._segments:
-                _lock_of(self._folder, self.writer).unlink(missing_ok=True)
-            os.close(self._lock)
-            self._lock = None
-
-    def _claim(self) -> None:
-        if self._lock is None:
-            private_dir(self._folder)
-            self._lock = _locked(_lock_of(self._folder, self.writer))
+        with self._busy:
+            while self._segments and not self._segments[0].size:
+                self._drop_oldest()
+            for segment in self._segments:
+                os.close(segment.fd)
+            if self._lock is not None:
+                if not self._segments:
+                    _lock_of(self._folder, self.writer).unlink(missing_ok=True)
+                os.close(self._lock)
+                self._lock = None
 
     def _new_segment(self) -> _Segment:
+        private_dir(self._folder)
+        if self._lock is None:
+            self._lock = _locked(_lock_of(self._folder, self.writer))
         self._made += 1
-        segment = _Segment(self._folder / f"{self.writer}.{self._made:09d}.rows")
+        path = self._folder / f"{self.writer}.{self._made:09d}.rows"
+        segment = _Segment(path, os.open(path, _FLAGS, 0o600))
         self._segments.append(segment)
         return segment
 
     def _drop_oldest(self) -> None:
-        self._segments.popleft().path.unlink(missing_ok=True)
+        segment = self._segments.popleft()
+        self.size -= segment.size
+        os.close(segment.fd)
+        segment.path.unlink(missing_ok=True)
 
     def _empty(self, segment: _Segment) -> None:
         if segment.size:
-            os.truncate(segment.path, 0)
+            os.ftruncate(segment.fd, 0)
+            self.size -= segment.size
             segment.size = 0
 
 
@@ -134,8 +148,8 @@ class Left:
         """Whether there may be something; another that lives may have it."""
         return any(self._folder.glob("*.rows"))
 
-    def batches(self) -> Iterator[tuple[str, list[Batch]]]:
-        """Each segment's writer and batches, oldest first; a segment goes once the next is asked for."""
+    def pieces(self) -> Iterator[tuple[str, list[Piece]]]:
+        """Each segment's writer and pieces, oldest first; a segment goes once the next is asked for."""
         for writer, paths in self._by_writer().items():
             lock = _locked(_lock_of(self._folder, writer))
             if lock is None:
@@ -155,31 +169,32 @@ class Left:
         return found
 
 
-def _append(path: Path, size: int, line: bytes) -> None:
-    """Add a line to a file of `size` bytes; half a line does not stay."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+def _write(segment: _Segment, data: bytes) -> None:
+    """At the end of a segment; half a piece does not stay."""
     try:
-        os.lseek(fd, min(size, os.fstat(fd).st_size), os.SEEK_SET)
-        written = 0
-        while written < len(line):
-            written += os.write(fd, line[written:])
+        written = os.write(segment.fd, data)
+        while written < len(data):
+            written += os.write(segment.fd, data[written:])
     except OSError:
         with contextlib.suppress(OSError):
-            os.ftruncate(fd, size)
+            os.ftruncate(segment.fd, segment.size)
         raise
-    finally:
-        os.close(fd)
 
 
-def _read(path: Path) -> Iterator[Batch]:
-    decoder = msgspec.json.Decoder(Batch)
+def _read(path: Path) -> Iterator[Piece]:
+    decoder = msgspec.msgpack.Decoder(Piece)
     try:
-        lines = path.read_bytes().split(b"\n")
+        content = path.read_bytes()
     except FileNotFoundError:
         return
-    for line in lines[:-1]:
+    at = 0
+    while at + _LENGTH.size <= len(content):
+        (length,) = _LENGTH.unpack_from(content, at)
+        begin, at = at + _LENGTH.size, at + _LENGTH.size + length
+        if at > len(content):
+            return
         try:
-            yield decoder.decode(line)
+            yield decoder.decode(content[begin:at])
         except msgspec.DecodeError:
             return
 

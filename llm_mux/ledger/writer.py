@@ -1,10 +1,10 @@
 """Rows of exchanges, and what is paid for them, on their way into the database.
 
-Rule: a payment is in the batch of its row, so both are written or neither. `record` is called on the event loop at the
-end of an exchange, costs an append, and never waits or raises. Less than 100 ms later a batch is on disk (`spool`),
-and from there it goes into the database, once, however often that is tried. A killed process loses what gathered since
-its last batch; a database that is locked, full or away loses nothing while the spool has room. Without a spool, rows
-wait in memory, bounded; the oldest go first, counted in `state`.
+Rule: a payment is in the piece of its row, so both are written or neither. `record` is called on the event loop at the
+end of an exchange, before its answer ends, and never waits or raises: it puts the piece on disk (`spool`), where it
+outlives the process. Less than 100 ms later all that gathered goes into the database, once, however often that is
+tried. A database that is locked, full or away loses nothing while the spool has room. Without a spool, or with a full
+disk, rows wait in memory, bounded; the oldest go first, counted in `state`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from llm_mux.ledger.balances import Settlement
 from llm_mux.ledger.database import Database, reason
 from llm_mux.ledger.flusher import GATHER_S, Flusher
 from llm_mux.ledger.rows import Exchange
-from llm_mux.ledger.spool import Batch, Left, Spool
+from llm_mux.ledger.spool import Left, Piece, Spool
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
     from llm_mux.ledger.insert import Written
 
 CAPACITY = 20_000
-BATCH_ROWS = 500
 TRANSACTION_ROWS = 2_000
+_PATIENCE_S = 30.0
 
 _log = structlog.get_logger()
 
@@ -71,16 +72,14 @@ class Writer:
         self._folder = spool
         self._spool = Spool(spool) if spool is not None else None
         self._name = self._spool.writer if self._spool is not None else Spool(Path()).writer
-        self._disk = asyncio.Lock()
         self._capacity = capacity
-        self._rows: deque[Exchange | Settlement] = deque(maxlen=capacity)
         self._made = 0
-        self._unspooled: deque[Batch] = deque()
-        self._spooled: deque[Batch] = deque()
+        # Oldest first: what memory and disk have, what only the disk has, what only memory has.
+        self._spooled: deque[Piece] = deque()
         self._on_disk_only = 0
+        self._unspooled: deque[Piece] = deque()
         self._written_to = 0
-        self._gathering = Flusher("rows", self._gather, gather_s=gather_s)
-        self._writing = Flusher("exchanges", self._write_all, gather_s=0)
+        self._writing = Flusher("exchanges", self._write_all, gather_s=gather_s)
         self._recorded = self._written = self._rejected = self._replayed = 0
         self._left_seen = False
         self._spool_error: str | None = None
@@ -89,17 +88,43 @@ class Writer:
         self.paid: Callable[[Mapping[str, Decimal]], None] | None = None
 
     def record(self, row: Exchange, payment: Settlement | None = None) -> None:
-        """Take a row for the next batch, with what is paid for it."""
-        self._rows.append(row)
-        if payment is not None:
-            self._rows.append(payment)
+        """Take a row, with what is paid for it."""
         self._recorded += 1
-        self._gathering.wake()
+        self._take(row, payment)
 
     def release(self, payment: Settlement) -> None:
         """Take a payment that no row belongs to: one of nothing, which ends a hold."""
-        self._rows.append(payment)
-        self._gathering.wake()
+        self._take(None, payment)
+
+    def _take(self, row: Exchange | None, payment: Settlement | None) -> None:
+        self._made += 1
+        self._unspooled.append(Piece(self._made, row, payment))
+        if len(self._unspooled) == 1:
+            self._to_disk()
+        elif len(self._unspooled) > self._capacity:
+            self._unspooled.popleft()
+        self._writing.wake()
+
+    def _to_disk(self) -> None:
+        """What only memory has, in its order; a disk that takes nothing now is tried again with the next batch."""
+        spool = self._spool
+        if spool is None:
+            return
+        error: str | None = None
+        try:
+            while self._unspooled:
+                spool.append(self._unspooled[0])
+                piece = self._unspooled.popleft()
+                if self._on_disk_only or len(self._spooled) >= self._capacity:
+                    self._on_disk_only += 1
+                else:
+                    self._spooled.append(piece)
+        except OSError as failed:
+            error = reason(failed)
+        if error != self._spool_error:
+            self._spool_error = error
+            if error is not None:
+                _log.warning("ledger.spool_failed", error=error)
 
     async def catch_up(self, patience_s: float = 10.0) -> bool:
         """Have what was recorded until now written; whether the database took it in that time."""
@@ -114,21 +139,19 @@ class Writer:
         if before is not None:
             await asyncio.wait((before,))
         self._catching, self._coming = self._coming, None
-        return await self._gathering.flush_now() and await self._writing.flush_now()
+        return await self._writing.flush_now()
 
     async def run(self) -> None:
         """Write batches until `close`; sleeps without waking while there are no rows."""
         if self._folder is not None and await asyncio.to_thread(Left(self._folder).anything):
             self._writing.wake()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._gathering.run())
-            group.create_task(self._writing.run())
+        await self._writing.run()
 
     async def close(self, *, deadline_s: float = 5.0) -> None:
         """Write what is left. Rows that the database does not take in time wait in the spool for the next start;
         those that are not there either are lost and logged by their number."""
-        await self._gathering.close(deadline_s)
         done = await self._writing.close(deadline_s)
+        self._to_disk()
         state = self.state
         if not done and state.spooled:
             _log.warning("ledger.rows_wait", rows=state.spooled, error=state.error)
@@ -140,7 +163,7 @@ class Writer:
     @property
     def state(self) -> State:
         spooled = _count(self._spooled) + self._on_disk_only
-        waiting = spooled + sum(type(each) is Exchange for each in self._rows) + _count(self._unspooled)
+        waiting = spooled + _count(self._unspooled)
         return State(
             recorded=self._recorded,
             written=self._written,
@@ -150,98 +173,61 @@ class Writer:
             rejected=self._rejected,
             replayed=self._replayed,
             failures=self._writing.failures,
-            error=self._writing.error,
+            error=self._writing.trouble,
             spool_error=self._spool_error,
         )
-
-    async def _gather(self) -> None:
-        """Rows become batches, batches go to the disk, and whoever writes them hears of it."""
-        while self._rows:
-            pieces = [self._rows.popleft() for _ in range(min(BATCH_ROWS, len(self._rows)))]
-            while self._rows and isinstance(self._rows[0], Settlement):
-                # What is paid stays with the row before it.
-                pieces.append(self._rows.popleft())
-            rows = [each for each in pieces if isinstance(each, Exchange)]
-            payments = [each for each in pieces if isinstance(each, Settlement)]
-            self._made += 1
-            self._unspooled.append(Batch(self._made, rows, payments))
-        while _count(self._unspooled) > self._capacity:
-            self._unspooled.popleft()
-        self._writing.wake()
-        if self._spool is not None:
-            async with self._disk:
-                await self._to_disk(self._spool)
-
-    async def _to_disk(self, spool: Spool) -> None:
-        batches = list(self._unspooled)
-        kept, error = await asyncio.to_thread(_appended, spool, batches)
-        if error != self._spool_error:
-            self._spool_error = error
-            if error is not None:
-                _log.warning("ledger.spool_failed", error=error)
-        for batch in batches[:kept]:
-            self._settle_on_disk(batch)
-
-    def _settle_on_disk(self, batch: Batch) -> None:
-        if self._unspooled and self._unspooled[0] is batch:
-            self._unspooled.popleft()
-            if self._on_disk_only or _count(self._spooled) + len(batch.rows) > self._capacity:
-                self._on_disk_only += len(batch.rows)
-            else:
-                self._spooled.append(batch)
 
     async def _write_all(self) -> None:
         """Everything that waits, oldest first: what an earlier process left, the spool, then memory. Raises what the
         database raises."""
         await self._write_left()
-        while True:
-            batches = await self._next()
-            if not batches:
-                return
-            rejected = await self._into_books(self._name, batches)
+        self._to_disk()
+        until = self._made
+        while self._written_to < until and (pieces := await self._next()):
+            rejected = await self._into_books(self._name, pieces)
             self._rejected += rejected
-            self._written += _count(batches) - rejected
-            await self._done(batches)
+            self._written += _count(pieces) - rejected
+            await self._done(pieces[-1].number)
 
-    async def _next(self) -> list[Batch]:
+    async def _next(self) -> list[Piece]:
         if not self._spooled and self._on_disk_only and self._spool is not None:
-            async with self._disk:
-                found = await asyncio.to_thread(self._spool.after, self._written_to)
-                self._on_disk_only = max(self._on_disk_only - _count(found), 0) if found else 0
-                self._spooled.extend(found)
-        return _first(self._spooled or self._unspooled)
+            found = await asyncio.to_thread(self._spool.after, self._written_to)
+            self._on_disk_only = max(self._on_disk_only - len(found), 0) if found else 0
+            self._spooled.extend(found)
+        return list(islice(self._spooled or self._unspooled, TRANSACTION_ROWS))
 
-    async def _done(self, batches: Sequence[Batch]) -> None:
-        """The database has them; they may have reached the disk meanwhile."""
-        self._written_to = batches[-1].number
+    async def _done(self, number: int) -> None:
+        """The database has everything up to `number`."""
+        self._written_to = number
         for queue in (self._spooled, self._unspooled):
-            while queue and queue[0].number <= self._written_to:
+            while queue and queue[0].number <= number:
                 queue.popleft()
         if self._spool is not None:
-            async with self._disk:
-                await asyncio.to_thread(self._spool.written, self._written_to)
+            await asyncio.to_thread(self._spool.written, number)
 
     async def _write_left(self) -> None:
         """What writers that are gone left in the spool; looked for once."""
         if self._left_seen or self._folder is None:
             return
-        left = Left(self._folder).batches()
+        left = Left(self._folder).pieces()
         while (found := await asyncio.to_thread(next, left, None)) is not None:
-            writer, batches = found
-            if batches:
-                await self._into_books(writer, batches)
-                self._replayed += _count(batches)
+            writer, pieces = found
+            for first in range(0, len(pieces), TRANSACTION_ROWS):
+                await self._into_books(writer, pieces[first : first + TRANSACTION_ROWS])
+            self._replayed += _count(pieces)
         self._left_seen = True
 
-    async def _into_books(self, writer: str, batches: Sequence[Batch]) -> int:
+    async def _into_books(self, writer: str, pieces: Sequence[Piece]) -> int:
         await self._database.open()
         from llm_mux.ledger import insert  # loaded by `open`, in a thread
 
         def how(write: Callable[..., Written]) -> Callable[[Connection], Written]:
-            return partial(write, writer=writer, batches=batches, now=time.time())
+            return partial(write, writer=writer, pieces=pieces, now=time.time())
 
         try:
-            written = await self._database.transact(how(insert.write))
+            # A server that went without a word is not waited for longer than that; SQLite's thread ends by itself.
+            async with asyncio.timeout(_PATIENCE_S if self._database.shared else None):
+                written = await self._database.transact(how(insert.write))
         except Exception as error:
             if not insert.fault_of_a_row(error):
                 raise
@@ -254,27 +240,6 @@ class Writer:
         return written.rejected
 
 
-def _appended(spool: Spool, batches: Sequence[Batch]) -> tuple[int, str | None]:
-    """How many of the batches are on disk now, and why not all."""
-    for number, batch in enumerate(batches):
-        try:
-            spool.append(batch)
-        except OSError as error:
-            return number, reason(error)
-    return len(batches), None
-
-
-def _first(queue: deque[Batch]) -> list[Batch]:
-    """The first batches, as many as one transaction takes."""
-    found: list[Batch] = []
-    rows = 0
-    for batch in queue:
-        rows += len(batch.rows)
-        if found and rows > TRANSACTION_ROWS:
-            break
-        found.append(batch)
-    return found
-
-
-def _count(batches: Sequence[Batch] | deque[Batch]) -> int:
-    return sum(len(batch.rows) for batch in batches)
+def _count(pieces: Iterable[Piece]) -> int:
+    """How many rows there are."""
+    return sum(piece.row is not None for piece in pieces)

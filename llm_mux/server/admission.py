@@ -7,6 +7,7 @@ and given back when the request ends without ever getting there.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import math
 import secrets
@@ -40,6 +41,7 @@ MOST_RESERVED = 4096
 """Tokens of an answer that are reserved at most: clients name limits that no answer comes near."""
 USUAL_COSTLY = 4096
 """Tokens of an answer that are paid for in advance when the client names no limit."""
+_PATIENCE_S = 5.0
 _EMBEDDING = frozenset({"embed", "batch_embed", "embeddings"})
 _NOTHING: dict[str, str] = {}
 _ORDER = {"requests": 0, "tokens": 1, "concurrent": 2}
@@ -190,7 +192,8 @@ class Admission:
             monthly_budget=scopes.monthly_budget,
         )
         try:
-            short = await self.till.hold(hold, ask.time)
+            async with asyncio.timeout(_PATIENCE_S):
+                short = await self.till.hold(hold, ask.time)
         except Exception as error:
             log.logger.warning("billing.unavailable", error=reason(error))
             message = "Balances cannot be read now: the database does not answer. Try again in a moment."

@@ -1,8 +1,9 @@
 """The sliding windows of `routing/limits.py` in Redis, shared by all daemons that name it (extra `llm-mux[redis]`).
 
 Rule: whether a request is admitted is decided by one script, all limits at once, in one round trip, with the same
-results as the windows in memory. Times are unix seconds of the daemon that asks. A daemon that dies leaves its requests
-under way for at most `LEASE_S`.
+results as the windows in memory, and takes nothing twice when it is asked twice. What is told behind an answer and does
+not arrive is told again when Redis answers. Times are unix seconds of the daemon that asks. A daemon that dies leaves
+its requests under way for at most `LEASE_S`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import asyncio
 import contextlib
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from llm_mux.config import ConfigError
@@ -21,6 +24,7 @@ LEASE_S = 120.0
 _TIMEOUT_S = 0.5
 _MOST_CONNECTIONS = 16
 _TURN_S = 2.0
+_MOST_OWED = 10_000
 _PREFIX = "{llm-mux}:limits:"
 """The braces keep all keys on one node of a cluster."""
 
@@ -29,6 +33,7 @@ _PREFIX = "{llm-mux}:limits:"
 # of it is over.
 _ADMIT = """
 local now, id, lease = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
+local again = id ~= '' and redis.call('ZSCORE', KEYS[1], id)
 local function number(value) return string.format('%.17g', value) end
 local answer, refused = {'1'}, false
 for i = 1, #KEYS / 2 do
@@ -52,7 +57,7 @@ for i = 1, #KEYS / 2 do
   local first = redis.call('ZRANGE', log, 0, 0, 'WITHSCORES')
   if first[2] then oldest = first[2] end
   local too_much = used + amount - limit
-  if id ~= '' and too_much > 0 then
+  if id ~= '' and too_much > 0 and not again then
     refused = true
     if kind == 'requests' and amount <= limit then
       enough = redis.call('ZRANGE', log, too_much - 1, too_much - 1, 'WITHSCORES')[2] or ''
@@ -69,7 +74,7 @@ for i = 1, #KEYS / 2 do
   table.insert(answer, enough)
 end
 if refused then answer[1] = '0' end
-if id == '' or refused then return answer end
+if id == '' or refused or again then return answer end
 for i = 1, #KEYS / 2 do
   local log, amounts, at = KEYS[2 * i - 1], KEYS[2 * i], 3 + (i - 1) * 4
   local kind, period, amount = ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 4]
@@ -143,6 +148,7 @@ class RedisWindows:
         self._clock = clock
         self._prefix = prefix
         self._telling: set[asyncio.Task[None]] = set()
+        self._owed: deque[Callable[[], Coroutine[Any, Any, Any]]] = deque(maxlen=_MOST_OWED)
         self._leased: dict[str, list[str]] = {}
         self._renewing: asyncio.Task[None] | None = None
 
@@ -150,10 +156,11 @@ class RedisWindows:
         now, name = self._clock(), secrets.token_hex(8)
         try:
             admitted, found = await self._asked(name, wanted, tokens, now)
-        except asyncio.CancelledError:
-            # The client left: whatever the script has taken is given back.
+        except BaseException:
+            # The client left, or the answer did not come: whatever the script has taken is given back.
             self.undone(name, wanted)
             raise
+        self._tell_again()
         if not admitted:
             return max(_refusals(found, tokens, now), key=lambda refusal: refusal.retry_s)
         standings = tuple(_standing(c, used + c.amount(tokens), oldest or now, now) for c, (used, oldest, _) in found)
@@ -182,16 +189,16 @@ class RedisWindows:
             key for charge in wanted if charge.kind == "tokens" for key in (self._log(charge), self._amounts(charge))
         ]
         if keys:
-            self._tell(self._settle(keys=keys, args=[name, tokens]))
+            self._tell(lambda: self._settle(keys=keys, args=[name, tokens]))
 
     def undone(self, name: str, wanted: Iterable[Charge]) -> None:
         self._leased.pop(name, None)
         keys = [key for charge in wanted for key in (self._log(charge), self._amounts(charge))]
-        self._tell(self._undo(keys=keys, args=[name]))
+        self._tell(lambda: self._undo(keys=keys, args=[name]))
 
     def left(self, name: str) -> None:
         for log in self._leased.pop(name, ()):
-            self._tell(self._redis.zrem(log, name))
+            self._tell(partial(self._redis.zrem, log, name))
 
     async def _asked(
         self, name: str, wanted: Sequence[Charge], tokens: int, now: float
@@ -231,15 +238,22 @@ class RedisWindows:
                         await self._redis.zadd(log, {name: until}, xx=True)
                         await self._redis.expire(log, int(2 * LEASE_S))
 
-    def _tell(self, told: Coroutine[Any, Any, Any]) -> None:
-        """Something that no answer waits for."""
-        task = asyncio.create_task(self._quietly(told))
+    def _tell(self, what: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        """Something that no answer waits for, and that does no harm a second time."""
+        task = asyncio.create_task(self._quietly(what))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
 
-    async def _quietly(self, told: Coroutine[Any, Any, Any]) -> None:
-        with contextlib.suppress(*self.failures):
-            await told
+    async def _quietly(self, what: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        try:
+            await what()
+        except self.failures:
+            self._owed.append(what)
+
+    def _tell_again(self) -> None:
+        """Redis answers: what it did not hear when it did not."""
+        while self._owed:
+            self._tell(self._owed.popleft())
 
 
 class RedisPass:

@@ -14,7 +14,7 @@ import time
 
 from llm_mux.ledger import insert
 from llm_mux.ledger.rows import Exchange
-from llm_mux.ledger.spool import Batch
+from llm_mux.ledger.spool import Piece
 from llm_mux.server.serving import DAEMON
 from tests.dashboard.browser import PHONE, Visit, chromium, visited
 from tests.server.management import Managed, managed
@@ -80,7 +80,9 @@ def books(now: float) -> list[Exchange]:
 async def keep(mux: Managed) -> None:
     now = time.time()
     rows = books(now)
-    await mux.app[DAEMON].parts.database.transact(lambda c: insert.write(c, "pictures", [Batch(1, rows)], now))
+    await mux.app[DAEMON].parts.database.transact(
+        lambda c: insert.write(c, "pictures", [Piece(n, row) for n, row in enumerate(rows, 1)], now)
+    )
     for model in ("demo", "clever", "demo-500", "fast", "demo-429", "demo-thinking"):
         body = {"model": model, "messages": [{"role": "user", "content": "What does a multiplexer do?"}]}
         async with mux.bare.post("/v1/chat/completions", json=body) as answer:

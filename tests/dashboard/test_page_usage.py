@@ -13,7 +13,7 @@ from playwright.async_api import expect
 
 from llm_mux.ledger import insert
 from llm_mux.ledger.rows import Exchange
-from llm_mux.ledger.spool import Batch
+from llm_mux.ledger.spool import Piece
 from llm_mux.server.serving import DAEMON
 from tests.dashboard.conftest import Seen
 from tests.server.management import Managed
@@ -47,7 +47,9 @@ async def keep_books(mux: Managed, *rows: tuple[float, str, str, str | None, int
         for number, (days, model, account, key, dollars) in enumerate(sorted(rows, reverse=True))
     ]
     database = mux.app[DAEMON].parts.database
-    await database.transact(lambda connection: insert.write(connection, "test", [Batch(1, made)], now))
+    await database.transact(
+        lambda connection: insert.write(connection, "test", [Piece(n, row) for n, row in enumerate(made, 1)], now)
+    )
 
 
 ROWS = (
