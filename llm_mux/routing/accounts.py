@@ -287,6 +287,8 @@ class Account:
         for scope in scopes:
             del self.breakers[scope]
             self.low.pop(scope, None)
+        # Somebody knows better: nothing that spoke for the rest may bring it back.
+        self.windows = {place: window for place, window in self.windows.items() if place[0] not in scopes}
         return scopes
 
     def notice(self, model: str, windows: Windows, now: float, unix: float) -> float | None:
@@ -313,6 +315,13 @@ class Account:
             else:
                 self.low.pop(scope, None)
         return longest
+
+    def recall(self, scope: str, window: Window, now: float, unix: float) -> None:
+        """Puts a window back that an earlier process was told of. Rests are kept by themselves."""
+        self.windows[scope, window.name] = window
+        wait = 0.0 if window.resets_at is None else window.resets_at - unix
+        if wait > 0 and not window.soft and (window.used or 0.0) >= NEARLY_SPENT:
+            self.low[scope] = max(now + wait, self.low.get(scope, 0.0))
 
     def timed(self, model: str, seconds: float, now: float) -> None:
         """The first content took so long."""

@@ -130,6 +130,7 @@ def assemble(drawn: Drawn, parts: Parts, before: Sequence[Account]) -> Daemon:
         # It may have become one that takes more at once.
         parts.waiting.room(account)
     parts.cooldowns.watch(accounts)
+    parts.quotas.watch(accounts)
     parts.rests.become(accounts, config.redis_url)
     parts.account_notes.watch(accounts)
     return Daemon(

@@ -1,9 +1,4 @@
-"""Rests of accounts and hosts over a restart: a small file in the state folder, written a moment after a change.
-
-Rule: the file is replaced in one step, so that a crash leaves the old or the new. Whoever writes takes the lock, reads
-what is there and puts in only what changed with itself: a daemon that ends undoes nothing of its successor's. A file
-that cannot be read is set aside; none that cannot be written costs a request anything.
-"""
+"""Rests of accounts and hosts over a restart: a small file in the state folder, written a moment after a change."""
 
 from __future__ import annotations
 
@@ -12,15 +7,12 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import msgspec
-
 from llm_mux import log
-from llm_mux.auth.sealed import StoreError, locked
 from llm_mux.gateway.waiting import Waiting
-from llm_mux.paths import set_aside, write_private
 from llm_mux.routing.accounts import Account
 from llm_mux.routing.rests import Held, Kept, Place, Written, held, merged, recalled
 from llm_mux.routing.standing import Standing
+from llm_mux.server.state_list import StateList
 
 _AFTER_S = 0.5
 
@@ -29,7 +21,7 @@ class Cooldowns:
     """The file, and the accounts whose rests are in it. `close` writes what is new."""
 
     def __init__(self, path: Path, waiting: Waiting, standing: Standing) -> None:
-        self._path = path
+        self._file = StateList(path, Kept)
         self._standing = standing
         self._accounts: Sequence[Account] | None = None
         self._before: dict[Place, Written] = {}
@@ -41,7 +33,7 @@ class Cooldowns:
     def watch(self, accounts: Sequence[Account]) -> None:
         """From now on these are the accounts; the first ones get their rests back."""
         first, self._accounts = self._accounts is None, accounts
-        if first and (found := _read(self._path)):
+        if first and (found := self._file.read()):
             self._take_up(found)
 
     def _take_up(self, rests: Sequence[Kept]) -> None:
@@ -85,32 +77,11 @@ class Cooldowns:
         self, before: Mapping[Place, Written], mine: Mapping[Place, Held], now: float, unix: float
     ) -> dict[Place, Kept] | None:
         """What is on the disk now; None when it could not be written."""
-        try:
-            with locked(self._path.with_suffix(".lock")):
-                found = _read(self._path)
-                kept = merged(found, before, mine, now, unix)
-                if list(kept.values()) != found:
-                    write_private(self._path, msgspec.json.encode(list(kept.values())))
-                return kept
-        except (OSError, StoreError) as error:
-            log.logger.warning("cooldowns.unwritten", file=str(self._path), error=type(error).__name__)
-            return None
+        kept = self._file.put(lambda found: list(merged(found, before, mine, now, unix).values()))
+        return None if kept is None else {each.place: each for each in kept}
 
     async def close(self) -> None:
         for task in tuple(self._saving):
             await task
         if self._timer is not None:
             await self.save()
-
-
-def _read(path: Path) -> list[Kept] | None:
-    """The rests of the file, None when there is none that can be read."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=list[Kept])
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        log.logger.warning("cooldowns.unreadable", file=str(path), error=type(error).__name__)
-    except msgspec.MsgspecError as error:
-        log.logger.warning("cooldowns.damaged", file=str(path), error=str(error), moved_to=set_aside(path))
-    return None

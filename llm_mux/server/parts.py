@@ -44,6 +44,7 @@ from llm_mux.server.management.access import Lockout
 from llm_mux.server.management.sessions import Sessions
 from llm_mux.server.metrics import Metrics, user_balances
 from llm_mux.server.peers import Peers
+from llm_mux.server.quotas import Quotas
 from llm_mux.server.recent import Recent
 from llm_mux.server.sentry import Sentry
 from llm_mux.server.shared_rests import SharedRests
@@ -87,6 +88,7 @@ class Parts:
     sentry: Sentry
     waiting: Waiting
     cooldowns: Cooldowns
+    quotas: Quotas
     account_notes: AccountNotes
     peers: Peers
     rests: SharedRests
@@ -121,7 +123,7 @@ async def opened(
         peers = Peers(worker)
         stack.push_async_callback(peers.close)
         standing = Standing()
-        waiting, cooldowns, rests, account_notes = await _resting(stack, env, database, standing, peers)
+        waiting, cooldowns, quotas, rests, account_notes = await _resting(stack, env, database, standing, peers)
         yield Parts(
             env=env,
             secrets=secrets,
@@ -145,6 +147,7 @@ async def opened(
             standing=standing,
             waiting=waiting,
             cooldowns=cooldowns,
+            quotas=quotas,
             account_notes=account_notes,
             peers=peers,
             rests=rests,
@@ -187,18 +190,21 @@ def _swept(*folders: Path) -> None:
 
 async def _resting(
     stack: AsyncExitStack, env: Mapping[str, str], database: Database, standing: Standing, peers: Peers
-) -> tuple[Waiting, Cooldowns, SharedRests, AccountNotes]:
+) -> tuple[Waiting, Cooldowns, Quotas, SharedRests, AccountNotes]:
     """What is done about the state of accounts. Of several workers one writes it down."""
     waiting, leads = Waiting(), peers.number == 0
     cooldowns = Cooldowns(paths.state_dir(env) / "cooldowns.json", waiting, standing)
     stack.push_async_callback(cooldowns.close)
+    quotas = Quotas(paths.state_dir(env) / "quotas.json")
+    stack.push_async_callback(quotas.close)
+    await stack.enter_async_context(running(quotas.run()))
     rests = SharedRests(waiting, standing, peers)
     stack.push_async_callback(rests.close)
     account_notes = AccountNotes(database)
     if leads:
         stack.push_async_callback(account_notes.close)
         await stack.enter_async_context(running(account_notes.run()))
-    return waiting, cooldowns, rests, account_notes
+    return waiting, cooldowns, quotas, rests, account_notes
 
 
 async def _clients(stack: AsyncExitStack, database: Database, writer: Writer) -> tuple[KeyBook, Limiters, Till]:

@@ -103,6 +103,7 @@ async def _stand_back(app: web.Application) -> bool:
         parts.account_notes.resume()
     else:
         await parts.cooldowns.save()
+        await parts.quotas.save()
         await parts.account_notes.hand_over()
     return False
 

@@ -86,6 +86,11 @@ class Reloader:
     def _signatures(self) -> list[Signature | None]:
         return [_signature(path) for path in self._watched]
 
+    async def catch_up(self) -> None:
+        """Take up the stored secrets now, if they changed since somebody looked."""
+        if (await asyncio.to_thread(self._signatures))[-1] != self._seen[-1]:
+            await self.refresh()
+
     async def refresh(self) -> str | None:
         """Take up the secret store and the price book as they are, whatever became of the file; why not, if so."""
         async with self._turn:

@@ -20,7 +20,8 @@ from llm_mux.auth.store import open_store
 from llm_mux.ledger.price_book import bundled, current
 from llm_mux.routing.rests import Kept
 from tests.daemon import ROOT, clean_environment, process_daemon
-from tests.fake_upstream import FakeUpstream, json_reply
+from tests.fake_upstream import FakeUpstream, Reply, json_reply
+from tests.server.test_restart import command, ended_at_last
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
 FILES = ("state/cooldowns.json", "state/daemon.json", "data/secrets.json.enc", "data/prices.json", "config.yaml")
@@ -96,7 +97,47 @@ def kept(home: pathlib.Path) -> set[str]:
     return {each.scope for each in found if each.until > time.time()}
 
 
-DAMAGED = {"state/cooldowns.json": b'[{"account": "a/one", "k', "data/prices.json": b'{"source": "x", "date'}
+async def test_quotas_are_known_again_after_a_kill_and_after_a_restart(tmp_path: pathlib.Path) -> None:
+    unified = "anthropic-ratelimit-unified"
+    windows = {f"{unified}-5h-reset": str(int(time.time()) + 7200), f"{unified}-5h-utilization": "0.99"}
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "stop_reason": "end_turn"}
+    body = msgspec.json.encode(
+        {**message, "content": [{"type": "text", "text": "hi"}], "usage": {"input_tokens": 1, "output_tokens": 1}}
+    )
+    file = tmp_path / "state" / "quotas.json"
+    async with FakeUpstream() as upstream:
+        upstream.on("/v1/messages", Reply(body, headers=windows), Reply(body))
+        keys = [{"key": f"sk-{name}-secret", "label": name, "priority": -n} for n, name in enumerate(("one", "two"))]
+        entry = {"type": "anthropic-compatible", "id": "up", "base-url": upstream.url, "models": ["m"]}
+        config = {"providers": [{**entry, "api-keys": keys}]}
+        with pytest.raises(AssertionError):  # the helper expects 0
+            with process_daemon(tmp_path, config) as mux:
+                assert [await served_by(mux.url) for _ in range(3)] == ["one", "two", "two"]
+                async with asyncio.timeout(10):
+                    while not file.exists():
+                        await asyncio.sleep(0.05)
+                assert b"secret" not in file.read_bytes()
+                mux.process.send_signal(signal.SIGKILL)
+                assert await asyncio.to_thread(mux.process.wait, 10) == -signal.SIGKILL
+        with process_daemon(tmp_path, config) as mux, ended_at_last(tmp_path):
+            assert await served_by(mux.url) == "two"
+            assert (await command(tmp_path, "restart"))[0] == 0
+            assert await served_by(mux.url) == "two"
+
+
+async def served_by(url: str) -> str:
+    """The account that answers."""
+    body = {"model": "m", "max_tokens": 10, "messages": [{"role": "user", "content": "hi"}]}
+    async with aiohttp.ClientSession(url) as client, client.post("/v1/messages", json=body) as answer:
+        assert answer.status == 200
+        return answer.headers["x-llm-mux-account"]
+
+
+DAMAGED = {
+    "state/cooldowns.json": b'[{"account": "a/one", "k',
+    "state/quotas.json": b'[{"account": "a/one", "k',
+    "data/prices.json": b'{"source": "x", "date',
+}
 
 
 async def test_damaged_files_are_set_aside_with_a_word_and_the_daemon_starts(tmp_path: pathlib.Path) -> None:

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from llm_mux import paths
-from llm_mux.auth.keys import add_key
+from llm_mux.auth.keys import add_key, create_management_key
 from llm_mux.auth.store import open_store
 from tests.daemon import ROOT, ProcessDaemon, clean_environment, config_text, process_daemon
 from tests.fake_upstream import FakeUpstream, json_reply
@@ -161,9 +161,14 @@ async def test_a_login_of_the_name_of_a_configured_account_is_refused_with_the_l
 
 
 async def test_a_key_stored_by_another_process_makes_an_account(tmp_path: pathlib.Path) -> None:
+    """And a management key that is made while the daemon runs is one at once."""
     async with FakeUpstream() as upstream:
         upstream.on("*", json_reply(WHOLE))
         async with running(tmp_path, {}) as (_, client):
+            environment = clean_environment(tmp_path)
+            key = create_management_key(open_store(env=environment, data_dir=paths.data_dir(environment)))
+            async with client.get("/v0/management/accounts", headers={"X-Management-Key": key}) as answer:
+                assert answer.status == 200, await answer.text()
             command = [sys.executable, "-m", "llm_mux", "login", "openai", "-", "--api-key", "--no-check"]
             login = await asyncio.create_subprocess_exec(
                 *command,

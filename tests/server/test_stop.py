@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from llm_mux import paths
 from llm_mux.server.demo import curls
 from tests.daemon import ROOT, clean_environment, config_text, process_daemon
 from tests.fake_upstream import FakeUpstream, Reply
@@ -123,7 +124,13 @@ async def test_embeddings_that_the_deadline_cuts_off_are_told_and_booked_as_that
     assert rows == [(503, "draining")] * len(ASIDE)
 
 
-async def test_a_second_signal_does_not_wait(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(signal.SIGTERM, signal.SIGTERM), (signal.SIGTERM, signal.SIGINT), (signal.SIGINT, signal.SIGINT)],
+)
+async def test_a_second_signal_does_not_wait(
+    tmp_path: pathlib.Path, first: signal.Signals, second: signal.Signals
+) -> None:
     long = {**SLOW, "messages": [{"role": "user", "content": "word " * 2000}]}
     process = None
     with pytest.raises(AssertionError):  # the helper expects 0
@@ -132,14 +139,15 @@ async def test_a_second_signal_does_not_wait(tmp_path: pathlib.Path) -> None:
             async with aiohttp.ClientSession() as client:
                 async with client.post(f"{mux.url}/v1/chat/completions", json=long) as answer:
                     await answer.content.readany()
-                    process.send_signal(signal.SIGTERM)
+                    process.send_signal(first)
                     while await _listens(client, mux.url):
                         await asyncio.sleep(0.01)
-                    process.send_signal(signal.SIGINT)
+                    process.send_signal(second)
                     with pytest.raises(aiohttp.ClientError):
                         await answer.read()
     assert process is not None
-    assert process.returncode == 128 + signal.SIGINT
+    assert process.returncode == 128 + second
+    assert paths.read_daemon(clean_environment(tmp_path)) is None
 
 
 async def _listens(client: aiohttp.ClientSession, url: str) -> bool:

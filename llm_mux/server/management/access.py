@@ -85,6 +85,10 @@ class Access:
         self._sessions = sessions or Sessions()
         self._allow_remote = allow_remote
 
+    @property
+    def has_key(self) -> bool:
+        return self._digest is not None
+
     def admit(self, peer: str, headers: Mapping[str, str], now: float) -> Session | None:
         """The session, of whoever has no key. Raises MuxError FORBIDDEN, LIMITED or CLIENT_AUTH. `peer` is the address
         at the connection's other end."""

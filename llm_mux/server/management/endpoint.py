@@ -21,6 +21,7 @@ from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.server.answers import Handler, error_body, methods_of, not_so
 from llm_mux.server.management.sessions import Session
 from llm_mux.server.peers import address_of
+from llm_mux.server.reload import RELOADER
 from llm_mux.server.serving import DAEMON, Daemon, request_id
 from llm_mux.wire import jsonx
 
@@ -107,6 +108,9 @@ def _behind_the_key(answer: Callable[[web.Request, Daemon, Session | None], Awai
         daemon, name = request.app[DAEMON], request_id(request)
         try:
             daemon.guard.check_host(request.headers)
+            if not daemon.access.has_key:
+                # It may have been made a moment ago, before anybody looked.
+                await request.app[RELOADER].catch_up()
             session = daemon.access.admit(address_of(request), request.headers, time.monotonic())
             response = await answer(request, daemon, session)
         except MuxError as error:
