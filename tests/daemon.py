@@ -14,6 +14,7 @@ import yaml
 from aiohttp import web
 
 from llm_mux import paths
+from llm_mux.auth.keys import create_management_key
 from llm_mux.auth.store import open_store
 from llm_mux.config import parse
 from llm_mux.server.app import make_app, start
@@ -30,6 +31,12 @@ def clean_environment(home: pathlib.Path, extra: Mapping[str, str] | None = None
     kept = {name: value for name, value in os.environ.items() if name in KEPT}
     ours = {"LLM_MUX_HOME": str(home), "LLM_MUX_KEYRING": "file", "PYTHONUNBUFFERED": "1"}
     return {**kept, **ours, **(extra or {})}
+
+
+def management_key(home: pathlib.Path) -> str:
+    """The management key of the daemon that lives in `home`, made anew."""
+    environment = clean_environment(home)
+    return create_management_key(open_store(env=environment, data_dir=paths.data_dir(environment)))
 
 
 def config_text(config: Mapping[str, Any]) -> str:

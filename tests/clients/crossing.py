@@ -6,28 +6,41 @@ itself: what fails there is the mock's doing or the test's.
 
 import json
 import os
+import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from tests.clients.anthropic_messages import AnthropicMessages
 from tests.clients.bedrock_runtime import BedrockRuntime
-from tests.clients.conversation import Answer, Ask, Driver
+from tests.clients.conversation import Abilities, Answer, Ask, Driver, Words
 from tests.clients.google_genai import GoogleGenAI
+from tests.clients.javascript import CLIENTS
 from tests.clients.ollama_chat import OllamaChat
 from tests.clients.openai_chat import OpenAIChat
 from tests.clients.openai_responses import OpenAIResponses
 from tests.upstreams.aimock import UPSTREAMS, AiMock, Upstream
 
 DIRECT = os.environ.get("LLM_MUX_CLIENTS_DIRECT") == "1"
-DRIVERS = {
+FAILURES = (400, 429, 500)
+
+Mode = Literal["whole", "stream"]
+
+
+class Kind(Protocol):
+    """What is known of a driver before it is made."""
+
+    protocol: str
+    words: Words
+    abilities: Abilities
+
+
+PYTHON = {
     driver.protocol: driver
     for driver in (OpenAIChat, OpenAIResponses, AnthropicMessages, GoogleGenAI, OllamaChat, BedrockRuntime)
 }
-FAILURES = (400, 429, 500)
-BROKEN = 200
-
-Mode = Literal["whole", "stream"]
+JAVASCRIPT = {f"js-{client.script.replace(' ', '-')}": client for client in CLIENTS}
+DRIVERS: Mapping[str, Kind] = {**PYTHON, **JAVASCRIPT}
 
 
 def alias(upstream: Upstream) -> str:
@@ -35,9 +48,9 @@ def alias(upstream: Upstream) -> str:
     return f"mux-{upstream.format}"
 
 
-def failing_alias(upstream: Upstream, protocol: str, mode: str, status: int) -> str:
-    """A model of an account that only one test uses, so that its rest after a failure disturbs nobody."""
-    return f"fail-{upstream.format}-{protocol}-{mode}-{status}"
+def failing_alias(upstream: Upstream) -> str:
+    """A model of an account of its own, so that its rest after a failure disturbs nobody."""
+    return f"fail-{upstream.format}"
 
 
 def _provider(upstream: Upstream, mock: AiMock, name: str) -> dict[str, Any]:
@@ -52,27 +65,25 @@ def _provider(upstream: Upstream, mock: AiMock, name: str) -> dict[str, Any]:
 
 
 def config(mock: AiMock) -> Mapping[str, Any]:
-    """A provider for each format, and one for each test that makes its provider fail."""
-    failing = [
-        _provider(upstream, mock, failing_alias(upstream, protocol, mode, status))
-        for upstream in UPSTREAMS
-        for protocol in DRIVERS
-        for mode in ("whole", "stream")
-        for status in FAILURES
-    ]
-    # One for the streams that break: an account of which several broke in a row rests.
-    failing += [
-        _provider(upstream, mock, failing_alias(upstream, protocol, "stream", BROKEN))
-        for upstream in UPSTREAMS
-        for protocol in DRIVERS
-    ]
-    failing += [
-        _provider(upstream, mock, failing_alias(upstream, "raw", protocol, 429))
-        for upstream in UPSTREAMS
-        for protocol in DRIVERS
-    ]
-    normal = [_provider(upstream, mock, alias(upstream)) for upstream in UPSTREAMS]
-    return {"request-retry": 0, "providers": normal + failing}
+    """Two providers for each format, one of them for the tests that make it fail."""
+    named = [(upstream, name(upstream)) for name in (alias, failing_alias) for upstream in UPSTREAMS]
+    return {"request-retry": 0, "providers": [_provider(upstream, mock, name) for upstream, name in named]}
+
+
+@dataclass(frozen=True, slots=True)
+class Mux:
+    """The daemon that the clients ask, and its management key; in direct mode the mock, and no key."""
+
+    url: str
+    key: str = ""
+
+    def forget_failures(self) -> None:
+        """Let accounts that rest after a failure be asked again."""
+        if self.key:
+            url = f"{self.url}/v0/management/cooldowns"
+            request = urllib.request.Request(url, method="DELETE", headers={"X-Management-Key": self.key})
+            with urllib.request.urlopen(request, timeout=10) as response:
+                response.read()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +95,12 @@ class Crossing:
     mode: Mode
     mock: AiMock
     model: str
+    failing: str
 
     def ask(self, ask: Ask, model: str | None = None) -> Answer:
         """The answer, whole or put together from a stream."""
         send = self.driver.stream if self.mode == "stream" else self.driver.ask
         return send(model or self.model, ask)
-
-    @property
-    def failing(self) -> str:
-        """The name of a model without its status: `f"{crossing.failing}-429"`."""
-        return self.upstream.model if DIRECT else failing_alias(self.upstream, self.driver.protocol, self.mode, 0)[:-2]
 
     def sent(self) -> Any:
         """The newest body that reached the upstream's model, parsed."""

@@ -8,7 +8,7 @@ import zlib
 import pytest
 
 from tests.clients.conversation import PERSON, WEATHER, Ask, Result, Results, Said, User
-from tests.clients.crossing import BROKEN, DIRECT, DRIVERS, FAILURES, Crossing
+from tests.clients.crossing import DIRECT, DRIVERS, FAILURES, Crossing
 from tests.upstreams.aimock import UPSTREAMS
 
 pytestmark = pytest.mark.node
@@ -230,23 +230,24 @@ def test_an_answer_that_was_cut_short_says_so(crossing: Crossing) -> None:
         assert answer.stop == crossing.driver.words.length
 
 
+@pytest.mark.usefixtures("no_rests")
 @pytest.mark.parametrize("status", FAILURES)
 def test_a_failure_keeps_its_kind_and_its_words(crossing: Crossing, status: int) -> None:
-    model = crossing.upstream.model if DIRECT else f"{crossing.failing}-{status}"
     with pytest.raises(Exception, match=f"scripted failure {status}") as failure:
-        crossing.ask(Ask((User(f"fail with {status}"),)), model)
+        crossing.ask(Ask((User(f"fail with {status}"),)), crossing.failing)
     found = crossing.driver.status_of(failure.value)
     assert found == status or (status == 500 and found in (500, 502, 503, 529)), failure.value
 
 
 @pytest.mark.covers("RC-7", "FB-104")
+@pytest.mark.usefixtures("no_rests")
 @streams_only
 @pytest.mark.skipif(DIRECT, reason="what the SDKs make of a bare cut is theirs")
 def test_a_broken_stream_is_never_a_clean_end(crossing: Crossing) -> None:
     got: list[str] = []
     with (
         pytest.raises(Exception),  # noqa: B017 - each SDK has its own class; that it raises is the point
-        crossing.driver.pieces(f"{crossing.failing}-{BROKEN}", Ask((User("break off"),))) as pieces,
+        crossing.driver.pieces(crossing.failing, Ask((User("break off"),))) as pieces,
     ):
         got.extend(pieces)
     assert not "".join(got).endswith("Line 199: the quick brown fox, naïve café, 東京.")

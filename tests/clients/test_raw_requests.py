@@ -48,9 +48,10 @@ PROTOCOLS = [upstream.format for upstream in UPSTREAMS]
 
 
 @pytest.mark.covers("RC-8")
+@pytest.mark.usefixtures("no_rests")
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_retry_after_is_passed_on(mux: str, upstream: Upstream, protocol: str) -> None:
-    path, body = _says("fail with 429", protocol, failing_alias(upstream, "raw", protocol, 429))
+    path, body = _says("fail with 429", protocol, failing_alias(upstream))
     status, headers, _ = _post(mux, path, body)
     assert status == 429
     assert int(headers["retry-after"]) >= 1

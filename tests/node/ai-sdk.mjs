@@ -1,49 +1,109 @@
-// npm ai with one of its providers, chosen by AI_PROVIDER. Its own loop calls the tool and asks again.
-import { generateText, jsonSchema, stepCountIs, streamText, tool as define } from "ai";
+// npm ai with one of its providers.
+import { generateText, isStepCount, jsonSchema, Output, streamText, tool as define } from "ai";
 import { createAnthropic } from "@ai-sdk/anthropic";
 import { createGoogleGenerativeAI } from "@ai-sdk/google";
 import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
-import { report, tool, url } from "./report.mjs";
 
-const providers = {
-  openai: () => createOpenAI({ baseURL: `${url}/v1`, apiKey: "test" }),
-  "openai-compatible": () => createOpenAICompatible({ name: "mux", baseURL: `${url}/v1`, apiKey: "test", includeUsage: true }),
-  anthropic: () => createAnthropic({ baseURL: `${url}/v1`, apiKey: "test" }),
-  google: () => createGoogleGenerativeAI({ baseURL: `${url}/v1beta`, apiKey: "test" }),
+globalThis.AI_SDK_LOG_WARNINGS = false;
+
+const PROVIDERS = {
+  openai: (url) => createOpenAI({ baseURL: `${url}/v1`, apiKey: "test" }),
+  "openai-compatible": (url) => createOpenAICompatible({ name: "mux", baseURL: `${url}/v1`, apiKey: "test", includeUsage: true, supportsStructuredOutputs: true }),
+  anthropic: (url) => createAnthropic({ baseURL: `${url}/v1`, apiKey: "test" }),
+  google: (url) => createGoogleGenerativeAI({ baseURL: `${url}/v1beta`, apiKey: "test" }),
 };
-const provider = providers[process.env.AI_PROVIDER]();
-const common = { maxRetries: 0, onError: () => {} };
 
-function weather(cities) {
-  return define({
-    description: tool.description,
-    inputSchema: jsonSchema(tool.schema),
-    execute: async ({ city }) => {
-      cities.push(city);
-      return "sunny";
+const NATIVE_SCHEMAS = { structuredOutputMode: "outputFormat" };
+const STATELESS = { store: false, include: ["reasoning.encrypted_content"] };
+
+// How each provider is told to think and to show it.
+const THINKING = {
+  openai: { openai: { ...STATELESS, reasoningEffort: "medium", reasoningSummary: "auto", forceReasoning: true } },
+  "openai-compatible": { mux: { reasoningEffort: "medium" } },
+  anthropic: { anthropic: { thinking: { type: "enabled", budgetTokens: 2000 } } },
+  google: { google: { thinkingConfig: { includeThoughts: true, thinkingBudget: 2000 } } },
+};
+
+export default function make(url, name) {
+  const provider = PROVIDERS[name](url);
+  const asked = (model, ask) => body(provider(model), name, ask);
+  return {
+    ask: async (model, ask) => answer(await generateText(asked(model, ask))),
+    async stream(model, ask) {
+      const result = streamText({ ...asked(model, ask), onError() {} });
+      for await (const part of result.fullStream) if (part.type === "error") throw part.error;
+      const names = ["text", "toolCalls", "reasoningText", "finishReason", "usage", "responseMessages"];
+      const values = await Promise.all(names.map((each) => result[each]));
+      return answer(Object.fromEntries(names.map((each, index) => [each, values[index]])));
     },
-  });
+    // The SDK's own loop calls the tool and asks again.
+    async loop(model, ask) {
+      const cities = [];
+      const execute = ({ city }) => cities.push(city) && "sunny";
+      const [{ name, description, schema }] = ask.tools;
+      const tools = { [name]: define({ description, inputSchema: jsonSchema(schema), execute }) };
+      const wanted = { ...asked(model, ask), tools, stopWhen: isStepCount(3), onError() {} };
+      const [whole, streamed] = [await generateText(wanted), await streamText(wanted).text];
+      return { cities, texts: [whole.text, streamed] };
+    },
+    async *pieces(model, ask, signal) {
+      const result = streamText({ ...asked(model, ask), abortSignal: signal, onError() {} });
+      for await (const part of result.fullStream) {
+        if (part.type === "error") throw part.error;
+        if (part.type === "text-delta") yield part.text;
+      }
+    },
+  };
 }
 
-async function loop(run, model) {
-  const cities = [];
-  const prompt = "What is the weather in Paris?";
-  const done = run({ ...common, model: provider(model), prompt, tools: { weather: weather(cities) }, stopWhen: stepCountIs(3) });
-  return { text: await (await done).text, city: cities.join() };
+function body(model, name, ask) {
+  const tools = ask.tools.map(({ name, description, schema }) => [name, define({ description, inputSchema: jsonSchema(schema) })]);
+  return {
+    model,
+    maxRetries: 0,
+    maxOutputTokens: ask.max_tokens,
+    messages: ask.turns.flatMap(messages),
+    ...(ask.system !== null && { instructions: ask.system }),
+    ...(tools.length && { tools: Object.fromEntries(tools) }),
+    ...(ask.force && { toolChoice: { type: "tool", toolName: ask.force } }),
+    ...(ask.schema && { output: Output.object({ schema: jsonSchema(ask.schema) }) }),
+    providerOptions: ask.think ? THINKING[name] : { openai: STATELESS, anthropic: NATIVE_SCHEMAS },
+  };
 }
 
-await report({
-  async text(model) {
-    return (await generateText({ ...common, model: provider(model), prompt: "say hello" })).text;
-  },
-  async stream(model) {
-    return await streamText({ ...common, model: provider(model), prompt: "say hello" }).text;
-  },
-  async tools(model) {
-    return loop(streamText, model);
-  },
-  async tools_whole(model) {
-    return loop(generateText, model);
-  },
-});
+function messages(turn) {
+  switch (turn.kind) {
+    case "User":
+      return [{ role: "user", content: content(turn) }];
+    case "Said":
+      return [{ role: "assistant", content: turn.text }];
+    case "Answer":
+      return turn.native;
+    default:
+      return [{ role: "tool", content: turn.results.map(result) }];
+  }
+}
+
+const file = (mediaType, data) => ({ type: "file", mediaType, data: { type: "data", data } });
+
+function content({ text, image, pdf }) {
+  return [{ type: "text", text }, ...(image ? [file("image/png", image)] : []), ...(pdf ? [{ ...file("application/pdf", pdf), filename: "paper.pdf" }] : [])];
+}
+
+function result({ call, text, image, error }) {
+  const output = image ? { type: "content", value: content({ text, image }) } : { type: error ? "error-text" : "text", value: text };
+  return { type: "tool-result", toolCallId: call.id, toolName: call.name, output };
+}
+
+function answer({ text, toolCalls, reasoningText, finishReason, usage, responseMessages }) {
+  return {
+    text,
+    calls: toolCalls.map((call) => ({ id: call.toolCallId, name: call.toolName, arguments: call.input })),
+    reasoning: reasoningText ?? "",
+    stop: finishReason,
+    input_tokens: usage.inputTokens ?? 0,
+    output_tokens: usage.outputTokens ?? 0,
+    native: responseMessages,
+  };
+}

@@ -1,25 +1,73 @@
 // npm @anthropic-ai/sdk.
 import Anthropic from "@anthropic-ai/sdk";
-import { report, tool, url } from "./report.mjs";
 
-const client = new Anthropic({ baseURL: url, apiKey: "test", maxRetries: 0 });
-const user = (content) => ({ role: "user", content });
-const tools = [{ name: tool.name, description: tool.description, input_schema: tool.schema }];
-const text = (message) => message.content.filter((block) => block.type === "text").map((block) => block.text).join("");
+export default function make(url) {
+  const { messages } = new Anthropic({ baseURL: url, apiKey: "test", maxRetries: 0 });
+  return {
+    ask: async (model, ask) => answer(await messages.create(body(model, ask))),
+    stream: async (model, ask) => answer(await messages.stream(body(model, ask)).finalMessage()),
+    async *pieces(model, ask, signal) {
+      for await (const event of await messages.create({ ...body(model, ask), stream: true }, { signal })) {
+        if (event.type === "content_block_delta" && event.delta.type === "text_delta") yield event.delta.text;
+      }
+    },
+    async count(model, ask) {
+      const { max_tokens, ...counted } = body(model, ask);
+      return (await messages.countTokens(counted)).input_tokens;
+    },
+  };
+}
 
-await report({
-  async text(model) {
-    return text(await client.messages.create({ model, max_tokens: 200, messages: [user("say hello")] }));
-  },
-  async stream(model) {
-    return await client.messages.stream({ model, max_tokens: 200, messages: [user("say hello")] }).finalText();
-  },
-  async tools(model) {
-    const messages = [user("What is the weather in Paris?")];
-    const first = await client.messages.stream({ model, max_tokens: 200, messages, tools }).finalMessage();
-    const call = first.content.find((block) => block.type === "tool_use");
-    messages.push({ role: "assistant", content: first.content });
-    messages.push(user([{ type: "tool_result", tool_use_id: call.id, content: "sunny" }]));
-    return { city: call.input.city, text: text(await client.messages.create({ model, max_tokens: 200, messages, tools })) };
-  },
-});
+function body(model, ask) {
+  const tools = ask.tools.map(({ name, description, schema }) => ({ name, description, input_schema: schema }));
+  return {
+    model,
+    messages: ask.turns.map(message),
+    max_tokens: ask.max_tokens,
+    ...(ask.system !== null && { system: ask.system }),
+    ...(tools.length && { tools }),
+    ...(ask.force && { tool_choice: { type: "tool", name: ask.force } }),
+    ...(ask.schema && { output_config: { format: { type: "json_schema", schema: ask.schema } } }),
+    ...(ask.think && { thinking: { type: "enabled", budget_tokens: 2000 } }),
+  };
+}
+
+function message(turn) {
+  switch (turn.kind) {
+    case "User":
+      return { role: "user", content: content(turn) };
+    case "Said":
+      return { role: "assistant", content: turn.text };
+    case "Answer":
+      return { role: "assistant", content: turn.native };
+    default:
+      return { role: "user", content: turn.results.map(result) };
+  }
+}
+
+const inline = (type, media_type, data) => ({ type, source: { type: "base64", media_type, data } });
+
+function content({ text, image, pdf }) {
+  if (!image && !pdf) return text;
+  const blocks = [{ type: "text", text }];
+  if (image) blocks.push(inline("image", "image/png", image));
+  if (pdf) blocks.push(inline("document", "application/pdf", pdf));
+  return blocks;
+}
+
+function result({ call, text, image, error }) {
+  return { type: "tool_result", tool_use_id: call.id, content: content({ text, image }), is_error: error };
+}
+
+function answer({ content, stop_reason, usage }) {
+  const texts = (type, field) => content.filter((block) => block.type === type).map((block) => block[field]).join("");
+  return {
+    text: texts("text", "text"),
+    calls: content.filter((block) => block.type === "tool_use").map(({ id, name, input }) => ({ id, name, arguments: input })),
+    reasoning: texts("thinking", "thinking"),
+    stop: stop_reason,
+    input_tokens: usage.input_tokens,
+    output_tokens: usage.output_tokens,
+    native: content,
+  };
+}

@@ -1,28 +1,77 @@
 // npm @google/genai.
 import { GoogleGenAI } from "@google/genai";
-import { gather, report, tool, url } from "./report.mjs";
 
-const client = new GoogleGenAI({ apiKey: "test", httpOptions: { baseUrl: url } });
-const user = (...parts) => ({ role: "user", parts });
-const declared = { name: tool.name, description: tool.description, parametersJsonSchema: tool.schema };
-const config = { tools: [{ functionDeclarations: [declared] }] };
+export default function make(url) {
+  const { models } = new GoogleGenAI({ apiKey: "test", httpOptions: { baseUrl: url } });
+  return {
+    ask: async (model, ask) => answer([await models.generateContent(body(model, ask))]),
+    async stream(model, ask) {
+      const chunks = [];
+      for await (const chunk of await models.generateContentStream(body(model, ask))) chunks.push(chunk);
+      return answer(chunks);
+    },
+    async *pieces(model, ask, signal) {
+      const { config, ...rest } = body(model, ask);
+      for await (const chunk of await models.generateContentStream({ ...rest, config: { ...config, abortSignal: signal } })) {
+        if (chunk.text) yield chunk.text;
+      }
+    },
+    count: async (model, ask) => (await models.countTokens({ model, contents: body(model, ask).contents })).totalTokens,
+  };
+}
 
-await report({
-  async text(model) {
-    return (await client.models.generateContent({ model, contents: "say hello" })).text;
-  },
-  async stream(model) {
-    return gather(await client.models.generateContentStream({ model, contents: "say hello" }), (chunk) => chunk.text);
-  },
-  async tools(model) {
-    const contents = [user({ text: "What is the weather in Paris?" })];
-    const parts = [];
-    for await (const chunk of await client.models.generateContentStream({ model, contents, config })) {
-      parts.push(...(chunk.candidates?.[0]?.content?.parts ?? []));
-    }
-    const { functionCall } = parts.find((part) => part.functionCall);
-    const { id, name } = functionCall;
-    contents.push({ role: "model", parts }, user({ functionResponse: { id, name, response: { output: "sunny" } } }));
-    return { city: functionCall.args.city, text: (await client.models.generateContent({ model, contents, config })).text };
-  },
-});
+function body(model, ask) {
+  const declared = ask.tools.map(({ name, description, schema }) => ({ name, description, parametersJsonSchema: schema }));
+  const config = {
+    maxOutputTokens: ask.max_tokens,
+    ...(ask.system !== null && { systemInstruction: ask.system }),
+    ...(declared.length && { tools: [{ functionDeclarations: declared }] }),
+    ...(ask.force && { toolConfig: { functionCallingConfig: { mode: "ANY", allowedFunctionNames: [ask.force] } } }),
+    ...(ask.schema && { responseMimeType: "application/json", responseJsonSchema: ask.schema }),
+    ...(ask.think && { thinkingConfig: { includeThoughts: true, thinkingBudget: 2000 } }),
+  };
+  return { model, contents: ask.turns.map(content), config };
+}
+
+function content(turn) {
+  switch (turn.kind) {
+    case "User":
+      return { role: "user", parts: parts(turn) };
+    case "Said":
+      return { role: "model", parts: [{ text: turn.text }] };
+    case "Answer":
+      return turn.native;
+    default:
+      return { role: "user", parts: turn.results.map(result) };
+  }
+}
+
+const inline = (mimeType, data) => ({ inlineData: { mimeType, data } });
+
+function parts({ text, image, pdf }) {
+  return [{ text }, ...(image ? [inline("image/png", image)] : []), ...(pdf ? [inline("application/pdf", pdf)] : [])];
+}
+
+function result({ call, text, image, error }) {
+  const functionResponse = { name: call.name, response: { [error ? "error" : "output"]: text } };
+  if (call.id) functionResponse.id = call.id;
+  if (image) functionResponse.parts = [inline("image/png", image)];
+  return { functionResponse };
+}
+
+function answer(chunks) {
+  const parts = chunks.flatMap((chunk) => chunk.candidates?.[0]?.content?.parts ?? []);
+  const reasons = chunks.map((chunk) => chunk.candidates?.[0]?.finishReason).filter(Boolean);
+  if (reasons.length !== 1) throw new Error(`finish reasons: ${reasons}`);
+  const usage = chunks.findLast((chunk) => chunk.usageMetadata)?.usageMetadata ?? {};
+  const text = (thought) => parts.filter((part) => part.text && Boolean(part.thought) === thought).map((part) => part.text).join("");
+  return {
+    text: text(false),
+    calls: parts.filter((part) => part.functionCall).map(({ functionCall: { id, name, args } }) => ({ id: id ?? "", name, arguments: args ?? {} })),
+    reasoning: text(true),
+    stop: reasons[0],
+    input_tokens: usage.promptTokenCount ?? 0,
+    output_tokens: (usage.candidatesTokenCount ?? 0) + (usage.thoughtsTokenCount ?? 0),
+    native: { role: "model", parts },
+  };
+}

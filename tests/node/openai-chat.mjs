@@ -1,27 +1,73 @@
 // npm openai, chat completions.
 import OpenAI from "openai";
-import { report, tool, url } from "./report.mjs";
 
-const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: "test", maxRetries: 0 });
-const user = (content) => ({ role: "user", content });
-const tools = [{ type: "function", function: { name: tool.name, description: tool.description, parameters: tool.schema } }];
+export default function make(url) {
+  const { completions } = new OpenAI({ baseURL: `${url}/v1`, apiKey: "test", maxRetries: 0 }).chat;
+  return {
+    async ask(model, ask) {
+      const completion = await completions.create(body(model, ask));
+      return answer(completion, completion.choices[0].message.reasoning_content ?? "");
+    },
+    async stream(model, ask) {
+      const thoughts = [];
+      const run = completions.stream({ ...body(model, ask), stream_options: { include_usage: true } });
+      run.on("chunk", (chunk) => thoughts.push(chunk.choices[0]?.delta.reasoning_content ?? ""));
+      return answer(await run.finalChatCompletion(), thoughts.join(""));
+    },
+    async *pieces(model, ask, signal) {
+      for await (const chunk of await completions.create({ ...body(model, ask), stream: true }, { signal })) {
+        if (chunk.choices[0]?.delta.content) yield chunk.choices[0].delta.content;
+      }
+    },
+  };
+}
 
-await report({
-  async text(model) {
-    const { choices } = await client.chat.completions.create({ model, messages: [user("say hello")] });
-    return choices[0].message.content;
-  },
-  async stream(model) {
-    const run = client.chat.completions.stream({ model, messages: [user("say hello")] });
-    return await run.finalContent();
-  },
-  async tools(model) {
-    const messages = [user("What is the weather in Paris?")];
-    const run = client.chat.completions.stream({ model, messages, tools });
-    const { choices } = await run.finalChatCompletion();
-    const [call] = choices[0].message.tool_calls;
-    messages.push(choices[0].message, { role: "tool", tool_call_id: call.id, content: "sunny" });
-    const last = await client.chat.completions.create({ model, messages, tools });
-    return { city: JSON.parse(call.function.arguments).city, text: last.choices[0].message.content };
-  },
-});
+function body(model, ask) {
+  const system = ask.system === null ? [] : [{ role: "system", content: ask.system }];
+  const tools = ask.tools.map(({ name, description, schema }) => ({ type: "function", function: { name, description, parameters: schema } }));
+  const format = { type: "json_schema", json_schema: { name: "person", schema: ask.schema, strict: true } };
+  return {
+    model,
+    messages: [...system, ...ask.turns.flatMap(messages)],
+    max_completion_tokens: ask.max_tokens,
+    ...(tools.length && { tools }),
+    ...(ask.force && { tool_choice: { type: "function", function: { name: ask.force } } }),
+    ...(ask.schema && { response_format: format }),
+    ...(ask.think && { reasoning_effort: "medium" }),
+  };
+}
+
+function messages(turn) {
+  switch (turn.kind) {
+    case "User":
+      return [{ role: "user", content: content(turn) }];
+    case "Said":
+      return [{ role: "assistant", content: turn.text }];
+    case "Answer":
+      return [turn.native];
+    default:
+      return turn.results.map((result) => ({ role: "tool", tool_call_id: result.call.id, content: result.text }));
+  }
+}
+
+function content({ text, image, pdf }) {
+  if (!image && !pdf) return text;
+  const parts = [{ type: "text", text }];
+  if (image) parts.push({ type: "image_url", image_url: { url: `data:image/png;base64,${image}` } });
+  if (pdf) parts.push({ type: "file", file: { filename: "paper.pdf", file_data: `data:application/pdf;base64,${pdf}` } });
+  return parts;
+}
+
+function answer({ choices: [{ message, finish_reason }], usage }, reasoning) {
+  const { role, content, refusal, tool_calls } = message;
+  const calls = (tool_calls ?? []).map(({ id, type, function: { name, arguments: args } }) => ({ id, type, function: { name, arguments: args } }));
+  return {
+    text: content ?? "",
+    calls: calls.map((call) => ({ id: call.id, name: call.function.name, arguments: JSON.parse(call.function.arguments) })),
+    reasoning,
+    stop: finish_reason,
+    input_tokens: usage.prompt_tokens,
+    output_tokens: usage.completion_tokens,
+    native: { role, content, refusal, ...(reasoning && { reasoning_content: reasoning }), ...(calls.length && { tool_calls: calls }) },
+  };
+}

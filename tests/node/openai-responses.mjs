@@ -1,25 +1,71 @@
-// npm openai, Responses.
+// npm openai, Responses: stateless, so that history goes along as items.
 import OpenAI from "openai";
-import { report, tool, url } from "./report.mjs";
 
-const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: "test", maxRetries: 0 });
-const tools = [{ type: "function", name: tool.name, description: tool.description, parameters: tool.schema, strict: false }];
+export default function make(url) {
+  const { responses } = new OpenAI({ baseURL: `${url}/v1`, apiKey: "test", maxRetries: 0 });
+  return {
+    ask: async (model, ask) => answer(await responses.create(body(model, ask))),
+    stream: async (model, ask) => answer(await responses.stream(body(model, ask)).finalResponse()),
+    async *pieces(model, ask, signal) {
+      for await (const event of await responses.create({ ...body(model, ask), stream: true }, { signal })) {
+        if (event.type === "response.failed" || event.type === "error") throw new Error(JSON.stringify(event));
+        if (event.type === "response.output_text.delta") yield event.delta;
+      }
+    },
+    count: async (model, ask) => (await responses.inputTokens.count({ model, input: body(model, ask).input })).input_tokens,
+  };
+}
 
-await report({
-  async text(model) {
-    const response = await client.responses.create({ model, input: "say hello" });
-    return response.output_text;
-  },
-  async stream(model) {
-    const response = await client.responses.stream({ model, input: "say hello" }).finalResponse();
-    return response.output_text;
-  },
-  async tools(model) {
-    const input = [{ role: "user", content: "What is the weather in Paris?" }];
-    const first = await client.responses.stream({ model, input, tools, store: false }).finalResponse();
-    const call = first.output.find((item) => item.type === "function_call");
-    input.push(...first.output, { type: "function_call_output", call_id: call.call_id, output: "sunny" });
-    const last = await client.responses.create({ model, input, tools, store: false });
-    return { city: JSON.parse(call.arguments).city, text: last.output_text };
-  },
-});
+function body(model, ask) {
+  const tools = ask.tools.map(({ name, description, schema }) => ({ type: "function", name, description, parameters: schema, strict: false }));
+  const format = { type: "json_schema", name: "person", schema: ask.schema, strict: true };
+  return {
+    model,
+    input: ask.turns.flatMap(items),
+    store: false,
+    max_output_tokens: ask.max_tokens,
+    ...(ask.system !== null && { instructions: ask.system }),
+    ...(tools.length && { tools }),
+    ...(ask.force && { tool_choice: { type: "function", name: ask.force } }),
+    ...(ask.schema && { text: { format } }),
+    ...(ask.think && { reasoning: { effort: "medium", summary: "auto" }, include: ["reasoning.encrypted_content"] }),
+  };
+}
+
+function items(turn) {
+  switch (turn.kind) {
+    case "User":
+      return [{ role: "user", content: content(turn) }];
+    case "Said":
+      return [{ role: "assistant", content: turn.text }];
+    case "Answer":
+      return turn.native;
+    default:
+      return turn.results.map((result) => ({ type: "function_call_output", call_id: result.call.id, output: output(result) }));
+  }
+}
+
+const picture = (png) => ({ type: "input_image", image_url: `data:image/png;base64,${png}`, detail: "auto" });
+
+function content({ text, image, pdf }) {
+  if (!image && !pdf) return text;
+  const parts = [{ type: "input_text", text }];
+  if (image) parts.push(picture(image));
+  if (pdf) parts.push({ type: "input_file", filename: "paper.pdf", file_data: `data:application/pdf;base64,${pdf}` });
+  return parts;
+}
+
+const output = ({ text, image }) => (image ? [{ type: "input_text", text }, picture(image)] : text);
+
+function answer({ output, output_text, status, incomplete_details, error, usage }) {
+  if (status === "failed") throw new Error(JSON.stringify(error));
+  return {
+    text: output_text,
+    calls: output.filter((item) => item.type === "function_call").map((item) => ({ id: item.call_id, name: item.name, arguments: JSON.parse(item.arguments) })),
+    reasoning: output.filter((item) => item.type === "reasoning").flatMap((item) => item.summary.map((part) => part.text)).join(""),
+    stop: incomplete_details ? `${status}: ${incomplete_details.reason}` : status,
+    input_tokens: usage.input_tokens,
+    output_tokens: usage.output_tokens,
+    native: output,
+  };
+}
