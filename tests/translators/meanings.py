@@ -230,7 +230,8 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """The meaning of one choice of an answer. `ending` is a class of finish reasons, see `ENDINGS`."""
+    """The meaning of one choice of an answer. `ending` is a class of finish reasons, see `ENDINGS`; `tokens` are those
+    whose log probabilities it tells."""
 
     text: str
     reasoning: str
@@ -238,6 +239,7 @@ class Said:
     calls: tuple[Made, ...]
     media: tuple[str, ...]
     ending: str
+    tokens: tuple[tuple[str, float], ...] = ()
 
 
 ENDINGS = {
@@ -268,6 +270,7 @@ def _said(choice: ir.Choice) -> Said:
         calls=tuple(_made(part) for part in parts if isinstance(part, ir.ToolCall)),
         media=tuple(_media(parts)),
         ending=ENDINGS[choice.finish.reason],
+        tokens=tuple((t["token"], t["logprob"]) for t in json.loads(bytes(choice.logprobs or b"[]"))),
     )
 
 

@@ -154,6 +154,8 @@ WITHOUT_REASONING = WITHOUT_CALLS = {"openai_completions"}
 WITHOUT_REFUSALS = {"openai_completions", "anthropic", "gemini", "ollama", "bedrock", "bedrock_invoke"}
 WITHOUT_FREE_TEXT = {"anthropic", "gemini", "ollama", "bedrock", "bedrock_invoke"}
 WITHOUT_FILTERED = {"ollama"}
+# Legacy completions have them in a form of their own, which only their clients read.
+WITHOUT_LOGPROBS = {"openai_completions", "anthropic", "bedrock", "bedrock_invoke"}
 UNCOUNTED: dict[str, set[str]] = {
     "bedrock": {"reasoning"},
     "gemini": {"cache_write", "cache_write_1h"},
@@ -219,6 +221,8 @@ def _shown(choice: Said, format_: str) -> Said:
     if format_ in WITHOUT_FREE_TEXT:
         calls = tuple(Made(call.name, "") if call.name in FREE_TEXT else call for call in calls)
     choice = replace(choice, calls=calls, text=choice.text.partition(LINKS)[0])
+    if format_ in WITHOUT_LOGPROBS:
+        choice = replace(choice, tokens=())
     if format_ in WITHOUT_REASONING:
         choice = replace(choice, reasoning="")
     if format_ in WITHOUT_REFUSALS:
@@ -272,6 +276,24 @@ def test_a_whole_answer_streams_as_itself(transcript: Transcript, format_: str) 
     received = events(format_, registry.get(format_).stream_encoder(client(format_)).encode(unfold(sent)))
     assert ir.violations(received) == []
     assert differences(sent, folded(received), format_) == []
+
+
+PREFIXES = {
+    "openai_chat": ("chatcmpl-", "gen-"),
+    "openai_completions": ("cmpl-",),
+    "openai_responses": ("resp_",),
+    "anthropic": ("msg_",),
+    "bedrock_invoke": ("msg_",),
+}
+
+
+@crossed(ANSWERS, CLIENTS)
+def test_an_answer_has_an_id_of_its_clients_kind_whole_and_streamed(transcript: Transcript, format_: str) -> None:
+    translator, sent = registry.get(format_), structs.replace(transcript.response(), id="gen_1")
+    whole = translator.decode_response(translator.encode_response(sent, client(format_)), target(format_))
+    streamed = folded(events(format_, translator.stream_encoder(client(format_)).encode(unfold(sent))))
+    assert whole.id == streamed.id
+    assert whole.id.startswith(PREFIXES.get(format_, ""))
 
 
 @crossed(STREAMS, CLIENTS)

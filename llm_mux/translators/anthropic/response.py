@@ -74,7 +74,7 @@ def encode_response(response: ir.Response, request: ir.Request) -> bytes:
     end = finish.encode(choice.finish, calls=calls, refusal=refusals[0] if refusals else None)
     own = response.extras if response.owner == NAME else {}
     message = wire.AnswerOut(
-        id=response.id,
+        id=message_id(response.id),
         model=response.model,
         content=content,
         stop_reason=end.stop_reason,
@@ -83,6 +83,11 @@ def encode_response(response: ir.Response, request: ir.Request) -> bytes:
         stop_details=end.stop_details,
     )
     return jsonx.encode(with_extras(message, own))
+
+
+def message_id(made: str) -> str:
+    """An answer's id with the prefix that this format's ids have."""
+    return made if made.startswith("msg_") else f"msg_{made}"
 
 
 def with_extras(message: wire.AnswerOut, own: Mapping[str, Raw]) -> wire.AnswerOut:

@@ -140,7 +140,7 @@ class Encoder:
         native = start.native
         own = jsonx.top(bytes(native.data)) if native is not None and native.owner == NAME else {}
         message = wire.AnswerOut(
-            id=start.id,
+            id=response.message_id(start.id),
             model=start.model,
             content=[],
             stop_reason=None,

@@ -133,4 +133,4 @@ def logprobs_of(output: list[Raw]) -> Raw | None:
         for part in content_of(item_of(raw).content):
             if present(part.logprobs):
                 found.extend(msgspec.json.decode(part.logprobs, type=list[Raw]))
-    return Raw(b'{"content":%b}' % msgspec.json.encode(found)) if found else None
+    return Raw(msgspec.json.encode(found)) if found else None

@@ -109,11 +109,16 @@ def plain(value: Any) -> Any:
     return msgspec.json.decode(msgspec.json.encode(value))
 
 
-def unfold(parts: Sequence[ir.Part], finish: ir.Finish, usage: ir.Usage | None = None) -> list[ir.Event]:
-    """The stream of a whole answer, in small deltas."""
+def unfold(
+    parts: Sequence[ir.Part], finish: ir.Finish, usage: ir.Usage | None = None, logprobs: msgspec.Raw | None = None
+) -> list[ir.Event]:
+    """The stream of a whole answer, in small deltas; the log probabilities come with the first."""
     events: list[ir.Event] = [ir.Start("abc", MODEL, 1795000000)]
     for index, part in enumerate(parts):
         events += [*_pieces(index, part), ir.PartEnd(index)]
+    first = next((at for at, event in enumerate(events) if isinstance(event, ir.TextDelta)), None)
+    if first is not None:
+        events[first] = msgspec.structs.replace(events[first], logprobs=logprobs)
     return [*events, *([ir.UsageReport(usage)] if usage else []), finish, ir.Done()]
 
 

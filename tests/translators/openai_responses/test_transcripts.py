@@ -139,7 +139,7 @@ def test_whole_answers_and_streams_give_the_same_items(case: str, whole: bool) -
     request = request_of(case)
     answer = TRANSLATOR.decode_response(file(case, "response.json"), TARGET)
     choice = answer.choices[0]
-    made = TRANSLATOR.stream_encoder(request).events(unfold(choice.parts, choice.finish, answer.usage))
+    made = TRANSLATOR.stream_encoder(request).events(unfold(choice.parts, choice.finish, answer.usage, choice.logprobs))
     streamed = json.loads(made[-1])["response"]["output"]
     once = json.loads(TRANSLATOR.encode_response(answer, request))["output"]
     assert [item["type"] for item in streamed] == [item["type"] for item in once]
