@@ -38,6 +38,7 @@ TOKEN_KINDS: Final = ("input", "output", "cache_read", "cache_write", "reasoning
 """As in the ledger: `input` is the uncached prompt, `output` includes `reasoning`."""
 
 Labels = tuple[str, ...]
+_MOST_REMEMBERED: Final = 10_000
 _DISTRIBUTIONS: Final = ("duration", "ttft", "output_token")
 
 
@@ -71,15 +72,11 @@ class Distribution:
         self._counts[bisect_left(self._bounds, value)] += 1
         self.total += value
 
-    def take(self, other: Distribution) -> None:
-        """Add what another has counted, over the same bounds."""
-        self._counts = [one + two for one, two in zip(self._counts, other._counts, strict=True)]
-        self.total += other.total
-
     def spread(self) -> Spread:
         return Spread(self._counts, self.total)
 
     def gather(self, other: Spread) -> None:
+        """Add what another has counted, over the same bounds."""
         self._counts = [one + two for one, two in zip(self._counts, other.counts, strict=True)]
         self.total += other.total
 
@@ -94,21 +91,36 @@ class Distribution:
 
 
 class Names:
-    """Label values: only the first `most` stay apart, and each is text that a scraper can take."""
+    """Label values: only the first `most` stay apart, and each is text that a scraper can take. A real name is never
+    `OTHER` or `NONE`: one that is spelled like them stands in quotes."""
 
     def __init__(self, most: int = MOST_NAMES) -> None:
         self._most = most
         self._known: dict[str, str] = {}
+        self._labels: set[str] = set()
 
     def __call__(self, name: str | None) -> str:
         if not name:
             return NONE
         label = self._known.get(name)
         if label is None:
-            if len(self._known) >= self._most:
-                return OTHER
-            label = self._known[name] = plain(name)
+            label = self.bounded(_quoted(plain(name)))
+            if label != OTHER and len(self._known) < self._most:
+                self._known[name] = label
         return label
+
+    def bounded(self, label: str) -> str:
+        """A label that was made here or in another process, `OTHER` where there are too many."""
+        if label in self._labels or label == NONE:
+            return label
+        if label == OTHER or len(self._labels) >= self._most:
+            return OTHER
+        self._labels.add(label)
+        return label
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"' if name in (OTHER, NONE) or name.startswith('"') else name
 
 
 class ModelTally:
@@ -125,16 +137,6 @@ class ModelTally:
         self.ttft = Distribution(TTFT_BUCKETS_S)
         self.output_token = Distribution(OUTPUT_TOKEN_BUCKETS_S)
 
-    def take(self, other: ModelTally) -> None:
-        """Add what another has counted."""
-        for status, count in other.statuses.items():
-            self.statuses[status] += count
-        self.tokens = [one + two for one, two in zip(self.tokens, other.tokens, strict=True)]
-        self.cost += other.cost
-        self.unpriced += other.unpriced
-        for name in _DISTRIBUTIONS:
-            getattr(self, name).take(getattr(other, name))
-
     def tallied(self, provider: str, model: str) -> Tallied:
         return Tallied(
             provider,
@@ -147,7 +149,7 @@ class ModelTally:
         )
 
     def gather(self, other: Tallied) -> None:
-        """Add what another process has counted."""
+        """Add what another has counted, here or in another process."""
         for status, count in other.statuses.items():
             self.statuses[status] += count
         self.tokens = [one + two for one, two in zip(self.tokens, other.tokens, strict=True)]
@@ -334,7 +336,7 @@ class Metrics:
 
     def _gather(self, other: Counted) -> None:
         for each in other.tallies:
-            labels = (self._provider_names(each.provider), self._model_names(each.model))
+            labels = (self._provider_names.bounded(each.provider), self._model_names.bounded(each.model))
             self._tallies.setdefault(labels, ModelTally()).gather(each)
         for mine, theirs in (
             (self._errors, other.errors),
@@ -348,15 +350,15 @@ class Metrics:
     def _new_tally(self, row: Exchange) -> ModelTally:
         labels = (self._provider_names(row.provider), self._model_names(row.model_served))
         tally = self._tallies.setdefault(labels, ModelTally())
-        if OTHER not in labels:
+        if OTHER not in labels and len(self._by_name) < _MOST_REMEMBERED:
             self._by_name[row.provider, row.model_served] = tally
         return tally
 
     def _by_model(self) -> list[tuple[str, ModelTally]]:
         """The tallies of all providers of a model together."""
         found: dict[str, ModelTally] = {}
-        for (_, model), tally in sorted(self._tallies.items()):
-            found.setdefault(model, ModelTally()).take(tally)
+        for labels, tally in sorted(self._tallies.items()):
+            found.setdefault(labels[1], ModelTally()).gather(tally.tallied(*labels))
         return sorted(found.items())
 
     def totals(self, fits: Callable[[str, str], bool]) -> dict[str, Any]:
@@ -366,8 +368,9 @@ class Metrics:
         rollups: dict[str, ModelTally] = {}
         for (provider, model), tally in sorted(self._tallies.items()):
             if fits(provider, model):
-                everything.take(tally)
-                rollups.setdefault(provider, ModelTally()).take(tally)
+                counted = tally.tallied(provider, model)
+                everything.gather(counted)
+                rollups.setdefault(provider, ModelTally()).gather(counted)
                 providers.setdefault(provider, {})[model] = tally.summary()
         return {
             "total": everything.summary(),
