@@ -9,6 +9,7 @@ import hashlib
 import secrets
 
 PREFIX = "mux-"
+_PERSON = b"llm-mux fixed"
 
 
 def new_key() -> str:
@@ -18,6 +19,13 @@ def new_key() -> str:
 def digest(key: str) -> bytes:
     """What is kept instead of a key."""
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+
+
+def fixed_name(key: str) -> str:
+    """What a key of the configuration is called: the same for every daemon, wherever it stands in the list there."""
+    return (
+        f"config-{hashlib.blake2b(key.encode('utf-8', 'surrogateescape'), digest_size=4, person=_PERSON).hexdigest()}"
+    )
 
 
 def hint(key: str) -> str:

@@ -112,7 +112,8 @@ _OPERATIONS = {
 
 
 class Admission:
-    """The rules of one configuration. `limiter` and `till` outlive it; `billing` says whether balances are kept."""
+    """The rules of one configuration. `limiter` and `till` outlive it; `billing` says whether balances are kept,
+    `limited` whether there are rate limits for everybody."""
 
     def __init__(
         self,
@@ -132,6 +133,7 @@ class Admission:
         self._prices = prices
         self.billing = billing.enabled
         self._refuses_unpriced = billing.when_price_unknown == "refuse"
+        self.limited = limits.enabled
         self._always = billing.enabled or limits.enabled
 
     def concerns(self, caller: Caller) -> bool:

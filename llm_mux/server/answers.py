@@ -3,6 +3,7 @@ those of the daemon's own endpoints one shape with both field sets."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Literal
@@ -12,7 +13,7 @@ from aiohttp import web
 from llm_mux import log
 from llm_mux.errors import Kind, MuxError, flat
 from llm_mux.server.aiohttp_end import told
-from llm_mux.server.serving import DAEMON, cors, request_id
+from llm_mux.server.serving import DAEMON, Daemon, cors, request_id
 
 Who = Literal["key", "local", "anyone"]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -65,6 +66,12 @@ async def _refused(request: web.Request, error: MuxError, who: Who, name: str) -
     return told(error, protocol, name)
 
 
+async def _standing(daemon: Daemon, request: web.Request) -> dict[str, str]:
+    """The headers that say where the limits of whoever asks stand. Raises MuxError as `Guard.caller` does."""
+    caller = await daemon.guard.caller(request.headers, request.query.get("key"))
+    return await daemon.admission.headers(caller) if daemon.admission.concerns(caller) else {}
+
+
 def answered(handler: Handler, *, who: Who = "key") -> Handler:
     """A handler behind the guard. `who` may call: a client with a key (where keys are asked for), whoever reaches a
     daemon on loopback (elsewhere a client with a key), or anyone past the Host and Origin check."""
@@ -77,9 +84,11 @@ def answered(handler: Handler, *, who: Who = "key") -> Handler:
         try:
             origin = daemon.guard.check(request.headers)
             if who == "key" or (who == "local" and not daemon.guard.local):
-                caller = await daemon.guard.caller(request.headers, request.query.get("key"))
-                if daemon.admission.concerns(caller):
-                    more = await daemon.admission.headers(caller)
+                more = await _standing(daemon, request)
+            elif who == "local" and daemon.admission.limited:
+                # Open pages are open: a wrong key, or limits that cannot be read now, only leave the headers out.
+                with contextlib.suppress(MuxError):
+                    more = await _standing(daemon, request)
             response = await handler(request)
         except MuxError as error:
             response = await _refused(request, error, who, name)

@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
 from llm_mux.auth import jwt
+from llm_mux.auth.client_keys import fixed_name
 from llm_mux.config import Config, is_loopback
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.ask import Caller
@@ -40,7 +41,7 @@ class Guard:
     ) -> None:
         self._hosts = {host.lower() for host in (*_HOSTS, config.host, *config.allowed_hosts)}
         self._origins = {origin.lower().rstrip("/") for origin in config.allowed_origins}
-        self._keys = {_digest(key): _configured(number, key) for number, key in enumerate(keys, 1)}
+        self._keys = {_digest(key): _configured(key) for key in keys}
         self._book = book
         self._sessions = sessions or Sessions()
         self.tokens = tokens
@@ -48,6 +49,11 @@ class Guard:
         self.local = is_loopback(config.host)
         self._seen_hosts: dict[str, bool] = {}
         self._seen_origins: dict[str, bool] = {}
+
+    @property
+    def fixed(self) -> list[str]:
+        """What the keys of the configuration are called."""
+        return [caller.name for caller in self._keys.values() if caller.name is not None]
 
     def check(self, headers: Mapping[str, str]) -> str | None:
         """Raises MuxError FORBIDDEN for a strange Host or Origin; gives the Origin to answer to, if there is one."""
@@ -137,8 +143,9 @@ class Guard:
         return Caller(name="jwt", tenant=f"user:{user}", key=token, user=user)
 
 
-def _configured(number: int, key: str) -> Caller:
-    return Caller(name=f"config-{number}", tenant=f"config-{number}", key=key)
+def _configured(key: str) -> Caller:
+    name = fixed_name(key)
+    return Caller(name=name, tenant=name, key=key)
 
 
 def _owner(found: ClientKey, key: str) -> Caller:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import time
@@ -16,7 +17,7 @@ from msgspec import Struct
 from llm_mux import __version__, log
 from llm_mux.config import Loaded
 from llm_mux.errors import Kind, MuxError, bad_request
-from llm_mux.gateway.ask import Answer, Ask, Whole, Write, error_answer
+from llm_mux.gateway.ask import Answer, Ask, Caller, Whole, Write, error_answer
 from llm_mux.gateway.core import Gateway
 from llm_mux.gateway.drain import told
 from llm_mux.gateway.exchange import Exchange
@@ -154,9 +155,18 @@ async def admitted(daemon: Daemon, ask: Ask, headers: dict[str, str]) -> Entry |
     return entry
 
 
+async def standing(daemon: Daemon, caller: Caller | None) -> dict[str, str]:
+    """The headers of a request that was refused before it took anything of its limits, where they can be told."""
+    if caller is not None and daemon.admission.concerns(caller):
+        with contextlib.suppress(MuxError):
+            return await daemon.admission.headers(caller)
+    return {}
+
+
 async def _answer(daemon: Daemon, arrival: Arrival, route: ModelRoute, early: _Early) -> Answer:
     started, now = time.monotonic(), time.time()
     name, protocol, hints = request_id(arrival), registry.get(route.protocol), route.hints
+    caller: Caller | None = None
     ask: Ask | None = None
     try:
         early.origin = daemon.guard.check(arrival.headers)
@@ -186,6 +196,7 @@ async def _answer(daemon: Daemon, arrival: Arrival, route: ModelRoute, early: _E
     except MuxError as error:
         if ask is None:
             daemon.metrics.refused(error.kind.value)
+            early.more = await standing(daemon, caller)
         log.logger.debug("request.refused", request=name, kind=error.kind.value, path=arrival.path)
         return error_answer(error, protocol, name, {"X-Request-ID": name})
     except asyncio.CancelledError:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-import os
+import pathlib
 import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -13,15 +13,18 @@ import aiohttp
 import pytest
 from sqlalchemy import select, text
 
+from llm_mux.auth.client_keys import fixed_name
 from llm_mux.auth.jwt import sign
 from llm_mux.auth.scopes import Scopes
 from llm_mux.config.schema import Jwt, Limits
 from llm_mux.ledger.keys import KeyTable
 from llm_mux.ledger.schema import exchanges
+from llm_mux.server.demo import start_demo
 from llm_mux.server.serving import DAEMON
-from tests.daemon import Daemon
+from tests.daemon import Daemon, daemon
 from tests.fake_upstream import FakeUpstream, Reply, Wait, json_reply
 from tests.server.conftest import Run
+from tests.services import named
 
 CHAT = {"model": "demo", "messages": [{"role": "user", "content": "hi"}]}
 PATH = "/v1/chat/completions"
@@ -76,6 +79,20 @@ async def test_headers_are_on_streams_failures_and_lists_too_and_lists_use_nothi
         for _ in range(3):
             async with client.get(mux.url + "/v1/models") as answer:
                 assert (answer.status, shown(answer.headers)[:2]) == (200, [9, 7])
+
+
+async def test_the_daemons_own_pages_say_where_the_limits_of_whoever_asks_stand(demo: Run) -> None:
+    config = {"rate-limits": {"requests-per-minute": 9}, "api-keys": ["a-key"]}
+    async with demo(config) as mux, aiohttp.ClientSession() as client:
+        assert shown((await post(client, mux, x_api_key="a-key"))[1])[:2] == [9, 8]
+        for path in ("/health", "/v1/aliases", "/v1/usage", "/metrics", "/billing/balance"):
+            async with client.get(mux.url + path, headers={"x-api-key": "a-key"}) as answer:
+                assert (path, shown(answer.headers)[:2]) == (path, [9, 8])
+        for path, key in (("/health", ""), ("/health", "wrong"), ("/ready", "a-key")):
+            async with client.get(mux.url + path, headers={"x-api-key": key}) as answer:
+                assert (answer.status, shown(answer.headers)) == (200, [None, None, None])
+        status, headers, _ = await post(client, mux, body={"messages": []}, x_api_key="a-key")
+        assert (status, shown(headers)[:2]) == (400, [9, 8]), "a request that nobody can read took nothing"
 
 
 async def test_each_message_of_a_websocket_is_a_request(demo: Run) -> None:
@@ -296,7 +313,7 @@ async def test_refused_exchanges_are_in_the_books_with_their_key(demo: Run) -> N
     async with demo(config) as mux, aiohttp.ClientSession() as client:
         assert [(await post(client, mux, x_api_key="a-key"))[0] for _ in range(2)] == [200, 429]
         assert [row[:4] for row in await rows(mux)] == [(200, None, 1, "demo"), (429, "client_rate_limit", 0, "demo")]
-        assert {row[4] for row in await rows(mux)} == {"config-1"}
+        assert {row[4] for row in await rows(mux)} == {fixed_name("a-key")}
         async with client.get(mux.url + "/v1/usage", headers={"x-api-key": "a-key"}) as answer:
             total = (await answer.json())["total"]
         assert (total["requests"], total["failures"]) == (2, 1)
@@ -401,11 +418,7 @@ async def test_counting_tokens_costs_nothing(demo: Run) -> None:
 
 @contextlib.asynccontextmanager
 async def through_redis(demo: Run, **limits: Any) -> AsyncIterator[Daemon]:
-    url = os.environ.get("LLM_MUX_TEST_REDIS")
-    if not url:
-        if os.environ.get("CI") == "true":
-            pytest.fail("LLM_MUX_TEST_REDIS names no Redis server")
-        pytest.skip("LLM_MUX_TEST_REDIS names no Redis server")
+    url = named("LLM_MUX_TEST_REDIS", "Redis")
     async with demo({"disable-auth": False, "redis-url": url, "rate-limits": limits}) as mux:
         yield mux
 
@@ -424,6 +437,21 @@ async def test_limits_counted_in_redis_are_met_like_those_in_memory(demo: Run) -
                 detail = (await answer.json())["components"]["redis"]
         assert (detail["status"], detail["details"]) == ("healthy", {"connected": True})
         assert (health["rate_limit_storage"], health["components"]["redis"]) == ("redis", "healthy")
+
+
+async def test_daemons_that_list_fixed_keys_in_another_order_count_each_as_one(
+    tmp_path: pathlib.Path,
+) -> None:
+    keys = [f"fixed-{secrets.token_hex(8)}" for _ in range(2)]
+    shared = {"redis-url": named("LLM_MUX_TEST_REDIS", "Redis"), "rate-limits": {"requests-per-minute": 1}}
+    async with (
+        start_demo() as url,
+        daemon(tmp_path / "one", {**shared, "api-keys": keys}, demo_url=url) as one,
+        daemon(tmp_path / "two", {**shared, "api-keys": keys[::-1]}, demo_url=url) as two,
+        aiohttp.ClientSession() as client,
+    ):
+        asked = [(one, keys[0]), (two, keys[0]), (two, keys[1]), (one, keys[1])]
+        assert [(await post(client, mux, x_api_key=key))[0] for mux, key in asked] == [200, 429, 200, 429]
 
 
 @pytest.mark.parametrize(("fails", "status", "state"), [("allow", 200, "degraded"), ("refuse", 503, "unhealthy")])

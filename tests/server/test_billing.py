@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from llm_mux.auth.client_keys import fixed_name
 from llm_mux.ledger.balances import Balances
 from llm_mux.ledger.database import Database
 from llm_mux.server.serving import DAEMON
@@ -16,6 +17,7 @@ from tests.server.conftest import Run
 
 BILLING = {"billing": {"enabled": True, "initial-balance": "95.50"}}
 KEYS = {**BILLING, "api-keys": ["a-key", "b-key"]}
+A_KEY, B_KEY = (f"key:{fixed_name(key)}" for key in KEYS["api-keys"])
 
 
 async def get(client: aiohttp.ClientSession, mux: Daemon, path: str, key: str = "a-key") -> tuple[int, Any]:
@@ -31,9 +33,9 @@ async def test_a_balance_has_the_user_and_an_exact_number(demo: Run) -> None:
     async with demo(KEYS) as mux, aiohttp.ClientSession() as client:
         assert await get(client, mux, "/billing/balance") == (
             200,
-            {"user_id": "key:config-1", "balance": Decimal("95.50")},
+            {"user_id": A_KEY, "balance": Decimal("95.50")},
         )
-        await balances(mux).credit("key:config-1", Decimal("0.000000000001"), "a trifle", time.time())
+        await balances(mux).credit(A_KEY, Decimal("0.000000000001"), "a trifle", time.time())
         _, found = await get(client, mux, "/billing/balance")
         assert found["balance"] == Decimal("95.500000000001")
 
@@ -42,10 +44,10 @@ async def test_transactions_come_newest_first_in_pages_with_their_total(demo: Ru
     async with demo(KEYS) as mux, aiohttp.ClientSession() as client:
         assert (await get(client, mux, "/billing/transactions"))[1]["total"] == 1
         for number in range(14):
-            await balances(mux).credit("key:config-1", Decimal(number + 1), f"number {number}", time.time())
+            await balances(mux).credit(A_KEY, Decimal(number + 1), f"number {number}", time.time())
         _, page = await get(client, mux, "/billing/transactions?limit=3&offset=1")
         assert {name: page[name] for name in ("user_id", "limit", "offset", "total")} == {
-            "user_id": "key:config-1",
+            "user_id": A_KEY,
             "limit": 3,
             "offset": 1,
             "total": 15,
@@ -64,10 +66,10 @@ async def test_transactions_come_newest_first_in_pages_with_their_total(demo: Ru
 
 async def test_nobody_sees_anothers_account(demo: Run) -> None:
     async with demo(KEYS) as mux, aiohttp.ClientSession() as client:
-        await balances(mux).credit("key:config-1", Decimal(7), "hers", time.time())
-        for path in ("/billing/balance?user_id=key:config-1", "/billing/transactions?user=key:config-1"):
+        await balances(mux).credit(A_KEY, Decimal(7), "hers", time.time())
+        for path in (f"/billing/balance?user_id={A_KEY}", f"/billing/transactions?user={A_KEY}"):
             status, found = await get(client, mux, path, "b-key")
-            assert (status, found["user_id"]) == (200, "key:config-2")
+            assert (status, found["user_id"]) == (200, B_KEY)
         status, found = await get(client, mux, "/billing/balance", "wrong")
         assert (status, found["error_type"], found["code"]) == (401, "authentication_error", 401)
 

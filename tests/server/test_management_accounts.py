@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from llm_mux.auth.client_keys import fixed_name
 from llm_mux.auth.keys import add_key, disabled, find
 from tests.fake_upstream import FakeUpstream, json_reply
 from tests.server.management import Managed, managed
@@ -129,6 +130,7 @@ async def test_a_broken_file_does_not_keep_a_new_key_out(tmp_path: pathlib.Path,
 
 
 async def test_client_keys_are_made_changed_rotated_and_revoked(tmp_path: pathlib.Path) -> None:
+    fixed = fixed_name("plant-fixed-key")
     async with managed(tmp_path, {"api-keys": ["plant-fixed-key"]}) as mux:
         made = await mux.ask("PUT", "/api-keys", json={"name": "ci", "user": "ann", "scopes": {"models": ["demo*"]}})
         secret = made["key"]
@@ -136,7 +138,7 @@ async def test_client_keys_are_made_changed_rotated_and_revoked(tmp_path: pathli
         listed = await mux.ask("GET", "/api-keys")
         assert [(key["name"], key["source"]) for key in listed["keys"]] == [
             ("ci", "database"),
-            ("config-1", "configuration"),
+            (fixed, "configuration"),
         ]
         assert secret not in str(listed)
         assert "plant" not in str(listed)
@@ -148,7 +150,7 @@ async def test_client_keys_are_made_changed_rotated_and_revoked(tmp_path: pathli
         await mux.ask("PUT", "/api-keys", status=400, json={"name": "ci", "user": "bob"})
         await mux.ask("DELETE", "/api-keys?key=ci")
         await mux.ask("DELETE", "/api-keys?key=ci", status=404)
-        assert [key["name"] for key in (await mux.ask("GET", "/api-keys"))["keys"]] == ["config-1"]
+        assert [key["name"] for key in (await mux.ask("GET", "/api-keys"))["keys"]] == [fixed]
         (old, _) = (await mux.ask("GET", "/api-keys?all=true"))["keys"]
         assert (old["name"], old["state"]) == ("ci", "revoked")
 

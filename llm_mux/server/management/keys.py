@@ -70,7 +70,7 @@ async def _list(call: Call) -> Listing:
     now = time.time()
     found = await _asked(call, lambda table: table.listed())
     shown = [_shown(key, now) for key in found if call.query.all or key.state(now) == "active"]
-    for name in _fixed(call):
+    for name in call.daemon.guard.fixed:
         shown.append(Shown(id=name, name=name, state="active", source="configuration"))
     return Listing(shown)
 
@@ -102,18 +102,13 @@ def _is(key: ClientKey, named: str) -> bool:
 
 async def scopes_of(call: Call, named: str) -> Scopes | None:
     """The scopes of the key of this name or id; None for one of the configuration, which may do everything."""
-    if named in _fixed(call):
+    if named in call.daemon.guard.fixed:
         return None
     found = next((key for key in await _asked(call, lambda t: t.listed()) if _is(key, named)), None)
     if found is None:
         message = f"There is no key `{named}`; `llm-mux keys list` shows them."
         raise MuxError(Kind.NOT_FOUND, message, param="key", code="unknown_key")
     return found.scopes
-
-
-def _fixed(call: Call) -> list[str]:
-    """What the keys of the configuration are called."""
-    return [f"config-{number}" for number in range(1, len(call.daemon.loaded.config.api_keys) + 1)]
 
 
 async def _revoke(call: Call) -> Done:
