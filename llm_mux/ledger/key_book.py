@@ -12,6 +12,7 @@ import asyncio
 import hashlib
 import os
 import time
+from collections.abc import Callable
 
 import structlog
 
@@ -30,12 +31,13 @@ _log = structlog.get_logger()
 class KeyBook:
     """`run` as a task beside the server. Used from one event loop.
 
-    `asked_at` is when the last answered question began, in monotonic seconds; `questions` counts them, `error` is why
+    `asked_at` is when the last answered question began, in seconds of `clock`; `questions` counts them, `error` is why
     the last had no answer.
     """
 
-    def __init__(self, table: KeyTable) -> None:
+    def __init__(self, table: KeyTable, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.table = table
+        self._clock = clock
         self._salt = os.urandom(32)
         self._keys: dict[bytes, tuple[ClientKey, bool]] = {}
         self._slots: dict[str, tuple[bytes, ...]] = {}
@@ -65,13 +67,13 @@ class KeyBook:
 
     async def find(self, secret: str, now: float) -> ClientKey | None:
         """The valid key of this secret, waiting where what is known is too old to say so, or not to."""
-        arrived = time.monotonic()
+        arrived = self._clock()
         if arrived - self.asked_at > FRESH_S and arrived - self._failed_at > FRESH_S:
             await self._ask_once()
         found = self.known(secret, now)
         if found is None and self.asked_at < arrived and self._failed_at < arrived:
             # Asked for before this request came: the key may have been made since.
-            await asyncio.sleep(max(0.0, self.asked_at + _SPACING_S - time.monotonic()))
+            await asyncio.sleep(max(0.0, self.asked_at + _SPACING_S - self._clock()))
             await self._ask_since(arrived)
             found = self.known(secret, now)
         return found
@@ -111,13 +113,13 @@ class KeyBook:
                 question.cancel()
 
     def _failed(self, why: str) -> None:
-        self._failed_at = time.monotonic()
+        self._failed_at = self._clock()
         if self.error is None:
             _log.warning("keys.unread", error=why)
         self.error = why
 
     async def _ask(self) -> None:
-        began = time.monotonic()
+        began = self._clock()
         self.questions += 1
         try:
             changed, self._revision = await self.table.since(self._revision)

@@ -7,6 +7,7 @@ personal data, and texts are redacted as those of the log are.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +21,9 @@ class Sentry:
 
     def __init__(self) -> None:
         self._dsn: str | None = None
-        self._environment: str | None = None
+        self._wanted: tuple[str | None, str | None] = (None, None)
+        self._turn = threading.Lock()
+        self.becoming: asyncio.Future[None] | None = None
         self._client: Any = None
         self._event_from: Callable[..., Any] | None = None
         self.reported = 0
@@ -35,14 +38,21 @@ class Sentry:
         return "disabled" if not self.enabled else "healthy" if self.error is None else "unhealthy"
 
     def become_soon(self, dsn: str | None, environment: str) -> None:
-        """As `become`, in a thread, and only if something is another."""
-        if (dsn, environment) != (self._dsn, self._environment):
-            asyncio.get_running_loop().run_in_executor(None, self.become, dsn, environment)
+        """Report there from some moment on, None: nowhere; nothing happens where nothing is another. `becoming` is done
+        when it is so."""
+        wanted = dsn, environment if dsn is not None else None
+        if wanted != self._wanted:
+            self._wanted = wanted
+            self.becoming = asyncio.get_running_loop().run_in_executor(None, self._become)
 
-    def become(self, dsn: str | None, environment: str) -> None:
-        """Report there from now on; None: nowhere. Blocks while the library is loaded."""
+    def _become(self) -> None:
+        """What is wanted by now. Blocks while the library is loaded."""
+        with self._turn:
+            self._open(*self._wanted)
+
+    def _open(self, dsn: str | None, environment: str | None) -> None:
         self.close()
-        self._dsn, self._environment, self.error = dsn, environment, None
+        self._dsn, self.error = dsn, None
         if dsn is None:
             return
         try:
@@ -71,7 +81,7 @@ class Sentry:
             client.close(timeout=2.0)
 
 
-def _opened(dsn: str, environment: str) -> tuple[Any, Callable[..., Any]]:
+def _opened(dsn: str, environment: str | None) -> tuple[Any, Callable[..., Any]]:
     from sentry_sdk import Client
     from sentry_sdk.utils import event_from_exception
 

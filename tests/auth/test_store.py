@@ -23,6 +23,7 @@ from keyring.errors import PasswordDeleteError
 from llm_mux.auth import store as stores
 from llm_mux.auth.sealed import SealedFile, StoreError, locked
 from llm_mux.auth.store import KeyringStore, SecretStore, open_store
+from tests.services import missing
 
 LIMIT = 1280
 
@@ -328,11 +329,10 @@ print(store.description)
 """
 
 
-@pytest.mark.skipif(
-    not (shutil.which("dbus-run-session") and shutil.which("gnome-keyring-daemon")),
-    reason="needs dbus-run-session and gnome-keyring-daemon",
-)
 def test_a_real_secret_service_keeps_the_contract(tmp_path: Path) -> None:
+    for tool in ("dbus-run-session", "gnome-keyring-daemon"):
+        if shutil.which(tool) is None:
+            missing(f"there is no {tool} here")
     unlock = "printf password | gnome-keyring-daemon --unlock --components=secrets >/dev/null"
     env = {name: value for name, value in os.environ.items() if not name.startswith(("DBUS_", "GNOME_", "LLM_MUX_"))}
     folders = {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / "share")}

@@ -12,6 +12,7 @@ import pytest
 
 from llm_mux.auth.base import Listen
 from llm_mux.gateway.loopback import Loopback
+from tests.services import missing
 
 STATE = "s" * 32
 GOOD = f"/callback?code=c0de&state={STATE}"
@@ -64,8 +65,9 @@ async def test_a_port_of_another_program_is_not_had() -> None:
         assert await Loopback().open(Listen(other.getsockname()[1], "/callback", STATE)) is None
 
 
-@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
 async def test_a_port_that_another_program_has_on_ipv6_alone_is_not_had_either() -> None:
+    if not has_ipv6():
+        missing("this machine has no IPv6")
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as other:
         assert await Loopback().open(Listen(other.getsockname()[1], "/callback", STATE)) is None
 

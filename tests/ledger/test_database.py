@@ -3,12 +3,14 @@ import pathlib
 import stat
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from llm_mux.ledger.database import Database, DatabaseSettingError, reason
+from tests.services import missing
 
 
 async def test_it_opens_itself_on_first_use_and_makes_its_tables(database: Database) -> None:
@@ -106,7 +108,8 @@ def test_a_location_that_cannot_be_used_is_refused_with_advice(location: str) ->
 
 
 async def test_an_unreachable_server_is_an_error_without_the_password() -> None:
-    pytest.importorskip("asyncpg")
+    if find_spec("asyncpg") is None:
+        missing("asyncpg is not installed")
     with pytest.raises(OSError) as caught:
         await Database("postgresql://me:hunter2@127.0.0.1:1/books?sslmode=disable").open()
     assert "hunter2" not in reason(caught.value)

@@ -5,7 +5,7 @@ import timeit
 import tracemalloc
 
 from llm_mux.ledger.database import Database
-from llm_mux.ledger.key_book import KeyBook
+from llm_mux.ledger.key_book import FRESH_S, KeyBook
 from llm_mux.ledger.keys import KeyTable
 
 LOOKUP_US = 20
@@ -39,6 +39,31 @@ async def test_ten_thousand_guesses_learn_nothing_hold_up_nobody_and_leave_nothi
     assert len(book) == 1
     assert grown < 100_000, f"{grown} bytes are still there after 10,000 guesses"
     assert book.questions - asked <= 2 + seconds * 10
+
+
+async def test_what_is_known_is_never_older_than_a_second(database: Database) -> None:
+    now = [100.0]
+    book = KeyBook(KeyTable(database), clock=lambda: now[0])
+    made, secret = await book.table.create("laptop", now=time.time())
+    assert await book.find(secret, time.time()) is not None
+    await book.table.revoke(made.id, now=time.time())
+    now[0] += FRESH_S
+    assert await book.find(secret, time.time()) is not None, "nothing was asked while it is fresh"
+    now[0] += 0.001
+    assert await book.find(secret, time.time()) is None
+    assert book.questions == 2
+
+
+async def test_while_keys_are_looked_up_their_changes_come_by_themselves(database: Database) -> None:
+    book = KeyBook(KeyTable(database))
+    made, secret = await book.table.create("laptop", now=time.time())
+    keeping_up = asyncio.create_task(book.run())
+    assert await book.find(secret, time.time()) is not None
+    await book.table.revoke(made.id, now=time.time())
+    async with asyncio.timeout(20):
+        while book.known(secret, time.time()) is not None:
+            await asyncio.sleep(0.01)
+    keeping_up.cancel()
 
 
 async def test_a_key_is_looked_up_in_microseconds_however_many_there_are(sqlite: Database) -> None:

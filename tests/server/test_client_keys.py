@@ -11,9 +11,7 @@ import pytest
 
 from llm_mux.auth.scopes import Scopes
 from llm_mux.ledger.database import Database
-from llm_mux.ledger.key_book import FRESH_S
 from llm_mux.ledger.keys import KeyTable
-from llm_mux.server.serving import DAEMON
 from tests.daemon import Daemon
 from tests.server.conftest import Run
 
@@ -39,29 +37,17 @@ async def status(client: aiohttp.ClientSession, running: Daemon, secret: str, **
         return answer.status
 
 
-async def test_a_key_works_from_the_moment_it_is_made_and_a_revoked_one_stops_within_a_second(demo: Run) -> None:
+async def test_a_key_works_from_the_moment_it_is_made_and_a_revoked_one_soon_no_longer(demo: Run) -> None:
+    """How soon is the key book's (`tests/ledger/test_key_book.py`)."""
     async with demo(ASKED) as mux, aiohttp.ClientSession() as client, beside(mux) as table:
         assert await status(client, mux, "mux-guess") == 401
         made, secret = await table.create("laptop", now=time.time())
         assert await status(client, mux, secret) == 200
         await table.revoke(made.id, now=time.time())
-        revoked = time.monotonic()
-        async with asyncio.timeout(10):
-            while await status(client, mux, secret) == 200:
+        async with asyncio.timeout(20):
+            while (found := await status(client, mux, secret)) == 200:
                 pass
-        assert time.monotonic() - revoked < FRESH_S + 1
-
-
-async def test_the_first_request_after_a_silence_knows_what_happened_in_it(demo: Run) -> None:
-    async with demo(ASKED) as mux, aiohttp.ClientSession() as client, beside(mux) as table:
-        _, secret = await table.create("laptop", now=time.time())
-        assert await status(client, mux, secret) == 200
-        book = mux.app[DAEMON].parts.key_book
-        async with asyncio.timeout(10):
-            while time.monotonic() - book.asked_at <= FRESH_S:
-                await asyncio.sleep(0.05)
-        await table.revoke("laptop", now=time.time())
-        assert await status(client, mux, secret) == 401
+        assert found == 401
 
 
 async def test_a_rotated_key_is_the_new_one_and_for_its_grace_the_former_too(demo: Run) -> None:

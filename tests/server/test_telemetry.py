@@ -1,6 +1,5 @@
 """Traces and reports of errors, received by stand-ins for a collector and for Sentry."""
 
-import asyncio
 import gzip
 import json
 import pathlib
@@ -54,12 +53,6 @@ async def chat(running: Daemon, **headers: str) -> int:
         async with client.post("/v1/chat/completions", json={**CHAT, "model": "gpt-5"}, headers=headers) as answer:
             await answer.read()
             return answer.status
-
-
-async def until(condition: Any) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def test_a_collector_gets_a_span_for_each_exchange(tmp_path: pathlib.Path) -> None:
@@ -154,7 +147,8 @@ async def test_internal_errors_are_reported_without_what_they_were_about(tmp_pat
         dsn = upstream.url.replace("http://", "http://public@") + "/7"
         async with daemon(tmp_path, setup(upstream, **{"sentry-dsn": dsn})) as running:
             sentry = running.app[DAEMON].parts.sentry
-            await until(lambda: sentry._client is not None or sentry.error)
+            assert sentry.becoming is not None
+            await sentry.becoming
             assert sentry.error is None
             secret_local = "sk-this-is-a-secret-value"
             try:
