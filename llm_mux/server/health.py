@@ -23,9 +23,9 @@ from llm_mux.server import checks, shapes, telemetry, together
 from llm_mux.server.answers import local_endpoint, open_endpoint
 from llm_mux.server.checks import Check, History, stamp
 from llm_mux.server.described import TEXT, asked, told
-from llm_mux.server.metrics import MOST_NAMES
 from llm_mux.server.reload import RELOADER
 from llm_mux.server.serving import DAEMON, Daemon
+from llm_mux.server.tallies import MOST_NAMES
 
 HISTORY: web.AppKey[History] = web.AppKey("history", History)
 _YAML_TYPES = ("text/yaml", "application/yaml", "application/x-yaml", "text/x-yaml")

@@ -7,7 +7,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from llm_mux.ledger.rows import Exchange
-from llm_mux.server.metrics import MOST_NAMES, Metrics, Reading
+from llm_mux.server.metrics import Metrics, Reading
+from llm_mux.server.tallies import MOST_NAMES
 
 
 def exchange(model: str | None = "gpt-5", **changes: object) -> Exchange:
