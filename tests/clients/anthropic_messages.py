@@ -14,7 +14,7 @@ class AnthropicMessages:
     """`/v1/messages`."""
 
     protocol = "anthropic"
-    words = Words("end_turn", "tool_use", "max_tokens")
+    words = Words("end_turn", "tool_use", "max_tokens", "refusal")
     abilities = Abilities()
 
     def __init__(self, url: str) -> None:
@@ -70,9 +70,14 @@ def _message(turn: Turn) -> dict[str, Any]:
         case Said():
             return {"role": "assistant", "content": turn.text}
         case Answer():
-            return {"role": "assistant", "content": turn.native}
+            return {"role": "assistant", "content": turn.native or _made(turn)}
         case Results():
             return {"role": "user", "content": [_result(result) for result in turn.results]}
+
+
+def _made(answer: Answer) -> list[dict[str, Any]]:
+    said = [{"type": "text", "text": answer.text}] if answer.text else []
+    return said + [{"type": "tool_use", "id": c.id, "name": c.name, "input": c.arguments} for c in answer.calls]
 
 
 def _source(media_type: str, data: bytes) -> dict[str, Any]:
@@ -96,13 +101,17 @@ def _result(result: Result) -> dict[str, Any]:
 
 
 def _answer(message: Any) -> Answer:
-    blocks = message.content
+    blocks, usage = message.content, message.usage
+    read, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
     return Answer(
         "".join(block.text for block in blocks if block.type == "text"),
         tuple(Call(block.id, block.name, block.input) for block in blocks if block.type == "tool_use"),
         "".join(block.thinking for block in blocks if block.type == "thinking"),
         message.stop_reason,
-        message.usage.input_tokens,
-        message.usage.output_tokens,
+        usage.input_tokens,
+        usage.output_tokens,
         blocks,
+        usage.input_tokens + read + written,
+        read,
+        usage.output_tokens_details.thinking_tokens if usage.output_tokens_details else None,
     )

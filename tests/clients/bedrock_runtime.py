@@ -16,8 +16,8 @@ class BedrockRuntime:
     """`/model/{id}/converse` and `/converse-stream`."""
 
     protocol = "bedrock"
-    words = Words("end_turn", "tool_use", "max_tokens")
-    abilities = Abilities()
+    words = Words("end_turn", "tool_use", "max_tokens", "content_filtered")
+    abilities = Abilities(reasoned=False)
 
     def __init__(self, url: str) -> None:
         self.client: Any = boto3.client(
@@ -87,9 +87,14 @@ def _message(turn: Turn) -> dict[str, Any]:
         case Said():
             return {"role": "assistant", "content": [{"text": turn.text}]}
         case Answer():
-            return {"role": "assistant", "content": turn.native}
+            return {"role": "assistant", "content": turn.native or _made(turn)}
         case Results():
             return {"role": "user", "content": [_result(result) for result in turn.results]}
+
+
+def _made(answer: Answer) -> list[dict[str, Any]]:
+    said: list[dict[str, Any]] = [{"text": answer.text}] if answer.text else []
+    return said + [{"toolUse": {"toolUseId": c.id, "name": c.name, "input": c.arguments}} for c in answer.calls]
 
 
 def _content(turn: User) -> list[dict[str, Any]]:
@@ -120,6 +125,8 @@ def _answer(blocks: list[dict[str, Any]], stop: str, usage: dict[str, Any]) -> A
         usage["inputTokens"],
         usage["outputTokens"],
         blocks,
+        usage["inputTokens"] + usage.get("cacheReadInputTokens", 0) + usage.get("cacheWriteInputTokens", 0),
+        usage.get("cacheReadInputTokens"),
     )
 
 

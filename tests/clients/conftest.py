@@ -15,11 +15,13 @@ from tests.clients.crossing import (
     Crossing,
     Mode,
     Mux,
+    Play,
     alias,
     config,
     failing_alias,
 )
 from tests.clients.javascript import JavaScript, NodeClients
+from tests.clients.played import MODELS, Model, Played, played
 from tests.clients.workplace import Workplace
 from tests.daemon import management_key, process_daemon
 from tests.upstreams.aimock import UPSTREAMS, AiMock, Upstream, aimock
@@ -32,14 +34,20 @@ def mock(node_tools: pathlib.Path) -> Iterator[AiMock]:
 
 
 @pytest.fixture(scope="session")
-def daemon_of_clients(mock: AiMock, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mux]:
+def played_upstream() -> Iterator[Played]:
+    with played() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def daemon_of_clients(mock: AiMock, played_upstream: Played, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mux]:
     """What the clients ask: the daemon, or in direct mode the mock."""
     if DIRECT:
         yield Mux(mock.url)
         return
     home = tmp_path_factory.mktemp("mux")
     key = management_key(home)
-    with process_daemon(home, config(mock)) as daemon:
+    with process_daemon(home, config(mock, played_upstream)) as daemon:
         yield Mux(daemon.url, key)
 
 
@@ -98,8 +106,19 @@ def crossing(driver: Driver, upstream: Upstream, mode: Mode, mock: AiMock) -> Cr
     return Crossing(driver, upstream, mode, mock, alias(upstream), failing_alias(upstream))
 
 
+@pytest.fixture(params=MODELS, ids=lambda model: f"to-{model.format}")
+def model(request: pytest.FixtureRequest) -> Model:
+    found: Model = request.param
+    return found
+
+
+@pytest.fixture
+def play(driver: Driver, model: Model, mode: Mode, played_upstream: Played) -> Play:
+    return Play(driver, model, mode, played_upstream)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Crossings that cannot be: AWS's SDK cannot read the mock's binary streams as they are (tests/clients/test_recorded.py
+    """Crossings that cannot be: AWS's SDK cannot read the mock's binary streams as they are (the played upstream
     has some that it can), and straight to the mock each SDK speaks its own format only."""
     items[:] = [item for item in items if _is_possible(item)]
 

@@ -52,7 +52,12 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A reply; `stop` is the protocol's own word, `native` what the SDK's manual says to send back as history."""
+    """A reply; `stop` is the protocol's own word, `native` what the SDK's manual says to send back as history. With None
+    there the turn is made of the text and the calls alone, as by a client that keeps nothing else.
+
+    `prompt_tokens` are all of the prompt, of which `cached_tokens` were read from a cache; `reasoning_tokens` are a part
+    of the output, None where the protocol does not tell them apart.
+    """
 
     text: str
     calls: tuple[Call, ...]
@@ -61,6 +66,9 @@ class Answer:
     input_tokens: int
     output_tokens: int
     native: Any = None
+    prompt_tokens: int = 0
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +101,7 @@ class Words:
     done: str
     tool: str
     length: str
+    filtered: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +114,8 @@ class Abilities:
     result_errors: bool = True
     pdf: bool = True
     count: bool = True
+    cached: bool = True
+    reasoned: bool = True
 
 
 class Driver(Protocol):

@@ -19,6 +19,8 @@ from tests.clients.javascript import CLIENTS
 from tests.clients.ollama_chat import OllamaChat
 from tests.clients.openai_chat import OpenAIChat
 from tests.clients.openai_responses import OpenAIResponses
+from tests.clients.played import Model, Played
+from tests.clients.scenes import Scene
 from tests.upstreams.aimock import UPSTREAMS, AiMock, Upstream
 
 DIRECT = os.environ.get("LLM_MUX_CLIENTS_DIRECT") == "1"
@@ -64,10 +66,11 @@ def _provider(upstream: Upstream, mock: AiMock, name: str) -> dict[str, Any]:
     }
 
 
-def config(mock: AiMock) -> Mapping[str, Any]:
-    """Two providers for each format, one of them for the tests that make it fail."""
+def config(mock: AiMock, played: Played) -> Mapping[str, Any]:
+    """Three providers for each format: of the mock, of the mock for the tests that make it fail, and of the played upstream."""
     named = [(upstream, name(upstream)) for name in (alias, failing_alias) for upstream in UPSTREAMS]
-    return {"request-retry": 0, "providers": [_provider(upstream, mock, name) for upstream, name in named]}
+    providers = [_provider(upstream, mock, name) for upstream, name in named]
+    return {"request-retry": 0, "providers": providers + played.providers()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,3 +112,26 @@ class Crossing:
     def sent_text(self) -> str:
         bodies = [entry["body"] for entry in self.mock.seen() if entry["method"] == "POST"]
         return str(bodies[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """One client protocol in front of one format of the played upstream."""
+
+    driver: Driver
+    model: Model
+    mode: Mode
+    played: Played
+
+    def ask(self, ask: Ask, model: Model | None = None) -> Answer:
+        """The answer, whole or put together from a stream."""
+        send = self.driver.stream if self.mode == "stream" else self.driver.ask
+        return send((model or self.model).alias, ask)
+
+    def says(self, *scenes: Scene) -> None:
+        self.played.says(self.model, self.mode, *scenes)
+
+    @property
+    def is_splice(self) -> bool:
+        """Whether the bytes go through the daemon as they are."""
+        return self.driver.protocol == self.model.format

@@ -18,7 +18,7 @@ class GoogleGenAI:
     """`models/{m}:generateContent`, under the API version that the SDK chooses itself."""
 
     protocol = "gemini"
-    words = Words("STOP", "STOP", "MAX_TOKENS")
+    words = Words("STOP", "STOP", "MAX_TOKENS", "SAFETY")
     abilities = Abilities()
 
     def __init__(self, url: str) -> None:
@@ -74,9 +74,15 @@ def _content(turn: Turn) -> Any:
         case Said():
             return types.Content(role="model", parts=[types.Part.from_text(text=turn.text)])
         case Answer():
-            return turn.native
+            return turn.native or types.Content(role="model", parts=_made(turn))
         case Results():
             return types.Content(role="user", parts=[_result(result) for result in turn.results])
+
+
+def _made(answer: Answer) -> list[types.Part]:
+    said = [types.Part.from_text(text=answer.text)] if answer.text else []
+    calls = [types.FunctionCall(id=c.id or None, name=c.name, args=dict(c.arguments)) for c in answer.calls]
+    return said + [types.Part(function_call=call) for call in calls]
 
 
 def _parts(turn: User) -> list[types.Part]:
@@ -125,4 +131,7 @@ def _answer(chunks: list[Any]) -> Answer:
         usage.prompt_token_count or 0,
         output,
         types.Content(role="model", parts=parts),
+        usage.prompt_token_count or 0,
+        usage.cached_content_token_count,
+        usage.thoughts_token_count,
     )

@@ -40,26 +40,29 @@ class Client:
     abilities: Abilities
 
 
-_UNIFIED = Words("stop", "tool-calls", "length")
+_UNIFIED = Words("stop", "tool-calls", "length", "content-filter")
 _TEXT_RESULTS = {"result_images": False, "result_errors": False}
 
 CLIENTS = (
     Client(
-        "openai-chat", "openai-chat", Words("stop", "tool_calls", "length"), Abilities(**_TEXT_RESULTS, count=False)
+        "openai-chat",
+        "openai-chat",
+        Words("stop", "tool_calls", "length", "content_filter"),
+        Abilities(**_TEXT_RESULTS, count=False),
     ),
     Client(
         "openai-responses",
         "openai-responses",
-        Words("completed", "completed", "incomplete: max_output_tokens"),
+        Words("completed", "completed", "incomplete: max_output_tokens", "incomplete: content_filter"),
         Abilities(result_errors=False),
     ),
-    Client("anthropic", "anthropic", Words("end_turn", "tool_use", "max_tokens"), Abilities()),
-    Client("google-genai", "gemini", Words("STOP", "STOP", "MAX_TOKENS"), Abilities()),
+    Client("anthropic", "anthropic", Words("end_turn", "tool_use", "max_tokens", "refusal"), Abilities()),
+    Client("google-genai", "gemini", Words("STOP", "STOP", "MAX_TOKENS", "SAFETY"), Abilities()),
     Client(
         "ollama",
         "ollama",
-        Words("stop", "stop", "length"),
-        Abilities(**_TEXT_RESULTS, force=False, call_ids=False, pdf=False, count=False),
+        Words("stop", "stop", "length", "stop"),
+        Abilities(**_TEXT_RESULTS, force=False, call_ids=False, pdf=False, count=False, cached=False, reasoned=False),
     ),
     Client("ai-sdk openai", "openai-responses", _UNIFIED, Abilities(result_errors=False, count=False)),
     Client("ai-sdk openai-compatible", "openai-chat", _UNIFIED, Abilities(**_TEXT_RESULTS, count=False)),

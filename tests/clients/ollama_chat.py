@@ -13,8 +13,17 @@ class OllamaChat:
     """`/api/chat`. It has no tool choice, no ids the client keeps, and no documents."""
 
     protocol = "ollama"
-    words = Words("stop", "stop", "length")
-    abilities = Abilities(force=False, call_ids=False, result_errors=False, result_images=False, pdf=False, count=False)
+    words = Words("stop", "stop", "length", "stop")
+    abilities = Abilities(
+        force=False,
+        call_ids=False,
+        result_errors=False,
+        result_images=False,
+        pdf=False,
+        count=False,
+        cached=False,
+        reasoned=False,
+    )
 
     def __init__(self, url: str) -> None:
         self.client: Any = ollama.Client(host=url, timeout=30)
@@ -64,9 +73,14 @@ def _messages(turn: Turn) -> list[Any]:
         case Said():
             return [{"role": "assistant", "content": turn.text}]
         case Answer():
-            return [turn.native]
+            return [turn.native or _made(turn)]
         case Results():
             return [{"role": "tool", "tool_name": r.call.name, "content": r.text} for r in turn.results]
+
+
+def _made(answer: Answer) -> dict[str, Any]:
+    calls = [{"function": {"name": call.name, "arguments": call.arguments}} for call in answer.calls]
+    return {"role": "assistant", "content": answer.text, **({"tool_calls": calls} if calls else {})}
 
 
 def _answer(lines: list[Any]) -> Answer:
@@ -84,4 +98,5 @@ def _answer(lines: list[Any]) -> Answer:
         last.prompt_eval_count or 0,
         last.eval_count or 0,
         ollama.Message(role="assistant", content=text, thinking=thinking or None, tool_calls=calls or None),
+        last.prompt_eval_count or 0,
     )

@@ -15,7 +15,7 @@ class OpenAIChat:
     """`/v1/chat/completions`. Results hold only text there, so images of results are left to other drivers."""
 
     protocol = "openai-chat"
-    words = Words("stop", "tool_calls", "length")
+    words = Words("stop", "tool_calls", "length", "content_filter")
     abilities = Abilities(result_images=False, result_errors=False, count=False)
 
     def __init__(self, url: str) -> None:
@@ -26,11 +26,11 @@ class OpenAIChat:
 
     def stream(self, model: str, ask: Ask) -> Answer:
         body = _body(model, ask) | {"stream_options": {"include_usage": True}}
-        try:
-            with self.client.chat.completions.stream(**body) as events:
+        with self.client.chat.completions.stream(**body) as events:
+            try:
                 return _answer(events.get_final_completion())
-        except openai.LengthFinishReasonError as cut_short:
-            return _answer(cut_short.completion)
+            except (openai.LengthFinishReasonError, openai.ContentFilterFinishReasonError):
+                return _answer(events.current_completion_snapshot)
 
     @contextlib.contextmanager
     def pieces(self, model: str, ask: Ask) -> Iterator[Iterator[str]]:
@@ -75,9 +75,17 @@ def _messages(turn: Turn) -> list[Any]:
         case Said():
             return [{"role": "assistant", "content": turn.text}]
         case Answer():
-            return [turn.native]
+            return [turn.native or _made(turn)]
         case Results():
             return [{"role": "tool", "tool_call_id": r.call.id, "content": r.text} for r in turn.results]
+
+
+def _made(answer: Answer) -> dict[str, Any]:
+    calls = [
+        {"id": c.id, "type": "function", "function": {"name": c.name, "arguments": json.dumps(c.arguments)}}
+        for c in answer.calls
+    ]
+    return {"role": "assistant", "content": answer.text or None, **({"tool_calls": calls} if calls else {})}
 
 
 def _content(turn: User) -> Any:
@@ -99,7 +107,7 @@ def _answer(completion: Any) -> Answer:
     calls = tuple(
         Call(call.id, call.function.name, json.loads(call.function.arguments)) for call in message.tool_calls or ()
     )
-    reasoning = getattr(message, "reasoning_content", None) or ""
+    reasoning = getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None) or ""
     return Answer(
         message.content or "",
         calls,
@@ -110,4 +118,7 @@ def _answer(completion: Any) -> Answer:
         message.model_dump(
             exclude_none=True, exclude={"parsed": True, "tool_calls": {"__all__": {"function": {"parsed_arguments"}}}}
         ),
+        usage.prompt_tokens,
+        usage.prompt_tokens_details.cached_tokens if usage.prompt_tokens_details else None,
+        usage.completion_tokens_details.reasoning_tokens if usage.completion_tokens_details else None,
     )

@@ -15,7 +15,7 @@ class OpenAIResponses:
     """`/v1/responses`, stateless: history goes along as items, reasoning among them in its encrypted form."""
 
     protocol = "openai-responses"
-    words = Words("completed", "completed", "incomplete: max_output_tokens")
+    words = Words("completed", "completed", "incomplete: max_output_tokens", "incomplete: content_filter")
     abilities = Abilities(result_errors=False)
 
     def __init__(self, url: str) -> None:
@@ -86,9 +86,17 @@ def _items(turn: Turn) -> list[Any]:
         case Said():
             return [{"role": "assistant", "content": turn.text}]
         case Answer():
-            return list(turn.native)
+            return list(turn.native or _made(turn))
         case Results():
             return [{"type": "function_call_output", "call_id": r.call.id, "output": _output(r)} for r in turn.results]
+
+
+def _made(answer: Answer) -> Iterator[dict[str, Any]]:
+    if answer.text:
+        yield {"role": "assistant", "content": answer.text}
+    for call in answer.calls:
+        arguments = json.dumps(call.arguments)
+        yield {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": arguments}
 
 
 def _image(png: bytes) -> dict[str, Any]:
@@ -135,4 +143,7 @@ def _answer(response: Any) -> Answer:
         usage.input_tokens,
         usage.output_tokens,
         [item.to_dict() for item in response.output],
+        usage.input_tokens,
+        usage.input_tokens_details.cached_tokens,
+        usage.output_tokens_details.reasoning_tokens,
     )

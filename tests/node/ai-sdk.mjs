@@ -79,10 +79,15 @@ function messages(turn) {
     case "Said":
       return [{ role: "assistant", content: turn.text }];
     case "Answer":
-      return turn.native;
+      return turn.native ?? [{ role: "assistant", content: made(turn) }];
     default:
       return [{ role: "tool", content: turn.results.map(result) }];
   }
+}
+
+function made({ text, calls }) {
+  const said = text ? [{ type: "text", text }] : [];
+  return [...said, ...calls.map(({ id, name, arguments: input }) => ({ type: "tool-call", toolCallId: id, toolName: name, input }))];
 }
 
 const file = (mediaType, data) => ({ type: "file", mediaType, data: { type: "data", data } });
@@ -104,6 +109,9 @@ function answer({ text, toolCalls, reasoningText, finishReason, usage, responseM
     stop: finishReason,
     input_tokens: usage.inputTokens ?? 0,
     output_tokens: usage.outputTokens ?? 0,
+    prompt_tokens: usage.inputTokens ?? 0,
+    cached_tokens: usage.inputTokenDetails?.cacheReadTokens ?? null,
+    reasoning_tokens: usage.outputTokenDetails?.reasoningTokens ?? null,
     native: responseMessages,
   };
 }

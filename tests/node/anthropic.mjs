@@ -39,10 +39,15 @@ function message(turn) {
     case "Said":
       return { role: "assistant", content: turn.text };
     case "Answer":
-      return { role: "assistant", content: turn.native };
+      return { role: "assistant", content: turn.native ?? made(turn) };
     default:
       return { role: "user", content: turn.results.map(result) };
   }
+}
+
+function made({ text, calls }) {
+  const said = text ? [{ type: "text", text }] : [];
+  return [...said, ...calls.map(({ id, name, arguments: input }) => ({ type: "tool_use", id, name, input }))];
 }
 
 const inline = (type, media_type, data) => ({ type, source: { type: "base64", media_type, data } });
@@ -68,6 +73,9 @@ function answer({ content, stop_reason, usage }) {
     stop: stop_reason,
     input_tokens: usage.input_tokens,
     output_tokens: usage.output_tokens,
+    prompt_tokens: usage.input_tokens + (usage.cache_read_input_tokens ?? 0) + (usage.cache_creation_input_tokens ?? 0),
+    cached_tokens: usage.cache_read_input_tokens ?? 0,
+    reasoning_tokens: usage.output_tokens_details?.thinking_tokens ?? null,
     native: content,
   };
 }

@@ -40,10 +40,15 @@ function content(turn) {
     case "Said":
       return { role: "model", parts: [{ text: turn.text }] };
     case "Answer":
-      return turn.native;
+      return turn.native ?? { role: "model", parts: made(turn) };
     default:
       return { role: "user", parts: turn.results.map(result) };
   }
+}
+
+function made({ text, calls }) {
+  const said = text ? [{ text }] : [];
+  return [...said, ...calls.map(({ id, name, arguments: args }) => ({ functionCall: { ...(id && { id }), name, args } }))];
 }
 
 const inline = (mimeType, data) => ({ inlineData: { mimeType, data } });
@@ -72,6 +77,9 @@ function answer(chunks) {
     stop: reasons[0],
     input_tokens: usage.promptTokenCount ?? 0,
     output_tokens: (usage.candidatesTokenCount ?? 0) + (usage.thoughtsTokenCount ?? 0),
+    prompt_tokens: usage.promptTokenCount ?? 0,
+    cached_tokens: usage.cachedContentTokenCount ?? null,
+    reasoning_tokens: usage.thoughtsTokenCount ?? null,
     native: { role: "model", parts },
   };
 }

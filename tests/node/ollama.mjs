@@ -38,10 +38,15 @@ function messages(turn) {
     case "Said":
       return [{ role: "assistant", content: turn.text }];
     case "Answer":
-      return [turn.native];
+      return [turn.native ?? made(turn)];
     default:
       return turn.results.map((result) => ({ role: "tool", tool_name: result.call.name, content: result.text }));
   }
+}
+
+function made({ text, calls }) {
+  const tool_calls = calls.map(({ name, arguments: args }) => ({ function: { name, arguments: args } }));
+  return { role: "assistant", content: text, ...(calls.length && { tool_calls }) };
 }
 
 function answer(lines) {
@@ -57,6 +62,7 @@ function answer(lines) {
     stop: last.done_reason,
     input_tokens: last.prompt_eval_count ?? 0,
     output_tokens: last.eval_count ?? 0,
+    prompt_tokens: last.prompt_eval_count ?? 0,
     native: { role: "assistant", content, ...(thinking && { thinking }), ...(tool_calls.length && { tool_calls }) },
   };
 }

@@ -6,12 +6,12 @@ export default function make(url) {
   return {
     async ask(model, ask) {
       const completion = await completions.create(body(model, ask));
-      return answer(completion, completion.choices[0].message.reasoning_content ?? "");
+      return answer(completion, thought(completion.choices[0].message));
     },
     async stream(model, ask) {
       const thoughts = [];
       const run = completions.stream({ ...body(model, ask), stream_options: { include_usage: true } });
-      run.on("chunk", (chunk) => thoughts.push(chunk.choices[0]?.delta.reasoning_content ?? ""));
+      run.on("chunk", (chunk) => thoughts.push(thought(chunk.choices[0]?.delta)));
       return answer(await run.finalChatCompletion(), thoughts.join(""));
     },
     async *pieces(model, ask, signal) {
@@ -21,6 +21,9 @@ export default function make(url) {
     },
   };
 }
+
+// Servers spell it either way.
+const thought = (message) => message?.reasoning_content ?? message?.reasoning ?? "";
 
 function body(model, ask) {
   const system = ask.system === null ? [] : [{ role: "system", content: ask.system }];
@@ -44,10 +47,15 @@ function messages(turn) {
     case "Said":
       return [{ role: "assistant", content: turn.text }];
     case "Answer":
-      return [turn.native];
+      return [turn.native ?? made(turn)];
     default:
       return turn.results.map((result) => ({ role: "tool", tool_call_id: result.call.id, content: result.text }));
   }
+}
+
+function made({ text, calls }) {
+  const tool_calls = calls.map(({ id, name, arguments: args }) => ({ id, type: "function", function: { name, arguments: JSON.stringify(args) } }));
+  return { role: "assistant", content: text || null, ...(calls.length && { tool_calls }) };
 }
 
 function content({ text, image, pdf }) {
@@ -68,6 +76,9 @@ function answer({ choices: [{ message, finish_reason }], usage }, reasoning) {
     stop: finish_reason,
     input_tokens: usage.prompt_tokens,
     output_tokens: usage.completion_tokens,
+    prompt_tokens: usage.prompt_tokens,
+    cached_tokens: usage.prompt_tokens_details?.cached_tokens ?? null,
+    reasoning_tokens: usage.completion_tokens_details?.reasoning_tokens ?? null,
     native: { role, content, refusal, ...(reasoning && { reasoning_content: reasoning }), ...(calls.length && { tool_calls: calls }) },
   };
 }

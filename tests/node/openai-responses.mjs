@@ -39,10 +39,15 @@ function items(turn) {
     case "Said":
       return [{ role: "assistant", content: turn.text }];
     case "Answer":
-      return turn.native;
+      return turn.native ?? made(turn);
     default:
       return turn.results.map((result) => ({ type: "function_call_output", call_id: result.call.id, output: output(result) }));
   }
+}
+
+function made({ text, calls }) {
+  const said = text ? [{ role: "assistant", content: text }] : [];
+  return [...said, ...calls.map(({ id, name, arguments: args }) => ({ type: "function_call", call_id: id, name, arguments: JSON.stringify(args) }))];
 }
 
 const picture = (png) => ({ type: "input_image", image_url: `data:image/png;base64,${png}`, detail: "auto" });
@@ -66,6 +71,9 @@ function answer({ output, output_text, status, incomplete_details, error, usage 
     stop: incomplete_details ? `${status}: ${incomplete_details.reason}` : status,
     input_tokens: usage.input_tokens,
     output_tokens: usage.output_tokens,
+    prompt_tokens: usage.input_tokens,
+    cached_tokens: usage.input_tokens_details.cached_tokens,
+    reasoning_tokens: usage.output_tokens_details.reasoning_tokens,
     native: output,
   };
 }
