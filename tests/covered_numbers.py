@@ -1,7 +1,8 @@
 """The numbered bugs, traps and needs that the suite has to hold, and those that are exempt, each with its reason.
 
 `FB-n` is a bug that programs of this kind have shipped and fixed, `FB-3B` one they still ship, `PF-n` a trap of the
-wire formats, `RC-n` something real clients need. A test names what it holds by `@pytest.mark.covers`.
+wire formats, `RC-n` something real clients need, `OP-n` what programs that route among accounts do badly. A test names
+what it holds by `@pytest.mark.covers`.
 """
 
 ANTIGRAVITY = "only the Antigravity backend, to which nobody can log in, does this"
@@ -23,6 +24,7 @@ REQUIRED = frozenset(
         | {"PF-121b", "PF-138b"}
         | _range("PF", 132, 140)
         | _range("RC", 1, 12)
+        | _range("OP", 1, 11)
     )
     - EXEMPT.keys()
 )

@@ -313,7 +313,8 @@ class Exchange:
                 held.append(piece)
                 size += len(piece)
                 if size > _MOST_HELD or (size and time.monotonic() - began > _HELD_S):
-                    break
+                    # The client sees what there is: from here on a failure is told and not kept for the ladder.
+                    way.record.content = True
         except BaseException:
             reply.close()
             raise

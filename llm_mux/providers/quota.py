@@ -23,7 +23,8 @@ class Window:
 
     `scope`: whether it counts for the whole account or for the model that was asked. `used` is a fraction, 0 to 1 and
     sometimes more; `remaining` and `limit` are requests or tokens; `resets_at` is unix seconds; all None when unknown.
-    `soft`: the provider goes on beyond it (paid overage).
+    `soft`: the provider goes on beyond it (paid overage). `family`: it is about models with this in their name only,
+    whichever was asked.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Window:
     limit: float | None = None
     resets_at: float | None = None
     soft: bool = False
+    family: str = ""
 
     @property
     def spent(self) -> bool:
@@ -99,7 +101,8 @@ def _unified(headers: Mapping[str, str], name: str, soft: bool, now: float) -> W
     if headers.get(f"{_UNIFIED}{name}-status") == "rejected":
         used = max(used or 0.0, 1.0)
     resets_at = _moment(headers.get(f"{_UNIFIED}{name}-reset"), now)
-    return Window(name, "account" if name.isalnum() else "model", used, resets_at=resets_at, soft=soft)
+    family = name.replace("_", "-").partition("-")[2]
+    return Window(name, "model" if family else "account", used, resets_at=resets_at, soft=soft, family=family)
 
 
 class _Limit(Struct, frozen=True):

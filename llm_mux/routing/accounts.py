@@ -295,6 +295,7 @@ class Account:
         """Takes note of the quotas that an answer told of; a spent one rests until it begins anew. Seconds until then
         (`now` monotonic, `unix` the same moment), None when nothing is spent."""
         longest: float | None = None
+        windows = tuple(window for window in windows if window.family in model)
         low = {("" if window.scope == "account" else model): 0.0 for window in windows}
         if len(self.windows) + len(windows) > _MOST_WINDOWS:
             self.windows.clear()

@@ -105,6 +105,7 @@ def test_the_client_says_who_it_is_in_the_servers_way(
     assert call.method == "POST"
 
 
+@pytest.mark.covers("OP-8")
 def test_a_refresh_keeps_what_the_answer_leaves_out() -> None:
     answer = {"access_token": "at-1", "expires_in": 60}
     new, steps = play(tokens.refresh(OAUTH, OLD, NOW), (Call, reply(answer, at=NOW + 1)))
@@ -112,6 +113,7 @@ def test_a_refresh_keeps_what_the_answer_leaves_out() -> None:
     assert sent(steps[0]) == {"grant_type": "refresh_token", "refresh_token": "rt-0", "client_id": "me"}
 
 
+@pytest.mark.covers("OP-8")
 def test_a_rotated_refresh_token_replaces_the_old_one() -> None:
     new, _ = play(tokens.refresh(OAUTH, OLD, NOW), (Call, reply(TOKEN)))
     assert (new.access, new.refresh, new.extra) == ("at-1", "rt-1", {"project": "p"})

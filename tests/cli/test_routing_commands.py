@@ -28,6 +28,7 @@ def url(home: Path, run: Run) -> Iterator[str]:
         yield running.url
 
 
+@pytest.mark.covers("OP-11")
 def test_a_route_is_explained_in_a_table_and_as_json(run: Run, url: str) -> None:
     shown = run("route", "explain", "m")
     assert shown.code == 0
@@ -47,6 +48,7 @@ def test_a_route_is_explained_in_a_table_and_as_json(run: Run, url: str) -> None
     assert (missing.code, "does not exist" in missing.err) == (1, True)
 
 
+@pytest.mark.covers("OP-1")
 def test_rests_are_listed_and_cleared(run: Run, url: str) -> None:
     import http.client
 

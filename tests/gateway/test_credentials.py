@@ -100,6 +100,7 @@ async def test_a_good_token_asks_nobody(tmp_path: Path) -> None:
         assert s.upstream.requests == []
 
 
+@pytest.mark.covers("OP-6")
 async def test_a_token_that_is_over_is_renewed_once_for_everybody_who_waits(tmp_path: Path) -> None:
     async with stage(tmp_path) as s:
         s.upstream.on("/token", again(1))
@@ -138,6 +139,7 @@ async def test_a_client_that_leaves_does_not_stop_the_renewal(tmp_path: Path) ->
         assert (s.account.key, s.stored().access) == ("at-1", "at-1")
 
 
+@pytest.mark.covers("OP-8")
 async def test_the_new_token_is_in_the_store_before_anybody_uses_it(tmp_path: Path) -> None:
     async with stage(tmp_path) as s:
         s.upstream.on("/token", again(1))

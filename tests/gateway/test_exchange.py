@@ -12,6 +12,7 @@ import aiohttp
 import msgspec
 import pytest
 
+from llm_mux.gateway import exchange
 from llm_mux.gateway.ask import Ask, Caller, Streaming
 from llm_mux.gateway.exchange import Exchange
 from llm_mux.server.serving import DAEMON
@@ -98,7 +99,7 @@ async def test_the_next_account_answers_when_the_first_refuses(mux: Run, path: s
         assert [r.headers["Authorization"] for r in upstream.requests] == ["Bearer first-key", "Bearer second-key"]
 
 
-@pytest.mark.covers("FB-107")
+@pytest.mark.covers("FB-107", "OP-4")
 @pytest.mark.parametrize(("path", "body"), PATHS)
 async def test_an_error_inside_a_200_stream_moves_on_unseen(mux: Run, path: str, body: dict[str, object]) -> None:
     async with FakeUpstream() as upstream:
@@ -109,6 +110,43 @@ async def test_an_error_inside_a_200_stream_moves_on_unseen(mux: Run, path: str,
         assert answer.status == 200
         assert "Hel" in text
         assert "overloaded" not in text
+
+
+EMPTY = chunk()
+
+
+@pytest.mark.covers("OP-4")
+@pytest.mark.parametrize("end", [ERROR_IN_STREAM, RESET], ids=["an error", "a cut"])
+@pytest.mark.parametrize(
+    ("path", "body", "most", "seconds", "empty"),
+    [
+        pytest.param("/v1/chat/completions", CHAT, exchange._MOST_HELD, 60.0, 2000, id="so many bytes, splice"),
+        pytest.param("/v1/chat/completions", CHAT, 1 << 30, 0.0, 1, id="so long, splice"),
+        pytest.param("/v1/messages", MESSAGES, 1 << 30, 0.0, 1, id="so long, translate"),
+    ],
+)
+async def test_what_never_comes_to_content_is_held_back_only_so_far_and_then_told_honestly(
+    mux: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    body: dict[str, object],
+    most: int,
+    seconds: float,
+    empty: int,
+    end: bytes,
+) -> None:
+    monkeypatch.setattr(exchange, "_MOST_HELD", most)
+    monkeypatch.setattr(exchange, "_HELD_S", seconds)
+    seen = asyncio.Event()
+    async with FakeUpstream() as upstream:
+        upstream.on("/v1/chat/completions", sse_reply(EMPTY * empty, Wait(seen), end))
+        async with mux(two_accounts(upstream)) as url, aiohttp.ClientSession() as client, asyncio.timeout(10):
+            async with client.post(url + path, json={**body, "stream": True}) as answer:
+                assert answer.status == 200
+                await answer.content.readany()
+                seen.set()
+                assert b'"error"' in (await answer.read())[-500:]
+    assert len(upstream.requests) == 1, "the client has something: nobody is asked again"
 
 
 @pytest.mark.covers("FB-104", "PF-11", "PF-133")
@@ -146,6 +184,7 @@ async def test_a_stream_that_breaks_ends_with_the_protocols_error(
 
 @pytest.mark.covers("FB-120", "PF-134")
 @pytest.mark.parametrize(("path", "body"), PATHS)
+@pytest.mark.covers("OP-3")
 async def test_a_vanished_client_closes_the_upstream_and_costs_no_account_anything(
     mux: Run, path: str, body: dict[str, object]
 ) -> None:
@@ -205,6 +244,7 @@ async def test_a_client_that_leaves_a_whole_request_closes_the_upstream_too(mux:
 
 
 @pytest.mark.parametrize(("path", "body"), PATHS)
+@pytest.mark.covers("OP-3")
 async def test_a_clients_bad_request_is_not_sent_to_every_account(mux: Run, path: str, body: dict[str, object]) -> None:
     bad = json_reply({"error": {"message": "messages: too short", "type": "invalid_request_error"}}, 400)
     async with FakeUpstream() as upstream:

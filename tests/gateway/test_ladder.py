@@ -59,6 +59,7 @@ async def ask(url: str, model: str = "m", *, headers: dict[str, str] | None = No
 
 
 @pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.covers("OP-11")
 async def test_down_the_chain_of_fallbacks_across_models_and_providers(mux: Run, stream: bool) -> None:
     good = sse_reply(*GOOD) if stream else json_reply(whole("Hello"))
     async with FakeUpstream() as one, FakeUpstream() as two, FakeUpstream() as three:
@@ -108,6 +109,7 @@ async def test_a_short_rest_is_waited_for_and_nobody_notices(mux: Run) -> None:
         assert time.monotonic() - began >= 0.2
 
 
+@pytest.mark.covers("OP-5")
 async def test_a_rest_that_is_too_long_is_told_at_once_with_when_to_come_back(mux: Run) -> None:
     async with FakeUpstream() as upstream:
         upstream.on(CHATS, json_reply(SLOW_DOWN, 429, retry_after="40"))
@@ -120,6 +122,7 @@ async def test_a_rest_that_is_too_long_is_told_at_once_with_when_to_come_back(mu
         assert "resting after a refusal" in text
 
 
+@pytest.mark.covers("OP-5")
 async def test_a_stream_is_told_a_status_rather_than_kept_waiting_past_the_moment_for_it(mux: Run) -> None:
     async with FakeUpstream() as upstream:
         upstream.on(CHATS, json_reply(SLOW_DOWN, 429, retry_after="20"))
@@ -151,6 +154,7 @@ async def test_an_outage_is_not_multiplied(mux: Run) -> None:
         assert "Retry-After" in answers[-1][0].headers
 
 
+@pytest.mark.covers("OP-11")
 async def test_request_retry_0_asks_every_account_once(mux: Run) -> None:
     async with FakeUpstream() as upstream:
         upstream.on(CHATS, BROKEN)
@@ -336,6 +340,7 @@ async def test_content_that_one_target_has_no_form_for_goes_to_one_that_has(mux:
         assert not blind.requests
 
 
+@pytest.mark.covers("OP-1")
 async def test_what_keeps_a_model_waiting_is_cleared_by_a_success_elsewhere_in_the_account_only_for_the_account(
     mux: Run,
 ) -> None:
@@ -353,6 +358,7 @@ async def test_what_keeps_a_model_waiting_is_cleared_by_a_success_elsewhere_in_t
             assert answer.status == 200
 
 
+@pytest.mark.covers("OP-11")
 async def test_each_attempt_is_in_the_line_of_the_exchange_with_its_account_and_what_came_of_it(mux: Run) -> None:
     async with FakeUpstream() as upstream:
         upstream.on(CHATS, BROKEN, json_reply(SLOW_DOWN, 429, retry_after="60"), json_reply(whole("Hello")))

@@ -47,6 +47,7 @@ async def rounds(home: pathlib.Path, server: Rotating, count: int, *, seed: int,
     return [json.loads(line) for line in said.splitlines()]
 
 
+@pytest.mark.covers("OP-8")
 async def test_of_several_processes_exactly_one_asks_and_all_go_on(tmp_path: pathlib.Path) -> None:
     begin(tmp_path)
     async with rotating() as server:
@@ -56,6 +57,7 @@ async def test_of_several_processes_exactly_one_asks_and_all_go_on(tmp_path: pat
         assert server.reused == 0
 
 
+@pytest.mark.covers("OP-8")
 async def test_no_token_is_lost_over_random_interleavings_and_kills(tmp_path: pathlib.Path) -> None:
     begin(tmp_path)
     async with rotating() as server:

@@ -65,6 +65,7 @@ CHAT = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/api/chat"], ids=["splice", "translate"])
+@pytest.mark.covers("OP-9")
 async def test_a_client_that_reads_nothing_bounds_the_daemons_memory(tmp_path: pathlib.Path, path: str) -> None:
     async with FakeUpstream() as upstream:
         entry = {"type": "openai-compatible", "id": "up", "base-url": f"{upstream.url}/v1", "models": ["m"]}

@@ -51,6 +51,7 @@ async def asked(client: Upstream, url: str, body: bytes | None = b"{}", timeouts
         reply.close()
 
 
+@pytest.mark.covers("OP-9")
 async def test_requests_one_after_another_use_one_connection(client: Upstream) -> None:
     async with RawServer([OK]) as server:
         for _ in range(50):

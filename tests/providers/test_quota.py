@@ -78,7 +78,7 @@ CASES = [
         (
             Window("5h", "account", 0.42, resets_at=NOW + 3600),
             Window("7d", "account", 1.0, resets_at=NOW + 86400),
-            Window("7d_opus", "model", 0.9),
+            Window("7d_opus", "model", 0.9, family="opus"),
         ),
         unified(
             status="rejected",
@@ -193,6 +193,7 @@ CODEX = {
         ({}, b"usage_limit_reached", [Window("usage limit", "account", 1.0)]),
     ],
 )
+@pytest.mark.covers("OP-2")
 def test_a_chatgpt_plan_has_windows_of_the_account(headers: dict[str, str], body: bytes, windows: list[Window]) -> None:
     assert list(quota.codex(headers, body, NOW)) == windows
 

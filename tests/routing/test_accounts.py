@@ -36,6 +36,7 @@ def rest(one: Account, model: str, now: float) -> float:
         pytest.param(Kind.UPSTREAM_CUT, 0, 0, id="not its fault either"),
     ],
 )
+@pytest.mark.covers("OP-2")
 def test_a_failure_rests_what_it_is_about(kind: Kind, here: float, elsewhere: float) -> None:
     one = account()
     one.failed("m", failure(kind), now=100)
@@ -70,6 +71,7 @@ def test_the_providers_hint_wins_and_the_longest_rest_stays() -> None:
     assert one.ready_at("n", 1) == 0
 
 
+@pytest.mark.covers("OP-1")
 def test_a_success_ends_the_rest_of_its_model_and_of_the_account() -> None:
     one = account()
     for model in ("m", "n"):
@@ -92,6 +94,7 @@ def test_a_success_of_what_was_under_way_before_says_nothing_about_a_rest() -> N
     assert (one.breakers, one.last_error) == ({}, None)
 
 
+@pytest.mark.covers("OP-1", "OP-6")
 def test_after_a_rest_one_at_a_time_tries_until_a_success_lets_everybody_in() -> None:
     one = account()
     one.failed("m", failure(Kind.RATE_LIMIT, retry_after=5), now=0)
@@ -103,6 +106,7 @@ def test_after_a_rest_one_at_a_time_tries_until_a_success_lets_everybody_in() ->
     assert one.ready_at("m", 5.6) == 0
 
 
+@pytest.mark.covers("OP-1")
 def test_a_long_rest_is_tried_every_five_minutes() -> None:
     one = account()
     one.failed("m", failure(Kind.QUOTA, retry_after=500_000), now=0)
@@ -135,7 +139,11 @@ def test_a_refusal_of_one_model_rests_that_model_alone() -> None:
     ("window", "scope", "seconds", "kind"),
     [
         pytest.param(Window("5h", "account", 1.0, resets_at=5000.0), "", 4000, Kind.QUOTA, id="the account's"),
-        pytest.param(Window("7d_opus", "model", 1.2, resets_at=9000.0), "m", 8000, Kind.QUOTA, id="one model's"),
+        pytest.param(Window("7d", "model", 1.2, resets_at=9000.0), "m", 8000, Kind.QUOTA, id="one model's"),
+        pytest.param(
+            Window("7d_m", "model", 1.2, resets_at=9000.0, family="m"), "m", 8000, Kind.QUOTA, id="its family's"
+        ),
+        pytest.param(Window("7d_x", "model", 1.2, resets_at=9000.0, family="x"), None, 0, None, id="another family's"),
         pytest.param(Window("requests", "model", remaining=0, resets_at=1002.0), "m", 2, Kind.RATE_LIMIT, id="short"),
         pytest.param(Window("5h", "account", 1.0, resets_at=5000.0, soft=True), None, 0, None, id="paid overage"),
         pytest.param(Window("5h", "account", 1.0), None, 0, None, id="nobody knows until when"),
@@ -143,6 +151,7 @@ def test_a_refusal_of_one_model_rests_that_model_alone() -> None:
         pytest.param(Window("5h", "account", 1.0, resets_at=900.0), None, 0, None, id="begun anew"),
     ],
 )
+@pytest.mark.covers("OP-2")
 def test_a_spent_quota_rests_its_own_scope_before_anybody_is_refused(
     window: Window, scope: str | None, seconds: float, kind: Kind | None
 ) -> None:
@@ -162,6 +171,7 @@ def test_a_quota_that_is_nearly_spent_is_known_until_it_begins_anew_or_is_seen_t
     assert not one.nearly_spent("any", 2)
 
 
+@pytest.mark.covers("OP-9")
 def test_windows_stay_bounded_whatever_the_models() -> None:
     one = account()
     for number in range(1000):
@@ -205,6 +215,7 @@ def test_refused_parameters_are_remembered_by_model() -> None:
 
 
 @pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.covers("OP-3")
 def test_a_clients_mistake_costs_no_account_anything(kind: Kind) -> None:
     one = account()
     for _ in range(10):

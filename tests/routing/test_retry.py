@@ -26,6 +26,7 @@ ASKED_TO_WAIT = MuxError(Kind.OVERLOADED, "busy", retry_after=4)
 )
 @settings(deadline=None)
 @given(draw=st.floats(0, 0.999))
+@pytest.mark.covers("OP-6")
 def test_a_round_is_waited_for(came: Round, patience: Patience, least: float, most: float, draw: float) -> None:
     wait = pause(came, patience, 0, draw)
     assert wait is not None
@@ -46,6 +47,7 @@ def test_a_round_is_waited_for(came: Round, patience: Patience, least: float, mo
 )
 @settings(deadline=None)
 @given(draw=st.floats(0, 0.999))
+@pytest.mark.covers("OP-5")
 def test_what_is_waited_for_in_vain_is_told_at_once(came: Round, patience: Patience, draw: float) -> None:
     assert pause(came, patience, 0, draw) is None
 

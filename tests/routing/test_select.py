@@ -59,6 +59,7 @@ labels = st.lists(
 
 @settings(deadline=None, max_examples=30)
 @given(labels)
+@pytest.mark.covers("OP-7")
 def test_a_new_account_takes_conversations_only_for_itself(names: list[str]) -> None:
     *old, new = names
     before, after = owners(accounts(*old)), owners(accounts(*names))
@@ -75,6 +76,7 @@ def test_a_lost_account_moves_only_what_it_served(names: list[str]) -> None:
 
 @settings(deadline=None, max_examples=30)
 @given(labels, st.integers(0, 9))
+@pytest.mark.covers("OP-7")
 def test_a_resting_account_gives_its_conversations_away_and_gets_them_back(names: list[str], which: int) -> None:
     pool = accounts(*names)
     before = owners(pool)
@@ -88,11 +90,13 @@ def test_a_resting_account_gives_its_conversations_away_and_gets_them_back(names
     assert {c: first(pool, c, now=61) for c in CONVERSATIONS} == before
 
 
+@pytest.mark.covers("OP-7")
 def test_a_conversation_stays_whatever_the_order_of_the_accounts() -> None:
     assert owners(accounts("a", "b", "c")) == owners(accounts("c", "a", "b"))
 
 
 @pytest.mark.parametrize("names", [("a", "b", "c"), ("key1", "key2", "key3", "key4"), ("work", "home-office")])
+@pytest.mark.covers("OP-7")
 def test_conversations_spread_evenly(names: tuple[str, ...]) -> None:
     many = Counter(first(accounts(*names), f"c{number}") for number in range(3000))
     assert max(many.values()) / min(many.values()) < 1.2

@@ -54,6 +54,7 @@ def test_a_token_comes_due_before_its_end_and_not_before_half_of_its_life(
     assert {each.over - NOW for each in dues} == {over}
 
 
+@pytest.mark.covers("OP-6")
 def test_tokens_of_many_accounts_do_not_come_due_in_one_moment() -> None:
     assert len({session(token(access=f"at-{n}")).due for n in range(50)}) > 45
 

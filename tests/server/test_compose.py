@@ -1,6 +1,7 @@
 """From configuration, environment and stored keys to accounts and offers."""
 
 import pathlib
+import tracemalloc
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -8,7 +9,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from llm_mux.auth.base import Credential
 from llm_mux.auth.keys import StoredKey, add_key, keys, resolve
+from llm_mux.auth.logins import StoredLogin
 from llm_mux.auth.store import SecretStore, open_store
 from llm_mux.config import ConfigError, parse
 from llm_mux.providers import registry
@@ -221,3 +224,20 @@ def test_a_stored_key_with_the_name_of_a_configured_one_is_refused_by_name(compo
     entry = {**LAB, "api-keys": [{"key": "k", "label": "main"}]}
     with pytest.raises(ConfigError, match=r"two accounts are called lab/main: .*llm-mux logout lab/main"):
         compose({"providers": [entry]})
+
+
+@pytest.mark.covers("OP-9")
+@pytest.mark.parametrize("provider", ["codex", "anthropic", "xai"])
+def test_thousands_of_logins_take_little_memory(provider: str) -> None:
+    many, config = 2800, parse(config_text({}), None, {}).config
+    way = registry.get(provider).logins[0].way
+    stored = [
+        StoredLogin(provider, f"a{n}", Credential(way=way, access=f"at-{n}", refresh=f"rt-{n}", expires=2e9, id=f"{n}"))
+        for n in range(many)
+    ]
+    tracemalloc.start()
+    made = fleet(config, {}, (), logins=stored, secret=lambda text: [text])
+    taken = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert len(made.accounts) == many
+    assert taken / many < 4000, "bytes each, beside the login itself"

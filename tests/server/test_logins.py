@@ -97,6 +97,7 @@ async def test_a_token_that_is_over_is_renewed_before_it_is_sent(tmp_path: Path)
         assert 'llm_mux_login_refreshes_total{outcome="ok",provider="corp"} 1.0' in await s.get("/metrics")
 
 
+@pytest.mark.covers("OP-10")
 async def test_the_daemons_own_renewal_makes_nothing_be_read_again(tmp_path: Path) -> None:
     week = 7 * 86400
     mark = changes(paths.data_dir(clean_environment(tmp_path)))
@@ -112,6 +113,7 @@ async def test_the_daemons_own_renewal_makes_nothing_be_read_again(tmp_path: Pat
         assert [account.key for account in s.mux.app[DAEMON].gateway.accounts] == ["at-1", "at-9"]
 
 
+@pytest.mark.covers("OP-10")
 async def test_what_is_stored_through_the_daemon_is_read_once(tmp_path: Path) -> None:
     async with stage(tmp_path) as s:
         reloader = s.mux.app[RELOADER]

@@ -92,6 +92,7 @@ async def test_with_a_clients_key_only_what_it_reaches_is_shown(tmp_path: pathli
         assert (status, "There is no key `nobody`" in found["error"]["message"]) == (404, True)
 
 
+@pytest.mark.covers("OP-11")
 async def test_what_is_passed_over_says_why_and_is_the_same_that_requests_pass_over(tmp_path: pathlib.Path) -> None:
     async with FakeUpstream() as upstream, managed(tmp_path, configured(upstream)) as (running, key):
         upstream.on("/v1/chat/completions", SLOW_DOWN)
@@ -119,6 +120,7 @@ async def test_rests_are_listed_and_cleared_by_account_by_model_and_all(tmp_path
         assert await call(running, key, COOLDOWNS, "DELETE") == (200, {"cleared": ["a/two big"]})
 
 
+@pytest.mark.covers("OP-1")
 async def test_clearing_by_hand_lets_those_go_on_who_wait(tmp_path: pathlib.Path) -> None:
     patient = {"max-retry-interval": 3600}
     async with FakeUpstream() as upstream, managed(tmp_path, configured(upstream, **patient)) as (running, key):

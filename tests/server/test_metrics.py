@@ -132,6 +132,7 @@ def test_what_never_happened_is_not_shown() -> None:
     assert not names & {"llm_ttft_seconds_count", "llm_tokens_total", "llm_errors_total", "llm_cost_usd_total"}
 
 
+@pytest.mark.covers("OP-9")
 def test_models_beyond_the_bound_count_together_as_other() -> None:
     metrics = Metrics()
     for number in range(MOST_NAMES + 50):

@@ -120,11 +120,17 @@ async def test_what_needs_a_restart_is_named_and_everything_else_taken(tmp_path:
         assert "takes a restart: port, max-request-size" in await asyncio.to_thread(status, tmp_path)
 
 
+@pytest.mark.covers("OP-10")
 async def test_the_same_text_written_again_changes_nothing(tmp_path: pathlib.Path) -> None:
     async with running(tmp_path, {}) as (mux, client):
         before = await health(client, lambda _: True)
-        path = tmp_path / "config.yaml"
-        path.write_text(path.read_text())
+        path, copy = tmp_path / "config.yaml", tmp_path / "copy.yaml"
+        copy.write_text(path.read_text())
+        copy.replace(path)
+        # Whoever has seen the key has seen the new file too.
+        environment = clean_environment(tmp_path)
+        add_key(open_store(env=environment, data_dir=paths.data_dir(environment)), "openai", "default", "sk-stored")
+        await health(client, lambda now: len(now["accounts"]) > len(before["accounts"]))
         write(mux, {"strict": "no such value"})
         refused = await health(client, lambda now: now["config"]["error"] is not None)
         assert refused["config"]["loaded_at"] == before["config"]["loaded_at"]
