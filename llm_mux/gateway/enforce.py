@@ -61,8 +61,8 @@ class Enforcer:
                 if isinstance(part, ir.Text):
                     self._cutters[index] = StopCutter(self._stops)
                 return [event]
-            case ir.TextDelta(index=index, text=text) if index in self._cutters:
-                return self._text(index, text)
+            case ir.TextDelta() if event.index in self._cutters:
+                return self._text(event)
             case ir.PartEnd(index=index):
                 return self._end(index)
             case ir.Finish(choice=choice):
@@ -72,11 +72,14 @@ class Enforcer:
             case _:
                 return [event]
 
-    def _text(self, index: int, text: str) -> list[ir.Event]:
-        safe, hit = self._cutters[index].feed(text)
+    def _text(self, event: ir.TextDelta) -> list[ir.Event]:
+        index = event.index
+        safe, hit = self._cutters[index].feed(event.text)
         choice = self._open[index]
         safe, full = self._within(choice, safe)
-        out: list[ir.Event] = [ir.TextDelta(index, safe)] if safe else []
+        # What tokens say goes with them, though some of their text may wait for the next.
+        told = event.logprobs if safe or hit is None else None
+        out: list[ir.Event] = [ir.TextDelta(index, safe, told)] if safe or told is not None else []
         if hit is None and not full:
             return out
         del self._open[index], self._cutters[index]

@@ -230,7 +230,7 @@ class Exchange:
         )
         response = cut_whole(msgspec.structs.replace(response, choices=choices), chosen.stops, chosen.max_tokens)
         taken = complete.taken_ids(request)
-        response = complete.completed(response, taken, self._ask.request_id, self._estimate)
+        response = complete.completed(response, taken, self._seed, self._estimate)
         self._keep(response)
         response = msgspec.structs.replace(
             response,
@@ -242,8 +242,13 @@ class Exchange:
         self._note(response.usage, finish)
         return Whole(200, self._ask.protocol.encode_response(response, request), self._headers(response.usage))
 
+    @property
+    def _seed(self) -> str:
+        """What no other request has: clients may give all of theirs one X-Request-ID."""
+        return f"{self._ask.request_id}\x00{self._ask.time}"
+
     def _made_id(self) -> str:
-        return digest(self._ask.request_id)
+        return digest(self._seed)
 
     def _note(self, usage: ir.Usage | None, finish: str | None) -> None:
         self._out.usage, self._out.finish = usage, finish
@@ -368,7 +373,7 @@ class Exchange:
             stamp=self._stamped,
             complete=complete.Completion(
                 complete.taken_ids(self._decoded()),
-                self._ask.request_id,
+                self._seed,
                 self._estimate,
             ),
         )

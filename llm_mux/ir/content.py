@@ -77,7 +77,8 @@ class Image(Struct, frozen=True):
 
 
 class Document(Struct, frozen=True):
-    """A PDF or other file; a plain-text document is `Inline("text/plain", <base64>)`."""
+    """A PDF or other file; a plain-text document is `Inline("text/plain", <base64>)`. `context` is what the client says
+    of it, `cited`: the answer shall cite it, `detail` as in `Image`."""
 
     source: Source
     name: str | None = None
@@ -85,6 +86,7 @@ class Document(Struct, frozen=True):
     cited: bool = False
     cache: Cache | None = None
     native: Native | None = None
+    detail: str | None = None
 
 
 class Audio(Struct, frozen=True):

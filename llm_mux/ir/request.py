@@ -97,6 +97,7 @@ class Request(Struct, frozen=True):
     """One request in canonical form. Leading system messages are the system slot.
 
     `extras` are the top-level fields that only the client's own format knows; its encoder emits them again.
+    `beneath` names settings below the top level that ride in natives of the client's own format: others lose them.
     `protocol` is the client translator's name; `cache_key`, `user`, `session` identify the conversation and its owner.
     """
 
@@ -121,6 +122,7 @@ class Request(Struct, frozen=True):
     include_usage: bool = True
     modalities: tuple[str, ...] = ()
     extras: dict[str, Raw] = {}
+    beneath: tuple[str, ...] = ()
 
 
 class EmbedRequest(Struct, frozen=True):

@@ -5,7 +5,11 @@ Rule: what is lost is reported under the client's own name for it; what loses no
 
 from __future__ import annotations
 
+import msgspec
+from msgspec import Raw
+
 from llm_mux import ir
+from llm_mux.wire import jsonx
 
 # Who asks is in `request.user` too, hints for caches change no answer, and the daemon frames streams itself.
 _NOT_LOST = frozenset(
@@ -15,4 +19,18 @@ _NOT_LOST = frozenset(
 
 def lost_fields(request: ir.Request) -> list[str]:
     """The names to report when `request` goes to a target that does not speak its client's format."""
-    return [name for name in request.extras if not name.startswith("__") and name not in _NOT_LOST]
+    top = [name for name in request.extras if not name.startswith("__") and name not in _NOT_LOST]
+    return [*top, *request.beneath] if request.beneath else top
+
+
+def described(output: ir.OutputFormat) -> Raw | None:
+    """The answer's schema, with what the client says of it inside where a format has no place for that beside it."""
+    if output.schema is None or not output.description:
+        return output.schema
+    try:
+        top = jsonx.top(bytes(output.schema))
+    except jsonx.Malformed:
+        return output.schema
+    if "description" in top:
+        return output.schema
+    return Raw(jsonx.splice(bytes(output.schema), {"description": msgspec.json.encode(output.description)}))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from operator import eq
+from typing import TypeGuard
 
 import msgspec
 from msgspec import Raw
@@ -307,10 +308,19 @@ def _as_text(result: ir.ToolResult) -> list[ir.Part]:
 
 def result_text(result: ir.ToolResult, *, mark_errors: bool = True) -> str:
     """A result as plain text for formats that hold only that; "Error: " in front when the flag would be lost."""
-    text = ir.joined(result.content, "\n")
+    content = result.content
+    if len(content) == 1 and type(content[0]) is ir.Text:
+        text = content[0].text
+    else:
+        text = "\n".join(part.text for part in content if isinstance(part, ir.Text | ir.Refusal) or _stands_in(part))
     if mark_errors and result.is_error and not text.lower().startswith("error"):
         return f"Error: {text}" if text else "Error"
     return text
+
+
+def _stands_in(part: ir.Part) -> TypeGuard[ir.Opaque]:
+    """Whether `part` is of another format and has words for those who cannot read it."""
+    return isinstance(part, ir.Opaque) and not part.hint and bool(part.text)
 
 
 def result_media(result: ir.ToolResult) -> tuple[ir.Part, ...]:

@@ -97,7 +97,18 @@ def _clients(request: ir.Request) -> Iterable[Client]:
 
 def lower(request: ir.Request, names: Names) -> tuple[ir.Tool, ...]:
     """The client's own tools as plain function tools under their wire names (hosted tools are the encoder's matter)."""
-    return tuple(_plain(tool, names) for tool in request.tools if isinstance(tool, ir.Tool))
+    told: set[str] = set()
+    return tuple([_plain(_grouped(tool, told), names) for tool in request.tools if isinstance(tool, ir.Tool)])
+
+
+def _grouped(tool: ir.Tool, told: set[str]) -> ir.Tool:
+    """`tool`, with what its namespace is for if it is the first of it; `told`: the namespaces that were."""
+    about = tool.namespace_description
+    if not about or tool.namespace is None or tool.namespace in told:
+        return tool
+    told.add(tool.namespace)
+    said = f"{tool.description or ''}\n\nTools whose names begin with `{tool.namespace}__`: {about}".strip()
+    return msgspec.structs.replace(tool, description=said)
 
 
 def _plain(tool: ir.Tool, names: Names) -> ir.Tool:

@@ -2,6 +2,7 @@
 
 import itertools
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -96,3 +97,13 @@ def test_a_limit_that_the_backend_cannot_hold_is_held_here(pieces: list[str]) ->
 def test_an_answer_within_its_limit_is_left_alone() -> None:
     whole = ir.Response("i", "m", (ir.Choice((ir.Text("x" * 20),), ir.Finish("stop")),))
     assert cut_whole(whole, (), 5) == whole
+
+
+def test_log_probabilities_stay_with_the_text_that_is_watched_for_stop_strings() -> None:
+    tokens = [msgspec.Raw(msgspec.json.encode([{"token": word, "logprob": -0.5}])) for word in ("one<", "two", "END")]
+    enforcer = Enforcer(["<end>", "END"])
+    events: list[ir.Event] = [ir.Start("r", "m"), ir.PartStart(0, ir.Text(""))]
+    events += [ir.TextDelta(0, *piece) for piece in zip(("one<", "two", "END"), tokens, strict=True)]
+    got = answer([event for one in events for event in enforcer([one])]).choices[0]
+    assert ir.joined(got.parts) == "one<two"
+    assert [one["token"] for one in msgspec.json.decode(got.logprobs or b"[]")] == ["one<", "two"]

@@ -99,6 +99,28 @@ async def test_the_next_account_answers_when_the_first_refuses(mux: Run, path: s
         assert [r.headers["Authorization"] for r in upstream.requests] == ["Bearer first-key", "Bearer second-key"]
 
 
+@pytest.mark.covers("RC-6")
+async def test_requests_of_one_name_get_ids_of_their_own(mux: Run) -> None:
+    """Some clients give all their requests one X-Request-ID, and some servers all their calls one id."""
+    call = {"id": "call_0", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    calling = {**whole(""), "id": None, "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}
+    turns: list[dict[str, Any]] = list(MESSAGES["messages"])  # type: ignore[call-overload]  # it is the list above
+    names: list[str] = []
+    async with FakeUpstream() as upstream:
+        upstream.on("/v1/chat/completions", *[json_reply(calling)] * 3)
+        async with mux(one_account(upstream)) as url, aiohttp.ClientSession() as client:
+            for _ in range(3):
+                body = {**MESSAGES, "messages": turns, "tools": [{"name": "f", "input_schema": {"type": "object"}}]}
+                async with client.post(url + "/v1/messages", json=body, headers={"X-Request-ID": "one"}) as answer:
+                    said = await answer.json()
+                use = said["content"][0]
+                names += [said["id"], use["id"]]
+                result = {"type": "tool_result", "tool_use_id": use["id"], "content": "done"}
+                turns += [{"role": "assistant", "content": [use]}, {"role": "user", "content": [result]}]
+    assert len(set(names)) == len(names)
+
+
 @pytest.mark.covers("FB-107", "OP-4")
 @pytest.mark.parametrize(("path", "body"), PATHS)
 async def test_an_error_inside_a_200_stream_moves_on_unseen(mux: Run, path: str, body: dict[str, object]) -> None:

@@ -66,9 +66,8 @@ def outcome(probe: Probe, peer: Peer) -> Outcome:
     """What becomes of the feature at the target."""
     base, request = probe.for_target(peer.format)
     encode = registry.get(peer.format).encode_request
-    before = encode(base, peer.target)
     try:
-        after = encode(request, peer.target)
+        before, after = encode(base, peer.target), encode(request, peer.target)
     except MuxError as error:
         if "by_url" in error.facts:
             return Outcome("emulated", "the daemon downloads it (`download-media`)")

@@ -5,6 +5,7 @@ What belongs to answers (usage, finish reasons, citations) is held by the crossi
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 from msgspec import Raw, structs
@@ -33,14 +34,17 @@ from tests.translators.probes import (
     extra,
     field,
     form,
+    groups,
     hosted,
     knob,
     marks,
     model,
+    of_documents,
     off,
     reasoning,
     results,
     said,
+    searched,
     sides,
     signatures,
     sources,
@@ -105,6 +109,19 @@ def _content() -> Iterator[Probe]:
     yield Probe(CONTENT, "PDF, inline", with_(ir.Document(PDF, name="a.pdf")), documents)
     yield Probe(CONTENT, "PDF, URL", with_(ir.Document(ir.Url("https://example.com/a.pdf"), name="a.pdf")), documents)
     yield Probe(CONTENT, "text document", with_(ir.Document(TXT, name="a.txt")), documents)
+    paper = ir.Document(PDF, name="a.pdf")
+    for feature, name, value, clients in (
+        ("what the client says of a document", "context", "Written in 1999.", ("anthropic",)),
+        ("document that the answer shall cite", "cited", True, ("anthropic",)),
+        ("detail of a document", "detail", "low", ("openai_responses",)),
+    ):
+        told = with_(structs.replace(paper, **{name: value}))
+        yield Probe(CONTENT, feature, told, of_documents(name), base=with_(paper), clients=clients)
+    spoken = said(user(), model(ir.Audio(ir.FileId("openai_chat", "audio_1"))), user(hello))
+    silent = said(user(), model(), user(hello))
+    yield Probe(
+        CONTENT, "the assistant's spoken answer", spoken, sources(ir.Audio), base=silent, clients=("openai_chat",)
+    )
     yield Probe(CONTENT, "audio, inline", with_(ir.Audio(WAV)), sources(ir.Audio), clients=("gemini", "openai_chat"))
     yield Probe(CONTENT, "video, inline", with_(ir.Video(MP4)), sources(ir.Video), clients=("gemini", "openai_chat"))
     block = ir.Opaque(ir.Native("elsewhere", Raw(b'{"type":"new"}')), "new", text="[something new]")
@@ -133,15 +150,35 @@ def _tools() -> Iterator[Probe]:
     yield Probe(TOOLING, "call of a free-text tool in the history", loop, calls, clients=OPENAI, base=called(RESULT))
     spaced = ir.Tool("search", "Searches.", SCHEMA, namespace="docs", namespace_description="Documentation.")
     yield Probe(TOOLING, "tool in a namespace", with_(spaced), tools, clients=("openai_responses",))
+    unexplained = with_(structs.replace(spaced, namespace_description=None))
+    yield Probe(TOOLING, "what a namespace is for", with_(spaced), groups, unexplained, ("openai_responses",))
     search = ir.HostedTool("web_search", ir.Native("elsewhere", Raw(b'{"type":"web_search"}')))
     yield Probe(TOOLING, "web search run by the vendor, alone", with_(search), hosted)
     yield Probe(TOOLING, "web search beside functions", with_(search, base=TOOLS), hosted, base=TOOLS)
     optional = structs.replace(search, optional=True)
     yield Probe(TOOLING, "web search that Codex always offers", with_(optional, base=TOOLS), hosted, base=TOOLS)
+    yield from _searches(search)
     code = ir.HostedTool("code_interpreter", ir.Native("elsewhere", Raw(b'{"type":"code_interpreter"}')))
     yield Probe(TOOLING, "another tool run by the vendor", with_(code, base=TOOLS), hosted, base=TOOLS)
     forgotten = structs.replace(called(RESULT), tools=())
     yield Probe(TOOLING, "calls in the history, no tools declared", forgotten, calls)
+
+
+def _searches(plain: ir.HostedTool) -> Iterator[Probe]:
+    """The settings of a web search."""
+    place = {"type": "approximate", "city": "Paris"}
+    settings = {
+        "only some domains": ({"allowed_domains": ["a.org"]}, ("anthropic",)),
+        "not some domains": ({"blocked_domains": ["b.org"]}, ("anthropic",)),
+        "where the user is": ({"user_location": place}, OPENAI),
+        "how much context": ({"search_context_size": "low"}, OPENAI),
+        "at most so many": ({"max_uses": 3}, ("anthropic",)),
+    }
+    for feature, (fields, clients) in settings.items():
+        native = ir.Native("elsewhere", Raw(json.dumps({"type": "web_search", **fields}).encode()))
+        asked = structs.replace(BASE, tools=(structs.replace(plain, native=native),))
+        base = structs.replace(BASE, tools=(plain,))
+        yield Probe(TOOLING, f"web search: {feature}", asked, searched, base, clients)
 
 
 def _choices() -> Iterator[Probe]:
@@ -236,6 +273,8 @@ def _output() -> Iterator[Probe]:
     schema = ir.OutputFormat("schema", name="answer", schema=SCHEMA)
     yield Probe(OUTPUT, "any JSON", with_(ir.OutputFormat("json")), form)
     yield Probe(OUTPUT, "JSON by a schema", with_(schema), form)
+    told = with_(structs.replace(schema, description="Where it is."))
+    yield Probe(OUTPUT, "what a schema is for", told, lambda r: r.output.description, with_(schema), OPENAI)
     strict = with_(structs.replace(schema, strict=True))
     yield Probe(OUTPUT, "`strict` of a schema", strict, lambda r: r.output.strict, with_(schema), OPENAI, hint=True)
     yield Probe(OUTPUT, "schema beside tools", with_(schema, TOOLS), form, base=TOOLS)

@@ -15,6 +15,7 @@ from typing import TypeGuard
 from msgspec import Raw, structs
 
 from llm_mux import ir
+from llm_mux.translators import search
 
 OPENAI = ("openai_responses", "openai_chat")
 ANY = ("openai_responses", "anthropic", "gemini", "openai_chat", "ollama")
@@ -113,6 +114,21 @@ def _place(source: ir.Source) -> str:
             return url
         case ir.FileId(id=id_):
             return id_
+
+
+def of_documents(name: str) -> Seen:
+    """A field of the documents."""
+    return lambda request: [getattr(part, name) for part in all_parts(request) if isinstance(part, ir.Document)]
+
+
+def groups(request: ir.Request) -> object:
+    return [tool.namespace_description for tool in request.tools if isinstance(tool, ir.Tool)]
+
+
+def searched(request: ir.Request) -> object:
+    """The settings of a web search."""
+    found = [search.settings(tool) for tool in request.tools if isinstance(tool, ir.HostedTool)]
+    return [(one.allowed, one.blocked, one.place, one.size, one.most) for one in found]
 
 
 def details(request: ir.Request) -> object:

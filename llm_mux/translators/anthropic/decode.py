@@ -7,6 +7,7 @@ field. Spec: the Messages API page, sections 1 to 5.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, cast
 
 import msgspec
@@ -19,6 +20,7 @@ from llm_mux.translators.anthropic import decode_blocks, wire
 from llm_mux.translators.anthropic.decode_blocks import cache, decoded
 from llm_mux.translators.anthropic.wire import NAME
 from llm_mux.translators.base import Hints, present
+from llm_mux.wire import jsonx
 
 _SCALARS: Final = frozenset(wire.Scalars.__struct_fields__)
 _READ: Final = _SCALARS | {
@@ -49,12 +51,13 @@ def decode_request(body: bytes, hints: Hints) -> ir.Request:
     extras = {key: value for key, value in top.items() if key not in _READ}
     if config:
         extras["output_config"] = Raw(msgspec.json.encode(config))
+    tools = _tools(top.get("tools"))
     return ir.Request(
         model=_model(hints.model or scalars.model),
         messages=_system(top.get("system")) + _messages(top.get("messages")),
         protocol=NAME,
         stream=bool(scalars.stream) if hints.stream is None else hints.stream,
-        tools=_tools(top.get("tools")),
+        tools=tools,
         tool_choice=choice,
         parallel_tool_calls=parallel,
         max_tokens=scalars.max_tokens,
@@ -67,7 +70,15 @@ def decode_request(body: bytes, hints: Hints) -> ir.Request:
         service_tier=_TIERS.get(scalars.service_tier or "", scalars.service_tier),
         cache=cache(scalars.cache_control),
         extras=extras,
+        beneath=_beneath(tools),
     )
+
+
+def _beneath(tools: Sequence[ir.Tool | ir.HostedTool]) -> tuple[str, ...]:
+    """What tools of the client's tell the model that no other format has a place for."""
+    natives = [tool.native.data for tool in tools if isinstance(tool, ir.Tool) and tool.native is not None]
+    shown = any(b'"input_examples"' in bytes(data) and "input_examples" in jsonx.top(bytes(data)) for data in natives)
+    return ("tools.input_examples",) if shown else ()
 
 
 def _scalars(top: dict[str, Raw]) -> wire.Scalars:

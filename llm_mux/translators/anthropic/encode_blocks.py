@@ -17,7 +17,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from llm_mux import ir
 from llm_mux.errors import bad_request, refused
-from llm_mux.translators import history, ids, tools
+from llm_mux.translators import documents, history, ids, tools
 from llm_mux.translators.anthropic import marks, seals, wire
 from llm_mux.translators.anthropic.outlook import Outlook
 from llm_mux.translators.anthropic.wire import NAME
@@ -176,6 +176,8 @@ def _document(part: ir.Document, look: Outlook) -> wire.Block | Raw:
                 raise refused(f"A document of type {kind}", look.target.title)
         case other:
             source = _stored(other, "A document", look)
+    for name in documents.lost(part, cites=True):
+        look.drop(name)
     switch = wire.CitationsSwitch(True) if part.cited else None
     block = wire.Document(source, part.name, part.context, switch, _mark(part.cache))
     return block if part.native is None else beside(block, part.native)

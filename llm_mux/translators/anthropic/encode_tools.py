@@ -15,11 +15,12 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from llm_mux import ir
 from llm_mux.errors import refused
-from llm_mux.translators import tools
+from llm_mux.translators import search, tools
 from llm_mux.translators.anthropic import marks, wire
 from llm_mux.translators.anthropic.outlook import Outlook
 from llm_mux.translators.anthropic.wire import NAME
 from llm_mux.translators.base import present
+from llm_mux.translators.foreign import described
 from llm_mux.wire import jsonx, schema
 
 _NO_ARGUMENTS: Final = Raw(b'{"type":"object","properties":{}}')
@@ -127,19 +128,16 @@ def _hosted(tool: ir.HostedTool, look: Outlook) -> list[Raw]:
 
 
 def _search(tool: ir.HostedTool, look: Outlook) -> Raw:
-    try:
-        settings = msgspec.json.decode(tool.native.data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        settings = {}
-    settings = settings if isinstance(settings, dict) else {}
-    filters = settings.get("filters")
-    domains = filters.get("allowed_domains") if isinstance(filters, dict) else None
-    place = settings.get("user_location")
+    asked = search.settings(tool)
+    for name in asked.lost("allowed", "blocked", "place", "most"):
+        look.drop(name)
     made = {
         "type": look.quirks.web_search,
         "name": "web_search",
-        "allowed_domains": domains if isinstance(domains, list) and domains else None,
-        "user_location": place if isinstance(place, dict) and place.get("type") == "approximate" else None,
+        "allowed_domains": asked.allowed or None,
+        "blocked_domains": asked.blocked or None,
+        "max_uses": asked.most,
+        "user_location": {"type": "approximate", **asked.place} if asked.place else None,
     }
     return Raw(jsonx.encode({key: value for key, value in made.items() if value is not None}))
 
@@ -166,13 +164,13 @@ def output_format(look: Outlook) -> tuple[wire.Format | None, str | None]:
     output = look.request.output
     if output.kind == "json":
         return None, "Answer with one JSON object and nothing else: no prose around it and no code fence."
-    if output.kind == "text" or output.schema is None:
+    raw = described(output)
+    if output.kind == "text" or raw is None:
         return None, None
     if not look.structured:
         look.drop("response_format")
-        text = bytes(jsonx.compact(output.schema)).decode()
+        text = bytes(jsonx.compact(raw)).decode()
         return None, f"Answer with JSON that follows this JSON Schema, and nothing else:\n{text}"
-    raw = output.schema
     if not look.own:
         raw = Raw(jsonx.encode(schema.for_anthropic_strict(msgspec.json.decode(raw))))
     return wire.Format("json_schema", raw), None

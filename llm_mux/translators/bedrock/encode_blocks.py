@@ -16,7 +16,7 @@ from msgspec import Raw
 
 from llm_mux import ir
 from llm_mux.errors import refused
-from llm_mux.translators import ids, tools
+from llm_mux.translators import documents, ids, tools
 from llm_mux.translators.base import Target
 from llm_mux.translators.bedrock import media, seals, wire
 from llm_mux.translators.bedrock.quirks import Quirks
@@ -155,6 +155,8 @@ def _document(part: ir.Document, page: Page) -> wire.Block:
     if page.held > _MOST_DOCUMENTS:
         raise refused(f"More than {_MOST_DOCUMENTS} documents", page.target.title, param="messages")
     form, where = _placed(source, "A document", media.DOCUMENTS, page)
+    for name in documents.lost(part, cites=True):
+        page.drop(name)
     switch = wire.CitationsSwitch(True) if part.cited else None
     return wire.Block(document=wire.Document(page.documents.legal(part.name), where, form, part.context, switch))
 

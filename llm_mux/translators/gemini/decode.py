@@ -55,12 +55,14 @@ def _request(top: dict[str, Raw], hints: Hints) -> ir.Request:
     extras[FRAMING] = Raw(jsonx.encode(hints.framing))
     if "toolConfig" in extras:
         extras |= _tool_config(extras.pop("toolConfig"))
+    messages, beside = decode_messages(top.get("contents"))
+    tools = tuple(_tools(top.get("tools")))
     return ir.Request(
         model=hints.model or _model(top),
-        messages=(*system_message(top.get("systemInstruction")), *decode_messages(top.get("contents"))),
+        messages=(*system_message(top.get("systemInstruction")), *messages),
         protocol=OWNER,
         stream=bool(hints.stream),
-        tools=tuple(_tools(top.get("tools"))),
+        tools=tools,
         tool_choice=decode_config.tool_choice(extras.get(TOOL_CONFIG)),
         max_tokens=config.max_tokens,
         stop=config.stop,
@@ -71,7 +73,13 @@ def _request(top: dict[str, Raw], hints: Hints) -> ir.Request:
         service_tier=decode_config.service_tier(top.get("serviceTier")),
         metadata=top["labels"] if present(top.get("labels")) else None,
         extras=extras,
+        beneath=(*sorted(beside), *(("tools.behavior",) if any(map(_answers_later, tools)) else ())),
     )
+
+
+def _answers_later(tool: ir.Tool | ir.HostedTool) -> bool:
+    """Whether the model goes on while the function runs."""
+    return isinstance(tool, ir.Tool) and tool.native is not None and b'"NON_BLOCKING"' in bytes(tool.native.data)
 
 
 def _tool_config(value: Raw) -> dict[str, Raw]:

@@ -38,15 +38,18 @@ _ROLES: dict[str, ir.Role] = {
     "assistant": "assistant",
 }
 _URL_SAFE = str.maketrans("-_", "+/")
+# How a medium is to be looked at; the resolution has a form elsewhere, and `partMetadata` is for the client alone.
+_HANDLING = tuple(name for name in wire.METADATA if name not in ("mediaResolution", "partMetadata"))
 _LEVELS = {"LOW": "low", "HIGH": "high", "ULTRA_HIGH": "high"}
 
 
 @dataclass(slots=True)
 class _Calls:
-    """The calls that wait for a result, and how many came before."""
+    """The calls that wait for a result, and how many came before. `beneath`: fields beside parts that others lose."""
 
     turn: int = 0
     last: ir.Role = "user"
+    beneath: set[str] = field(default_factory=set)
     waiting: deque[tuple[str, str]] = field(default_factory=deque)
 
     def answered_by(self, response: wire.FunctionResponse) -> str:
@@ -71,11 +74,17 @@ def system_message(value: Raw | None) -> tuple[ir.Message, ...]:
     return (ir.Message("system", parts),) if parts else ()
 
 
-def decode_messages(value: Raw | None) -> tuple[ir.Message, ...]:
-    """The conversation; the contents of one model turn, which SDKs keep record by record, are one message."""
+def decode_messages(value: Raw | None) -> tuple[tuple[ir.Message, ...], frozenset[str]]:
+    """The conversation, and the fields beside its parts that others lose; the contents of one model turn, which SDKs
+    keep record by record, are one message."""
     if value is None or not present(value):
         raise bad_request("The request has no contents.", param="contents")
     calls = _Calls()
+    messages = _read(value, calls)
+    return messages, frozenset(calls.beneath)
+
+
+def _read(value: Raw, calls: _Calls) -> tuple[ir.Message, ...]:
     try:
         contents = _contents.decode(value)
     except msgspec.ValidationError:
@@ -181,6 +190,8 @@ def _with_beside(part: ir.Part, unknown: dict[str, Raw]) -> ir.Part:
 def _parts(path: str, parts: list[wire.ClientPart] | tuple[wire.Part, ...], calls: _Calls) -> Iterator[ir.Part]:
     for part in parts:
         native = seals.of_part(part)
+        if native is not None:
+            calls.beneath.update(name for name in _HANDLING if getattr(part, name) is not UNSET)
         if part.functionCall is not None:
             yield _call(path, part.functionCall, native, calls)
         elif part.functionResponse is not None:

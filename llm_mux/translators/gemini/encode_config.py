@@ -10,6 +10,7 @@ from msgspec import Raw
 
 from llm_mux import ir
 from llm_mux.translators import effort
+from llm_mux.translators.foreign import described
 from llm_mux.translators.gemini.outlook import Outlook
 from llm_mux.translators.gemini.schemas import for_answer
 from llm_mux.wire import jsonx
@@ -97,9 +98,9 @@ def _output(look: Outlook) -> dict[str, object]:
     if output.kind == "text" or in_words(look):
         return {}
     made: dict[str, object] = {"responseMimeType": "application/json"}
-    if output.kind == "schema" and output.schema is not None:
+    if output.kind == "schema" and (schema := described(output)) is not None:
         name = "responseJsonSchema" if look.json_schema else "responseSchema"
-        made[name] = for_answer(output.schema, json_schema=look.json_schema)
+        made[name] = for_answer(schema, json_schema=look.json_schema)
     return made
 
 
@@ -109,7 +110,8 @@ def in_words(look: Outlook) -> str | None:
     if output.kind == "text" or look.facts.schema_with_tools or not look.request.tools:
         return None
     said = "When you answer without calling a tool, answer with JSON only, without a code fence"
-    return f"{said}, by this schema: {bytes(output.schema).decode()}" if output.schema is not None else f"{said}."
+    schema = described(output)
+    return f"{said}, by this schema: {bytes(schema).decode()}" if schema is not None else f"{said}."
 
 
 def _thinking(look: Outlook) -> dict[str, object]:
@@ -159,7 +161,8 @@ def _resolution(look: Outlook) -> dict[str, object]:
     details = {
         part.detail
         for message in look.request.messages
-        for part in message.parts
+        for held in message.parts
+        for part in (held.content if isinstance(held, ir.ToolResult) else (held,))
         if isinstance(part, ir.Image) and part.detail is not None and not _has_resolution(part)
     }
     if details in ({"low"}, {"high"}):

@@ -16,7 +16,7 @@ from msgspec import Raw
 
 from llm_mux import ir
 from llm_mux.errors import refused
-from llm_mux.translators import history
+from llm_mux.translators import documents, history
 from llm_mux.translators.base import usable
 from llm_mux.translators.gemini import seals, wire
 from llm_mux.translators.gemini.outlook import Outlook
@@ -94,6 +94,8 @@ def _model_parts(message: ir.Message, look: Outlook) -> list[WirePart]:
                 fields = _with_stand_in(fields)
             unsigned_step = False
             parts.append(seals.beside(wire.Part(functionCall=_call(part, look)), fields))
+        elif isinstance(part, Medium) and isinstance(part.source, ir.FileId) and part.source.owner != seals.OWNER:
+            parts.append(wire.Part(text=f"[{type(part).__name__.lower()} omitted]"))
         else:
             parts.extend(_part(part, look))
     return parts
@@ -162,6 +164,11 @@ def _result_line(part: ir.Part, look: Outlook) -> Iterator[str]:
             yield text
         case ir.Opaque(text=text) if text:
             yield text
+        case ir.Document():
+            for name in documents.lost(part):
+                look.drop(name)
+            if part.context:
+                yield part.context
         case ir.Opaque(hint=False, label=label):
             raise refused(f"A block of type {label} in a tool result", look.target.title)
         case _:
@@ -205,8 +212,8 @@ def _media(part: Medium, look: Outlook) -> Iterator[WirePart]:
     if isinstance(part, ir.Document):
         if part.context:
             yield wire.Part(text=part.context)
-        if part.cited:
-            look.drop("citations")
+        for name in documents.lost(part):
+            look.drop(name)
     fields = _own(part.native, look)
     yield seals.beside(_medium(part, look), fields)
 

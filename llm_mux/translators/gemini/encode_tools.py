@@ -13,7 +13,7 @@ from msgspec import Raw, Struct
 
 from llm_mux import ir
 from llm_mux.errors import refused
-from llm_mux.translators import tools
+from llm_mux.translators import search, tools
 from llm_mux.translators.base import usable
 from llm_mux.translators.gemini.decode import TOOL_CONFIG
 from llm_mux.translators.gemini.outlook import Outlook
@@ -73,11 +73,20 @@ def _hosted(tool: ir.HostedTool, look: Outlook, *, beside: bool) -> list[object]
         return [tool.native.data]
     demanded = look.request.tool_choice is not None and (tool.name or tool.kind) in look.request.tool_choice.names
     if _is_googles(tool, look) and (not beside or look.facts.search_with_functions):
-        return [{"googleSearch": {}}]
+        return [{"googleSearch": _search(tool, look)}]
     if tool.optional and not demanded:
         look.drop(f"tools.{tool.kind}")
         return []
     raise refused(f"The hosted tool {tool.kind}", look.target.title, param="tools")
+
+
+def _search(tool: ir.HostedTool, look: Outlook) -> dict[str, object]:
+    """The settings of another vendor's search that Google's has too: on Vertex AI domains to leave out."""
+    asked = search.settings(tool)
+    excludes = look.quirks.vertex and bool(asked.blocked)
+    for name in asked.lost(*(("blocked",) if excludes else ())):
+        look.drop(name)
+    return {"excludeDomains": asked.blocked} if excludes else {}
 
 
 def _is_googles(tool: ir.HostedTool, look: Outlook) -> bool:

@@ -14,7 +14,7 @@ from llm_mux import ir
 from llm_mux.errors import bad_request, refused
 from llm_mux.translators import effort, history, tools
 from llm_mux.translators.base import Encoded, Target
-from llm_mux.translators.foreign import lost_fields
+from llm_mux.translators.foreign import described, lost_fields
 from llm_mux.translators.ollama import quirks, wire
 from llm_mux.translators.ollama.turns import encode_messages
 from llm_mux.wire import jsonx
@@ -39,7 +39,7 @@ def encode_request(request: ir.Request, target: Target) -> Encoded:
     dropped: list[str] = []
     body: dict[str, object] = {
         "model": target.model,
-        "messages": encode_messages(request, target, names),
+        "messages": encode_messages(request, target, names, dropped),
         "stream": request.stream,
     }
     if not body["messages"]:
@@ -108,7 +108,7 @@ def _hosted(tool: ir.HostedTool, target: Target, dropped: list[str]) -> list[Raw
 def _format(output: ir.OutputFormat) -> object:
     match output.kind:
         case "schema" if output.schema is not None:
-            return output.schema
+            return described(output)
         case "text":
             return None
         case _:
@@ -201,4 +201,6 @@ def _lost(request: ir.Request) -> list[str]:
 
 
 def _is_detailed(part: ir.Part) -> bool:
+    if isinstance(part, ir.ToolResult):
+        return any(_is_detailed(inner) for inner in part.content)
     return isinstance(part, ir.Image) and part.detail not in (None, "auto")

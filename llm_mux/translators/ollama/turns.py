@@ -6,14 +6,13 @@ follows in one user message after all results of the turn. Thinking goes back on
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from llm_mux import ir
-from llm_mux.errors import bad_request, refused
-from llm_mux.translators import history
+from llm_mux.errors import refused
+from llm_mux.translators import documents, history
 from llm_mux.translators.base import Target, usable
 from llm_mux.translators.ollama import wire
 from llm_mux.translators.tools import Names, lower_call
@@ -23,9 +22,10 @@ _KINDS = {ir.Image: "An image", ir.Document: "A document", ir.Audio: "Audio", ir
 Medium = ir.Image | ir.Document | ir.Audio | ir.Video
 
 
-def encode_messages(request: ir.Request, target: Target, names: Names) -> list[wire.MessageOut]:
+def encode_messages(request: ir.Request, target: Target, names: Names, dropped: list[str]) -> list[wire.MessageOut]:
+    """The messages; what of them has no form is named in `dropped`."""
     lowered = [_lowered(message, names) for message in request.messages]
-    writer = _Writer(target, own_thoughts=request.protocol == wire.NAME)
+    writer = _Writer(target, dropped, own_thoughts=request.protocol == wire.NAME)
     return [out for message in history.tidy(lowered) for out in writer.write(message)]
 
 
@@ -39,8 +39,9 @@ def _lowered(message: ir.Message, names: Names) -> ir.Message:
 class _Writer:
     """`own_thoughts`: the client speaks this format, so that its bare thinking text is meant for such a model."""
 
-    def __init__(self, target: Target, *, own_thoughts: bool) -> None:
+    def __init__(self, target: Target, dropped: list[str], *, own_thoughts: bool) -> None:
         self._target = target
+        self._dropped = dropped
         self._own_thoughts = own_thoughts
 
     def write(self, message: ir.Message) -> Iterator[wire.MessageOut]:
@@ -59,7 +60,7 @@ class _Writer:
         yield from self._said("user", [*beside, *(p for p in message.parts if not isinstance(p, ir.ToolResult))])
 
     def _result(self, result: ir.ToolResult, beside: list[ir.Part]) -> wire.MessageOut:
-        media = [part for part in history.result_media(result) if not _is_text(part)]
+        media = [part for part in history.result_media(result) if not documents.is_text(part)]
         if any(not isinstance(part, ir.Text) for part in result.content):
             told = tuple(ir.Text(word) for part in result.content for word in self._words(part))
             result = msgspec.structs.replace(result, content=told)
@@ -73,7 +74,7 @@ class _Writer:
 
     def _said(self, role: str, parts: Sequence[ir.Part]) -> Iterator[wire.MessageOut]:
         texts = [word for part in parts for word in self._words(part)]
-        images = [self._image(part) for part in parts if isinstance(part, Medium) and not _is_text(part)]
+        images = [self._image(part) for part in parts if isinstance(part, Medium) and not documents.is_text(part)]
         if texts or images:
             yield wire.MessageOut(role, "\n\n".join(texts), images=images or None)
 
@@ -81,8 +82,9 @@ class _Writer:
         match part:
             case ir.Text(text=text) | ir.Refusal(text=text):
                 yield text
-            case ir.Document() if _is_text(part):
-                yield _document_text(part)
+            case ir.Document() if documents.is_text(part):
+                self._dropped.extend(documents.lost(part))
+                yield documents.as_text(part)
             case ir.Opaque(hint=False, text=text, label=label):
                 if not text:
                     raise refused(f"A part of type {label}", self._target.title, param="messages")
@@ -106,7 +108,7 @@ class _Writer:
             yield wire.MessageOut("assistant", content, thinking or None, tool_calls=calls or None)
 
     def _spoken(self, part: ir.Part) -> Iterator[str]:
-        if isinstance(part, Medium) and not _is_text(part):
+        if isinstance(part, Medium) and not documents.is_text(part):
             yield "[image omitted]" if isinstance(part, ir.Image) else "[file omitted]"
         else:
             yield from self._words(part)
@@ -119,18 +121,3 @@ class _Writer:
 
 def _call(call: ir.ToolCall) -> wire.CallOut:
     return wire.CallOut(wire.FunctionOut(call.name, jsonx.object_arguments(call.arguments)), call.id)
-
-
-def _is_text(part: ir.Part) -> bool:
-    source = part.source if isinstance(part, ir.Document) else None
-    return isinstance(source, ir.Inline) and source.media_type.startswith("text/")
-
-
-def _document_text(part: ir.Document) -> str:
-    data = part.source.data if isinstance(part.source, ir.Inline) else ""
-    try:
-        text = base64.b64decode(data).decode("utf-8", "replace")
-    except ValueError as error:
-        raise bad_request("A text document is not valid base64.", param="messages") from error
-    title = " - ".join(word for word in (part.name, part.context) if word)
-    return f"{title}\n\n{text}" if title else text

@@ -122,7 +122,7 @@ def _sampling(params: wire.Params) -> ir.Sampling:
         frequency_penalty=params.frequency_penalty,
         seed=params.seed,
         logit_bias=_raw(params.logit_bias),
-        logprobs=params.logprobs,
+        logprobs=True if params.logprobs is None and params.top_logprobs else params.logprobs,
         top_logprobs=params.top_logprobs,
         n=params.n,
     )
@@ -137,7 +137,10 @@ def _output(asked: wire.ResponseFormat | None) -> ir.OutputFormat:
         return ir.OutputFormat("schema", schema=schema) if schema else ir.OutputFormat("json")
     if asked.type == "json_schema" and asked.json_schema is not None:
         found = asked.json_schema
-        return ir.OutputFormat("schema", found.name, _raw(found.schema), found.strict, found.description)
+        schema = _raw(found.schema)
+        if schema is None:
+            return ir.OutputFormat("json")
+        return ir.OutputFormat("schema", found.name, schema, found.strict, found.description)
     raise bad_request("response_format must be text, json_object or json_schema.", param="response_format")
 
 
@@ -312,6 +315,8 @@ class _Conversation:
         said = list(_content(message, where))
         if message.refusal:
             said.append(ir.Refusal(message.refusal))
+        if isinstance(message.audio, wire.Reference) and message.audio.id:
+            said.append(ir.Audio(ir.FileId(wire.NAME, message.audio.id)))
         if thoughts.text is not None:
             said = _with_seal(said, thoughts.text)
         calls = [self._call(call, n, thoughts, where) for n, call in enumerate(message.tool_calls or ())]
@@ -352,6 +357,7 @@ def _says_more(message: wire.Message) -> bool:
         or message.thinking_blocks is not None
         or message.refusal is not None
         or message.function_call is not None
+        or message.audio is not None
         or message.prefix is not None
         or message.partial is not None
     )

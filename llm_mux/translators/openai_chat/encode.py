@@ -15,7 +15,7 @@ from llm_mux.errors import refused
 from llm_mux.translators import cache_key, openai_models
 from llm_mux.translators import effort as efforts
 from llm_mux.translators.base import Encoded, Target
-from llm_mux.translators.foreign import lost_fields
+from llm_mux.translators.foreign import described, lost_fields
 from llm_mux.translators.ids import digest
 from llm_mux.translators.openai_chat import quirks as quirks_
 from llm_mux.translators.openai_chat import thinking, toolbox, turns, wire
@@ -110,9 +110,9 @@ def _output(request: ir.Request, target: Target, dropped: list[str]) -> tuple[di
             form["strict"] = asked.strict
         return {"response_format": {"type": "json_schema", "json_schema": form}}, None
     field: dict[str, object] = {"response_format": {"type": "json_object"}} if quirks.json_object else {}
-    if asked.schema is not None:
+    if (schema := described(asked)) is not None:
         dropped.append("response_format")
-        return field, f"Answer with one JSON object that follows this JSON Schema:\n{bytes(asked.schema).decode()}"
+        return field, f"Answer with one JSON object that follows this JSON Schema:\n{bytes(schema).decode()}"
     if quirks.json_object and _mentions_json(request):
         return field, None
     return field, "Answer with one JSON object."
@@ -186,6 +186,8 @@ def _extras(request: ir.Request, target: Target, dropped: list[str]) -> dict[str
             fields[name] = raw
         elif own or name in lost_fields(request):
             dropped.append(name)
+    if not own:
+        dropped += request.beneath
     return fields
 
 

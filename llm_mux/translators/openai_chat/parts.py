@@ -6,7 +6,6 @@ server cannot take is refused by name; in the assistant's own history a short no
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -14,6 +13,7 @@ from msgspec import Raw
 
 from llm_mux import ir
 from llm_mux.errors import MuxError, bad_request, refused
+from llm_mux.translators import documents
 from llm_mux.translators.base import Target, usable
 from llm_mux.translators.openai_chat import quirks as quirks_
 from llm_mux.translators.openai_chat import wire
@@ -202,7 +202,7 @@ def _marked(part: ir.Part) -> bool:
 
 def encode_parts(parts: Sequence[ir.Part], target: Target, marks: Marks) -> list[PartOut]:
     """Parts of a system or user message as a server takes them."""
-    return [out for part in parts for out in _encode(part, target, marks)]
+    return [out for part in documents.told(parts) for out in _encode(part, target, marks)]
 
 
 def _encode(part: ir.Part, target: Target, marks: Marks) -> Iterator[PartOut]:
@@ -264,8 +264,8 @@ def _audio_out(source: ir.Source, target: Target) -> PartOut:
 
 def _document_out(part: ir.Document, target: Target, marked: dict[str, dict[str, str]]) -> PartOut:
     source = part.source
-    if isinstance(source, ir.Inline) and source.media_type.startswith("text/"):
-        return TextOut(document_text(part), **marked)
+    if documents.is_text(part):
+        return TextOut(documents.as_text(part), **marked)
     if not quirks_.takes(target, part):
         raise refused("A file", target.title, param="messages")
     match source:
@@ -278,17 +278,6 @@ def _document_out(part: ir.Document, target: Target, marked: dict[str, dict[str,
             raise refused("A file that lives at another provider", target.title, param="messages")
         case ir.Url(url=url):
             raise refused("A file by URL", target.title, param="messages", url=url)
-
-
-def document_text(part: ir.Document) -> str:
-    """A plain-text document as text, under its name."""
-    data = part.source.data if isinstance(part.source, ir.Inline) else ""
-    try:
-        text = base64.b64decode(data).decode("utf-8", "replace")
-    except ValueError as error:
-        raise bad_request("A text document is not valid base64.", param="messages") from error
-    title = " - ".join(word for word in (part.name, part.context) if word)
-    return f"{title}\n\n{text}" if title else text
 
 
 def _opaque(part: ir.Opaque, target: Target) -> Iterator[PartOut]:

@@ -14,6 +14,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from llm_mux import ir
 from llm_mux.errors import refused
+from llm_mux.translators import search
 from llm_mux.translators.base import Target
 from llm_mux.translators.openai_chat import models, wire
 from llm_mux.translators.openai_chat import quirks as quirks_
@@ -173,11 +174,21 @@ def _hosted(
         if not official or models.searches(target.model):
             return {"web_search_options": options}
     elif tool.kind == "web_search" and official and models.searches(target.model):
-        return {"web_search_options": {}}
+        return {"web_search_options": _search(tool, dropped)}
     if not _may_go_missing(tool, request):
         raise refused(f"The provider-run tool {tool.kind}", target.title, param="tools")
     dropped.append(f"tools.{tool.kind}")
     return None
+
+
+def _search(tool: ir.HostedTool, dropped: list[str]) -> dict[str, object]:
+    """The settings of another format's search as this one has them."""
+    asked = search.settings(tool)
+    dropped.extend(asked.lost("place", "size"))
+    size: dict[str, object] = {"search_context_size": asked.size} if asked.size else {}
+    if not asked.place:
+        return size
+    return {**size, "user_location": {"type": "approximate", "approximate": asked.place}}
 
 
 def _may_go_missing(tool: ir.HostedTool, request: ir.Request) -> bool:

@@ -14,7 +14,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from llm_mux import ir
 from llm_mux.errors import refused
-from llm_mux.translators import history, openai_models
+from llm_mux.translators import documents, history, openai_models
 from llm_mux.translators.base import Target, usable
 from llm_mux.translators.ids import digest, legal
 from llm_mux.translators.openai_chat import parts as parts_
@@ -45,6 +45,7 @@ class MessageOut(Struct, frozen=True, omit_defaults=True):
     reasoning_details: Raw | UnsetType = UNSET
     tool_calls: Sequence[CallOut] | UnsetType = UNSET
     tool_call_id: str | UnsetType = UNSET
+    audio: dict[str, str] | UnsetType = UNSET
     prefix: bool | UnsetType = UNSET
     partial: bool | UnsetType = UNSET
 
@@ -126,10 +127,8 @@ class _Writer:
         if len(result.content) == 1 and type(result.content[0]) is ir.Text:
             return MessageOut("tool", text, tool_call_id=self._id(result.call_id))
         for part in result.content:
-            if isinstance(part, ir.Opaque) and not part.hint:
-                if not part.text:
-                    raise refused(f"A tool result part of type {part.label}", self._target.title, param="messages")
-                text = f"{text}\n{part.text}" if text else part.text
+            if isinstance(part, ir.Opaque) and not part.hint and not part.text:
+                raise refused(f"A tool result part of type {part.label}", self._target.title, param="messages")
         if media:
             kind = "image" if all(isinstance(part, ir.Image) for part in media) else "file"
             note = f"(The {kind} of this result follows in the next user message.)"
@@ -150,6 +149,10 @@ class _Writer:
         only = parts[0]
         if len(parts) == 1 and type(only) is ir.Text and only.cache is None:
             return only.text
+        for part in parts:
+            if type(part) is ir.Document:
+                for name in documents.lost(part):
+                    self._drop(name)
         out = parts_.encode_parts(parts, self._target, self._marks)
         texts = [part for part in out if type(part) is TextOut]
         plain = len(texts) == len(out)
@@ -163,11 +166,12 @@ class _Writer:
     def _assistant(self, message: ir.Message) -> Iterator[MessageOut]:
         back = self._reasoning.next(message.parts)
         calls = self._calls([part for part in message.parts if type(part) is ir.ToolCall])
+        audio = self._heard(message.parts)
         content = self._said(message.parts)
         if not content:
-            if not calls and not back.text and back.details is None:
+            if not calls and not back.text and back.details is None and audio is UNSET:
                 return
-            bare = bool(calls) and self._quirks.content_null_ok and back.text is None
+            bare = (bool(calls) or audio is not UNSET) and self._quirks.content_null_ok and back.text is None
             content = None if bare else ""
         text: str | UnsetType = UNSET if back.text is None else back.text
         old_name = self._quirks.reasoning_field == "reasoning_content"
@@ -180,9 +184,21 @@ class _Writer:
             reasoning=UNSET if old_name else text,
             reasoning_details=back.details or UNSET,
             tool_calls=calls or UNSET,
+            audio=audio,
             prefix=flags.get("prefix", UNSET),
             partial=flags.get("partial", UNSET),
         )
+
+    def _heard(self, parts: Sequence[ir.Part]) -> dict[str, str] | UnsetType:
+        """An earlier spoken answer, which the server keeps under its id."""
+        kept = [id_ for part in parts if isinstance(part, ir.Audio) and (id_ := self._kept(part.source))]
+        return {"id": kept[-1]} if kept else UNSET
+
+    def _kept(self, source: ir.Source) -> str | None:
+        """The id of sound that the server itself made."""
+        if isinstance(source, ir.FileId) and source.owner == wire.NAME and self._quirks.audio:
+            return source.id
+        return None
 
     def _continued(self, message: ir.Message) -> dict[str, bool]:
         if message.native is None or not usable(message.native, wire.NAME, self._target.model):
@@ -214,6 +230,8 @@ class _Writer:
                     yield text
                 case ir.Image():
                     yield parts_.OMITTED
+                case ir.Audio(source=source) if self._kept(source):
+                    pass
                 case ir.Document() | ir.Audio() | ir.Video():
                     yield "[file omitted]"
                 case ir.Opaque(native=native, text=text, hint=False) if not usable(

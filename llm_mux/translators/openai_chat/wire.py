@@ -59,11 +59,17 @@ class Message(Struct, frozen=True):
     thinking: str | dict[str, Raw] | None = None
     reasoning_details: list[Raw] | None = None
     thinking_blocks: list[Raw] | None = None
-    audio: Raw | UnsetType = UNSET
+    audio: Reference | None = None
     cache_control: CacheMark | None = None
     prompt_cache_breakpoint: CacheMark | None = None
     prefix: bool | None = None
     partial: bool | None = None
+
+
+class Reference(Struct, frozen=True):
+    """Earlier output that the server keeps."""
+
+    id: str | None = None
 
 
 class CacheMark(Struct, frozen=True):

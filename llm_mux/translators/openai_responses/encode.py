@@ -51,7 +51,7 @@ def encode_request(request: ir.Request, target: Target) -> Encoded:
     names = names_for(request, tools.RULES)
     dropped: list[str] = []
     body: Body = {"model": target.model}
-    _conversation(body, request, Way(target, quirks, names, facts.breakpoints and quirks.cache_marks))
+    _conversation(body, request, Way(target, quirks, names, facts.breakpoints and quirks.cache_marks, dropped))
     _tools(body, request, names, target, quirks, dropped)
     _reasoning(body, request, facts, dropped)
     _text(body, request)
@@ -257,7 +257,7 @@ def _extras(body: Body, request: ir.Request, target: Target, quirks: Quirks, dro
     else:
         shared = _SHARED if request.protocol == "openai_chat" else ()
         body.update({name: extras.pop(name) for name in shared if name in extras})
-        dropped.extend(name for name in lost_fields(request) if name in extras)
+        dropped.extend(name for name in lost_fields(request) if name in extras or name in request.beneath)
     if request.sampling.logprobs and LOGPROBS not in include:
         include.append(LOGPROBS)
     body["include"] = include

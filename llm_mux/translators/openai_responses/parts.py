@@ -6,8 +6,6 @@ Spec: the Responses API page, section 3; translation matrix, section 2.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Final
 
 import msgspec
@@ -15,6 +13,7 @@ from msgspec import Raw, UnsetType
 
 from llm_mux import ir
 from llm_mux.errors import bad_request, refused
+from llm_mux.translators import documents
 from llm_mux.translators.openai_responses import wire
 from llm_mux.translators.openai_responses.reading import OWNER, first_byte, present, read
 from llm_mux.wire import media
@@ -73,7 +72,8 @@ def _part(part: wire.Part, where: str, index: int) -> ir.Part:
         case "input_image" | "image_url":
             return ir.Image(_image_source(part, f"{where}[{index}]"), detail=part.detail, cache=cache)
         case "input_file":
-            return ir.Document(_file_source(part, f"{where}[{index}]"), name=part.filename, cache=cache)
+            source = _file_source(part, f"{where}[{index}]")
+            return ir.Document(source, name=part.filename, cache=cache, detail=part.detail)
         case "input_audio":
             audio = part.input_audio or wire.InputAudio()
             return ir.Audio(ir.Inline(media.audio_type(audio.format), audio.data))
@@ -189,24 +189,16 @@ def _image_out(image: ir.Image, title: str, mark: dict[str, str] | None) -> wire
 
 def _document_out(document: ir.Document, title: str, mark: dict[str, str] | None) -> wire.PartOut:
     match document.source:
-        case ir.Inline(media_type=kind, data=data) if kind.startswith("text/"):
-            return wire.PartOut("input_text", text=_plain(document, data), prompt_cache_breakpoint=mark)
+        case ir.Inline() if documents.is_text(document):
+            return wire.PartOut("input_text", text=documents.as_text(document), prompt_cache_breakpoint=mark)
         case ir.Inline(media_type=kind, data=data):
             name = document.name or ("document.pdf" if kind == "application/pdf" else "document")
             url = media.data_url(kind, data)
-            return wire.PartOut("input_file", filename=name, file_data=url, prompt_cache_breakpoint=mark)
+            made = wire.PartOut("input_file", filename=name, file_data=url)
         case ir.Url(url=url):
-            return wire.PartOut("input_file", file_url=url, prompt_cache_breakpoint=mark)
+            made = wire.PartOut("input_file", file_url=url)
         case ir.FileId(owner=owner, id=file_id) if owner in FILE_OWNERS:
-            return wire.PartOut("input_file", file_id=file_id, prompt_cache_breakpoint=mark)
+            made = wire.PartOut("input_file", file_id=file_id)
         case _:
             raise refused("A document that is stored at another vendor", title)
-
-
-def _plain(document: ir.Document, data: str) -> str:
-    """A text document as text, under its name when it has one."""
-    try:
-        text = base64.b64decode(data).decode("utf-8", "replace")
-    except (binascii.Error, ValueError) as error:
-        raise bad_request("A text document holds base64 that cannot be decoded.") from error
-    return f"{document.name}:\n{text}" if document.name else text
+    return msgspec.structs.replace(made, detail=document.detail, prompt_cache_breakpoint=mark)

@@ -16,6 +16,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from llm_mux import ir
 from llm_mux.errors import bad_request, refused
+from llm_mux.translators import search
 from llm_mux.translators.base import Target
 from llm_mux.translators.openai_responses import wire
 from llm_mux.translators.openai_responses.quirks import Quirks
@@ -236,33 +237,25 @@ def _hosted_out(tool: ir.HostedTool, target: Target, quirks: Quirks, dropped: li
     if known and tool.native.owner == OWNER:
         return () if tool.native.data == ELSEWHERE else (tool.native.data,)
     if known and tool.kind == "web_search":
-        return (_web_search(tool),)
+        return (_web_search(tool, dropped),)
     if tool.optional:
         dropped.append(f"tools.{tool.kind}")
         return ()
     raise refused(f"The tool type `{tool.kind}`", target.title, param="tools")
 
 
-class _SearchOptions(Struct):
-    """What the web searches of other vendors have in common with ours."""
-
-    allowed_domains: list[str] | None = None
-    user_location: Raw | UnsetType = UNSET
-
-
 class _WebSearchOut(Struct, tag_field="type", tag="web_search", omit_defaults=True):
-    filters: dict[str, list[str]] | None = None
-    user_location: Raw | UnsetType = UNSET
+    filters: dict[str, tuple[str, ...]] | None = None
+    user_location: dict[str, str] | None = None
+    search_context_size: str | None = None
 
 
-def _web_search(tool: ir.HostedTool) -> _WebSearchOut:
-    try:
-        options = msgspec.json.decode(tool.native.data, type=_SearchOptions)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        options = _SearchOptions()
-    filters = {"allowed_domains": options.allowed_domains} if options.allowed_domains else None
-    location = options.user_location if present(options.user_location) else UNSET
-    return _WebSearchOut(filters, location)
+def _web_search(tool: ir.HostedTool, dropped: list[str]) -> _WebSearchOut:
+    asked = search.settings(tool)
+    dropped.extend(asked.lost("allowed", "place", "size"))
+    filters = {"allowed_domains": asked.allowed} if asked.allowed else None
+    location = {"type": "approximate", **asked.place} if asked.place else None
+    return _WebSearchOut(filters, location, asked.size)
 
 
 def encode_choice(choice: ir.ToolChoice, request: ir.Request, names: Names, quirks: Quirks) -> object:

@@ -8,7 +8,7 @@ go as they came. Spec: the Responses API page, section 3; pitfalls 82 to 85, 94.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias, TypeGuard
 
 import msgspec
@@ -16,7 +16,7 @@ from msgspec import Raw, Struct
 
 from llm_mux import ir
 from llm_mux.errors import refused
-from llm_mux.translators import history, ids
+from llm_mux.translators import documents, history, ids
 from llm_mux.translators.base import Target, usable
 from llm_mux.translators.openai_responses import reasoning, wire
 from llm_mux.translators.openai_responses.decode import STATE
@@ -37,12 +37,13 @@ _MOST_MARKS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """Where the items go. `marks`: explicit cache marks are understood."""
+    """Where the items go. `marks`: explicit cache marks are understood; `dropped`: what has no form."""
 
     target: Target
     quirks: Quirks
     names: Names
     marks: bool
+    dropped: list[str] = field(default_factory=list)
 
 
 def encode_turns(messages: Sequence[ir.Message], way: Way) -> list[ItemOut]:
@@ -105,7 +106,7 @@ class _Writer:
                 late.extend(self._result(part))
             else:
                 late.append(part)
-        for part in late:
+        for part in documents.told(late):
             self._said(part, role, None)
 
     def _said(self, part: ir.Part, role: str, phase: str | None) -> None:
@@ -139,6 +140,8 @@ class _Writer:
     def _content(self, part: ir.Part, role: str) -> wire.PartOut | Raw | None:
         if isinstance(part, ir.Opaque) and usable(part.native, OWNER, self.way.target.model):
             return inner_part(part.native)
+        if isinstance(part, ir.Document):
+            self.way.dropped.extend(documents.lost(part, details=True))
         return part_out(part, role, self.way.target.title, marks=self.way.marks)
 
     def _kept(self, part: ir.Part) -> Raw | None:
@@ -178,7 +181,7 @@ class _Writer:
         return () if rich else media
 
     def _rich(self, result: ir.ToolResult) -> list[wire.PartOut | Raw]:
-        out = [self._content(part, "user") for part in result.content]
+        out = [self._content(part, "user") for part in documents.told(result.content)]
         if result.is_error:
             out.insert(0, wire.PartOut("input_text", text="Error:"))
         return [part for part in out if part is not None]

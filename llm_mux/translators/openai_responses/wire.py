@@ -7,7 +7,7 @@ Spec: the Responses API page, sections 2 to 7.
 
 from __future__ import annotations
 
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 EMPTY_LIST = Raw(b"[]")
 NULL = Raw(b"null")
@@ -102,6 +102,13 @@ class Tool(Struct):
     execution: str | None = None
 
 
+class AsyncTool(Struct):
+    """Whether a tool, or one of a namespace, may answer later while the model goes on."""
+
+    async_: bool | None = field(default=None, name="async")
+    tools: list[AsyncTool] | None = None
+
+
 class ToolChoice(Struct):
     type: str | None = None
     name: str | None = None
@@ -114,6 +121,7 @@ class ReasoningOptions(Struct):
     effort: str | int | float | None = None
     summary: str | None = None
     generate_summary: str | None = None
+    mode: str | None = None
 
 
 class TextFormat(Struct):

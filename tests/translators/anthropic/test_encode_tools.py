@@ -198,10 +198,11 @@ def test_calls_of_a_history_without_tools_get_definitions_that_may_not_be_called
     assert found["tool_choice"] == {"type": "none"}
 
 
+PLACE = {"type": "approximate", "city": "Paris"}
 SEARCH = ir.HostedTool(
     "web_search",
     kit.native(
-        {"type": "web_search", "filters": {"allowed_domains": ["a.org"]}, "user_location": {"type": "approximate"}},
+        {"type": "web_search", "filters": {"allowed_domains": ["a.org"]}, "user_location": PLACE},
         "openai_responses",
     ),
 )
@@ -214,7 +215,7 @@ def test_another_vendors_web_search_becomes_this_ones() -> None:
             "type": "web_search_20250305",
             "name": "web_search",
             "allowed_domains": ["a.org"],
-            "user_location": {"type": "approximate"},
+            "user_location": PLACE,
         }
     ]
 

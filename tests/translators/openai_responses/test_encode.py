@@ -182,7 +182,7 @@ def test_documents_and_images_in_every_source() -> None:
         "filename": "a.pdf",
         "file_data": "data:application/pdf;base64,JVBERi0=",
     }
-    assert content[1]["text"] == "a.txt:\nHello"
+    assert content[1]["text"] == "a.txt\n\nHello"
     assert content[2] == {"type": "input_file", "file_url": "https://example.com/a.pdf"}
     assert content[3]["image_url"].startswith("data:image/png;base64,")
     assert content[4] == {"type": "input_image", "detail": "auto", "file_id": "file-1"}
