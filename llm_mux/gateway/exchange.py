@@ -181,7 +181,7 @@ class Exchange:
     async def _attempt_whole(self, chosen: plan.Plan) -> Whole:
         reply = await self._send(chosen)
         try:
-            if reply.content_type == "text/event-stream":
+            if reply.content_type in ("text/event-stream", chosen.upstream.stream_type):
                 return self._whole_answer(chosen, await self._folded(chosen, reply))
             body = await reply.read()
             if chosen.spliced:
@@ -311,8 +311,8 @@ class Exchange:
         held: list[bytes] = []
         size = 0
         try:
-            if reply.content_type == "application/json" and chosen.upstream.stream_type == "text/event-stream":
-                return _Opened(reply, way, await self._unfolded(chosen, reply, way), chosen)
+            if reply.content_type == "application/json" and chosen.upstream.stream_type != "application/x-ndjson":
+                held.append(await self._unfolded(chosen, reply, way))
             while not (way.record.content or way.over):
                 piece = way.feed(await reply.chunk())
                 held.append(piece)
@@ -332,15 +332,14 @@ class Exchange:
 
     async def _unfolded(self, chosen: plan.Plan, reply: Reply, way: relay.Way) -> bytes:
         """A whole JSON answer to a request for a stream, as the stream that was wanted."""
-        if self._ask.hints.framing == "array" or chosen.upstream.name == "gemini":
-            body = await reply.read()
-            if body.lstrip()[:1] == b"[":
-                return way.feed(body) + way.feed(b"")
+        body = await reply.read()
+        if chosen.upstream.name == "gemini" and body.lstrip()[:1] == b"[":
+            spliced = chosen.spliced and self._ask.hints.framing != "array"
+            reader: relay.Way = self._translating(chosen, way.record) if spliced else way
+            out = reader.feed(body) + reader.feed(b"")
         else:
-            body = await reply.read()
-        response = chosen.upstream.decode_response(body, chosen.target)
-        translating = self._translating(chosen, way.record)
-        out = translating.pass_on(fold.unfold(response))
+            response = chosen.upstream.decode_response(body, chosen.target)
+            out = self._translating(chosen, way.record).pass_on(fold.unfold(response))
         way.over = True
         return out
 

@@ -29,7 +29,7 @@ class OpenAIResponses:
             for event in events:
                 if event.type in ("response.completed", "response.incomplete"):
                     return _answer(event.response)
-                assert event.type not in ("response.failed", "error"), event
+                _raise(event)
         raise AssertionError("the stream ended without an end")
 
     @contextlib.contextmanager
@@ -49,10 +49,15 @@ class OpenAIResponses:
         self.client.close()
 
 
+def _raise(event: Any) -> None:
+    """The SDK leaves it to its users to look for a failure."""
+    if event.type in ("response.failed", "error"):
+        raise ConnectionError(event)
+
+
 def _deltas(events: Any) -> Iterator[str]:
     for event in events:
-        if event.type in ("response.failed", "error"):
-            raise ConnectionError(event)
+        _raise(event)
         if event.type == "response.output_text.delta":
             yield event.delta
 
