@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -118,11 +118,11 @@ def _needs_redaction(record: Record) -> bool:
                 texts.append(value)
         elif kind not in _PLAIN:
             return True
-    text = "\n".join(texts)
-    for mark in _MARKS:
-        if mark in text:
-            return True
-    return "@" in text and "://" in text
+    return _suspicious("\n".join(texts))
+
+
+def _suspicious(text: str) -> bool:
+    return any([mark in text for mark in _MARKS]) or ("@" in text and "://" in text)
 
 
 _encoder = msgspec.json.Encoder(enc_hook=str)
@@ -157,6 +157,11 @@ class Ring:
     def add(self, record: Record | msgspec.Struct) -> None:
         self._last += 1
         self._records.append((self._last, record))
+
+    def add_all(self, records: Sequence[Record | msgspec.Struct]) -> None:
+        first = self._last + 1
+        self._last += len(records)
+        self._records.extend(enumerate(records, first))
 
     def after(self, number: int = 0, *, limit: int = 100, level: str = "debug") -> list[Record]:
         """The newest `limit` records past `number` of at least this level, oldest first, each with its `seq`."""
@@ -391,19 +396,15 @@ def exchange(event: str = "exchange.done", /, **fields: Any) -> None:
     _outlet.publish({"timestamp": _stamp(), "level": "info", "event": event, **fields})
 
 
-def exchanges(lines: Sequence[msgspec.Struct]) -> None:
-    """Lines of finished exchanges, many at once. Each has `timestamp`, `level` "info", `event` and its facts.
-
-    Encoded in one go when nothing in them looks like a secret (the names of their fields never do).
-    """
-    content = _encoder.encode_lines(lines)
-    text = content.decode("utf-8", "replace")
-    if _outlet.console is not None or any(mark in text for mark in _MARKS) or ("@" in text and "://" in text):
+def exchanges(lines: Sequence[msgspec.Struct], said: Iterable[str | None]) -> None:
+    """Lines of finished exchanges, encoded in one go. Each has `timestamp`, `level` "info", `event` and its facts.
+    `said` are the texts in them that others chose: where one looks like a secret, each line goes the long way."""
+    if _outlet.console is not None or _suspicious("\n".join([each for each in said if each])):
         for line in lines:
             _outlet.publish(msgspec.structs.asdict(line))
         return
-    for line in lines:
-        ring.add(line)
+    content = _encoder.encode_lines(lines)
+    ring.add_all(lines)
     for buffer in _outlet.lines:
         buffer.write(content, now=False)
 

@@ -1,13 +1,15 @@
-"""Settling an exchange: one row for the ledger and the metrics at once, one line for the log a moment later.
+"""Settling an exchange: its row in the ledger at once, its part of the metrics and its line of the log a moment later.
 
-The lines of a tenth of a second are written together: a busy daemon spends its time on answers.
+What ended within a tenth of a second is counted and written together, or as soon as somebody asks: a busy daemon spends
+its time on answers.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -68,7 +70,6 @@ class Books:
     def __call__(self, ask: Ask, out: Outcome) -> None:
         row = _row(ask, out, self.prices)
         self._writer.record(row, None if ask.entry is None else ask.entry.settle(row))
-        self._metrics.observe(row)
         if self._traces.on:
             provider = out.account.provider if out.account is not None else None
             vendor = (provider.vendor or provider.name) if provider is not None else ""
@@ -79,11 +80,13 @@ class Books:
         self._waiting.append((row, out.dropped, out.tried))
 
     def flush(self) -> None:
-        """Writes the lines that wait."""
+        """Counts the exchanges that wait and writes their lines."""
         waiting, self._waiting = self._waiting, []
         if waiting:
+            for row, _, _ in waiting:
+                self._metrics.observe(row)
             lines = [_line(*each) for each in waiting]
-            log.exchanges(lines)
+            log.exchanges(lines, _said(lines))
             self._recent.add(lines)
 
 
@@ -125,7 +128,7 @@ def _row(ask: Ask, out: Outcome, prices: Prices) -> Exchange:
 
 def _line(row: Exchange, dropped: tuple[str, ...], tried: tuple[Tried, ...]) -> Line:
     return Line(
-        timestamp=datetime.fromtimestamp(row.time + row.duration_ms / 1000, UTC).isoformat(timespec="milliseconds"),
+        timestamp=_stamp(row.time + row.duration_ms / 1000),
         level="info",
         event="exchange.done",
         request=row.request_id,
@@ -146,5 +149,27 @@ def _line(row: Exchange, dropped: tuple[str, ...], tried: tuple[Tried, ...]) -> 
         output_tokens=row.output_tokens,
         cost_usd=None if row.cost is None else row.cost / 10**PICO,
         dropped=dropped,
-        failed=tuple(f"{each.account} {each.model} {each.kind.value} {each.seconds:.2f}s" for each in tried),
+        failed=tuple(f"{each.account} {each.model} {each.kind.value} {each.seconds:.2f}s" for each in tried)
+        if tried
+        else (),
     )
+
+
+def _stamp(unix_s: float) -> str:
+    whole = int(unix_s)
+    return f"{_second(whole)}.{int((unix_s - whole) * 1000):03d}+00:00"
+
+
+@lru_cache(64)
+def _second(unix_s: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(unix_s))
+
+
+def _said(lines: Sequence[Line]) -> set[str | None]:
+    """The texts of lines that others chose, each once."""
+    said: set[str | None] = set()
+    for line in lines:
+        said.update((line.request, line.model, line.served, line.provider, line.account, line.client, line.stop))
+        if line.dropped or line.failed:
+            said.update(line.dropped, line.failed)
+    return said

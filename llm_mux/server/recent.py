@@ -66,10 +66,12 @@ class Recent:
 
     def add(self, lines: Sequence[Struct]) -> None:
         """Lines of finished exchanges, as they go to the log."""
-        for line in lines:
-            self.last += 1
-            self._lines.append((self.last, line))
-            self._tell(Happening("", self.last, line))
+        first = self.last + 1
+        self.last += len(lines)
+        self._lines.extend(enumerate(lines, first))
+        if self._watchers:
+            for number, line in enumerate(lines, first):
+                self._tell(Happening("", number, line))
 
     def happens(self, name: str, **facts: Any) -> None:
         if self._watchers:

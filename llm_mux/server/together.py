@@ -71,6 +71,7 @@ async def tell(daemon: Daemon, **facts: Any) -> None:
 async def counted(daemon: Daemon) -> Metrics:
     """The counters of all workers, added up."""
     peers = daemon.parts.peers
+    daemon.parts.books.flush()
     if peers.worker is None:
         return daemon.metrics
     answers = await peers.ask_all("/counted")
@@ -118,6 +119,7 @@ def inflight(daemon: Daemon) -> Counter[str]:
 
 
 def _known(daemon: Daemon) -> Counted:
+    daemon.parts.books.flush()
     return daemon.metrics.counted(inflight(daemon))
 
 

@@ -69,14 +69,14 @@ class Case(NamedTuple):
 
 
 CASES = {
-    "splice": Case(costing.small("same", stream=False), 290, 3),
-    "translate": Case(costing.small("other", stream=False), 700, 5),
-    "spliced stream of 100 events": Case(costing.small("same", stream=True), 3800, 112),
-    "translated stream of 100 events": Case(costing.small("other", stream=True), 5900, 118),
-    "spliced stream, ten events a read": Case(costing.small("same", stream=True), 1250, 20, 10),
-    "translated stream, ten events a read": Case(costing.small("other", stream=True), 1900, 32, 10),
-    "splice of 40 turns": Case(costing.agents("same", 40), 840, 3),
-    "translate 40 turns": Case(costing.agents("other", 40), 4550, 5),
+    "splice": Case(costing.small("same", stream=False), 300, 4),
+    "translate": Case(costing.small("other", stream=False), 690, 6),
+    "spliced stream of 100 events": Case(costing.small("same", stream=True), 3650, 111),
+    "translated stream of 100 events": Case(costing.small("other", stream=True), 5800, 117),
+    "spliced stream, ten events a read": Case(costing.small("same", stream=True), 1200, 20, 10),
+    "translated stream, ten events a read": Case(costing.small("other", stream=True), 1750, 32, 10),
+    "splice of 40 turns": Case(costing.agents("same", 40), 840, 4),
+    "translate 40 turns": Case(costing.agents("other", 40), 4450, 6),
 }
 
 
