@@ -20,13 +20,13 @@ KINDS = {".json": "json", ".toml": "toml", ".yaml": "yaml", ".yml": "yaml"}
 CHECKED = {
     "claude-code": "2.1.329, in every test run: `tests/clients/test_connected_tools.py`",
     "codex": "0.169.0, in every test run: `tests/clients/test_connected_tools.py`",
-    "gemini-cli": "0.61.0, in every test run: `tests/clients/test_connected_tools.py` (`connect`)",
+    "gemini-cli": "0.61.0, in every test run: `tests/clients/test_connected_tools.py`",
     "opencode": "1.18.33, in every test run: `tests/clients/test_connected_tools.py`",
     "qwen-code": "0.24.4, in every test run: `tests/clients/test_connected_tools.py`",
     "continue": "its terminal program `cn` 1.5.47, in every test run: `tests/clients/test_connected_tools.py`",
     "cline": "its terminal program 3.0.65, in every test run: `tests/clients/test_connected_tools.py`",
-    "aider": "0.86.2 by hand on 2026-11-29 (`aider --message`); too large for every test run",
-    "open-webui": "not driven; the variables are those of its documentation (0.12.4 was current on 2026-11-29)",
+    "aider": "0.86.2 by hand on 2026-11-29 (`connect` and `run`, with `aider --message`); too large for every test run",
+    "open-webui": "0.12.4 by hand on 2026-11-29 (`run`: models, whole answer, stream); too large for every test run",
     "zed": "not driven; written from its documentation on 2026-11-29",
     "cursor": "not driven; written from its documentation on 2026-11-29",
 }
@@ -38,8 +38,8 @@ NOTES = {
     "shows its screen. The key stands in the file.",
     "gemini-cli": "Two files: the address, and that an API key is used. With the address alone Gemini CLI 0.61 says "
     "`Invalid auth method selected`. It reads the first file only in folders that you trust; without a person, "
-    "`GEMINI_CLI_TRUST_WORKSPACE=true` says so. `run` gives it a settings file, which it takes only where nobody else "
-    "may write to a folder on the way.",
+    "`GEMINI_CLI_TRUST_WORKSPACE=true` says so. No variable says how to sign in, so `run` gives it a home of its own "
+    "(`GEMINI_CLI_HOME`) whose `.gemini` leads to yours, except for the settings file, which is a copy with that line.",
     "opencode": "All models that the daemon has at the time are listed; connect again for new ones.",
     "qwen-code": "It takes `HTTPS_PROXY` for this machine's own addresses too, whatever `NO_PROXY` says: start it "
     "without.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,6 +65,8 @@ def connect(
         _change(chosen, wanted, only_print=only_print, yes=yes)
     if chosen.words is not None:
         click.echo(chosen.words(wanted))
+    if said := in_the_way(chosen, wanted, os.environ):
+        warn(said)
 
 
 def wanted_of(invocation: Invocation, *, url: str | None, key: str | None, model: str | None) -> Wanted:
@@ -122,11 +124,25 @@ def with_model(tool: Tool, wanted: Wanted, *, ask: bool) -> Wanted:
     return replace(wanted, models=models)
 
 
+def in_the_way(tool: Tool, wanted: Wanted, env: Mapping[str, str]) -> str | None:
+    """What in the environment a tool may go by in place of its settings files, in words."""
+    told = tool.env(wanted) if tool.env is not None and tool.env_first else {}
+    others = [name for name, value in told.items() if env.get(name, value) != value]
+    names = [f"${name}" for name in (*(name for name in tool.rivals if env.get(name)), *others)]
+    if not names:
+        return None
+    verb = "are" if len(names) > 1 else "is"
+    return (
+        f"{' and '.join(names)} {verb} set here, and {tool.title} may go by that in place of its settings: "
+        f"unset {' '.join(name[1:] for name in names)}"
+    )
+
+
 def file_of(settings: Settings) -> Path:
     """Where a settings file of a tool is."""
     moved = os.environ.get(settings.home_env, "") if settings.home_env else ""
     if moved:
-        return Path(moved).expanduser() / settings.file.partition("/")[2]
+        return Path(moved).expanduser() / (settings.file if settings.whole_home else settings.file.partition("/")[2])
     names = (*settings.instead, settings.file)
     return next((Path.home() / name for name in names if (Path.home() / name).exists()), Path.home() / settings.file)
 

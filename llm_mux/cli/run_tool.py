@@ -6,11 +6,15 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from llm_mux.cli.connect import wanted_of, with_model
+from llm_mux.cli.connect import file_of, wanted_of, with_model
 from llm_mux.cli.invocation import Failure, Invocation, pass_invocation
+
+if TYPE_CHECKING:
+    from llm_mux.cli.tools.table import Settings, Tool, Wanted
 
 _NAMES = ("aider", "claude-code", "codex", "gemini-cli", "open-webui", "opencode", "qwen-code")
 
@@ -40,19 +44,34 @@ def run(
     if program is None:
         raise Failure(f"`{chosen.command}` is not on the PATH; install {chosen.title} first")
     wanted = with_model(chosen, wanted_of(invocation, url=url, key=key, model=model), ask=False)
-    environment = {**os.environ, **chosen.env(wanted)}
-    if chosen.given is not None:
-        name, text = chosen.given
-        environment[name] = str(_given(chosen.name, text(wanted)))
+    environment = {name: value for name, value in os.environ.items() if name not in chosen.rivals}
+    environment |= chosen.env(wanted)
+    if chosen.borrowed is not None:
+        assert chosen.borrowed.home_env is not None
+        environment[chosen.borrowed.home_env] = str(_home(chosen, chosen.borrowed, wanted))
     more = chosen.arguments(wanted) if chosen.arguments is not None else ()
     sys.stdout.flush()
     os.execve(program, [program, *more, *arguments], environment)  # noqa: S606 - the user named the program
 
 
-def _given(tool: str, text: str) -> Path:
-    """A settings file of ours for a tool that takes no variable in its place."""
+def _home(tool: Tool, borrowed: Settings, wanted: Wanted) -> Path:
+    """A home for one run: the tool's folder in it leads to the user's own, except for its settings files."""
     from llm_mux import paths
+    from llm_mux.cli.tools.edits import Unreadable
 
-    file = paths.state_dir(os.environ) / "run" / f"{tool}.json"
-    paths.write_private(file, text.encode())
-    return file
+    file = file_of(borrowed)
+    ours = {file_of(settings).name for settings in tool.settings}
+    home = paths.state_dir(os.environ) / "run" / tool.name
+    folder = paths.private_dir(home / Path(borrowed.file).parent)
+    for left in folder.iterdir():
+        if left.is_symlink():
+            left.unlink()
+    for each in file.parent.iterdir() if file.parent.is_dir() else ():
+        if each.name not in ours and not (folder / each.name).exists():
+            (folder / each.name).symlink_to(each)
+    try:
+        text = borrowed.change(wanted)(file.read_text(encoding="utf-8") if file.exists() else "")
+    except (Unreadable, OSError, UnicodeDecodeError) as error:
+        raise Failure(f"{file} cannot be used: {error}. Mend it, or move it away.") from error
+    paths.write_private(folder / file.name, text.encode())
+    return home

@@ -1,4 +1,10 @@
-"""The scripted model server inside the daemon (`serve --demo`); its address is known only at run time."""
+"""The scripted model server inside the daemon (`serve --demo`); its address is known only at run time.
+
+No model answers there: what was said comes back. Given tools it does small tasks with them, so that a coding tool can
+be seen at work: "list the files here", "read README.md", "create notes.txt with the words good day", "find `total` in
+the code", "run `git status`" (a command that does more than show something is only echoed). A tool is also called when
+its name stands in the question, with the JSON behind it as its arguments.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """What the demo model says: a pure function from a request to an answer. No model, no network, always the same.
 
-It echoes, thinks when asked to, calls the tools it is given (several at once when several are named), follows JSON
-schemas, describes images by type and size, and fails on request by the model's name.
+It echoes, thinks when asked to, calls the tools it is given (several at once when several are named, and for a small
+task such as "list the files" the one that does it), follows JSON schemas, describes images by type and size, and fails
+on request by the model's name.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 import struct
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -18,6 +19,8 @@ from msgspec import Raw
 
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
+from llm_mux.server import demo_tools
+from llm_mux.server.demo_values import sample
 from llm_mux.translators import estimate
 from llm_mux.translators.ids import digest
 
@@ -30,14 +33,8 @@ MODELS = {
     "demo-cut": "breaks off in the middle of its answer",
     "demo-embed": "makes embeddings",
 }
-_SAMPLES: dict[str, Callable[[str], Any]] = {
-    "string": lambda text: text,
-    "integer": lambda text: 1,
-    "number": lambda text: 1.5,
-    "boolean": lambda text: True,
-    "null": lambda text: None,
-}
-_MOST_DEPTH = 12
+
+_TAGGED = re.compile(r"\s*<([\w-]+)[^>]*>.*</\1>\s*", re.DOTALL)
 
 
 def refusal(model: str) -> MuxError | None:
@@ -86,12 +83,13 @@ def _limited(parts: list[ir.Part], most: int, finish: ir.Finish) -> tuple[list[i
 
 
 def _last_text(request: ir.Request) -> str:
-    """What the user wrote last, without reminders that tools put in front of it."""
+    """What the user wrote last, without what tools put around it in tags: reminders, the environment."""
     for message in reversed(request.messages):
         if message.role == "user":
             texts = [part.text for part in message.parts if isinstance(part, ir.Text)]
-            if texts:
-                return texts[-1]
+            own = [text for text in texts if not _TAGGED.fullmatch(text)]
+            if own:
+                return own[-1]
     return ""
 
 
@@ -103,7 +101,8 @@ def _text(request: ir.Request) -> str:
     if request.output.kind == "json":
         return json.dumps({"echo": said}, ensure_ascii=False)
     if results:
-        return "The tools answered: " + "; ".join(_result_text(result) for result in results)
+        names = {part.id: part.name for m in request.messages for part in m.parts if isinstance(part, ir.ToolCall)}
+        return "\n\n".join(demo_tools.answered(names.get(r.call_id, r.name), _result_text(r)) for r in results)
     seen = [_picture(part) for part in _last_turn(request) if isinstance(part, ir.Image | ir.Document)]
     return " ".join([*seen, f"You said: {said}" if said else "You said nothing."])
 
@@ -117,6 +116,8 @@ def _results(request: ir.Request) -> list[ir.ToolResult]:
     """The results that were sent last, also one a message."""
     found: list[ir.ToolResult] = []
     for message in reversed(request.messages):
+        if message.role in ("system", "developer"):
+            continue
         here = [part for part in message.parts if isinstance(part, ir.ToolResult)]
         if message.role != "user" or not here:
             break
@@ -125,7 +126,7 @@ def _results(request: ir.Request) -> list[ir.ToolResult]:
 
 
 def _result_text(result: ir.ToolResult) -> str:
-    words = ir.joined(result.content, " ")[:200]
+    words = ir.joined(result.content, " ")
     pictures = [_picture(part) for part in result.content if isinstance(part, ir.Image)]
     return " ".join([*(["(error)"] if result.is_error else []), words, *pictures]).strip()
 
@@ -147,29 +148,33 @@ def _picture(part: ir.Image | ir.Document) -> str:
 
 
 def _calls(request: ir.Request) -> list[ir.Part]:
-    """The tool calls: those the choice forces, else those whose names the user's last words hold."""
+    """The tool calls: those the choice forces, else those that the user's last words name, else what does the task that
+    they are about."""
     tools = [tool for tool in request.tools if isinstance(tool, ir.Tool)]
     choice = request.tool_choice
     if not tools or _results(request) or (choice is not None and choice.mode == "none"):
         return []
     said = _last_text(request)
     wanted = [tool for tool in tools if choice is not None and choice.mode == "tool" and tool.name == choice.names[0]]
-    wanted = wanted or [tool for tool in tools if tool.name in said]
+    wanted = wanted or [tool for tool in tools if demo_tools.named(tool.name, said)]
+    if not wanted and (fitting := demo_tools.fitting(said, tools)) is not None:
+        wanted = [fitting]
     if not wanted and choice is not None and choice.mode in ("any", "tool"):
         wanted = tools[:1]
     if request.parallel_tool_calls is False:
         wanted = wanted[:1]
-    turn = len(request.messages)
-    return [_call(tool, said, f"{turn}-{number}") for number, tool in enumerate(wanted)]
+    turn, folder = len(request.messages), demo_tools.folder_of(request)
+    return [_call(tool, said, folder, f"{turn}-{number}") for number, tool in enumerate(wanted)]
 
 
-def _call(tool: ir.Tool, said: str, place: str) -> ir.ToolCall:
+def _call(tool: ir.Tool, said: str, folder: str | None, place: str) -> ir.ToolCall:
     after = said.split(tool.name, 1)[-1]
     if tool.free_text:
         return ir.ToolCall(f"call_{digest(place + tool.name)}", tool.name, after.strip(), custom=True)
     given = _json_in(after)
     if given is None:
-        given = sample(msgspec.json.decode(tool.schema), said) if tool.schema is not None else {}
+        task = demo_tools.task_for(said, folder, tool.name)
+        given = sample(msgspec.json.decode(tool.schema), said, task) if tool.schema is not None else {}
     arguments = json.dumps(given, ensure_ascii=False)
     return ir.ToolCall(f"call_{digest(place + tool.name)}", tool.name, arguments, namespace=tool.namespace)
 
@@ -184,29 +189,6 @@ def _json_in(text: str) -> Any | None:
     except ValueError:
         return None
     return found
-
-
-def sample(schema: Any, text: str, depth: int = 0) -> Any:
-    """A value that follows a JSON schema; strings are `text`."""
-    if not isinstance(schema, Mapping) or depth > _MOST_DEPTH:
-        return text
-    for key in ("const", "default"):
-        if key in schema:
-            return schema[key]
-    if schema.get("enum"):
-        return schema["enum"][0]
-    for union in ("anyOf", "oneOf", "allOf"):
-        if schema.get(union):
-            return sample(schema[union][0], text, depth + 1)
-    kind = schema.get("type")
-    kind = kind[0] if isinstance(kind, list) and kind else kind
-    if kind == "array":
-        return [sample(schema.get("items", {}), text, depth + 1)]
-    if kind == "object" or "properties" in schema:
-        properties = schema.get("properties") or {}
-        names = schema.get("required") or list(properties)
-        return {name: sample(properties.get(name, {}), text, depth + 1) for name in names}
-    return _SAMPLES.get(str(kind), _SAMPLES["string"])(text)
 
 
 def vector(text: str, size: int = 8) -> tuple[float, ...]:

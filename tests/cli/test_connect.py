@@ -142,16 +142,70 @@ def test_a_client_key_of_the_configuration_is_used(run: Run, user: Path, home: P
 
 
 def test_run_starts_the_tool_with_the_environment_and_its_own_arguments(user: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    fake = folder / "claude"
-    fake.write_text(f'#!{sys.executable}\nimport os, sys\nprint(os.environ["ANTHROPIC_BASE_URL"], *sys.argv[1:])\n')
-    fake.chmod(0o755)
-    env = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+    env = fake(tmp_path / "bin", "claude", 'import os, sys\nprint(os.environ["ANTHROPIC_BASE_URL"], *sys.argv[1:])')
     command = [sys.executable, "-m", "llm_mux", "run", "claude-code", "--", "-p", "hi", "--model", "x"]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.stdout == "http://127.0.0.1:8317 -p hi --model x\n", done.stderr
     assert list(user.iterdir()) == []
+
+
+def fake(folder: Path, name: str, code: str) -> dict[str, str]:
+    """A tool of this name that runs `code`; the environment that finds it."""
+    folder.mkdir()
+    (folder / name).write_text(f"#!{sys.executable}\n{code}\n")
+    (folder / name).chmod(0o755)
+    return {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+
+
+def test_run_lends_a_tool_a_home_where_only_its_settings_differ(user: Path, tmp_path: Path) -> None:
+    own = user / ".gemini"
+    own.mkdir()
+    before = '{"ui": {"theme": "dark"}, "security": {"auth": {"selectedType": "oauth-personal"}}}'
+    (own / "settings.json").write_text(before)
+    (own / ".env").write_text("GEMINI_API_KEY=other\n")
+    (own / "GEMINI.md").write_text("mine")
+    code = (
+        "import os, pathlib\nfolder = pathlib.Path(os.environ['GEMINI_CLI_HOME']) / '.gemini'\n"
+        "print(sorted(each.name for each in folder.iterdir()), (folder / 'settings.json').read_text())\n"
+        "print((folder / 'GEMINI.md').read_text(), os.environ.get('GOOGLE_API_KEY'))"
+    )
+    env = fake(tmp_path / "bin", "gemini", code) | {"GOOGLE_API_KEY": "another"}
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-m", "llm_mux", "run", "gemini-cli"], env=env, capture_output=True, text=True, check=False
+        )
+        assert done.stdout.startswith("['GEMINI.md', 'settings.json'] "), done.stderr
+        assert '"theme": "dark"' in done.stdout
+        assert '"selectedType": "gemini-api-key"' in done.stdout
+        assert done.stdout.endswith("mine None\n")
+    assert (own / "settings.json").read_text() == before
+    (own / "settings.json").write_text("{")
+    done = subprocess.run(
+        [sys.executable, "-m", "llm_mux", "run", "gemini-cli"], env=env, capture_output=True, text=True, check=False
+    )
+    assert "Mend it, or move it away" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("tool", "name", "told"),
+    [
+        ("claude-code", "CLAUDE_CODE_USE_BEDROCK", True),
+        ("claude-code", "ANTHROPIC_API_KEY", True),
+        ("claude-code", "ANTHROPIC_BASE_URL", False),
+        ("gemini-cli", "GOOGLE_API_KEY", True),
+        ("gemini-cli", "GOOGLE_GEMINI_BASE_URL", True),
+        ("qwen-code", "OPENAI_BASE_URL", True),
+        ("aider", "AIDER_OPENAI_API_BASE", True),
+        ("codex", "OPENAI_API_KEY", False),
+    ],
+)
+def test_a_variable_that_comes_before_the_settings_is_named(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tool: str, name: str, told: bool
+) -> None:
+    monkeypatch.setenv(name, "https://elsewhere.example")
+    done = run("connect", tool, "--yes", "--model", "demo")
+    assert done.code == 0
+    assert (f"unset {name}" in done.err) is told
 
 
 def test_run_says_when_the_tool_is_not_there(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,13 @@ def played_upstream() -> Iterator[Played]:
 
 
 @pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a daemon with the demo model."""
+    with process_daemon(tmp_path_factory.mktemp("demo"), {}, "--demo") as daemon:
+        yield daemon.url
+
+
+@pytest.fixture(scope="session")
 def daemon_of_clients(mock: AiMock, played_upstream: Played, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mux]:
     """What the clients ask: the daemon, or in direct mode the mock."""
     if DIRECT:

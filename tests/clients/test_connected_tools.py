@@ -1,6 +1,7 @@
 """Each coding tool that npm has, with exactly what `llm-mux connect` writes and what `llm-mux run` sets, does a task.
 
-What is behind is the scripted mock of test_coding_tools.py. The facts that docs/tools/ tells come from here.
+What is behind is the scripted mock of test_coding_tools.py, for `run` the demo model, whose call of the tool's own tool has
+to be one that it takes. The facts that docs/tools/ tells come from here.
 """
 
 import contextlib
@@ -45,9 +46,7 @@ TOOLS = (
     Headless("continue", "cn", ("--auto", "-p")),
     Headless("cline", "cline", ("--json",)),
 )
-# Gemini CLI takes the settings file that `run` gives it only from folders that nobody else can write to, and a test's
-# are below the folder for temporary files.
-RUN = tuple(each for each in TOOLS if each.tool not in ("continue", "cline", "gemini-cli"))
+RUN = tuple(each for each in TOOLS if each.tool not in ("continue", "cline"))
 
 
 @pytest.fixture(autouse=True)
@@ -73,11 +72,19 @@ def test_a_tool_that_was_connected_works_and_is_put_back(workplace: Workplace, m
 
 
 @pytest.mark.parametrize("headless", RUN, ids=lambda each: each.tool)
-def test_a_tool_that_is_run_works_and_keeps_its_settings(workplace: Workplace, mux: str, headless: Headless) -> None:
+def test_a_tool_that_is_run_works_with_the_demo_and_keeps_its_settings(
+    workplace: Workplace, demo: str, headless: Headless
+) -> None:
     words = (*headless.before, workplace.task, *headless.after)
-    command = ("run", headless.tool, "--url", mux, "--model", MODEL, "--", *words)
-    printed = workplace.mux(*command, **{"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1", **headless.env})
+    misled = {"GOOGLE_API_KEY": "another", "ANTHROPIC_API_KEY": "another", "CLAUDE_CODE_USE_BEDROCK": "1"}
+    nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1"}
+    kept = workplace.home / ".gemini" / "settings.json"
+    kept.parent.mkdir()
+    kept.write_text('{"security": {"auth": {"selectedType": "oauth-personal"}}}')
+    command = ("run", headless.tool, "--url", demo, "--", *words)
+    printed = workplace.mux(*command, **{**misled, **nowhere, **headless.env})
     assert workplace.file.read_text().strip() == "ahoy", printed
+    assert "oauth-personal" in kept.read_text()
 
 
 def test_a_tool_whose_models_nobody_has_is_told_one_that_is_there(workplace: Workplace, mux: str) -> None:

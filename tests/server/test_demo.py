@@ -48,7 +48,7 @@ async def test_it_calls_the_tools_that_are_named_several_at_once_and_reads_their
     assert choice["finish_reason"] == "tool_calls"
     assert [call["function"]["name"] for call in calls] == ["weather", "clock"]
     assert [json.loads(call["function"]["arguments"]) for call in calls] == [{"city": "Oslo"}, {"city": "Rome"}]
-    assert after["message"]["content"] == "The tools answered: 0 o'clock; 1 o'clock"
+    assert after["message"]["content"] == "weather answered: 0 o'clock\n\nclock answered: 1 o'clock"
     assert len(one["message"]["tool_calls"]) == 1
 
 

@@ -33,20 +33,23 @@ class Wanted:
 @dataclass(frozen=True, slots=True)
 class Settings:
     """A settings file below the home folder, and the change in it. `home_env` names a variable that moves the first
-    folder of it; `instead`: other names that the tool takes for it, used where one exists."""
+    folder of it, with `whole_home` the home itself; `instead`: other names that the tool takes for it, used where one
+    exists."""
 
     file: str
     change: Callable[[Wanted], Edit]
     home_env: str | None = None
+    whole_home: bool = False
     instead: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """`command` starts it; `env` and `arguments` make one run of it use the daemon (`given` writes a file that `env`
-    names: its text and the variable that says where it is). `words`: what a person does where there is no file, or
-    beside it. `own`: how the models begin that it asks for by itself; None when there are none. `needs_model`: it does
-    nothing before it was told one."""
+    """`command` starts it; `env` and `arguments` make one run of it use the daemon. `borrowed`: of its settings files
+    the one that no variable stands for; a run gets a home of its own in which that one alone differs. `rivals`: other
+    variables that send it, or another key, elsewhere; `env_first`: those of `env` come before its files too. `words`:
+    what a person does where there is no file, or beside it. `own`: how the models begin that it asks for by itself;
+    None when there are none. `needs_model`: it does nothing before it was told one."""
 
     name: str
     title: str
@@ -54,7 +57,9 @@ class Tool:
     settings: tuple[Settings, ...] = ()
     env: Callable[[Wanted], Mapping[str, str]] | None = None
     arguments: Callable[[Wanted], tuple[str, ...]] | None = None
-    given: tuple[str, Callable[[Wanted], str]] | None = None
+    borrowed: Settings | None = None
+    rivals: tuple[str, ...] = ()
+    env_first: bool = False
     words: Callable[[Wanted], str] | None = None
     own: str | None = None
     needs_model: bool = False
@@ -223,6 +228,10 @@ def _json(values: Callable[[Wanted], Values]) -> Callable[[Wanted], Edit]:
     return lambda wanted: json_values(values(wanted))
 
 
+_GEMINI_SETTINGS = Settings(
+    ".gemini/settings.json", _json(lambda wanted: {_GEMINI_AUTH: "gemini-api-key"}), "GEMINI_CLI_HOME", True
+)
+
 TOOLS = (
     Tool(
         "claude-code",
@@ -237,6 +246,12 @@ TOOLS = (
         ),
         _claude_env,
         own="claude-",
+        rivals=(
+            "ANTHROPIC_API_KEY",
+            "CLAUDE_CODE_USE_BEDROCK",
+            "CLAUDE_CODE_USE_VERTEX",
+            "CLAUDE_CODE_USE_FOUNDRY",
+        ),
     ),
     Tool(
         "codex",
@@ -252,14 +267,13 @@ TOOLS = (
         "Gemini CLI",
         "gemini",
         (
-            Settings(".gemini/.env", lambda wanted: env_values(_gemini_env(wanted))),
-            Settings(".gemini/settings.json", _json(lambda wanted: {_GEMINI_AUTH: "gemini-api-key"})),
+            Settings(".gemini/.env", lambda wanted: env_values(_gemini_env(wanted)), "GEMINI_CLI_HOME", True),
+            _GEMINI_SETTINGS,
         ),
         _gemini_env,
-        given=(
-            "GEMINI_CLI_SYSTEM_SETTINGS_PATH",
-            lambda wanted: json_values({_GEMINI_AUTH: "gemini-api-key"})(""),
-        ),
+        borrowed=_GEMINI_SETTINGS,
+        rivals=("GOOGLE_API_KEY",),
+        env_first=True,
         words=lambda wanted: (
             "Gemini CLI reads ~/.gemini/.env in folders that you trust only; it asks at its start there."
         ),
@@ -282,6 +296,7 @@ TOOLS = (
             Settings(".qwen/settings.json", _json(_qwen_values)),
         ),
         _qwen_env,
+        env_first=True,
     ),
     Tool(
         "aider",
@@ -289,6 +304,7 @@ TOOLS = (
         "aider",
         (Settings(".aider.conf.yml", lambda wanted: yaml_values(_aider_lines(wanted))),),
         _aider_env,
+        env_first=True,
     ),
     Tool(
         "continue",
@@ -320,7 +336,15 @@ TOOLS = (
         words=_zed_words,
         needs_model=True,
     ),
-    Tool("open-webui", "Open WebUI", "open-webui", env=_webui_env, words=_webui_words, own=""),
+    Tool(
+        "open-webui",
+        "Open WebUI",
+        "open-webui",
+        env=_webui_env,
+        rivals=("OPENAI_API_BASE_URLS", "OPENAI_API_KEYS", "ENABLE_OPENAI_API"),
+        words=_webui_words,
+        own="",
+    ),
     Tool("cursor", "Cursor", words=_cursor_words),
 )
 BY_NAME = {tool.name: tool for tool in TOOLS}
