@@ -150,16 +150,17 @@ class Balances:
             total = (await connection.execute(select(func.count()).select_from(transactions).where(mine))).scalar_one()
         return [_transaction(row) for row in rows], int(total)
 
-    async def listed(self, *, limit: int, offset: int) -> tuple[list[tuple[str, Decimal]], int]:
-        """A page of all users with their balances, by name, and how many there are."""
+    async def listed(self, *, limit: int, offset: int, like: str = "") -> tuple[list[tuple[str, Decimal]], int]:
+        """A page of the users whose name has `like` in it with their balances, by name, and how many there are."""
         from sqlalchemy import func, select
 
         from llm_mux.ledger.schema import balances
 
-        query = select(balances.c.user, balances.c.balance).order_by(balances.c.user).limit(limit).offset(offset)
+        these = balances.c.user.icontains(plain(like), autoescape=True)
+        query = select(balances.c.user, balances.c.balance).where(these).order_by(balances.c.user)
         async with self._database.read() as connection:
-            rows = (await connection.execute(query)).all()
-            total = (await connection.execute(select(func.count()).select_from(balances))).scalar_one()
+            rows = (await connection.execute(query.limit(limit).offset(offset))).all()
+            total = (await connection.execute(select(func.count()).select_from(balances).where(these))).scalar_one()
         return [(row.user, row.balance) for row in rows], int(total)
 
     async def some(self, first: Collection[str], most: int) -> dict[str, Decimal]:

@@ -99,7 +99,8 @@ class Login:
     `way` is what `--oauth` (browser), `--device`, `--code-assist` ask for by name. `start` is the flow; `refresh`
     gives the next credential from the last at epoch seconds (None: it never ends, or ends for good); `revoke` tells
     the provider that it is over. `imports` is the flow that starts from a file's text, `import_path` where other
-    programs keep that file. `warning` is said, and must be agreed to, before anything else. `applied` is the provider
+    programs keep that file. `wants` names what it takes beside that (`Wish.extra`; `client`: an OAuth client's file).
+    `warning` is said, and must be agreed to, before anything else. `applied` is the provider
     as an account with this credential uses it: its address, headers and way of showing the secret.
     """
 
@@ -111,6 +112,7 @@ class Login:
     revoke: Callable[[OAuth, Credential], Steps[None]] | None = None
     imports: Callable[[OAuth, Wish, str], Flow] | None = None
     import_path: str = ""
+    wants: tuple[str, ...] = ()
     warning: str = ""
     applied: Callable[[Provider, Credential], Provider] | None = None
 

@@ -244,5 +244,6 @@ LOGIN: Final = Login(
     start=start,
     refresh=refresh,
     revoke=revoke,
+    wants=("client", "project"),
     applied=applied,
 )

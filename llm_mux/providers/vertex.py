@@ -109,6 +109,7 @@ LOGINS: Final = (
         refresh=refresh,
         imports=imported,
         import_path=ADC_PATH,
+        wants=("project", "location"),
         applied=applied,
     ),
     Login(

@@ -64,7 +64,9 @@ def make_app(
 
 
 async def _let_go_of_watchers(app: web.Application) -> None:
-    app[DAEMON].parts.recent.close()
+    parts = app[DAEMON].parts
+    parts.drain.leaving = True
+    parts.recent.close()
 
 
 async def unrouted(request: web.Request) -> web.StreamResponse:

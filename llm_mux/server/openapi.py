@@ -120,7 +120,9 @@ def _made(types: tuple[Any, ...]) -> tuple[dict[Any, Json], dict[str, Any]]:
 
 
 def _managed(endpoint: Endpoint, schemas: Mapping[Any, Json], components: Mapping[str, Any]) -> Json:
-    answer = {endpoint.media: {"schema": schemas.get(endpoint.answer, {})}}
+    answer: Json = {endpoint.media: {"schema": schemas.get(endpoint.answer, {})}}
+    if endpoint.also is not None:
+        answer[endpoint.also] = {"schema": {"type": "string"}}
     responses: Json = {str(endpoint.status): {"description": "Done", "content": answer}}
     errors = {*_ALWAYS, *endpoint.errors, *((413,) if endpoint.body is not None else ())}
     for status in sorted(errors):

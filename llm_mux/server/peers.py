@@ -40,7 +40,7 @@ class Said(Struct, frozen=True, kw_only=True, omit_defaults=True):
     debug: bool | None = None
     capture: bool | None = None
     watched: bool | None = None
-    happenings: list[tuple[str, dict[str, Any]]] = []
+    happenings: list[tuple[str, str, dict[str, Any]]] = []
     forget_log: bool = False
     reload: bool = False
 

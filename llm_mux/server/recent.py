@@ -2,7 +2,8 @@
 `capture` what was said.
 
 Rule: a line costs an append to a bounded deque when it is written to the log anyway. Unless somebody watches or
-`capture` is on, nothing else is done; nothing but memory is written to, and a bounded part of it.
+`capture` is on, nothing else is done; nothing but memory is written to, and a bounded part of it. Whoever watches is
+told of a moment at a time, and is not told what the end of an exchange in the same moment has made old.
 """
 
 from __future__ import annotations
@@ -29,18 +30,31 @@ from llm_mux.server.captured import Captured, Leg
 MOST_LINES = 500
 MOST_CAPTURED = 50
 MOST_BYTES = 32 << 20
-_MOST_WAITING = 5000
+GATHER_S = 0.2
+_MOST_WAITING = 100
 
 Line = tuple[int, Struct]
 
 
 class Happening(NamedTuple):
-    """What a watcher is told: `number` and the line of an exchange that ended (`name` is ""), or what happened in
-    one."""
+    """What a watcher is told of the exchange `request`: `number` and its line, when it ended (`name` is ""), or what
+    happened in it."""
 
     name: str
     number: int
+    request: str
     facts: Struct | Mapping[str, Any]
+
+
+class Moment:
+    """What happened within `GATHER_S`, the same for all who watch. `written` is what somebody made of it for them
+    all."""
+
+    __slots__ = ("happened", "written")
+
+    def __init__(self, happened: Sequence[Happening]) -> None:
+        self.happened = happened
+        self.written: bytes | None = None
 
 
 class Recent:
@@ -52,7 +66,8 @@ class Recent:
         self.last = 0
         self._lines: deque[Line] = deque(maxlen=MOST_LINES)
         self._captured: OrderedDict[str, Captured] = OrderedDict()
-        self._watchers: set[asyncio.Queue[Happening | None]] = set()
+        self._watchers: set[asyncio.Queue[Moment | None]] = set()
+        self._gathered: list[Happening] = []
         self.reported = 0
         self.relaying = False
 
@@ -71,17 +86,27 @@ class Recent:
         self._lines.extend(enumerate(lines, first))
         if self._watchers:
             for number, line in enumerate(lines, first):
-                self._tell(Happening("", number, line))
+                self._gather(Happening("", number, getattr(line, "request", ""), line))
 
-    def happens(self, name: str, **facts: Any) -> None:
+    def happens(self, name: str, request: str, **facts: Any) -> None:
         if self._watchers:
-            self._tell(Happening(name, self.last, facts))
+            self._gather(Happening(name, self.last, request, facts))
 
-    def _tell(self, happening: Happening | None) -> None:
+    def _gather(self, happening: Happening) -> None:
+        if not self._gathered:
+            asyncio.get_running_loop().call_later(GATHER_S, self._hand_out)
+        self._gathered.append(happening)
+
+    def _hand_out(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        if happened := without_the_old(gathered):
+            self._tell(Moment(happened))
+
+    def _tell(self, moment: Moment | None) -> None:
         for watcher in self._watchers:
             if watcher.full():
                 watcher.get_nowait()
-            watcher.put_nowait(happening)
+            watcher.put_nowait(moment)
 
     def after(self, number: int, limit: int) -> list[dict[str, Any]]:
         """The newest `limit` lines past a number, oldest first, each with its `seq`."""
@@ -93,10 +118,10 @@ class Recent:
         return lines, self._captured.get(request_id)
 
     @contextlib.asynccontextmanager
-    async def watched(self) -> AsyncIterator[asyncio.Queue[Happening | None]]:
+    async def watched(self) -> AsyncIterator[asyncio.Queue[Moment | None]]:
         """A queue that gets whatever happens from now on; None at the end of the daemon. A slow reader misses the
         oldest."""
-        queue: asyncio.Queue[Happening | None] = asyncio.Queue(_MOST_WAITING)
+        queue: asyncio.Queue[Moment | None] = asyncio.Queue(_MOST_WAITING)
         self._watchers.add(queue)
         try:
             yield queue
@@ -105,6 +130,7 @@ class Recent:
 
     def close(self) -> None:
         """The daemon ends: whoever watches is told."""
+        self._hand_out()
         self._tell(None)
 
     def look_on(self, ask: Ask) -> Onlooker:
@@ -116,7 +142,7 @@ class Recent:
         moment = datetime.fromtimestamp(ask.time, UTC).isoformat(timespec="milliseconds")
         self.happens(
             "begun",
-            request=ask.request_id,
+            ask.request_id,
             model=ask.model,
             protocol=ask.protocol.name,
             client=ask.caller.name,
@@ -148,7 +174,7 @@ class Onlooker:
     def failed(self, account: str, model: str, error: MuxError, seconds: float) -> None:
         self._recent.happens(
             "failed",
-            request=self._ask.request_id,
+            self._ask.request_id,
             account=account,
             served=model,
             error=error.kind.value,
@@ -158,7 +184,7 @@ class Onlooker:
     def first(self, account: Account, model: str) -> None:
         self._recent.happens(
             "first",
-            request=self._ask.request_id,
+            self._ask.request_id,
             ttft_ms=round((time.monotonic() - self._ask.started) * 1000, 2),
             served=model,
             provider=account.provider.name,
@@ -167,7 +193,7 @@ class Onlooker:
 
     def over(self) -> None:
         """Nothing more will come of it, if it left a line or not."""
-        self._recent.happens("over", request=self._ask.request_id)
+        self._recent.happens("over", self._ask.request_id)
 
     def answered(self, answer: Answer) -> Answer:
         """`answer`, from now on with what the client gets of it noted."""
@@ -188,6 +214,19 @@ class Onlooker:
             await pump(both)
 
         return replace(answer, pump=noted)
+
+
+def without_the_old(gathered: Sequence[Happening]) -> list[Happening]:
+    """What has to be told of a moment: of an exchange that is over in it only the line, or just that it is over."""
+    over = {each.request for each in gathered if each.name in ("", "over")}
+    if not over:
+        return list(gathered)
+    silent = {each.request for each in gathered if each.name in ("", "begun")}
+    return [
+        each
+        for each in gathered
+        if not each.name or each.request not in over or (each.name == "over" and each.request not in silent)
+    ]
 
 
 def told(line: Line) -> dict[str, Any]:

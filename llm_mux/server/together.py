@@ -25,7 +25,7 @@ from llm_mux.server.books import Line
 from llm_mux.server.counted import Counted
 from llm_mux.server.metrics import Metrics
 from llm_mux.server.peers import ROOT, Peers, Said, by_the_door
-from llm_mux.server.recent import Happening
+from llm_mux.server.recent import Moment
 from llm_mux.server.reload import RELOADER, Reloader
 from llm_mux.server.serving import DAEMON, Daemon
 
@@ -140,6 +140,9 @@ async def _captured(request: web.Request) -> web.StreamResponse:
 async def _told(request: web.Request) -> web.StreamResponse:
     daemon = _insider(request)
     said = msgspec.json.decode(await request.read(), type=Said)
+    # First what happened, then what ended: an exchange whose line is there is not running.
+    for name, exchange, facts in said.happenings:
+        daemon.parts.recent.happens(name, exchange, **facts)
     if said.records:
         _remember(daemon, said)
     if said.rests or said.ended:
@@ -152,8 +155,6 @@ async def _told(request: web.Request) -> web.StreamResponse:
         daemon.parts.recent.capturing = said.capture
     if said.watched is not None:
         daemon.parts.recent.relaying = said.watched
-    for name, facts in said.happenings:
-        daemon.parts.recent.happens(name, **facts)
     if said.forget_log:
         log.ring.clear()
     if said.reload:
@@ -195,28 +196,27 @@ async def _push(daemon: Daemon) -> None:
     while True:
         await _reported(daemon)
         recent.relaying = True
-        async with recent.watched() as happenings:
+        async with recent.watched() as moments:
             while recent.relaying:
-                await _reported(daemon, happenings)
+                await _reported(daemon, moments)
 
 
-async def _reported(daemon: Daemon, happenings: asyncio.Queue[Happening | None] | None = None) -> None:
-    """Until worker 0 says that somebody watches; with `happenings`, once."""
+async def _reported(daemon: Daemon, moments: asyncio.Queue[Moment | None] | None = None) -> None:
+    """Until worker 0 says that somebody watches; with `moments`, once."""
     peers, recent = daemon.parts.peers, daemon.parts.recent
     while True:
         await asyncio.sleep(_PUSH_S)
         told, last = recent.reported, log.ring.last
-        found = [] if happenings is None else [happenings.get_nowait() for _ in range(happenings.qsize())]
-        named = [
-            (each.name, dict(each.facts)) for each in found if each is not None and isinstance(each.facts, Mapping)
-        ]
+        found = [] if moments is None else [moments.get_nowait() for _ in range(moments.qsize())]
+        happened = [each for moment in found if moment is not None for each in moment.happened]
+        named = [(each.name, each.request, dict(each.facts)) for each in happened if isinstance(each.facts, Mapping)]
         if last != told or named:
             records = log.ring.newest(told, _MOST_RECORDS)
             answer = await peers.report(Said(worker=peers.number, records=records, happenings=named))
             if answer is not None:
                 recent.reported = last
                 recent.relaying = answer == _WATCHED
-        if happenings is not None or recent.relaying:
+        if moments is not None or recent.relaying:
             return
 
 

@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import msgspec
 import pytest
 import yaml
@@ -13,10 +14,12 @@ import yaml
 from llm_mux.gateway.ask import Ask, Caller
 from llm_mux.gateway.upstream import Call
 from llm_mux.server.captured import MOST_ASKED, MOST_BYTES
-from llm_mux.server.recent import MOST_CAPTURED, Recent
+from llm_mux.server.management.exchanges import written
+from llm_mux.server.recent import MOST_CAPTURED, Happening, Recent, without_the_old
+from llm_mux.server.serving import DAEMON
 from llm_mux.translators import registry
 from llm_mux.translators.base import Hints
-from tests.fake_upstream import FakeUpstream, Reply, json_reply, sse_reply
+from tests.fake_upstream import FakeUpstream, Reply, Wait, json_reply, sse_reply
 from tests.server.management import Managed, managed
 
 SECRET = "planted-upstream-key-93847561"
@@ -154,19 +157,88 @@ def test_old_exchanges_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_who_watches_sees_a_request_begin_fail_somewhere_and_end(
     upstream: FakeUpstream, tmp_path: pathlib.Path
 ) -> None:
-    upstream.on("/v1/chat/completions", Reply(status=500), sse_reply(STREAM))
+    goes_on = asyncio.Event()
+    first, _, rest = STREAM.partition(b"\n\n")
+    upstream.on("/v1/chat/completions", Reply(status=500), sse_reply(first + b"\n\n", Wait(goes_on), rest))
     async with managed(tmp_path / "home", setup(upstream, capture=False)) as mux:
         async with mux.client.get("/v0/management/requests/live") as live:
             await live.content.readuntil(b"\n\n")
             async with mux.bare.post("/v1/chat/completions", json=CHAT | {"stream": True}) as answer:
                 assert answer.status == 200
+                assert [each["event"] for each in await happened(live, "first")] == ["begun", "failed", "first"]
+                goes_on.set()
                 await answer.read()
-            names: list[str] = []
-            async with asyncio.timeout(10):
-                while "line" not in names:
-                    record = (await live.content.readuntil(b"\n\n")).decode()
-                    names.append(record.partition("event: ")[2].partition("\n")[0] or "line")
-        assert names == ["begun", "failed", "first", "over", "line"]
+            ended = await happened(live, "exchange.done")
+        assert {each["event"] for each in ended} <= {"over", "exchange.done"}
+        assert (ended[-1]["attempts"], len(ended[-1]["failed"])) == (2, 1)
+
+
+async def test_what_is_over_at_once_is_told_in_one_line(upstream: FakeUpstream, tmp_path: pathlib.Path) -> None:
+    upstream.on("/v1/chat/completions", sse_reply(STREAM))
+    async with managed(tmp_path / "home", setup(upstream, capture=False)) as mux:
+        async with mux.client.get("/v0/management/requests/live") as live:
+            await live.content.readuntil(b"\n\n")
+            books = mux.app[DAEMON].parts.books
+            for _ in range(3):
+                async with mux.bare.post("/v1/chat/completions", json=CHAT | {"stream": True}) as answer:
+                    await answer.read()
+                books.flush()
+            told = []
+            while len([each for each in told if each["event"] == "exchange.done"]) < 3:
+                told += await happened(live, "exchange.done")
+        assert len({each["request"] for each in told}) == 3
+        assert [each["seq"] for each in told if each["event"] == "exchange.done"] == [1, 2, 3]
+
+
+def happening(name: str, request: str) -> Happening:
+    return Happening(name, 0, request, {})
+
+
+@pytest.mark.parametrize(
+    ("gathered", "told"),
+    [
+        ("begun a, first a", "begun a, first a"),
+        ("begun a, first a, over a", ""),
+        ("begun a, failed a, over a, line a", "line a"),
+        ("over a", "over a"),
+        ("first a, over a", "over a"),
+        ("over a, line a", "line a"),
+        ("begun a, begun b, over a, first b, line a", "begun b, first b, line a"),
+        ("", ""),
+    ],
+)
+def test_nothing_is_told_that_the_same_moment_has_made_old(gathered: str, told: str) -> None:
+    pairs = [each.split() for each in gathered.split(", ") if each]
+    found = without_the_old([happening(name.replace("line", ""), request) for name, request in pairs])
+    assert ", ".join(f"{each.name or 'line'} {each.request}" for each in found) == told
+
+
+async def test_all_who_watch_are_told_the_same_bytes_and_a_slow_one_misses_the_oldest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("llm_mux.server.recent.GATHER_S", 0.0)
+    monkeypatch.setattr("llm_mux.server.recent._MOST_WAITING", 3)
+    recent = Recent()
+    async with recent.watched() as one, recent.watched() as other:
+        for number in range(5):
+            recent.happens("begun", f"r{number}")
+            moment = await one.get()
+            assert moment is not None
+            assert json.loads(written(moment).partition(b"data: ")[2]) == [{"event": "begun", "request": f"r{number}"}]
+        waiting = [other.get_nowait() for _ in range(other.qsize())]
+        assert [each.happened[0].request for each in waiting if each] == ["r2", "r3", "r4"]
+        assert waiting[-1] is moment
+        assert written(moment) is written(moment)
+
+
+async def happened(live: aiohttp.ClientResponse, until: str) -> list[dict[str, Any]]:
+    """What is told until something of that name is."""
+    found: list[dict[str, Any]] = []
+    async with asyncio.timeout(10):
+        while until not in {each["event"] for each in found}:
+            told = (await live.content.readuntil(b"\n\n")).partition(b"data: ")[2]
+            found += json.loads(told) if told else []
+    return found
 
 
 async def test_who_watches_sees_no_secret_that_a_client_put_into_a_name(
@@ -183,5 +255,5 @@ async def test_who_watches_sees_no_secret_that_a_client_put_into_a_name(
             async with asyncio.timeout(10):
                 while b"exchange.done" not in seen:
                     seen += await live.content.readany()
-        assert b"begun" in seen
         assert b"planted" not in seen
+        assert seen.count(b"***") >= 2

@@ -16,7 +16,7 @@ from tests.server.management import Managed, managed
 
 SQL = ["'; DROP TABLE exchanges; --", '" OR "1"="1', "1; DELETE FROM balances", "\\'); --", "%_\x00"]
 CONFIG = {"billing": {"enabled": True, "initial-balance": "5"}}
-LEFT_OUT = ("/requests/live", "/test-connection", "/reload", "/logs", "/debug", "/restore", "{tail}", "/test")
+LEFT_OUT = ("/live", "/test-connection", "/reload", "/logs", "/debug", "/restore", "{tail}", "/test")
 """They wait, ask providers, or do what is to be done without a parameter."""
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from llm_mux import log
 from llm_mux.auth.client_keys import fixed_name
 from llm_mux.auth.keys import add_key, disabled, find
 from tests.fake_upstream import FakeUpstream, json_reply
@@ -193,9 +194,10 @@ async def test_providers_models_and_aliases_are_listed(tmp_path: pathlib.Path, u
         assert aliases["lost"]["provider"] is None
 
 
-def event_of(record: bytes) -> tuple[str, dict[str, Any]]:
+def told_in(record: bytes) -> list[dict[str, Any]]:
     fields = dict(line.split(": ", 1) for line in record.decode().strip().splitlines())
-    return fields.get("event", "line"), json.loads(fields["data"])
+    found: list[dict[str, Any]] = json.loads(fields["data"])
+    return found
 
 
 async def test_exchanges_are_listed_one_by_one_and_live(tmp_path: pathlib.Path) -> None:
@@ -209,18 +211,13 @@ async def test_exchanges_are_listed_one_by_one_and_live(tmp_path: pathlib.Path) 
                     "/v1/chat/completions", json={**chat, "stream": stream}, headers=named
                 ) as answer:
                     said = await answer.text()
-            events = []
-            while len([event for event in events if event[0] == "line"]) < 2:
-                events.append(event_of(await live.content.readuntil(b"\n\n")))
-        assert [(name, facts["request"]) for name, facts in events if name in ("line", "begun")] == [
-            ("begun", "mine-False"),
-            ("begun", "mine-True"),
-            ("line", "mine-False"),
-            ("line", "mine-True"),
-        ]
-        first = next(facts for name, facts in events if name == "first")
-        assert (first["request"], first["provider"]) == ("mine-True", "demo")
-        assert first["ttft_ms"] > 0
+            ended: list[dict[str, Any]] = []
+            while len(ended) < 2:
+                told = told_in(await live.content.readuntil(b"\n\n"))
+                ended += [each for each in told if each["event"] == "exchange.done"]
+        assert [line["request"] for line in ended] == ["mine-False", "mine-True"]
+        assert (ended[1]["provider"], ended[1]["status"]) == ("demo", 200)
+        assert ended[1]["ttft_ms"] > 0
         listed = await mux.ask("GET", "/requests")
         assert [line["request"] for line in listed["requests"]] == ["mine-False", "mine-True"]
         assert listed["capturing"] is True
@@ -245,11 +242,39 @@ async def test_nothing_that_was_said_is_kept_unless_asked_for(tmp_path: pathlib.
         assert len(one["lines"]) == 1
 
 
-async def test_who_watches_does_not_hold_up_the_end(tmp_path: pathlib.Path) -> None:
+async def test_records_of_the_log_come_as_they_are_written_and_none_twice(tmp_path: pathlib.Path) -> None:
+    async with managed(tmp_path) as mux:
+        known = (await mux.ask("GET", "/logs"))["last"]
+        for number in range(3):
+            log.logger.info("live.test", number=number)
+            log.logger.debug("live.test", number=-1)
+        log.logger.warning("live.test", number=3, token="plant-in-a-live-log-1")
+        path = "/v0/management/logs/live"
+        for query, first in (({"after": known}, 0), ({"after": known + 10**9}, 0), ({"level": "warning"}, 4)):
+            async with mux.client.get(path, params={"level": "info", **query}) as live:
+                assert (answered := await live.content.readuntil(b"\n\n")) == b": live\n\n", answered
+                if first:
+                    log.logger.info("live.test", number=0)
+                    log.logger.error("live.test", number=4)
+                seen: list[int] = []
+                last = 0
+                async with asyncio.timeout(10):
+                    while not seen or seen[-1] < max(first, 3):
+                        record = await live.content.readuntil(b"\n\n")
+                        assert b"plant" not in record
+                        told = json.loads(record.partition(b"data: ")[2])
+                        assert told["last"] > last
+                        last = told["last"]
+                        seen += [each["number"] for each in told["records"] if each["event"] == "live.test"]
+                assert seen == list(range(first, max(first, 3) + 1))
+
+
+@pytest.mark.parametrize("path", ["/requests/live", "/logs/live"])
+async def test_who_watches_does_not_hold_up_the_end(tmp_path: pathlib.Path, path: str) -> None:
     async with aiohttp.ClientSession() as client:
         async with asyncio.timeout(4):
             async with managed(tmp_path) as mux:
-                live = await client.get(f"{mux.url}/v0/management/requests/live", headers={"X-Management-Key": mux.key})
+                live = await client.get(f"{mux.url}/v0/management{path}", headers={"X-Management-Key": mux.key})
                 await live.content.readuntil(b"\n\n")
         assert await live.content.read() == b""
 

@@ -1,6 +1,7 @@
 """Logins that are driven over the management API, against a login server of our own."""
 
 import asyncio
+import json
 import pathlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -11,7 +12,9 @@ import pytest
 
 from llm_mux.auth.logins import find_login
 from tests.fake_upstream import FakeUpstream, json_reply
+from tests.providers.test_google import KEY, key_file
 from tests.server.management import Managed, managed
+from tests.upstreams.google import GoogleBackend
 
 TOKEN = {"access_token": "plant-access", "refresh_token": "plant-refresh", "expires_in": 3600, "token_type": "Bearer"}
 DEVICE = {"device_code": "plant-device", "user_code": "ABCD-EFGH", "verification_uri": "https://x.example/device"}
@@ -148,3 +151,39 @@ async def test_only_so_many_logins_run_at_once(tmp_path: pathlib.Path, corp: Fak
         assert error["error"]["code"] == "too_many_logins"
         await mux.ask("DELETE", f"/logins/{ids[0]}")
         await mux.ask("POST", "/logins", json=wish)
+
+
+async def test_a_key_file_is_imported_as_the_login_that_it_is(tmp_path: pathlib.Path) -> None:
+    """One import takes two kinds of files; what renews the login later has to be that of the file's kind."""
+    async with GoogleBackend() as google, managed(tmp_path) as mux:
+        google.public_key = KEY
+        text = key_file(google, project_id="")
+        wish = {"provider": "vertex", "way": "adc", "label": "bot", "text": text}
+        begun = await mux.ask("POST", "/logins", json=wish)
+        failed = await progress(mux, begun["id"], lambda now: now["state"] == "failed")
+        assert "project" in failed["error"]
+        begun = await mux.ask("POST", "/logins", json={**wish, "extra": {"project": "mine"}})
+        done = await progress(mux, begun["id"], lambda now: now["state"] not in ("running", "waiting"))
+        assert (done["account"], done["error"]) == ("vertex/bot", None)
+        stored = find_login(mux.store, "vertex", "bot")
+        assert stored is not None
+        assert (stored.credential.way, stored.credential.extra["project"]) == ("service-account", "mine")
+        shown = {each["name"]: each["logins"] for each in (await mux.ask("GET", "/providers"))["providers"]}
+        assert [(way["way"], way["starts"], way["imports"], way["wants"]) for way in shown["vertex"]] == [
+            ("adc", False, True, ["project", "location"])
+        ]
+
+
+async def test_one_signs_in_with_an_oauth_client_of_ones_own(tmp_path: pathlib.Path) -> None:
+    async with managed(tmp_path) as mux:
+        own = {"installed": {"client_id": "1234-mine.apps", "client_secret": "plant-client"}}
+        wish = {"provider": "gemini", "way": "browser", "extra": {"project": "p"}, "text": json.dumps(own)}
+        begun = await mux.ask("POST", "/logins", json=wish)
+        asked = await progress(mux, begun["id"], lambda now: now["state"] == "waiting")
+        (url,) = (step["url"] for step in asked["steps"] if step["url"])
+        assert parse_qs(urlsplit(url).query)["client_id"] == ["1234-mine.apps"]
+        assert "plant" not in str(asked)
+        await mux.ask("DELETE", f"/logins/{begun['id']}")
+        for wrong in ({"web": {"client_id": "x", "client_secret": "y"}}, {"installed": {}}):
+            refused = await mux.ask("POST", "/logins", status=400, json={**wish, "text": json.dumps(wrong)})
+            assert "client" in refused["error"]["message"]

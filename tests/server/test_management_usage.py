@@ -1,9 +1,14 @@
 """`GET /v0/management/usage`: the sums of the books, by what is asked for."""
 
+import csv
+import io
 import pathlib
+from datetime import date
 
 import pytest
 
+from llm_mux.server.usage import Report, Sums
+from llm_mux.server.usage_csv import written
 from tests.server.management import Managed, managed
 
 
@@ -53,3 +58,87 @@ async def test_a_name_is_a_name_whatever_it_holds(tmp_path: pathlib.Path) -> Non
         report = await running.ask("GET", "/usage", params={"user": "' OR 1=1; DROP TABLE usage_days; --"})
         assert (report["data"], report["total"]) == ([], None)
         assert (await running.ask("GET", "/usage"))["total"]["requests"] == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "headers"),
+    [
+        ({"format": "csv"}, {}),
+        ({}, {"Accept": "text/csv"}),
+        ({"format": "csv"}, {"Accept": "application/json"}),
+        ({}, {"Accept": "Text/CSV; charset=utf-8, */*;q=0.1"}),
+    ],
+)
+async def test_the_books_come_as_csv_for_whoever_wants_that(
+    tmp_path: pathlib.Path, query: dict[str, str], headers: dict[str, str]
+) -> None:
+    async with managed(tmp_path / "home") as running:
+        await asked(running, "demo", "demo", "demo-code")
+        wanted = {"days": "1", "group_by": "model", "then_by": "key", **query}
+        async with running.client.get("/v0/management/usage", params=wanted, headers=headers) as answer:
+            assert (answer.status, answer.headers["Content-Type"]) == (200, "text/csv; charset=utf-8")
+            assert answer.headers["Content-Disposition"].endswith('-by-model.csv"')
+            assert answer.headers["Cache-Control"] == "no-store"
+            lines = list(csv.DictReader(io.StringIO(await answer.text(), newline="")))
+        report = await running.ask("GET", "/usage", params={**wanted, "format": "json"})
+    figures = [name for name in Sums.__struct_fields__ if name not in ("name", "then")]
+    assert list(lines[0]) == ["model", "client_key", *figures]
+    told = [
+        {"model": line["name"], "client_key": line["then"]} | {name: line[name] for name in figures}
+        for line in report["data"]
+    ]
+    assert lines == [{name: "" if value is None else str(value) for name, value in line.items()} for line in told]
+
+
+@pytest.mark.parametrize("headers", [{}, {"Accept": "*/*"}, {"Accept": "application/json, text/csv"}])
+async def test_everybody_else_gets_json(tmp_path: pathlib.Path, headers: dict[str, str]) -> None:
+    async with managed(tmp_path / "home") as running:
+        assert (await running.ask("GET", "/usage", headers=headers))["object"] == "usage"
+        await running.ask("GET", "/usage?format=xlsx", 400)
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+A1", "'+A1"),
+        ("-2", "-2"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\tx", "'\tx"),
+        ("-x", "'-x"),
+        ('a,"b"\n', 'a,"b"\n'),
+        ("", ""),
+    ],
+)
+def test_no_cell_is_a_formula(name: str, cell: str) -> None:
+    figures = {each: 0 for each in Sums.__struct_fields__ if each not in ("name", "then", "cost")}
+    line, day = Sums(name=name, cost="-0.5", **figures), date(2026, 11, 29)
+    text = written(Report(first=day, to=day, group_by="model", data=[line], total=line), None)
+    (read,) = csv.DictReader(io.StringIO(text, newline=""))
+    assert (read["model"], read["cost"], read["requests"]) == (cell, "-0.5", "0")
+
+
+async def test_users_are_listed_with_their_balances_and_found_by_a_part_of_their_name(tmp_path: pathlib.Path) -> None:
+    async with managed(tmp_path / "home", {"billing": {"enabled": True, "initial-balance": "5"}}) as running:
+        assert (await running.ask("GET", "/billing/balances")) == {
+            "enabled": True,
+            "initial": "5.00",
+            "users": [],
+            "total": 0,
+        }
+        for user, amount in (("ann", "1.5"), ("Anna 100%", "2"), ("bob", "-7"), ("c_d", "1")):
+            await running.ask("POST", "/billing/credit", json={"user": user, "amount": amount})
+
+        async def listed(**query: str) -> list[tuple[str, str]]:
+            found = await running.ask("GET", "/billing/balances", params=query)
+            assert found["total"] >= len(found["users"])
+            return [(each["user"], each["balance"]) for each in found["users"]]
+
+        assert sorted(await listed()) == [("Anna 100%", "7.00"), ("ann", "6.50"), ("bob", "-2.00"), ("c_d", "6.00")]
+        assert {name for name, _ in await listed(like="ANN")} == {"ann", "Anna 100%"}
+        for like, names in (("%", ["Anna 100%"]), ("_", ["c_d"]), ("'; --", []), ("x", [])):
+            assert [name for name, _ in await listed(like=like)] == names
+        assert len(await listed(limit="2")) == len(await listed(limit="2", offset="2")) == 2
+        await running.ask("GET", "/billing/balances?limit=0", 400)
+        assert (await running.ask("GET", "/billing?user=nobody"))["balance"] == "5.00"
+        assert len(await listed()) == 4, "looking gives nobody anything"

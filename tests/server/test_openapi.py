@@ -25,6 +25,7 @@ from llm_mux import paths
 from llm_mux.auth.keys import create_management_key
 from llm_mux.auth.store import open_store
 from llm_mux.server.management.routes import ENDPOINTS
+from llm_mux.server.management.streams import EVENTS
 from llm_mux.server.openapi import document, page
 from tests.daemon import clean_environment, process_daemon
 from tests.server.conftest import Run
@@ -122,7 +123,7 @@ SANE, INSANE = GenerationMode.POSITIVE, GenerationMode.NEGATIVE
 TRIED = [
     pytest.param(f"{each.method} {ROOT}{each.path}", mode, id=f"{each.method} {each.path} {mode.value}")
     for each in ENDPOINTS
-    if each.path != "/requests/live"
+    if each.media != EVENTS
     for mode in (SANE, INSANE)
     if mode is SANE or each.body not in (None, bytes) or each.query.__struct_fields__
 ]

@@ -182,16 +182,45 @@ async def test_the_page_asks_models_without_a_client_key_and_is_called_dashboard
         assert {line["client"] for line in told["requests"] if line["status"] == 200} == {"dashboard"}
 
 
-async def test_the_live_stream_ends_with_the_session(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llm_mux.server.management.exchanges._BEAT_S", 0.05)
+@pytest.mark.parametrize("path", ["/requests/live", "/logs/live?level=critical"])
+async def test_a_live_stream_ends_with_the_session(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr("llm_mux.server.management.streams.BEAT_S", 0.05)
     async with managed(tmp_path / "home") as mux:
         page = await signed_in(mux)
-        async with mux.bare.get(f"{ROOT}/requests/live", headers=page) as live:
+        async with mux.bare.get(f"{ROOT}{path}", headers=page) as live:
             assert await live.content.readline() == b": live\n"
             async with mux.bare.delete(f"{ROOT}/session", headers=page) as answer:
                 assert answer.status == 200
             async with asyncio.timeout(10):
                 assert (await live.read()).replace(b": beat\n\n", b"").strip() == b""
+
+
+async def test_sessions_are_listed_without_what_opens_them_and_each_can_be_ended(tmp_path: pathlib.Path) -> None:
+    async with managed(tmp_path / "home") as mux:
+        first, second, third = [await signed_in(mux) for _ in range(3)]
+        async with mux.bare.get(f"{ROOT}/sessions", headers=second | {"User-Agent": "x"}) as answer:
+            text = await answer.text()
+        for opens in (first, second, third):
+            assert opens["X-CSRF-Token"] not in text
+            assert opens["Cookie"].partition("=")[2] not in text
+        listed = (await mux.ask("GET", "/sessions"))["sessions"]
+        assert [each["current"] for each in listed] == [False] * 3, "the key itself is no session"
+        assert {each["address"] for each in listed} == {"127.0.0.1"}
+        assert "aiohttp" in listed[0]["browser"]
+        assert listed[0]["began"] <= listed[0]["used"] < listed[0]["expires"]
+        async with mux.bare.get(f"{ROOT}/sessions", headers=second) as answer:
+            mine = (await answer.json())["sessions"]
+        assert [each["current"] for each in mine] == [True, False, False], "the one that was used last is first"
+        await mux.ask("DELETE", f"/sessions/{mine[1]['id']}")
+        await mux.ask("DELETE", f"/sessions/{mine[1]['id']}", status=404)
+        assert await status(mux, "GET", f"{ROOT}/session", third) == (401, "session_expired")
+        async with mux.bare.delete(f"{ROOT}/sessions", headers=second) as answer:
+            assert (await answer.json())["message"] == "1 session has ended."
+        assert await status(mux, "GET", f"{ROOT}/session", first) == (401, "session_expired")
+        assert await status(mux, "GET", f"{ROOT}/session", second) == (200, None)
+        assert (await mux.ask("DELETE", "/sessions"))["message"] == "1 session has ended."
 
 
 async def test_neither_half_is_in_the_log_or_in_a_url(tmp_path: pathlib.Path) -> None:

@@ -114,8 +114,9 @@ async def test_the_live_view_shows_the_exchanges_of_all_workers(tmp_path: pathli
                 async with asyncio.timeout(20):
                     while len(shown) < sum(seen.values()):
                         line = await live.content.readline()
-                        if line.startswith(b"id: "):  # A line of an exchange that ended; other events have names.
-                            shown.append(json.loads((await live.content.readline())[6:])["request"])
+                        if line.startswith(b"data: "):
+                            told = json.loads(line[6:])
+                            shown += [each["request"] for each in told if each["event"] == "exchange.done"]
             assert len(set(shown)) == len(shown)
             assert {id[:16] for id in shown} == set(seen)
             for id in shown:

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from llm_mux.errors import MuxError
 from llm_mux.ledger.pricing import Known
 from llm_mux.providers import registry
-from llm_mux.providers.base import Provider
+from llm_mux.providers.base import Login, Provider
 from llm_mux.routing.accounts import without_secrets
 from llm_mux.server import listing
 from llm_mux.server.compose import configured as described
@@ -20,12 +20,18 @@ from llm_mux.server.management.endpoint import Call, Endpoint
 from llm_mux.server.serving import Daemon
 
 
-class Way(Struct, frozen=True):
-    """A way to log in. `warning` has to be agreed to before it begins."""
+class Way(Struct, frozen=True, kw_only=True):
+    """A way to log in. `warning` has to be agreed to before it begins. `starts`: it can be begun, `imports`: it takes
+    the text of a file, which other programs keep at `import_path`. `wants`: what it takes beside that, as `extra`, and
+    `client` an OAuth client's file as `text`."""
 
     way: str
     title: str
     warning: str | None
+    starts: bool
+    imports: bool
+    import_path: str
+    wants: tuple[str, ...]
 
 
 class Kind(Struct, frozen=True, kw_only=True):
@@ -124,10 +130,22 @@ def _kind(record: Provider, *, configured: bool, accounts: int, models: int) -> 
         base_url=record.base_url,
         takes_keys=record.takes_keys,
         key_url=record.key_url,
-        logins=[Way(each.way, each.title, each.warning or None) for each in record.logins],
+        logins=[_way(each) for each in record.logins if each.start is not None or each.imports is not None],
         configured=configured,
         accounts=accounts,
         models=models,
+    )
+
+
+def _way(login: Login) -> Way:
+    return Way(
+        way=login.way,
+        title=login.title,
+        warning=login.warning or None,
+        starts=login.start is not None,
+        imports=login.imports is not None,
+        import_path=login.import_path,
+        wants=login.wants,
     )
 
 

@@ -61,7 +61,8 @@ class Call:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """`path` follows `ROOT`. `body` None: none is read; `bytes`: the raw one. `answer` None: `media` from a response
-    that `handle` makes itself. `errors`: the statuses beside 400, 401, 403, 429 and 500."""
+    that `handle` makes itself. `also`: what else it may answer, as text. `errors`: the statuses beside 400, 401, 403,
+    429 and 500."""
 
     method: str
     path: str
@@ -73,6 +74,7 @@ class Endpoint:
     most: int = _MOST_JSON
     answer: Any = None
     media: str = JSON
+    also: str | None = None
     status: int = 200
     errors: tuple[int, ...] = ()
 

@@ -1,13 +1,12 @@
 """The exchanges of the last while over the management API: listed, one by one, and live as server-sent events.
 
-Rule: what happens within a tenth of a second is one write to whoever watches, so that watching costs little.
+Rule: what happens within a moment is one event, written down once for all who watch, so that watching costs little.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Iterator, Mapping
+from operator import attrgetter
 from typing import Annotated, Any
 
 import msgspec
@@ -18,15 +17,13 @@ from llm_mux import log
 from llm_mux.errors import Kind, MuxError
 from llm_mux.routing.accounts import without_secrets
 from llm_mux.server import together
+from llm_mux.server.books import Line
 from llm_mux.server.management.endpoint import Call, Endpoint, Switch
-from llm_mux.server.recent import Happening
+from llm_mux.server.management.streams import EVENTS, streamed
+from llm_mux.server.recent import Happening, Moment
 
-_BEAT_S = 15.0
-_GATHER_S = 0.1
-_MOST_NAME = 200
-_OWN_WORDS = frozenset({"timestamp", "level", "event", "protocol", "path", "error", "stop"})
-_EVENTS = "text/event-stream"
-_BEAT = b": beat\n\n"
+_OF_A_LINE = attrgetter("model", "served", "provider", "account", "client")
+_ENCODER = msgspec.json.Encoder(enc_hook=str)
 
 
 class Which(Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,58 +74,50 @@ async def _one(call: Call) -> One:
 
 
 async def _live(call: Call) -> web.StreamResponse:
-    """What happens in exchanges, until the reader leaves, its session or the daemon ends. An exchange that ended is an
-    event without a name, its line; `begun`, `failed` (a target), `first` (content) and `over` have one."""
-    response = web.StreamResponse(headers={"Content-Type": _EVENTS, "Cache-Control": "no-store"})
+    """What happens in exchanges. Each event is a list of what happened within a moment: of exchanges that ended their
+    lines (`exchange.done`), of others that they have `begun`, `failed` at a target, have their `first` content, or are
+    `over` without a line as yet."""
     async with call.daemon.parts.recent.watched() as queue, together.relayed(call.daemon):
-        await response.prepare(call.request)
-        await response.write(b": live\n\n")
-        while True:
-            found = await _gathered(queue)
-            if call.session is not None and call.session.ended:
-                break
-            happened = [each for each in found if each is not None]
-            await response.write(b"".join([_event(each) for each in happened]) if found else _BEAT)
-            if len(happened) < len(found):
-                break
-    await response.write_eof()
-    return response
+
+        async def newer() -> bytes | None:
+            moment = await queue.get()
+            return None if moment is None else written(moment)
+
+        return await streamed(call, newer)
 
 
-async def _gathered(queue: asyncio.Queue[Happening | None]) -> list[Happening | None]:
-    """What happened, from the first of it on for a moment; nothing, when for long nothing did."""
-    try:
-        async with asyncio.timeout(_BEAT_S):
-            first = await queue.get()
-    except TimeoutError:
-        return []
-    if first is not None:
-        await asyncio.sleep(_GATHER_S)
-    return [first, *(queue.get_nowait() for _ in range(queue.qsize()))]
+def written(moment: Moment) -> bytes:
+    """One event, made once."""
+    if moment.written is None:
+        found = b"[%b]" % b",".join([_told(each) for each in moment.happened])
+        # What looks like a secret is rarely there, and looking for it in each name once takes next to no time.
+        names = {name for each in moment.happened for name in _named(each)}
+        if log.may_hold_secrets("\n".join(names)):
+            found = _ENCODER.encode(log.redact(msgspec.json.decode(found)))
+        moment.written = b"id: %d\ndata: %b\n\n" % (moment.happened[-1].number, found)
+    return moment.written
 
 
-def _event(happening: Happening) -> bytes:
-    name, number, facts = happening
+def _told(happening: Happening) -> bytes:
+    """`event` says what it is; the line of an exchange has `seq` too."""
+    name, number, request, facts = happening
     if isinstance(facts, Struct):
-        data = msgspec.json.encode({"seq": number, **_clean(msgspec.structs.asdict(facts))})
-        return b"id: %d\ndata: %b\n\n" % (number, data)
-    return b"event: %b\ndata: %b\n\n" % (name.encode(), msgspec.json.encode(_clean(facts)))
+        return b'{"seq":%d,%b' % (number, _ENCODER.encode(facts)[1:])
+    return _ENCODER.encode({"event": name, "request": request, **facts})
 
 
-def _clean(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """`log.redact`, which takes longer than all the rest, for what others have named and for each name once."""
-    return {name: value if name in _OWN_WORDS else _cleaned(value) for name, value in facts.items()}
-
-
-def _cleaned(value: Any) -> Any:
-    if isinstance(value, str):
-        return _masked(value) if len(value) <= _MOST_NAME else log.redact_text(value)
-    return log.redact(value) if value and not isinstance(value, int | float) else value
-
-
-@lru_cache(maxsize=4096)
-def _masked(name: str) -> str:
-    return log.redact_text(name)
+def _named(happening: Happening) -> Iterator[str]:
+    """What others have named in it, and what was said by them."""
+    facts = happening.facts
+    yield happening.request
+    if isinstance(facts, Line):
+        yield from (name for name in _OF_A_LINE(facts) if name)
+        yield from facts.dropped
+        yield from facts.failed
+    elif isinstance(facts, Mapping):
+        yield from (value for value in facts.values() if isinstance(value, str))
+    else:
+        yield str(facts)
 
 
 async def _capture(call: Call) -> Switch:
@@ -171,7 +160,7 @@ ENDPOINTS = (
         path="/requests/live",
         summary="What happens in exchanges and how they end, as server-sent events",
         handle=_live,
-        media=_EVENTS,
+        media=EVENTS,
     ),
     Endpoint(
         method="GET",

@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 
 from llm_mux import log, paths
 from llm_mux.auth.base import Credential, Flow, LoginError, Wish, overridden
+from llm_mux.auth.imports import client_of_file, is_client_file
 from llm_mux.auth.logins import StoredLogin, label_for
 from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.providers.base import Login, Provider
@@ -25,7 +26,7 @@ from llm_mux.server.sign_ins import MOST_RUNNING, Keep, Shown, SignIn, Wanted
 
 class Start(Struct, frozen=True, forbid_unknown_fields=True):
     """`way` None: the provider's usual one. `agree`: to the way's warning. `text`: what to import, where a way takes
-    that. `extra`: what only some ways want, such as project."""
+    that, or the file of the OAuth client to sign in with. `extra`: what only some ways want, such as project."""
 
     provider: Annotated[str, Meta(min_length=1, max_length=100)]
     way: Annotated[str, Meta(max_length=40)] | None = None
@@ -83,12 +84,13 @@ async def _begin(call: Call) -> Progress:
         raise MuxError(Kind.CONFLICT, "Too many logins are under way; finish or call off one.", code="too_many_logins")
     made = SignIn(name, login.way)
     flow = _flow(login, settings, wish)
-    await known.begin(made, flow, call.daemon.parts.upstream, proxy, _keeper(call, made, wish.label))
+    await known.begin(made, flow, call.daemon.parts.upstream, proxy, _keeper(call, made, record, wish.label))
     return _told(made)
 
 
 def _way(record: Provider, wish: Start) -> Login:
-    able = [each for each in record.logins if (each.imports if wish.text is not None else each.start) is not None]
+    imports = wish.text is not None and not is_client_file(wish.text)
+    able = [each for each in record.logins if (each.imports if imports else each.start) is not None]
     found = next((each for each in able if wish.way in (None, each.way)), None)
     if found is None:
         ways = ", ".join(dict.fromkeys(each.way for each in record.logins)) or "an API key only"
@@ -97,23 +99,29 @@ def _way(record: Provider, wish: Start) -> Login:
 
 
 def _flow(login: Login, settings: signing.Settings, wish: Start) -> Flow:
+    text = wish.text
     try:
         oauth = overridden(login.oauth, settings)
-    except ValueError as error:
-        raise bad_request(f"{error}.", param="provider") from None
+        if text is not None and is_client_file(text):
+            oauth, text = client_of_file(oauth, text), None
+    except (ValueError, LoginError) as error:
+        raise bad_request(f"{str(error)[:1].upper()}{str(error)[1:]}.", param="text" if text else "provider") from None
     told = Wish(now=time.time(), token=secrets.token_urlsafe, port=wish.port, extra=wish.extra)
-    if wish.text is not None and login.imports is not None:
-        return login.imports(oauth, told, wish.text)
+    if text is not None and login.imports is not None:
+        return login.imports(oauth, told, text)
     assert login.start is not None
     return login.start(oauth, told)
 
 
-def _keeper(call: Call, made: SignIn, label: str | None) -> Keep:
+def _keeper(call: Call, made: SignIn, record: Provider, label: str | None) -> Keep:
     """Stores what came of a login and puts the account into use."""
     parts, reloader = call.daemon.parts, call.request.app[RELOADER]
+    ways = {each.way for each in record.logins}
 
     def store(credential: Credential) -> StoredLogin:
-        credential = msgspec.structs.replace(credential, way=made.way)
+        # An import may have found another way's credential in the file.
+        if credential.way not in ways:
+            credential = msgspec.structs.replace(credential, way=made.way)
         named = label or label_for(parts.secrets, made.provider, credential)
         stored = StoredLogin(made.provider, named, credential)
         signing.keep(parts.secrets, paths.data_dir(parts.env), stored)

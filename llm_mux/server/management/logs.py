@@ -1,4 +1,7 @@
-"""The log over the management API: the newest records from memory, older ones from the files."""
+"""The log over the management API: the newest records from memory, older ones from the files, new ones as they come.
+
+Rule: nobody is told of a record while it is written; whoever follows looks for new ones four times a second.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,19 @@ import asyncio
 from typing import Annotated, Any, Literal
 
 import msgspec
+from aiohttp import web
 from msgspec import Meta, Struct
 
 from llm_mux import log, paths
 from llm_mux.server import together
 from llm_mux.server.management.endpoint import Call, Done, Endpoint
+from llm_mux.server.management.streams import EVENTS, streamed
 
 _TAIL_BYTES = 4 << 20
+_LOOK_S = 0.25
+_MOST_AT_ONCE = 1000
+_ENCODER = msgspec.json.Encoder(enc_hook=str)
+Level = Literal["debug", "info", "warning", "error", "critical"]
 
 
 class Which(Struct, frozen=True, forbid_unknown_fields=True):
@@ -20,8 +29,15 @@ class Which(Struct, frozen=True, forbid_unknown_fields=True):
 
     after: Annotated[int, Meta(ge=0, le=2**62)] = 0
     limit: Annotated[int, Meta(ge=1, le=2000)] = 200
-    level: Literal["debug", "info", "warning", "error", "critical"] = "debug"
+    level: Level = "debug"
     source: Literal["memory", "file"] = "memory"
+
+
+class From(Struct, frozen=True, forbid_unknown_fields=True):
+    """`after` as in the list; a number that this process has not given out yet is that of a former one."""
+
+    after: Annotated[int, Meta(ge=0, le=2**62)] | None = None
+    level: Level = "debug"
 
 
 class Records(Struct, frozen=True):
@@ -64,6 +80,26 @@ def _record(line: bytes) -> dict[str, Any] | None:
         return None
 
 
+async def _live(call: Call) -> web.StreamResponse:
+    """Records as they come. Each event is what the list would answer."""
+    which: From = call.query
+    known = log.ring.last if which.after is None else which.after if which.after <= log.ring.last else 0
+
+    async def newer() -> bytes | None:
+        nonlocal known
+        while not call.daemon.parts.drain.leaving:
+            if log.ring.last != known:
+                found = log.ring.after(known, limit=_MOST_AT_ONCE, level=which.level)
+                known = log.ring.last
+                if found:
+                    told = Records([log.redact(record) for record in found], known)
+                    return b"id: %d\ndata: %b\n\n" % (known, _ENCODER.encode(told))
+            await asyncio.sleep(_LOOK_S)
+        return None
+
+    return await streamed(call, newer)
+
+
 async def _clear(call: Call) -> Done:
     await asyncio.to_thread(log.clear)
     await together.tell(call.daemon, forget_log=True)
@@ -73,5 +109,13 @@ async def _clear(call: Call) -> Done:
 
 ENDPOINTS = (
     Endpoint(method="GET", path="/logs", summary="Records of the log", handle=_read, query=Which, answer=Records),
+    Endpoint(
+        method="GET",
+        path="/logs/live",
+        summary="Records of the log as they come, as server-sent events",
+        handle=_live,
+        query=From,
+        media=EVENTS,
+    ),
     Endpoint(method="DELETE", path="/logs", summary="Empty the log and its files", handle=_clear, answer=Done),
 )

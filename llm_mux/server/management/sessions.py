@@ -23,15 +23,20 @@ IDLE_S = 8 * 3600.0
 LONGEST_S = 3 * 86_400.0
 MOST = 32
 _MOST_COOKIES = 8
+_MOST_NAME = 300
 _SALT = os.urandom(32)
 
 
 class Session(Struct):
-    """`token` is the page's half of it."""
+    """`token` is the page's half of it; `id` names it to others and opens nothing. `address` and `browser` are those
+    that it was begun from."""
 
     token: str
     begun: float
     seen: float
+    id: str = ""
+    address: str = ""
+    browser: str = ""
     ended: bool = False
 
     def left(self, now: float) -> float:
@@ -57,9 +62,13 @@ class Sessions:
                 session.ended = True
             self._by_digest.clear()
 
-    def begin(self, now: float) -> tuple[str, Session]:
+    def begin(self, now: float, address: str = "", browser: str = "") -> tuple[str, Session]:
         """A new session and the secret of its cookie."""
-        secret, session = secrets.token_urlsafe(32), Session(secrets.token_urlsafe(32), now, now)
+        named = f"session_{secrets.token_hex(6)}"
+        secret, session = (
+            secrets.token_urlsafe(32),
+            Session(secrets.token_urlsafe(32), now, now, named, address, browser[:_MOST_NAME]),
+        )
         self._by_digest[_digest(secret)] = session
         if len(self._by_digest) > MOST:
             self._by_digest.popitem(last=False)[1].ended = True
@@ -79,6 +88,11 @@ class Sessions:
                 return session
         message = f"A session needs the token that it was given at its begin, as {TOKEN_HEADER}."
         raise MuxError(Kind.FORBIDDEN, message, code="csrf_token_wrong")
+
+    def listed(self, now: float) -> list[Session]:
+        """Those that are not over, the one that was used last first."""
+        alive = [one for digest in list(self._by_digest) if (one := self._alive(digest, now)) is not None]
+        return alive[::-1]
 
     def end(self, session: Session) -> None:
         session.ended = True

@@ -1,4 +1,4 @@
-"""The books over the management API: usage in groups, balances and credit."""
+"""The books over the management API: usage in groups, as JSON or CSV, balances and credit."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
+from aiohttp import web
 from msgspec import Meta, Struct
 
 from llm_mux import log
@@ -15,7 +16,7 @@ from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.ledger.balances import Balances, MoneyProblem, Transaction, usd
 from llm_mux.ledger.database import reason
 from llm_mux.ledger.report import Only
-from llm_mux.server import usage
+from llm_mux.server import usage, usage_csv
 from llm_mux.server.management.endpoint import Call, Endpoint
 
 T = TypeVar("T")
@@ -25,7 +26,7 @@ Text = Annotated[str, Meta(min_length=1, max_length=200)]
 
 class Question(usage.Asked, frozen=True, forbid_unknown_fields=True):
     """As `usage.Asked`; `model`, `provider`, `account`, `key` (names) and `user` narrow it, `then_by` parts each group
-    again."""
+    again. `format` not given: CSV for who accepts `text/csv`, else JSON."""
 
     then_by: Literal["model", "account", "provider", "client_key", "key", "user", "protocol"] | None = None
     model: Name | msgspec.UnsetType = msgspec.UNSET
@@ -33,6 +34,7 @@ class Question(usage.Asked, frozen=True, forbid_unknown_fields=True):
     account: Name | msgspec.UnsetType = msgspec.UNSET
     key: Name | msgspec.UnsetType = msgspec.UNSET
     user: Name | msgspec.UnsetType = msgspec.UNSET
+    format: Literal["json", "csv"] | None = None
 
 
 class Of(Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,14 +71,49 @@ class Credit(Struct, frozen=True, forbid_unknown_fields=True):
     description: Annotated[str, Meta(max_length=200)] = "credit"
 
 
-async def _usage(call: Call) -> usage.Report:
+class Listed(Struct, frozen=True, forbid_unknown_fields=True):
+    """`like`: a part of the users' names."""
+
+    like: Annotated[str, Meta(max_length=200)] = ""
+    limit: Annotated[int, Meta(ge=1, le=500)] = 50
+    offset: Annotated[int, Meta(ge=0, le=2**40)] = 0
+
+
+class Purse(Struct, frozen=True):
+    user: str
+    balance: str
+
+
+class Purses(Struct, frozen=True):
+    """Users by name; `enabled`: whether requests are held against balances, `initial`: what who is new has."""
+
+    enabled: bool
+    initial: str
+    users: list[Purse]
+    total: int
+
+
+async def _usage(call: Call) -> usage.Report | web.Response:
     given = msgspec.to_builtins(call.query)
     given["client_key"] = given.get("key")
     only = Only(**{name: given.get(name) for name in Only.__struct_fields__})
     question = usage.question(call.query, usage.today())
     if (then_by := call.query.then_by) is not None:
         question = msgspec.structs.replace(question, then_by="client_key" if then_by == "key" else then_by)
-    return await usage.answer(call.daemon.parts, question, only)
+    report = await usage.answer(call.daemon.parts, question, only)
+    return _as_csv(report, question.then_by) if _wants_csv(call) else report
+
+
+def _wants_csv(call: Call) -> bool:
+    wanted: str | None = call.query.format
+    accepted = call.request.headers.get("Accept", "").partition(",")[0].partition(";")[0].strip().lower()
+    return wanted == "csv" or (wanted is None and accepted == usage_csv.MEDIA)
+
+
+def _as_csv(report: usage.Report, then_by: str | None) -> web.Response:
+    headers = {"Content-Disposition": f'attachment; filename="{usage_csv.file_name(report)}"', "Vary": "Accept"}
+    text = usage_csv.written(report, then_by)
+    return web.Response(text=text, content_type=usage_csv.MEDIA, charset="utf-8", headers=headers)
 
 
 def _balances(call: Call) -> Balances:
@@ -96,6 +133,14 @@ async def _statement(call: Call) -> Statement:
 def _change(made: Transaction) -> Change:
     after = usd(made.balance_after)
     return Change(made.id, made.user_id, usd(made.amount), made.description, made.timestamp, after)
+
+
+async def _listed(call: Call) -> Purses:
+    wanted, balances = call.query, _balances(call)
+    await call.daemon.parts.writer.catch_up(usage.PATIENCE_S)
+    found, total = await _told(balances.listed(limit=wanted.limit, offset=wanted.offset, like=wanted.like))
+    users = [Purse(user, usd(balance)) for user, balance in found]
+    return Purses(call.daemon.admission.billing, usd(balances.initial), users, total)
 
 
 async def _credit(call: Call) -> Change:
@@ -125,6 +170,16 @@ ENDPOINTS = (
         handle=_usage,
         query=Question,
         answer=usage.Report,
+        also=usage_csv.MEDIA,
+        errors=(503,),
+    ),
+    Endpoint(
+        method="GET",
+        path="/billing/balances",
+        summary="Users with their balances",
+        handle=_listed,
+        query=Listed,
+        answer=Purses,
         errors=(503,),
     ),
     Endpoint(
