@@ -28,8 +28,10 @@ PAGES = (
     "models",
     "routes",
     "keys",
+    "billing",
     "config",
     "playground",
+    "sessions",
 )
 
 expect.set_options(timeout=LIMIT_MS)

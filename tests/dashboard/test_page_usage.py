@@ -138,7 +138,7 @@ async def test_days_of_ones_own_are_both_included(visit: Seen) -> None:
     async with visit("home") as seen:
         await keep_books(seen.mux, *ROWS)
         await seen.open("usage")
-        await seen.page.get_by_text("Own", exact=True).click()
+        await seen.page.get_by_text("Dates", exact=True).click()
         day = datetime.fromtimestamp(time.time() - 2 * DAY, UTC).date().isoformat()
         await seen.page.get_by_label("From").fill(day)
         await seen.page.get_by_label("To", exact=True).fill(day)

@@ -7,6 +7,7 @@ import { some } from "./format.js";
 import { button, check, copyButton, dialog, empty, field, form, note, toast } from "./ui.js";
 
 const LOOK_MS = 1000;
+const MOST_TEXT = 262144;
 const KNOWN_FIRST = ["anthropic", "openai", "gemini", "codex", "copilot", "openrouter", "claude", "kimi", "xai", "deepseek"];
 
 /** Resolves with the name of the new account, or null. @param {string} [wanted] a provider's name */
@@ -72,15 +73,65 @@ function keyForm(provider, close) {
 function warned(provider, logins, close, box) {
   const { warning } = logins[0];
   const said = h("div");
-  const agreed = warning && check("I have read this and want it all the same", { onchange: (event) => buttons.forEach((each) => { each.disabled = !event.target.checked; }) });
-  const buttons = logins.map((login) => button("", prose(login.title || login.way), async () => {
+  const starting = logins.filter((login) => login.starts);
+  const options = optional(starting);
+  const begin = async (way, more) => {
+    fill(said);
     try {
-      follow(await post("/logins", { provider: provider.name, way: login.way, agree: Boolean(warning) }), close, box);
+      follow(await post("/logins", { provider: provider.name, way, agree: Boolean(warning), ...more }), close, box);
     } catch (error) {
       fill(said, note("bad", error.message));
     }
-  }, { disabled: Boolean(warning), data: { way: login.way } }));
-  return h("div.stack", null, warning && note("warn", warning), agreed, h("div.actions.start", null, buttons), said);
+  };
+  const buttons = starting.map((login) => button("", prose(login.title || login.way), async () => begin(login.way, await options.given()), { disabled: Boolean(warning), data: { way: login.way } }));
+  const imports = logins.filter((login) => login.imports).map((login) => importing(login, begin, buttons, Boolean(warning)));
+  const agreed = warning && check("I have read this and want it all the same", { onchange: (event) => buttons.forEach((each) => { each.disabled = !event.target.checked; }) });
+  return h("div.stack", null, warning && note("warn", warning), agreed, starting.length > 0 && h("div.actions.start", null, buttons.slice(0, starting.length)), starting.length > 0 && options.element, imports, said);
+}
+
+const WANTED = {
+  project: ["Project", "The cloud project that the account belongs to and that pays."],
+  location: ["Place", "Such as us-central1 or global. Left empty: the provider's usual one."],
+};
+
+/** What may be said before a login begins: its name, and what some ways want. */
+function optional(logins) {
+  const wants = new Set(logins.flatMap((login) => login.wants));
+  const label = h("input", { maxlength: 100, autocomplete: "off" });
+  const client = wants.has("client") ? textOrFile("OAuth client", "The JSON file of an OAuth client of your own, of the type Desktop app.") : null;
+  const extra = [...wants].filter((name) => name !== "client").map((name) => /** @type {[string, HTMLInputElement]} */ ([name, h("input", { maxlength: 1000, autocomplete: "off", spellcheck: "false" })]));
+  const element = h("details.more", null, h("summary", null, client ? "Name, project and OAuth client" : "Name"), h("div.stack", null,
+    field("Name", label, "Left empty: the account's own."), extra.map(([name, input]) => field(WANTED[name]?.[0] ?? name, input, WANTED[name]?.[1])), client?.element));
+  const given = async () => ({ label: label.value.trim() || null, extra: Object.fromEntries(extra.map(([name, input]) => [name, input.value.trim()]).filter(([, value]) => value)), ...(client?.text() ? { text: client.text() } : {}) });
+  return { element, given };
+}
+
+/** A way that begins with what is there already. `buttons` are told of the one that begins it. */
+function importing(login, begin, buttons, disabled) {
+  const file = textOrFile("What to import", login.import_path ? prose(`It is usually in \`${login.import_path}\`.`) : null);
+  const options = optional([login]);
+  const go = button(".primary", "Import", async () => {
+    if (!file.text()) throw new Error("There is nothing to import: paste it, or choose the file.");
+    await begin(login.way, { ...(await options.given()), text: file.text() });
+  }, { disabled, data: { imports: login.way } });
+  buttons.push(go);
+  const title = login.starts ? "Import one that is there already" : login.title || login.way;
+  return h("details.more", null, h("summary", null, prose(title)), h("div.stack", null, file.element, options.element, h("div.actions", null, go)));
+}
+
+/** A text that is pasted or read from a file. @param {string} label @param {import("./dom.js").Child} hint */
+function textOrFile(label, hint) {
+  const area = h("textarea", { rows: 3, autocomplete: "off", spellcheck: "false", maxlength: MOST_TEXT });
+  const chosen = h("input", {
+    type: "file", "aria-label": `${label}: choose the file`,
+    onchange: async () => {
+      const [found] = chosen.files;
+      if (!found) return;
+      if (found.size > MOST_TEXT) toast("This file is too large to be it.", "bad");
+      else area.value = await found.text();
+    },
+  });
+  return { element: h("div.stack.tight", null, field(label, area, hint), chosen), text: () => area.value.trim() };
 }
 
 /** Goes through a login until it is over; the dialog shows nothing else from now on. */

@@ -93,6 +93,12 @@ async function asked(method, path, options = {}) {
 /** @param {string} path @param {Record<string, any>} [query] @param {AbortSignal} [signal] @returns {Promise<any>} */
 export const get = async (path, query, signal) => (await asked("GET", path, { query, signal })).json();
 
+/** A file: its text and its name. @param {string} path @param {Record<string, any>} [query] */
+export async function getFile(path, query) {
+  const response = await asked("GET", path, { query });
+  return { text: await response.text(), name: /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "")?.[1] ?? "llm-mux.txt" };
+}
+
 /** A text and the name of its version. @param {string} path @param {Record<string, any>} [query] @param {AbortSignal} [signal] */
 export async function getText(path, query, signal) {
   const response = await asked("GET", path, { query, signal });
@@ -115,26 +121,48 @@ export const remove = async (path, query) => (await asked("DELETE", path, { quer
 export const sendText = async (method, path, text, tag) => (await asked(method, path, { text, tag })).json();
 
 /**
- * Server-sent events until `signal`; begins again by itself when the connection breaks.
- * @param {string} path @param {(name: string, data: any) => void} onEvent @param {AbortSignal} signal
- * @param {(open: boolean) => void} onState
+ * Server-sent events until `signal`, for as long as somebody looks at the page; begins again by itself when the connection
+ * breaks. `opened` is told of every beginning before the first event of it, `lost` of a break.
+ * @param {string} path @param {{query?: () => Record<string, any>, signal: AbortSignal, opened?: () => any, lost?: () => void, heard: (data: any) => void}} given
  */
-export async function follow(path, onEvent, signal, onState) {
+export async function follow(path, { query = () => ({}), signal, opened = () => {}, lost = () => {}, heard }) {
   let pause = 500;
   while (!signal.aborted) {
+    await lookedAt(signal);
+    const away = new AbortController();
+    const look = () => document.hidden && away.abort();
+    document.addEventListener("visibilitychange", look);
     try {
-      const response = await asked("GET", path, { signal });
-      onState(true);
+      const response = await asked("GET", path, { query: query(), signal: AbortSignal.any([signal, away.signal]) });
       pause = 500;
-      for await (const { name, data } of events(response)) onEvent(name, JSON.parse(data));
+      await opened();
+      for await (const { data } of events(response)) heard(JSON.parse(data));
     } catch (error) {
       if (signal.aborted) return;
       if (error instanceof Refusal && error.status < 500) throw error;
+    } finally {
+      document.removeEventListener("visibilitychange", look);
     }
-    onState(false);
+    if (away.signal.aborted) continue;
+    lost();
     await new Promise((resolve) => setTimeout(resolve, pause));
     pause = Math.min(pause * 2, 10000);
   }
+}
+
+/** Once somebody looks at the page, or nobody wants to know any more. @param {AbortSignal} signal @returns {Promise<void>} */
+function lookedAt(signal) {
+  return new Promise((resolve) => {
+    const look = () => {
+      if (document.hidden && !signal.aborted) return;
+      document.removeEventListener("visibilitychange", look);
+      signal.removeEventListener("abort", look);
+      resolve();
+    };
+    document.addEventListener("visibilitychange", look);
+    signal.addEventListener("abort", look);
+    look();
+  });
 }
 
 /** The pieces of text of a response as they come. @param {Response} response */

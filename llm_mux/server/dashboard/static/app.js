@@ -18,7 +18,8 @@ import { busy, empty, note, button, toast } from "./ui.js";
 
 const TITLES = {
   home: "Home", live: "Live traffic", usage: "Usage and cost", inspector: "Inspector", logs: "Logs", accounts: "Accounts",
-  models: "Models", routes: "Routes", keys: "Client keys", config: "Configuration", playground: "Playground",
+  models: "Models", routes: "Routes", keys: "Client keys", billing: "Balances", config: "Configuration", playground: "Playground",
+  sessions: "Sessions",
 };
 const main = /** @type {HTMLElement} */ (document.getElementById("main"));
 const side = /** @type {HTMLElement} */ (document.getElementById("side"));
@@ -213,14 +214,20 @@ function theme() {
   });
 }
 
+/** Once the frame is on the screen: what a page needs would hold it up. Nothing is ever painted in a tab behind others. */
+const painted = new Promise((resolve) => {
+  requestAnimationFrame(() => setTimeout(resolve));
+  setTimeout(resolve, 200);
+});
+
 theme();
 api.connect(signIn, daemonState);
-const firstSession = session();
+const firstSession = painted.then(session);
 addEventListener("hashchange", open);
 document.querySelector(".skip")?.addEventListener("click", (event) => {
   event.preventDefault();
   main.focus();
 });
 document.getElementById("sign-out")?.addEventListener("click", signOut);
-open();
+painted.then(open);
 firstSession.then(version).catch(() => {});

@@ -63,6 +63,18 @@ export function fill(element, ...children) {
   element.replaceChildren(...nodes(children));
 }
 
+/**
+ * The same, where what stays is not touched: it keeps the focus, and what was opened in it.
+ * @param {Element} element @param {Element[]} children
+ */
+export function arrange(element, children) {
+  const wanted = new Set(children);
+  for (const child of [...element.children]) if (!wanted.has(child)) child.remove();
+  children.forEach((child, at) => {
+    if (element.children[at] !== child) element.insertBefore(child, element.children[at] ?? null);
+  });
+}
+
 /** Text with `code` in it, as messages of the daemon have it. @param {string} text @returns {Child[]} */
 export const prose = (text) => text.split(/`([^`\n]+)`/).map((part, at) => (at % 2 ? h("code", null, part) : part));
 

@@ -4,7 +4,7 @@
 import { get } from "./api.js";
 import { addAccount } from "./add-account.js";
 import { fill, h, icon, prose } from "./dom.js";
-import { count, money, relative, short, some } from "./format.js";
+import { count, duration, money, relative, short, some } from "./format.js";
 import { button, code, copyButton, field, head, note, select, tag, tiles } from "./ui.js";
 
 /** @param {import("./app.js").View} view */
@@ -32,6 +32,7 @@ function draw(view, known, load) {
     head(done ? "Home" : "Welcome to llm-mux", done ? "How things stand today." : "Every coding tool on one side, every model account on the other. Three steps."),
     trouble(known.accounts),
     done && figures(known, ready),
+    done && latest(known),
     h("section.card", null, done && h("h2", null, "Set up"), h("ol.steps", null, account(known, ready, load), tool(known), first(known))));
 }
 
@@ -50,6 +51,15 @@ function figures(known, ready) {
     ["Accounts", count(ready.length), `${count(known.models.length)} models`],
     ["Last request", last ? relative(last.timestamp) : "–", last?.served ?? last?.model],
   ]);
+}
+
+/** The newest requests, each the way into it. */
+function latest(known) {
+  return h("section.card", null, h("div.spread", null, h("h2", null, "Last requests"), h("a", { href: "#/live" }, "Live traffic")),
+    h("ul.lines", null, known.recent.slice(-5).reverse().map((line) => h("li", null,
+      tag(String(line.status), line.status < 400 ? "good" : line.status === 499 ? "warn" : "bad"),
+      h("span.break", null, h("a", { href: `#/inspector/${encodeURIComponent(line.request)}` }, line.model || "no model"), line.account && h("span.muted", null, ` by ${line.provider}/${line.account}`)),
+      h("span.num.nowrap", null, duration(line.duration_ms)), h("span.muted.nowrap", null, relative(line.timestamp))))));
 }
 
 const step = (number, done, title, ...content) => h("li", { class: done ? "done" : "" }, h("span.mark", { "aria-hidden": "true" }, done ? icon("check") : number), h("div.stack", null, h("h3", null, title, done && h("span.unseen", null, " (done)")), content));
@@ -116,5 +126,5 @@ function first(known) {
     h("p.muted", null, last ? "Watch them as they happen, or look into one." : "Send the first request; it appears in the live traffic at once."),
     h("div.actions", null, h("a.button", { class: last ? "" : "primary", href: "#/playground" }, "Playground"), h("a.button", { href: "#/live" }, "Live traffic")),
     h("dl.facts", null,
-      [["OpenAI", `${origin}/v1`], ["Anthropic", origin], ["Gemini", origin], ["Ollama", origin]].map(([name, url]) => [h("dt", null, name), h("dd", null, h("span.actions", null, h("code.break", null, url), copyButton(url)))])));
+      [["OpenAI", `${origin}/v1`], ["Anthropic", origin], ["Gemini", origin], ["Ollama", origin]].map(([name, url]) => h("div", null, h("dt", null, name), h("dd", null, h("span.actions", null, h("code.break", null, url), copyButton(url)))))));
 }

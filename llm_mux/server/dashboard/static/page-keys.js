@@ -39,7 +39,7 @@ export async function page(view) {
 function columns(load) {
   const mine = (key) => key.source === "database" && key.state === "active";
   return [
-    { label: "Name", kind: "lead", sort: (key) => key.name, show: (key) => [h("span.break", null, key.name), key.hint && h("span.sub.mono", null, key.hint)] },
+    { label: "Name", kind: "lead", sort: (key) => key.name, show: (key) => [h("span.break", null, key.name), key.hint && h("span.sub.mono.nowrap", null, key.hint)] },
     { label: "State", sort: (key) => key.state, show: (key) => tag(key.state, key.state === "active" ? "good" : "") },
     { label: "User", sort: (key) => key.user, show: (key) => key.user },
     { label: "May", kind: "wide", show: (key) => may(key) },

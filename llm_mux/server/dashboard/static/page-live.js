@@ -2,7 +2,7 @@
 // so that a busy daemon costs the reader's machine no more than a quiet one.
 
 import { follow, get } from "./api.js";
-import { fill, h, icon } from "./dom.js";
+import { arrange, fill, h, icon } from "./dom.js";
 import { clock, count, duration, money, percent, short, some, speed } from "./format.js";
 import { button, cells, empty, field, head, note, segmented, tag, tiles } from "./ui.js";
 
@@ -15,10 +15,12 @@ export async function page(view) {
   const traffic = new Traffic();
   const shown = new Shown(traffic);
   view.show(...shown.parts());
-  const known = await get("/requests", { limit: MOST }, view.signal);
-  known.requests.forEach((line) => traffic.ended(line));
-  traffic.active = known.active;
-  shown.draw();
+  const catchUp = async () => {
+    traffic.caughtUp(await get("/requests", { limit: MOST, after: traffic.last || undefined }, view.signal));
+    shown.connected(true);
+    shown.draw();
+  };
+  await catchUp();
   view.ready();
   let due = 0;
   const soon = () => {
@@ -29,12 +31,12 @@ export async function page(view) {
   };
   view.every(() => shown.figures(), 2000);
   shown.onchange = soon;
-  const heard = (name, data) => {
-    traffic.take(name, data);
+  const heard = (happened) => {
+    happened.forEach((each) => traffic.take(each));
     soon();
   };
   // Not waited for: it goes on until the page is left.
-  follow("/requests/live", heard, view.signal, (open) => shown.connected(open)).catch((error) => {
+  follow("/requests/live", { signal: view.signal, opened: catchUp, lost: () => shown.connected(false), heard }).catch((error) => {
     if (!view.signal.aborted) fill(shown.state, note("bad", error.message));
   });
 }
@@ -46,19 +48,44 @@ class Traffic {
     this.running = new Map();
     /** @type {any[]} */
     this.lines = [];
-    this.active = 0;
+    this.known = new Set();
+    this.last = 0;
     this.fresh = new Set();
+    /** Requests that run since before anybody looked: only their number is known. */
+    this.earlier = 0;
+    this.since = 0;
   }
 
-  take(name, data) {
-    if (name === "begun") this.running.set(data.request, { ...data, at: Date.now() });
-    else if (name === "first") Object.assign(this.running.get(data.request) ?? {}, data);
-    else if (name === "failed") this.missed(data);
-    else if (name === "over") this.running.delete(data.request);
-    else if (name === "message") {
+  /** What ended meanwhile, and how many run that began before. A daemon that was started again counts from 1 again. */
+  caughtUp({ requests, last, active }) {
+    if (last < this.last) {
+      this.lines = [];
+      this.known.clear();
+      this.last = 0;
+    }
+    this.running.clear();
+    requests.forEach((line) => this.ended(line));
+    this.earlier = active;
+    this.since = Date.now();
+  }
+
+  take({ event, ...data }) {
+    if (event === "begun") {
+      if (Date.parse(data.timestamp) < this.since) this.earlier = Math.max(0, this.earlier - 1);
+      this.running.set(data.request, data);
+    }
+    else if (event === "first") Object.assign(this.running.get(data.request) ?? {}, data);
+    else if (event === "failed") this.missed(data);
+    else if (event === "over") this.running.delete(data.request);
+    else if (!this.known.has(data.seq)) {
+      if (!this.running.has(data.request) && Date.parse(data.timestamp) - data.duration_ms < this.since) this.earlier = Math.max(0, this.earlier - 1);
       this.ended(data);
       this.fresh.add(data.seq);
     }
+  }
+
+  get active() {
+    return this.running.size + this.earlier;
   }
 
   /** A target that could not answer; another one is asked. */
@@ -69,9 +96,11 @@ class Traffic {
 
   ended(line) {
     this.running.delete(line.request);
-    if (this.lines.some((each) => each.seq === line.seq)) return;
+    if (this.known.has(line.seq)) return;
+    this.known.add(line.seq);
+    this.last = Math.max(this.last, line.seq);
     this.lines.unshift({ ...line, ms: Date.parse(line.timestamp) });
-    if (this.lines.length > 1000) this.lines.length = 1000;
+    while (this.lines.length > 1000) this.known.delete(this.lines.pop().seq);
   }
 
   /** The lines of the last minutes. */
@@ -86,14 +115,13 @@ const failed = (line) => line.status >= 400 || line.error;
 /** @type {import("./ui.js").Column[]} */
 const COLUMNS = [
   { label: "Model", kind: "lead", show: (line) => [h("span.break", null, line.model || "no model"), line.served && line.served !== line.model && h("span.sub.break", null, `served as ${line.served}`)] },
-  { label: "Time", show: (line) => h("span.nowrap.num", null, clock(line.timestamp)) },
+  { label: "Time", show: (line) => [h("span.nowrap.num", null, clock(line.timestamp)), line.client && h("span.sub.break", null, line.client)] },
   { label: "Status", show: (line) => status(line) },
   { label: "Served by", show: (line) => line.account && [h("span.break", null, line.account.startsWith(`${line.provider}/`) ? line.account : [line.provider, line.account].filter(Boolean).join("/")), h("span.sub", null, line.protocol)] },
   { label: "Attempts", show: (line) => retries(line) },
   { label: "First token", kind: "right", show: (line) => line.ttft_ms !== null && line.ttft_ms !== undefined && duration(line.ttft_ms) },
   { label: "Took", kind: "right", show: (line) => line.duration_ms !== undefined && duration(line.duration_ms) },
-  { label: "Tokens in / out", kind: "right", show: (line) => line.input_tokens !== undefined && `${short(line.input_tokens)} / ${short(line.output_tokens)}` },
-  { label: "Tokens/s", kind: "right", show: (line) => speed(line) && count(Math.round(speed(line))) },
+  { label: "Tokens in / out", kind: "right", show: (line) => line.input_tokens !== undefined && [`${short(line.input_tokens)} / ${short(line.output_tokens)}`, speed(line) && h("span.sub", null, `${count(Math.round(speed(line)))} tok/s`)] },
   { label: "Cost", kind: "right", show: (line) => line.cost_usd !== null && line.cost_usd !== undefined && money(line.cost_usd) },
 ];
 
@@ -167,7 +195,7 @@ class Shown {
     const first = lately.map((line) => line.ttft_ms).filter((each) => each !== null);
     const minute = lately.filter((line) => line.ms > Date.now() - 60000).length;
     fill(this.numbers, tiles([
-      ["Running now", count(Math.max(traffic.running.size, 0)), traffic.running.size ? "being answered" : "nothing at the moment"],
+      ["Running now", count(traffic.active), traffic.active ? "being answered" : "nothing just now"],
       ["Last minute", count(minute), minute === 1 ? "request" : "requests"],
       ["First token", duration(median(first)), "median of 5 minutes"],
       ["Speed", speeds.length ? `${count(Math.round(median(speeds)))} tok/s` : "–", "median of 5 minutes"],
@@ -189,7 +217,7 @@ class Shown {
         h("table.rows", null, h("caption.unseen", null, "Requests, newest first"), h("thead", null, h("tr", null, COLUMNS.map((each) => h("th", { scope: "col", class: each.kind === "right" ? "right" : "" }, each.label)))), this.body)));
     }
     const kept = new Map();
-    fill(this.body, lines.map((line) => {
+    arrange(this.body, lines.map((line) => {
       const key = line.seq === undefined ? `${line.request} ${line.ttft_ms} ${line.attempts}` : String(line.seq);
       const row = this.made.get(key) ?? this.row(line);
       kept.set(key, row);

@@ -1,12 +1,11 @@
 // The log: the newest records, filtered, followed. Rule: records are text; nothing of them is taken for more.
 
-import { get, put, remove } from "./api.js";
+import { follow, get, put, remove } from "./api.js";
 import { fill, h, icon } from "./dom.js";
 import { clock, moment } from "./format.js";
 import { button, check, confirm, download, empty, facts, field, head, note, segmented, select, tag, toast } from "./ui.js";
 
 const MOST = 1000;
-const STEP_MS = 1000;
 const KINDS = /** @type {const} */ ({ debug: "", info: "", warning: "warn", error: "bad", critical: "bad" });
 const FIRST = ["timestamp", "level", "event", "seq"];
 
@@ -18,7 +17,6 @@ export async function page(view) {
   if (debug.value) /** @type {HTMLInputElement} */ (log.debug.querySelector("input")).checked = true;
   await log.load();
   view.ready();
-  view.every(() => log.more(), STEP_MS);
 }
 
 class Log {
@@ -30,10 +28,13 @@ class Log {
     this.source = "memory";
     this.following = true;
     this.last = 0;
+    /** Ends the following of what was chosen before. */
+    this.former = new AbortController();
     /** @type {any[]} */
     this.records = [];
     this.list = h("div.card.flush.log");
     this.said = h("p.muted.small", { role: "status" });
+    this.lost = h("div", { role: "status" });
     this.debug = check("Debug records", { onchange: (event) => this.switched(event.target) });
   }
 
@@ -46,8 +47,8 @@ class Log {
         button(".danger", "Empty the log", () => this.clear())),
       h("div.filters", null, field("Filter", search, null, "grow"), field("Level", level),
         segmented("Where from", [["memory", "Newest"], ["file", "Files"]], this.source, (value) => { this.source = value; this.load(); })),
-      h("div.spread", null, this.said, h("div.actions", null, this.debug, check("Follow", { checked: true, onchange: (event) => { this.following = event.target.checked; } }))),
-      this.list,
+      h("div.spread", null, this.said, h("div.actions", null, this.debug, check("Follow", { checked: true, onchange: (event) => { this.following = event.target.checked; this.follow(); } }))),
+      this.lost, this.list,
     ];
   }
 
@@ -57,22 +58,32 @@ class Log {
       this.records = found.records;
       this.last = found.last;
       this.draw();
+      this.follow();
     } catch (error) {
       if (!this.view.signal.aborted) fill(this.list, note("bad", error.message, button("", "Try again", () => this.load())));
     }
   }
 
-  async more() {
+  /** Goes on from the last record that is known, with what is chosen now. */
+  follow() {
+    this.former.abort();
     if (!this.following || this.source !== "memory") return;
-    const found = await get("/logs", { level: this.level, limit: MOST, after: this.last }, this.view.signal);
-    if (found.last < this.last) {
-      await this.load();
-      return;
-    }
-    this.last = found.last;
-    if (!found.records.length) return;
+    this.former = new AbortController();
+    const signal = AbortSignal.any([this.view.signal, this.former.signal]);
+    follow("/logs/live", {
+      query: () => ({ level: this.level, after: this.last }), signal, heard: (found) => this.more(found),
+      opened: () => fill(this.lost), lost: () => fill(this.lost, note("warn", "The connection is gone; trying again.")),
+    }).catch((error) => {
+      if (!signal.aborted) fill(this.lost, note("bad", error.message));
+    });
+  }
+
+  more(found) {
+    // Smaller than what is known: the daemon was started again.
+    if (found.last < this.last) this.records = [];
     this.records = [...this.records, ...found.records].slice(-MOST);
-    this.draw(found.records.length);
+    this.draw(found.last < this.last ? -1 : found.records.length);
+    this.last = found.last;
   }
 
   wanted() {

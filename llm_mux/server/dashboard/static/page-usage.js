@@ -1,13 +1,13 @@
 // Usage and cost: what the books add up to, over time and by what. Rule: every figure comes from the books; the page only
-// arranges them, and what it draws is also in its table and its CSV.
+// arranges them, and what it draws is also in its table and its CSV, which the daemon writes.
 
-import { get } from "./api.js";
+import { get, getFile } from "./api.js";
 import { COLOURS, legend, stacked, swatch } from "./chart.js";
 import { fill, h, icon } from "./dom.js";
 import { count, duration, money, percent, short } from "./format.js";
 import { button, download, empty, field, head, meter, note, segmented, select, table, tiles } from "./ui.js";
 
-const RANGES = [["1", "Today"], ["7", "7 days"], ["30", "30 days"], ["90", "90 days"], ["365", "Year"], ["own", "Own"]];
+const RANGES = [["1", "Today"], ["7", "7 days"], ["30", "30 days"], ["90", "90 days"], ["365", "Year"], ["own", "Dates"]];
 const GROUPS = [["model", "Model"], ["account", "Account"], ["provider", "Provider"], ["client_key", "Key"], ["user", "User"], ["protocol", "Protocol"]];
 const MEASURES = {
   cost: { words: "Cost", of: (line) => Number(line.cost ?? 0), show: money },
@@ -84,7 +84,7 @@ function drawn({ groups, days, hourly }, redraw) {
         segmented("Measure", Object.entries(MEASURES).map(([name, each]) => [name, each.words]), chosen.measure, redraw)),
       bars.places.length ? stacked(bars) : null, legend(bars.series.map((each) => each.name))),
     h("section.card.flush", null,
-      h("div.spread", null, h("h2", null, `By ${words(chosen.group)}`), button(".tiny", [icon("download"), "CSV"], () => csv(groups))),
+      h("div.spread", null, h("h2", null, `By ${words(chosen.group)}`), button(".tiny", [icon("download"), "CSV"], csv)),
       list(ranked, groups.total, measure)),
   ];
 }
@@ -142,7 +142,7 @@ function list(ranked, total, measure) {
   const whole = measure.of(total) || 1;
   return table({
     label: `Usage by ${words(chosen.group)}`, rows: ranked, columns: [
-      { label: words(chosen.group).replace(/^./, (first) => first.toUpperCase()), kind: "lead", sort: named, show: (line) => h("span.actions", null, ranked.indexOf(line) < COLOURS - 1 && swatch(ranked.indexOf(line)), h("span.break", null, named(line))) },
+      { label: words(chosen.group).replace(/^./, (first) => first.toUpperCase()), kind: "lead", sort: named, show: (line) => h("span.of-colour", null, ranked.indexOf(line) < COLOURS - 1 && swatch(ranked.indexOf(line)), h("span.break", null, named(line))) },
       { label: "Share", kind: "wide", sort: measure.of, show: (line) => meter(measure.of(line) / whole, `${percent(measure.of(line) / whole)} of the ${measure.words.toLowerCase()}`, false) },
       { label: "Cost", kind: "right", sort: (line) => Number(line.cost ?? -1), show: (line) => money(line.cost) },
       { label: "Requests", kind: "right", sort: (line) => line.requests, show: (line) => count(line.requests) },
@@ -155,16 +155,7 @@ function list(ranked, total, measure) {
   });
 }
 
-const CSV = ["name", "requests", "failures", "cancelled", "retries", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens", "total_tokens", "cost", "unpriced", "ttft_ms", "duration_ms"];
-
-function csv(groups) {
-  const lines = [[chosen.group, ...CSV.slice(1)], ...groups.data.map((line) => CSV.map((name) => line[name]))];
-  download(`usage-${groups.from}-${groups.to}-by-${chosen.group}.csv`, `${lines.map((line) => line.map(cell).join(",")).join("\r\n")}\r\n`, "text/csv");
-}
-
-/** A text that a spreadsheet would run as a formula is kept a text. @param {any} value */
-function cell(value) {
-  if (value === null || value === undefined) return "";
-  const text = typeof value === "string" && /^[=+@\t\r-]/.test(value) && Number.isNaN(Number(value)) ? `'${value}` : String(value);
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+async function csv() {
+  const { name, text } = await getFile("/usage", { ...span(), group_by: chosen.group, format: "csv" });
+  download(name, text, "text/csv");
 }

@@ -100,7 +100,7 @@ export const tag = (text, kind = "") => h("span.tag", { class: kind }, text);
 export const cells = (columns, row) =>
   columns.map((column) => {
     const shown = column.show(row);
-    const none = shown === null || shown === undefined || shown === "";
+    const none = shown === null || shown === undefined || shown === false || shown === "";
     return h("td", { class: `${column.kind ?? ""}${none ? " none" : ""}`, data: { label: column.label } }, shown);
   });
 
@@ -257,7 +257,7 @@ export function meter(share, label, judge = true) {
 
 /** @param {[string, import("./dom.js").Child][]} pairs those without a value are left out */
 export const facts = (pairs) =>
-  h("dl.facts", null, pairs.filter(([, value]) => value !== null && value !== undefined && value !== "" && value !== false).map(([name, value]) => [h("dt", null, name), h("dd", null, value)]));
+  h("dl.facts", null, pairs.filter(([, value]) => value !== null && value !== undefined && value !== "" && value !== false).map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value))));
 
 /** Figures in a row. @param {[string, import("./dom.js").Child, import("./dom.js").Child?][]} figures name, figure, what to add */
 export const tiles = (figures) =>
