@@ -122,7 +122,6 @@ def _needs_redaction(record: Record) -> bool:
 
 
 def may_hold_secrets(text: str) -> bool:
-    """Whether `redact_text` could find anything: far cheaper than to look for it."""
     return any([mark in text for mark in _MARKS]) or ("@" in text and "://" in text)
 
 
