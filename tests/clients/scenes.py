@@ -18,14 +18,18 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A thought with its seal, words, and a call of the tool `weather`, each if it is not empty; why it ended, in the
-    words of `STOPS`."""
+    """A thought with its seal, words, and a call of a tool, each if it is not empty; why it ended, in the words of
+    `STOPS`. At the Responses API the tool may be one of a namespace, or one that takes free text: the argument `input`.
+    """
 
     thought: str = ""
     seal: str = ""
     text: str = ""
     call: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    tool: str = "weather"
+    namespace: str = ""
+    free: bool = False
     stop: str = "stop"
 
 
@@ -92,7 +96,7 @@ def _chat_whole(scene: Scene) -> Json:
     if scene.thought:
         message |= {"reasoning": scene.thought, "reasoning_details": [_detail(scene.seal, scene.thought)]}
     if scene.call:
-        function = {"name": "weather", "arguments": json.dumps(scene.arguments)}
+        function = {"name": scene.tool, "arguments": json.dumps(scene.arguments)}
         message["tool_calls"] = [{"id": scene.call, "type": "function", "function": function}]
     choice = {"index": 0, "message": message, "finish_reason": _stop("openai-chat", scene)}
     head = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "m"}
@@ -116,7 +120,7 @@ def _chat_records(scene: Scene) -> list[bytes]:
         deltas.append({"reasoning_details": [_detail(scene.seal)]})
     deltas += [{"content": part} for part in halves(scene.text) if part]
     if scene.call:
-        function = {"name": "weather", "arguments": ""}
+        function = {"name": scene.tool, "arguments": ""}
         deltas.append({"tool_calls": [{"index": 0, "id": scene.call, "type": "function", "function": function}]})
         pieces = halves(json.dumps(scene.arguments))
         deltas += [{"tool_calls": [{"index": 0, "function": {"arguments": piece}}]} for piece in pieces]
@@ -146,8 +150,12 @@ def _items(scene: Scene) -> list[Json]:
         message = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed"}
         items.append({**message, "content": [part]})
     if scene.call:
-        call = {"id": f"fc_{scene.call}", "type": "function_call", "call_id": scene.call, "name": "weather"}
-        items.append({**call, "arguments": json.dumps(scene.arguments), "status": "completed"})
+        call = {"id": f"fc_{scene.call}", "call_id": scene.call, "name": scene.tool, "status": "completed"}
+        call |= {"namespace": scene.namespace} if scene.namespace else {}
+        if scene.free:
+            items.append({"type": "custom_tool_call", **call, "input": scene.arguments["input"]})
+        else:
+            items.append({"type": "function_call", **call, "arguments": json.dumps(scene.arguments)})
     return items
 
 
@@ -223,7 +231,18 @@ def _call_events(item: Json) -> list[Json]:
     return _wrapped(item, {"arguments": ""}, [*inner, done])
 
 
-_ITEM_EVENTS = {"reasoning": _reasoning_events, "message": _message_events, "function_call": _call_events}
+def _free_events(item: Json) -> list[Json]:
+    name = "response.custom_tool_call_input"
+    inner: list[Json] = [{"type": f"{name}.delta", "delta": piece} for piece in halves(item["input"])]
+    return _wrapped(item, {"input": ""}, [*inner, {"type": f"{name}.done", "input": item["input"]}])
+
+
+_ITEM_EVENTS = {
+    "reasoning": _reasoning_events,
+    "message": _message_events,
+    "function_call": _call_events,
+    "custom_tool_call": _free_events,
+}
 
 
 # Anthropic Messages.
@@ -244,7 +263,7 @@ def _blocks(scene: Scene) -> list[Json]:
     if scene.text:
         blocks.append({"type": "text", "text": scene.text})
     if scene.call:
-        blocks.append({"type": "tool_use", "id": scene.call, "name": "weather", "input": dict(scene.arguments)})
+        blocks.append({"type": "tool_use", "id": scene.call, "name": scene.tool, "input": dict(scene.arguments)})
     return blocks
 
 
@@ -288,7 +307,7 @@ def _parts(scene: Scene) -> list[Json]:
     if scene.text:
         parts.append({"text": scene.text})
     if scene.call:
-        parts.append({"functionCall": {"id": scene.call, "name": "weather", "args": dict(scene.arguments)}})
+        parts.append({"functionCall": {"id": scene.call, "name": scene.tool, "args": dict(scene.arguments)}})
     if scene.seal:
         parts[-1]["thoughtSignature"] = scene.seal
     return parts
@@ -340,7 +359,7 @@ def _line(message: Json, scene: Scene | None = None) -> Json:
 
 
 def _ollama_call(scene: Scene) -> Json:
-    function = {"name": "weather", "arguments": dict(scene.arguments)}
+    function = {"name": scene.tool, "arguments": dict(scene.arguments)}
     return {"tool_calls": [{"id": scene.call, "function": function}]} if scene.call else {}
 
 
@@ -367,7 +386,7 @@ def _converse_whole(scene: Scene) -> Json:
     if scene.text:
         content.append({"text": scene.text})
     if scene.call:
-        use = {"toolUseId": scene.call, "name": "weather", "input": dict(scene.arguments)}
+        use = {"toolUseId": scene.call, "name": scene.tool, "input": dict(scene.arguments)}
         content.append({"toolUse": use})
     usage = {
         "inputTokens": PROMPT - CACHED,

@@ -1,0 +1,203 @@
+"""What only the Responses API has, on every target, through OpenAI's own SDK: kept responses that go on, a websocket,
+compaction, counting, free-text tools and tools in namespaces."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import openai
+import pytest
+
+from tests.clients.crossing import DIRECT
+from tests.clients.played import Model, Played
+from tests.clients.scenes import Scene, whole
+from tests.clients.test_signatures import no_envelope, sealed
+from tests.fake_upstream import Reply
+
+pytestmark = [pytest.mark.node, pytest.mark.skipif(DIRECT, reason="the played upstream is behind the daemon")]
+
+SEAL = "c2VhbGVkIGZvciB0aGUgbmV4dCB0dXJu"
+CALLING = Scene("I need Oslo.", SEAL, call="call_Oslo", arguments={"city": "Oslo"})
+ANSWER = Scene(text="Snow.")
+NATIVE = "openai-responses"
+PLEASE = "my name is Ada; what is the weather in Oslo?"
+WEATHER: Any = {
+    "type": "function",
+    "name": "weather",
+    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    "strict": False,
+}
+
+
+@pytest.fixture(scope="module")
+def client(mux: str) -> Iterator[Any]:
+    with openai.OpenAI(base_url=f"{mux}/v1", api_key="test", max_retries=0, timeout=30) as made:
+        yield made
+
+
+@pytest.fixture
+def says(model: Model, mode: str, played_upstream: Played) -> Any:
+    return lambda *scenes: played_upstream.says(model, mode, *scenes)
+
+
+def create(client: Any, mode: str, **asked: Any) -> Any:
+    """The response, whole or as the last event of its stream."""
+    if mode == "whole":
+        return client.responses.create(**asked)
+    with client.responses.create(**asked, stream=True) as events:
+        last = list(events)[-1]
+    assert last.type == "response.completed", last
+    return last.response
+
+
+def text_of(body: Any) -> str:
+    return json.dumps(body, ensure_ascii=False)
+
+
+def result(call_id: str, text: str) -> Any:
+    return {"type": "function_call_output", "call_id": call_id, "output": text}
+
+
+def test_a_kept_response_goes_on_with_its_calls_and_seals(
+    client: Any, model: Model, mode: str, says: Any, played_upstream: Played
+) -> None:
+    says(CALLING, ANSWER)
+    thinking: Any = {"model": model.alias, "tools": [WEATHER], "reasoning": {"effort": "medium", "summary": "auto"}}
+    first = create(client, mode, input=PLEASE, instructions="Be brief.", **thinking)
+    (call,) = [item for item in first.output if item.type == "function_call"]
+    last = create(client, mode, input=[result(call.call_id, "-3 degrees")], previous_response_id=first.id, **thinking)
+    assert last.output_text == "Snow."
+    if model.format != NATIVE:  # whose provider is not told, and says so
+        assert last.previous_response_id == first.id
+    before, after = played_upstream.bodies()
+    assert "Be brief." in text_of(before)
+    assert "Be brief." not in text_of(after), "instructions are for one response"
+    for words in (PLEASE, "Oslo", "-3 degrees"):
+        assert words in text_of(after)
+    if model.format != "ollama":
+        assert sealed(model.format, after) == [(SEAL, "Oslo")]
+    assert no_envelope(after)
+
+
+def test_a_kept_response_is_shown_listed_and_deleted(
+    client: Any, model: Model, mode: str, says: Any, played_upstream: Played
+) -> None:
+    says(ANSWER)
+    made = create(client, mode, model=model.alias, input=PLEASE)
+    shown = client.responses.retrieve(made.id)
+    assert (shown.id, shown.output_text, shown.status) == (made.id, "Snow.", "completed")
+    (item,) = client.responses.input_items.list(made.id)
+    assert item.content[0].text == PLEASE
+    with pytest.raises(openai.BadRequestError, match="background"):
+        client.responses.cancel(made.id)
+    client.responses.delete(made.id)
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(made.id)
+    gone = {"model": model.alias, "input": "go on", "previous_response_id": made.id}
+    if model.format == NATIVE:
+        create(client, mode, **gone)
+        assert played_upstream.bodies()[-1]["previous_response_id"] == made.id, "the provider may know it"
+        return
+    with pytest.raises(openai.BadRequestError) as refused:
+        create(client, mode, **gone)
+    assert refused.value.code == "previous_response_not_found"
+
+
+@pytest.mark.filterwarnings("ignore:connect\\(\\) must be used as a context manager")
+@pytest.mark.parametrize("mode", ["stream"])
+def test_the_websocket_goes_on_with_new_items_only(
+    client: Any, model: Model, mode: str, says: Any, played_upstream: Played
+) -> None:
+    says(CALLING, ANSWER)
+    with client.responses.connect() as connection:
+
+        def ask(**asked: Any) -> Any:
+            connection.response.create(model=model.alias, tools=[WEATHER], store=False, **asked)
+            events = []
+            while not events or events[-1].type not in ("response.completed", "response.failed", "error"):
+                events.append(connection.recv())
+            assert [event.sequence_number for event in events] == list(range(len(events)))
+            assert events[-1].type == "response.completed", events[-1]
+            return events[-1].response
+
+        first = ask(input=PLEASE)
+        (call,) = [item for item in first.output if item.type == "function_call"]
+        last = ask(input=[result(call.call_id, "-3 degrees")], previous_response_id=first.id)
+    assert "Snow." in text_of(last.to_dict())
+    after = played_upstream.bodies()[-1]
+    for words in (PLEASE, "Oslo", "-3 degrees"):
+        assert words in text_of(after)
+
+
+@pytest.mark.parametrize("mode", ["whole"])
+def test_a_conversation_is_compacted_and_goes_on(
+    client: Any, model: Model, mode: str, says: Any, played_upstream: Played
+) -> None:
+    says(Scene(text="Ada asked for the weather."), ANSWER)
+    if model.format == NATIVE:
+        item = {"type": "compaction", "id": "cmp_1", "encrypted_content": "Ada asked for the weather."}
+        answer = whole(NATIVE, ANSWER)
+        compaction = json.loads(bytes(answer.body)) | {"output": [item]}  # type: ignore[arg-type]
+        played_upstream.answers(Reply(json.dumps(compaction).encode()), answer)
+    compacted = client.responses.compact(model=model.alias, input=[{"role": "user", "content": PLEASE}])
+    assert compacted.output[-1].type == "compaction"
+    items = [item.to_dict(warnings=False) for item in compacted.output]
+    last = create(client, mode, model=model.alias, input=[*items, {"role": "user", "content": "and then?"}])
+    assert last.output_text == "Snow."
+    after = played_upstream.bodies()[-1]
+    for words in (PLEASE, "Ada asked for the weather.", "and then?"):
+        assert words in text_of(after)
+    assert no_envelope(after)
+
+
+@pytest.mark.parametrize("mode", ["whole"])
+def test_tokens_are_counted_with_tools_and_instructions(client: Any, model: Model, says: Any) -> None:
+    bare = client.responses.input_tokens.count(model=model.alias, input=PLEASE).input_tokens
+    asked = {"instructions": "Be brief. " * 50, "tools": [WEATHER]}
+    assert client.responses.input_tokens.count(model=model.alias, input=PLEASE, **asked).input_tokens > bare > 0
+
+
+PATCH = "*** Begin Patch\n+ naïve “café” \\ 東京\n*** End Patch"
+CUSTOM: Any = {
+    "type": "custom",
+    "name": "apply_patch",
+    "description": "Changes files.",
+    "format": {"type": "grammar", "syntax": "lark", "definition": 'start: "patch" /.+/'},
+}
+
+
+def test_a_free_text_tool_is_called_with_free_text(
+    client: Any, model: Model, mode: str, says: Any, played_upstream: Played
+) -> None:
+    free = model.format == NATIVE
+    says(Scene(call="call_1", tool="apply_patch", arguments={"input": PATCH}, free=free), ANSWER)
+    asked = {"model": model.alias, "tools": [CUSTOM], "store": False}
+    first = create(client, mode, input="patch it", **asked)
+    (call,) = [item for item in first.output if item.type == "custom_tool_call"]
+    assert (call.name, call.input) == ("apply_patch", PATCH)
+    history = [{"role": "user", "content": "patch it"}, *(item.to_dict() for item in first.output)]
+    done = {"type": "custom_tool_call_output", "call_id": call.call_id, "output": "patched three files"}
+    assert create(client, mode, input=[*history, done], **asked).output_text == "Snow."
+    before, after = played_upstream.bodies()
+    assert "apply_patch" in text_of(before)
+    assert "start: " in text_of(before), "the grammar is told"
+    assert "patched three files" in text_of(after)
+    assert "東京" in text_of(after)
+
+
+def test_a_tool_of_a_namespace_is_called_by_its_names(
+    client: Any, model: Model, mode: str, says: Any, played_upstream: Played
+) -> None:
+    group: Any = {"type": "namespace", "name": "forecasts", "description": "Of places.", "tools": [WEATHER]}
+    native = model.format == NATIVE
+    tool, namespace = ("weather", "forecasts") if native else ("forecasts__weather", "")
+    says(Scene(call="call_1", tool=tool, namespace=namespace, arguments={"city": "Oslo"}), ANSWER)
+    asked = {"model": model.alias, "tools": [group, WEATHER], "store": False}
+    first = create(client, mode, input=PLEASE, **asked)
+    (call,) = [item for item in first.output if item.type == "function_call"]
+    assert (call.namespace, call.name, json.loads(call.arguments)) == ("forecasts", "weather", {"city": "Oslo"})
+    history = [{"role": "user", "content": PLEASE}, *(item.to_dict() for item in first.output)]
+    assert create(client, mode, input=[*history, result(call.call_id, "-3 degrees")], **asked).output_text == "Snow."
+    before, after = played_upstream.bodies()
+    assert ("forecasts__weather" in text_of(before)) is not native
+    assert "-3 degrees" in text_of(after)
