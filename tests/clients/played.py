@@ -23,11 +23,12 @@ class Model:
     type: str
     name: str
     version: str = ""
+    other: str = ""
 
     @property
     def alias(self) -> str:
         """The name by which clients ask the daemon for it."""
-        return f"played-{self.format}"
+        return self.other or f"played-{self.format}"
 
 
 MODELS = (
@@ -38,6 +39,8 @@ MODELS = (
     Model("ollama", "ollama", "qwen3:8b"),
     Model("bedrock", "bedrock", "us.anthropic.claude-opus-5"),
 )
+SAMPLED = Model("openai-chat", "openai", "gpt-4.1", "/v1", "played-sampled")
+"""A model of OpenAI's that samples: those that reason tell no probabilities and take no temperature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ class Played:
                 "api-key": "played",
                 "models": [{"name": model.name, "alias": model.alias}],
             }
-            for model in MODELS
+            for model in (*MODELS, SAMPLED)
         ]
 
 

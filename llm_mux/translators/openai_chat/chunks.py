@@ -16,6 +16,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from llm_mux import ir
 from llm_mux.translators import moulds
+from llm_mux.translators.ids import digest
 from llm_mux.translators.openai_chat import decode, errors, reasoning, response, usage, wire
 from llm_mux.translators.openai_chat.response import AnnotationOut, CallOut, CustomOut, FunctionOut, LogprobsOut
 from llm_mux.wire import jsonx, sse
@@ -74,6 +75,7 @@ class _Said:
     ledger: reasoning.Ledger = field(default_factory=reasoning.Ledger)
     characters: int = 0
     images: int = 0
+    sound: str = ""
     refused: bool = False
     annotations: list[AnnotationOut] = field(default_factory=list)
 
@@ -219,6 +221,9 @@ class Encoder:
                 return role + self._chunk(said, DeltaOut(images=[response.picture(part, said.images - 1)]))
             case ir.Audio(native=ir.Native(owner=wire.NAME, data=data)):
                 return role + self._chunk(said, DeltaOut(audio=data))
+            case ir.Audio(source=ir.Inline(data=data)):
+                said.sound = said.sound or f"audio_{digest(data)}"
+                return role + self._chunk(said, DeltaOut(audio=response.sound(data, said.sound)))
             case ir.Opaque(text=text, hint=False) if text:
                 said.characters += len(text)
                 return role + self._chunk(said, DeltaOut(content=text))

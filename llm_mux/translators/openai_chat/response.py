@@ -6,6 +6,7 @@ finish reasons, reasoning and calls. A client gets reasoning as `reasoning_conte
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 
 import msgspec
@@ -14,7 +15,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
 from llm_mux.translators.base import Summary, Target, nonsense, present
-from llm_mux.translators.ids import synthesised
+from llm_mux.translators.ids import digest, synthesised
 from llm_mux.translators.openai_chat import decode, models, parts, quirks, reasoning, usage, wire
 from llm_mux.translators.openai_chat.errors import decode_failure
 from llm_mux.translators.openai_chat.tags import ThinkTags
@@ -197,6 +198,25 @@ def audio(out: wire.AudioOut) -> ir.Audio:
     return ir.Audio(ir.Inline("audio/wav", out.data or ""), native=native)
 
 
+def sound(data: str, id_: str = "") -> Raw:
+    """The `audio` of a message with another format's bytes, which nobody keeps: an id without a time that it holds."""
+    fields = {"id": id_ or f"audio_{digest(data)}", "data": data, "expires_at": 0, "transcript": ""}
+    return Raw(msgspec.json.encode(fields))
+
+
+def _joined_sounds(pieces: Sequence[str]) -> str:
+    """Several pieces of base64 as one; what cannot be read ends it."""
+    if len(pieces) == 1:
+        return pieces[0]
+    heard = b""
+    for piece in pieces:
+        try:
+            heard += base64.b64decode(piece)
+        except ValueError:
+            break
+    return base64.b64encode(heard).decode()
+
+
 class CallOut(Struct, frozen=True, omit_defaults=True):
     """A tool call for a client, whole (no `index`) or one piece of it."""
 
@@ -307,6 +327,7 @@ class _Message:
         self.annotations: list[AnnotationOut] = []
         self.images: list[dict[str, object]] = []
         self.audio: Raw | UnsetType = UNSET
+        self.sounds: list[str] = []
         for part in parts_:
             self._take(part)
 
@@ -327,6 +348,9 @@ class _Message:
                 self.images.append(picture(part, len(self.images)))
             case ir.Audio(native=ir.Native(owner=wire.NAME, data=data)):
                 self.audio = data
+            case ir.Audio(source=ir.Inline(data=data)):
+                self.sounds.append(data)
+                self.audio = sound(_joined_sounds(self.sounds))
             case ir.Opaque(text=text, hint=False):
                 self.text.append(text)
                 self.length += len(text)
