@@ -30,6 +30,8 @@ CONNECT_S = 5.0
 """How long PostgreSQL may take to let us in."""
 
 T = TypeVar("T")
+_GOODBYE_S = 2.0
+"""A server that does not answer is not waited for."""
 _POSTGRES = ("postgresql", "postgres", "postgresql+asyncpg")
 
 
@@ -88,7 +90,9 @@ class Database:
         """Let go of the connections; the next call opens it again."""
         engine, self._engine = self._engine, None
         if engine is not None:
-            await engine.dispose()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_GOODBYE_S):
+                    await engine.dispose()
         thread, self._thread = self._thread, None
         if thread is not None:
             threaded, self._threaded = self._threaded, None

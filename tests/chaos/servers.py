@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
@@ -177,14 +178,26 @@ class Relay:
         self.delay_s = 0.0
         self.port = 0
 
-    @contextlib.asynccontextmanager
-    async def running(self) -> "AsyncIterator[Relay]":
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
+    @contextlib.contextmanager
+    def running(self) -> "Iterator[Relay]":
+        """In a thread of its own: it goes on while a test waits for a daemon to end."""
+        there = threading.Event()
+
+        async def serve() -> None:
+            self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
+            async with await asyncio.start_server(self._serve, "127.0.0.1", 0) as server:
+                self.port = server.sockets[0].getsockname()[1]
+                there.set()
+                await self._over.wait()
+
+        thread = threading.Thread(target=lambda: asyncio.run(serve()))
+        thread.start()
+        assert there.wait(START_S)
         try:
             yield self
         finally:
-            server.close()
+            self._loop.call_soon_threadsafe(self._over.set)
+            thread.join()
 
     @contextlib.asynccontextmanager
     async def slow(self, delay_s: float) -> AsyncIterator[None]:
@@ -198,9 +211,13 @@ class Relay:
         except OSError:
             writer.close()
             return
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._pass(reader, forth))
-            group.create_task(self._pass(back, writer))
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._pass(reader, forth))
+                group.create_task(self._pass(back, writer))
+        finally:
+            forth.close()
+            writer.close()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):

@@ -8,11 +8,8 @@ import asyncio
 import contextlib
 import os
 import pathlib
-import shutil
 import signal
-import socket
 import sqlite3
-import subprocess
 import sys
 from collections import Counter
 
@@ -20,47 +17,18 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from tests.chaos.load import BODY, SECONDS, Load
+from tests.chaos.servers import OwnRedis
 from tests.daemon import process_daemon
-from tests.server.test_workers import CHAT, Upstream, fresh, provider, upstream_of, whole, workers_of
-from tests.services import missing
+from tests.server.test_workers import Upstream, fresh, provider, upstream_of, whole, workers_of
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="this platform has no sockets that processes share")
 
-SECONDS = float(os.environ.get("LLM_MUX_CHAOS_SECONDS", "6"))
 CLIENTS = 8
-BODY = {**CHAT, "model": "m"}
 
 
 async def healthy(upstream: Upstream, request: web.Request) -> web.StreamResponse:
     return whole()
-
-
-class Seen:
-    """What the clients saw. `told` has the ids of whole answers."""
-
-    def __init__(self) -> None:
-        self.verdicts: Counter[str] = Counter()
-        self.told: list[str] = []
-        self.over = asyncio.Event()
-
-    async def client(self, url: str, name: str) -> None:
-        number = 0
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
-            while not self.over.is_set():
-                number += 1
-                id = f"{name}-{number}"
-                try:
-                    async with session.post(
-                        f"{url}/v1/chat/completions", json=BODY, headers={"X-Request-ID": id}
-                    ) as answer:
-                        body = await answer.json()
-                except (aiohttp.ClientError, OSError):
-                    self.verdicts["broken off"] += 1
-                    continue
-                if answer.status == 200:
-                    assert body["choices"][0]["message"]["content"] == "hi"
-                    self.told.append(id)
-                self.verdicts[str(answer.status)] += 1
 
 
 def booked(home: pathlib.Path) -> Counter[str]:
@@ -72,19 +40,16 @@ async def test_killing_a_worker_every_second_loses_no_row_and_doubles_none(tmp_p
     kills = 0
     async with upstream_of(healthy) as upstream:
         with process_daemon(tmp_path, {"providers": [provider(upstream)], "workers": 2}) as mux:
-            seen = Seen()
-            clients = [asyncio.create_task(seen.client(mux.url, f"c{n}")) for n in range(CLIENTS)]
-            until = asyncio.get_running_loop().time() + SECONDS
-            while asyncio.get_running_loop().time() < until:
-                await asyncio.sleep(1)
-                if workers := workers_of(mux):
-                    kills += 1
-                    workers[kills % len(workers)].kill()
-            async with fresh() as session, asyncio.timeout(60):
-                while len(workers_of(mux)) < 2 or (await session.get(f"{mux.url}/ready")).status != 200:
-                    await asyncio.sleep(0.1)
-            seen.over.set()
-            await asyncio.gather(*clients)
+            async with Load().running(mux.url, CLIENTS) as seen:
+                until = asyncio.get_running_loop().time() + SECONDS
+                while asyncio.get_running_loop().time() < until:
+                    await asyncio.sleep(1)
+                    if workers := workers_of(mux):
+                        kills += 1
+                        workers[kills % len(workers)].kill()
+                async with fresh() as session, asyncio.timeout(60):
+                    while len(workers_of(mux)) < 2 or (await session.get(f"{mux.url}/ready")).status != 200:
+                        await asyncio.sleep(0.1)
     books = booked(tmp_path)
     print(f"\nkills {kills}, {dict(seen.verdicts)}, rows {books.total()}")
     assert kills >= 3
@@ -124,39 +89,6 @@ async def test_limits_hold_while_workers_are_killed(tmp_path: pathlib.Path) -> N
         assert sum(upstream.asked.values()) <= limit
         assert verdicts["200"] + verdicts["broken off"] >= limit
         assert set(verdicts) <= {"200", "429", "broken off"}
-
-
-class OwnRedis:
-    """A Redis of this test; the shared one is nobody's to stop."""
-
-    def __init__(self, folder: pathlib.Path) -> None:
-        self._program = shutil.which("redis-server") or missing("there is no redis-server here")
-        self._folder = folder
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            self._port = found.getsockname()[1]
-        self.url = f"redis://127.0.0.1:{self._port}/0"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    async def start(self) -> None:
-        command = [self._program, "--port", str(self._port), "--bind", "127.0.0.1", "--save", "", "--dir"]
-        self.process = subprocess.Popen([*command, str(self._folder)], stdout=subprocess.DEVNULL)
-        await listening(self._port)
-
-    def kill(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-
-
-async def listening(port: int) -> None:
-    async with asyncio.timeout(20):
-        while True:
-            with contextlib.suppress(OSError):
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-                writer.close()
-                return
-            await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize("fault", ["paused", "killed"])
