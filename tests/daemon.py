@@ -6,7 +6,7 @@ import pathlib
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,13 +104,15 @@ def process_daemon(
     config: Mapping[str, Any],
     *arguments: str,
     env: Mapping[str, str] | None = None,
+    inside: Sequence[str] = (),
 ) -> Iterator[ProcessDaemon]:
-    """Start `python -m llm_mux serve` on a free port with `config`; SIGTERM ends it and it has to exit with 0."""
+    """Start `python -m llm_mux serve` on a free port with `config`; SIGTERM ends it and it has to exit with 0. `inside`
+    are words before the command, of a program that becomes the daemon."""
     home.mkdir(parents=True, exist_ok=True)
     path = home / "config.yaml"
     path.write_text(config_text(config), encoding="utf-8")
     process = subprocess.Popen(
-        [sys.executable, "-m", "llm_mux", "--config", str(path), "serve", *arguments],
+        [*inside, sys.executable, "-m", "llm_mux", "--config", str(path), "serve", *arguments],
         cwd=ROOT,
         env=clean_environment(home, env),
         stdout=subprocess.PIPE,

@@ -25,6 +25,8 @@ KEY = "LLM_MUX_SECRETS_KEY"
 DATABASE = "LLM_MUX_SECRETS_DATABASE"
 _TABLE = "llm_mux_secrets"
 _TIMEOUT_S = 10.0
+_MAKING = 7_305_808_869_232_668_012
+"""The lock under which the table is made."""
 _CREATE = f"""
 CREATE TABLE IF NOT EXISTS {_TABLE} (
   name text PRIMARY KEY, sealed_key bytea NOT NULL, data bytea NOT NULL, revision bigserial NOT NULL)
@@ -60,6 +62,7 @@ class PostgresStore:
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._connection: Any = None
+        self._turn = asyncio.Lock()
 
     @property
     def description(self) -> str:
@@ -135,10 +138,21 @@ class PostgresStore:
         raise StoreError(f"a secret in PostgreSQL cannot be opened: {KEY} is another one than it was sealed with")
 
     async def _asked(self, how: str, query: str, *values: object) -> Any:
-        if self._connection is None or self._connection.is_closed():
-            self._connection = await self._connected()
-            await self._connection.execute(_CREATE)
-        return await getattr(self._connection, how)(query, *values, timeout=_TIMEOUT_S)
+        """One after the other: a connection does one thing at a time."""
+        async with self._turn:
+            if self._connection is None or self._connection.is_closed():
+                self._connection = await self._prepared()
+            return await getattr(self._connection, how)(query, *values, timeout=_TIMEOUT_S)
+
+    async def _prepared(self) -> Any:
+        connection = await self._connected()
+        # Of two that make the table at once one is refused, also where it says IF NOT EXISTS.
+        await connection.execute(f"SELECT pg_advisory_lock({_MAKING})")
+        try:
+            await connection.execute(_CREATE)
+        finally:
+            await connection.execute(f"SELECT pg_advisory_unlock({_MAKING})")
+        return connection
 
     async def _connected(self) -> Any:
         try:
@@ -151,7 +165,7 @@ class PostgresStore:
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         with self._starting:
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
+                self._loop, self._turn = asyncio.new_event_loop(), asyncio.Lock()
                 self._thread = threading.Thread(target=self._loop.run_forever, name="llm-mux secrets", daemon=True)
                 self._thread.start()
         try:

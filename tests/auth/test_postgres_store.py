@@ -4,6 +4,7 @@ import base64
 import os
 import secrets
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import asyncpg
@@ -119,3 +120,14 @@ def test_a_database_that_is_away_is_said_without_its_password() -> None:
         store.names()
     assert "hidden" not in str(caught.value)
     store.close()
+
+
+def test_many_threads_of_several_daemons_may_ask_at_once(dsn: str) -> None:
+    own = key()
+    stores = [PostgresStore(dsn, [own]) for _ in range(3)]
+    with ThreadPoolExecutor(24) as threads:
+        list(threads.map(lambda n: stores[n % 3].set(f"name-{n}", f"value-{n}"), range(48)))
+        found = list(threads.map(lambda n: stores[(n + 1) % 3].get(f"name-{n}"), range(48)))
+    assert found == [f"value-{n}" for n in range(48)]
+    for store in stores:
+        store.close()

@@ -141,6 +141,8 @@ class OwnPostgres(Own):
             options = ["-D", str(server.data), "-U", "tests", "--auth=trust", "--no-sync", "--no-instructions"]
             command = [*server._as, str(server._programs / "initdb"), *options]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/")
+            with (server.data / "pg_hba.conf").open("a") as rules:
+                rules.write("host all all 198.18.0.0/15 trust\n")
             try:
                 yield server
             finally:
