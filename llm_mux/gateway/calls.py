@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec import structs
 
 from llm_mux.gateway import observed
 from llm_mux.gateway.upstream import Call, Reply, Upstream
@@ -12,7 +12,7 @@ from llm_mux.routing.accounts import Account
 async def send(upstream: Upstream, account: Account, call: Call, watch: observed.Watch | None = None) -> Reply:
     """The head of the answer. Raises what `Upstream.send` and the signer raise. `watch` looks on."""
     if account.sign is not None:
-        call = replace(call, headers=await account.sign(call.method, call.url, call.headers, call.body))
+        call = structs.replace(call, headers=await account.sign(call.method, call.url, call.headers, call.body))
     if watch is not None:
         return await observed.send(upstream, account.name, call, watch)
     return await upstream.send(call)

@@ -128,14 +128,21 @@ class Gateway:
         """The targets for a request, best first. Asks the providers for their lists only for a name nobody knows."""
         return await self.targets(ask.model, ask)
 
+    def lone(self, name: str, ask: Ask) -> list[Candidate] | None:
+        """The target of `name` where there is one and nothing is known against it: what `targets` gives, for less."""
+        scopes, reach = ask.caller.scopes, self._reaches.get(name)
+        if reach is None or self._made_of != self.lists.version or (scopes is not None and scopes.narrow):
+            return None
+        if len(reach.candidates) != 1:
+            return None
+        account = reach.candidates[0].account
+        free = not account.breakers and account.most is None and not self.standing.hosts
+        return [reach.candidates[0]] if free else None
+
     async def targets(self, name: str, ask: Ask) -> list[Candidate]:
         """The targets of `name` that may be asked now, best first. Raises MuxError when there is none."""
         reach = await self.reach(name, ask.caller.scopes)
         candidates = reach.candidates
-        if len(candidates) == 1:
-            account = candidates[0].account
-            if not account.breakers and account.most is None and not self.standing.hosts:
-                return [candidates[0]]
         return order(reach.routes, candidates, self.moment(ask, len(candidates) > 1), self.choice)
 
     def moment(self, ask: Ask, chosen: bool = True) -> Moment:

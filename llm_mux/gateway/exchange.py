@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -72,7 +73,7 @@ class Exchange:
         try:
             if self._ask.stream:
                 return await self._stream()
-            answer = await Ladder(self._gateway, self._ask, self._out, self._whole).climb()
+            answer = await Ladder(self._gateway, self._ask, self._out, partial(self._try, self._attempt_whole)).climb()
         except MuxError as error:
             return self._refuse(error)
         except asyncio.CancelledError:
@@ -89,13 +90,7 @@ class Exchange:
         self._settle(answer.status, error)
         return answer
 
-    async def _whole(self, candidate: Candidate) -> Whole:
-        return await self._try(candidate, self._attempt_whole)
-
-    async def _opened(self, candidate: Candidate) -> _Opened:
-        return await self._try(candidate, self._open)
-
-    async def _try(self, candidate: Candidate, attempt: Callable[[plan.Plan], Awaitable[T]]) -> T:
+    async def _try(self, attempt: Callable[[plan.Plan], Awaitable[T]], candidate: Candidate) -> T:
         """One target, asked again at once when it only refused a parameter that can be left out, or an old token."""
         account = candidate.account
         for again in range(3):
@@ -172,10 +167,14 @@ class Exchange:
             place=chosen.place,
             timeouts=self._gateway.timeouts_for(account),
         )
-        reply = await send(self._gateway.upstream, account, call, self._ask.watch)
+        if account.sign is None and self._ask.watch is None:
+            reply = await self._gateway.upstream.send(call)
+        else:
+            reply = await send(self._gateway.upstream, account, call, self._ask.watch)
         if reply.status < 300:
-            notice_quota(account, chosen.model, reply)
-            return opened(reply, chosen.endpoint)
+            if account.provider.quota is not None:
+                notice_quota(account, chosen.model, reply)
+            return reply if chosen.endpoint.unwrap is None else opened(reply, chosen.endpoint)
         raise await refusal(account, chosen.model, chosen.upstream, reply)
 
     async def _attempt_whole(self, chosen: plan.Plan) -> Whole:
@@ -259,7 +258,8 @@ class Exchange:
         media = self._ask.protocol.stream_type if self._ask.hints.framing != "array" else "application/json"
         company = Company(self._gateway.settings, self._ask.begin, self._headers, media, self._beat)
         try:
-            ladder = Ladder(self._gateway, self._ask, self._out, self._opened, lambda late: late.reply.close())
+            opening = partial(self._try, self._open)
+            ladder = Ladder(self._gateway, self._ask, self._out, opening, lambda late: late.reply.close())
             opened = await ladder.climb()
         except MuxError as error:
             if not await company.leave() and not self._told_in_stream(error):

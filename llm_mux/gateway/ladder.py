@@ -68,21 +68,20 @@ class Ladder(Generic[T]):
     async def climb(self) -> T:
         """The first answer that is one; its account counts as busy until `Outcome.release`. Raises MuxError: the most
         useful of the failures, or at once the client's own."""
+        self._gateway.standing.budget.earn()
         try:
-            return await self._rounds()
+            answer = await self._round()
+            return await self._rounds() if answer is None else answer
         except asyncio.CancelledError:
             if self._gateway.drain.over:
                 raise told() from None
             raise
 
     async def _rounds(self) -> T:
+        """What follows a round that came to nothing."""
         gateway, out = self._gateway, self._out
-        gateway.standing.budget.earn()
-        number, waited, ticket = 0, 0.0, 0
+        before, number, waited, ticket = 0, 0, 0.0, 0
         while True:
-            before = out.attempts
-            if (answer := await self._round()) is not None:
-                return answer
             tried = out.attempts - before
             ahead = await gateway.outlook(gateway.chain(self._ask.model), self._ask)
             came = Round(tried, self._failure(), ahead.ready_in, self._again)
@@ -93,6 +92,9 @@ class Ladder(Generic[T]):
             await gateway.waiting.wait(wait, ticket, ahead.rooms)
             waited += time.monotonic() - began
             number += 1 if tried else 0
+            before = out.attempts
+            if (answer := await self._round()) is not None:
+                return answer
 
     async def _round(self) -> T | None:
         """Every target once, then every fallback's."""
@@ -104,7 +106,7 @@ class Ladder(Generic[T]):
         at = 0
         while at < len(names):
             try:
-                candidates = await gateway.targets(names[at], self._ask)
+                candidates = gateway.lone(names[at], self._ask) or await gateway.targets(names[at], self._ask)
             except MuxError as error:
                 if at == 0:
                     self._unanswered(error)

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, Protocol
+
+from msgspec import Struct
 
 from llm_mux import __version__
 from llm_mux.errors import MuxError
@@ -30,8 +33,7 @@ class Timeouts:
     between_bytes: float = 300
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """One request to a provider. `place` names it in messages ("anthropic/work")."""
 
     url: str
@@ -40,7 +42,12 @@ class Call:
     method: str = "POST"
     proxy: str | None = None
     place: str = "the provider"
-    timeouts: Timeouts = field(default_factory=Timeouts)
+    timeouts: Timeouts = Timeouts()
+
+
+@lru_cache(256)
+def _media_type(said: str) -> str:
+    return said.split(";", 1)[0].strip().lower()
 
 
 class Sink(Protocol):
@@ -68,7 +75,7 @@ class Reply(ABC):
 
     @property
     def content_type(self) -> str:
-        return self.headers.get("Content-Type", "").split(";", 1)[0].strip().lower()
+        return _media_type(self.headers.get("Content-Type", ""))
 
     @property
     def lowered(self) -> dict[str, str]:

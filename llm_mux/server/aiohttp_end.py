@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -24,6 +24,7 @@ class _Request:
         self.path = request.path
         self.headers: Mapping[str, str] = request.headers
         self.query_key = request.query.get("key") if request.query_string else None
+        self.memo: dict[object, Any] = {}
         self.response: web.StreamResponse | None = None
 
     async def body(self, most: int) -> bytes:

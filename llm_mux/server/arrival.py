@@ -7,17 +7,19 @@ the usual request in the shortest way.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from llm_mux.gateway.ask import Whole, Write
 
 
 class Arrival(Protocol):
-    """One request. `headers` are looked up whatever their case; `query_key` is the `key` of the query."""
+    """One request. `headers` are looked up whatever their case; `query_key` is the `key` of the query. `memo` is for
+    what follows from these very headers: the next request with them finds it there."""
 
     path: str
     headers: Mapping[str, str]
     query_key: str | None
+    memo: dict[object, Any]
 
     async def body(self, most: int) -> bytes:
         """The decoded body. Raises MuxError TOO_LARGE (more than `most` bytes), UNSUPPORTED_MEDIA or BAD_REQUEST."""

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from llm_mux.auth import jwt
@@ -26,6 +27,14 @@ _SCHEMES = ("app", "file", "tauri", "vscode-webview", "vscode-file")
 _MOST_CACHED = 1024
 _SIGNED = "AWS4-HMAC-SHA256 Credential="
 _KEY_HEADERS = ("x-api-key", "x-goog-api-key", "api-key")
+
+
+class Passed(NamedTuple):
+    """What a guard found of a request: the Origin to answer to, if there is one, and who asks."""
+
+    guard: Guard
+    origin: str | None
+    caller: Caller
 
 
 class Guard:
@@ -92,6 +101,20 @@ class Guard:
             return parts.scheme in _SCHEMES or (parts.scheme in ("http", "https") and is_loopback(parts.hostname or ""))
         except ValueError:
             return False
+
+    async def admit(self, headers: Mapping[str, str], query_key: str | None, memo: dict[object, Any]) -> Passed:
+        """`check` and `caller`. What they give for these very headers is remembered in `memo`, where no other request
+        with them could be told anything else."""
+        origin = self.check(headers)
+        key = client_key(headers, query_key)
+        if key:
+            fixed = self._keys.get(_digest(key)) if self._keys else None
+        else:
+            fixed = Caller() if self.open and TOKEN_HEADER not in headers else None
+        if fixed is None:
+            return Passed(self, origin, await self.caller(headers, query_key))
+        passed = memo[Passed] = Passed(self, origin, fixed)
+        return passed
 
     async def caller(self, headers: Mapping[str, str], query_key: str | None) -> Caller:
         """Who asks. Waits only for a key that is not known yet. Raises MuxError CLIENT_AUTH when keys are required and

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from llm_mux.server.serving import ModelRoute
@@ -31,12 +31,13 @@ Find = Callable[[str, Mapping[str, str]], ModelRoute | None]
 
 
 class Head(Struct, frozen=True):
-    """What a head says beside its length."""
+    """What a head says beside its length; `memo` is for what follows from it."""
 
     route: ModelRoute
     path: str
     headers: CIMultiDictProxy[str]
     query_key: str | None
+    memo: dict[object, Any] = field(default_factory=dict)
 
 
 class Heads:

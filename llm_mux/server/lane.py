@@ -38,7 +38,8 @@ class Lanes:
         self.server = server
         self.app = app
         self.heads = heads
-        self.drain = app[DAEMON].parts.drain
+        self.daemon = app[DAEMON]
+        self.drain = self.daemon.parts.drain
         self.loop = asyncio.get_running_loop()
         self.lanes: set[Lane] = set()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -106,6 +107,7 @@ class Lane(asyncio.Protocol):
         "_pieces",
         "_transport",
         "headers",
+        "memo",
         "path",
         "query_key",
         "since",
@@ -131,6 +133,7 @@ class Lane(asyncio.Protocol):
         self.path = ""
         self.headers: Mapping[str, str] = {}
         self.query_key: str | None = None
+        self.memo: dict[object, Any] = {}
 
     @property
     def busy(self) -> bool:
@@ -187,7 +190,7 @@ class Lane(asyncio.Protocol):
             self._hand_over(data)
             return
         head, length = found
-        if length > min(_MOST_BODY, self._lanes.app[DAEMON].max_request_size) or length < head.route.least:
+        if length > min(_MOST_BODY, self._lanes.daemon.max_request_size) or length < head.route.least:
             self._hand_over(data)
             return
         self._head = head
@@ -228,12 +231,12 @@ class Lane(asyncio.Protocol):
     def _serve(self) -> None:
         head = self._head
         if head is not None:
-            self.path, self.headers, self.query_key = head.path, head.headers, head.query_key
+            self.path, self.headers, self.query_key, self.memo = head.path, head.headers, head.query_key, head.memo
             self.task = self._lanes.loop.create_task(self._served(head))
 
     async def _served(self, head: Head) -> None:
         try:
-            await serve(self._lanes.app[DAEMON], self, head.route)
+            await serve(self._lanes.daemon, self, head.route)
         except asyncio.CancelledError:
             self.close()
             raise

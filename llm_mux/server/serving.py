@@ -25,7 +25,7 @@ from llm_mux.gateway.outcome import Outcome
 from llm_mux.ledger.responses import ResponseStore
 from llm_mux.server.admission import Admission, Entry
 from llm_mux.server.arrival import Arrival
-from llm_mux.server.guard import Guard
+from llm_mux.server.guard import Guard, Passed
 from llm_mux.server.management.access import Access
 from llm_mux.server.metrics import Metrics
 from llm_mux.server.parts import Parts
@@ -84,8 +84,8 @@ class Peeked(NamedTuple):
 Serve = Callable[[Daemon, Ask], Awaitable[Answer]]
 
 
-async def exchange(daemon: Daemon, ask: Ask) -> Answer:
-    return await Exchange(daemon.gateway, ask).serve()
+def exchange(daemon: Daemon, ask: Ask) -> Awaitable[Answer]:
+    return Exchange(daemon.gateway, ask).serve()
 
 
 def aside(serve: Callable[[Gateway, Ask], Awaitable[Answer]]) -> Serve:
@@ -169,8 +169,10 @@ async def _answer(daemon: Daemon, arrival: Arrival, route: ModelRoute, early: _E
     caller: Caller | None = None
     ask: Ask | None = None
     try:
-        early.origin = daemon.guard.check(arrival.headers)
-        caller = await daemon.guard.caller(arrival.headers, arrival.query_key)
+        passed: Passed | None = arrival.memo.get(Passed)
+        if passed is None or passed.guard is not daemon.guard:
+            passed = await daemon.guard.admit(arrival.headers, arrival.query_key, arrival.memo)
+        early.origin = passed.origin
         body = await arrival.body(daemon.max_request_size)
         model, stream, outline, body = peek(body, hints, route.streams, protocol.outline)
         ask = Ask(
@@ -183,7 +185,7 @@ async def _answer(daemon: Daemon, arrival: Arrival, route: ModelRoute, early: _E
             stream=stream,
             request_id=name,
             headers=arrival.headers,
-            caller=caller,
+            caller=passed.caller,
             time=now,
             started=started,
             begin=early.begin,

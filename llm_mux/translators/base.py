@@ -19,15 +19,14 @@ from llm_mux.translators.tools import Names
 from llm_mux.wire import jsonx, sse
 
 
-@dataclass(frozen=True, slots=True)
-class Hints:
+class Hints(Struct, frozen=True):
     """What the route and headers say beside the body. Header names are lower case. `model` and `stream` win over it."""
 
     model: str | None = None
     stream: bool | None = None
     operation: str = "generate"
     framing: str = "sse"
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)

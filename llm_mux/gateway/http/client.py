@@ -78,12 +78,14 @@ class LeanUpstream(Upstream):
         if connection is None:
             connection = await self._opened(way, call)
         try:
-            return await self._ask(connection, call, head)
+            return await connection.ask(call, head)
         except Stale:
-            pass
-        return await self._ask(await self._dialled(way, call), call, head)
-
-    async def _ask(self, connection: Connection, call: Call, head: bytes) -> Reply:
+            connection = await self._dialled(way, call)
+        except MuxError:
+            raise
+        except BaseException:
+            connection.drop()
+            raise
         try:
             return await connection.ask(call, head)
         except (MuxError, Stale):

@@ -110,6 +110,10 @@ class LeanReply(Reply):
                 self._waiter = None
         return data
 
+    async def read(self, limit: int | None = None) -> bytes:
+        there = self._ended and self._error is None and self._packed is None and len(self._pieces) == 1
+        return self.ready() if there and limit is None else await super().read(limit)
+
     def close(self) -> None:
         self._sink = None
         if self._connection is not None:
