@@ -130,7 +130,7 @@ class Database:
         if self._threaded is None:
             assert self._file is not None
             self._threaded = _threaded(self._file, self._busy_s)
-        with self._threaded.execution_options(writes=True).begin() as connection:
+        with self._threaded.begin() as connection:
             return work(connection)
 
     async def _connect(self) -> None:
@@ -215,7 +215,7 @@ def _threaded(file: Path, busy_s: float) -> Engine:
         connect_args={"timeout": busy_s},
     )
     _set_up_sqlite(engine)
-    return engine
+    return engine.execution_options(writes=True)
 
 
 def _dispose(engine: Engine | None) -> None:

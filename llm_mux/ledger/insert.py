@@ -2,8 +2,8 @@
 one transaction.
 
 Rule: a piece that is in the books already is left out, however often it is tried: the transaction that has the rows has
-the number of the last one. What goes in as one statement for many rows is compiled once a size. Runs in the database's
-thread.
+the number of the last one. What is done for every batch goes past SQLAlchemy, which takes longer to hand a statement on
+than SQLite to execute it, in statements of a few sizes, many rows each. Runs in the database's thread.
 """
 
 from __future__ import annotations
@@ -12,26 +12,37 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from itertools import chain, pairwise
+from operator import attrgetter
+from sqlite3 import DataError as SqliteDataError
+from sqlite3 import IntegrityError as SqliteIntegrityError
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Table, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Table
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from llm_mux.errors import Kind
 from llm_mux.ledger.balances import Settlement
 from llm_mux.ledger.payments import pay
 from llm_mux.ledger.rows import SECONDS_A_DAY, SECONDS_AN_HOUR, Exchange, Value, columns, mended, plain
-from llm_mux.ledger.schema import DIMENSIONS, MEASURES, exchanges, usage_days, usage_hours, writers
+from llm_mux.ledger.schema import DIMENSIONS, MEASURES, exchanges, metadata, usage_days, usage_hours, writers
 from llm_mux.ledger.spool import Piece
 
 SIZES = (256, 64, 16, 4, 1)
 """Rows of one statement; PostgreSQL and SQLite take 32,767 values in one."""
 
-_FAULTS = (DataError, IntegrityError, OverflowError, ValueError, TypeError)
+_FAULTS = (
+    DataError,
+    IntegrityError,
+    SqliteDataError,
+    SqliteIntegrityError,
+    OverflowError,
+    ValueError,
+    TypeError,
+)
 
 _GONE = Kind.CLIENT_GONE.value
-_NAMES = tuple(column.name for column in exchanges.columns if column.name != "id")
+_ADDED = ", ".join(f"{name} = {{table}}.{name} + excluded.{name}" for name in MEASURES)
+_DIMENSIONS = attrgetter(*DIMENSIONS)
 
 Group = tuple[str, ...]
 
@@ -106,28 +117,46 @@ def fault_of_a_row(error: Exception) -> bool:
 
 def insert_rows(connection: Connection, values: Sequence[tuple[Value, ...]]) -> None:
     """Rows as `rows.columns` makes them."""
+    _insert(connection, exchanges, values)
+
+
+def _insert(connection: Connection, table: Table, values: Sequence[tuple[Any, ...]]) -> None:
+    """Lines into a table, or onto those that are there."""
     start = 0
     for size in SIZES:
         while len(values) - start >= size:
-            piece = values[start : start + size]
-            connection.exec_driver_sql(_insert_sql(connection.dialect.name, size), tuple(chain.from_iterable(piece)))
+            piece = tuple(chain.from_iterable(values[start : start + size]))
+            _run(connection, _insert_sql(connection.dialect.name, table.name, size), piece)
             start += size
+
+
+def _run(connection: Connection, sql: str, values: tuple[Any, ...]) -> Any:
+    """The result of a statement."""
+    if connection.dialect.name == "sqlite":
+        return connection.connection.cursor().execute(sql, values)
+    return connection.exec_driver_sql(sql, values)
 
 
 def _new(connection: Connection, writer: str, pieces: Sequence[Piece], now: float) -> Sequence[Piece]:
     assert all(one.number < two.number for one, two in pairwise(pieces))
-    query = select(writers.c.batch).where(writers.c.writer == writer).with_for_update()
-    found = connection.execute(query).scalar()
+    found = _last(connection, writer)
     if found is None:
         # A transaction whose end nobody heard of may still run: whoever is first with this line makes the other wait.
-        connection.exec_driver_sql(_upsert_sql(connection.dialect.name, "new writer"), (writer, 0, now))
-        found = connection.execute(query).scalar()
+        places = _places(connection.dialect.name, 3, 0)
+        _run(connection, f"INSERT INTO {writers.name} VALUES ({places}) ON CONFLICT DO NOTHING", (writer, 0, now))  # noqa: S608
+        found = _last(connection, writer)
     return [piece for piece in pieces if piece.number > (found or 0)]
 
 
+def _last(connection: Connection, writer: str) -> int | None:
+    """The number of the last piece of a writer that is in the books."""
+    place = "$1 FOR UPDATE" if connection.dialect.name == "postgresql" else "?"
+    line = _run(connection, f"SELECT batch FROM {writers.name} WHERE writer = {place}", (writer,)).fetchone()  # noqa: S608
+    return None if line is None else int(line[0])
+
+
 def _remember(connection: Connection, writer: str, number: int, now: float) -> None:
-    sql = _upsert_sql(connection.dialect.name, "writer")
-    connection.exec_driver_sql(sql, (writer, number, now))
+    _insert(connection, writers, [(writer, number, now)])
 
 
 def _add_up(connection: Connection, rows: Iterable[Exchange]) -> None:
@@ -137,30 +166,20 @@ def _add_up(connection: Connection, rows: Iterable[Exchange]) -> None:
         _merge(days, (hour * SECONDS_AN_HOUR // SECONDS_A_DAY, group), values)
     for table, found in ((usage_hours, hours), (usage_days, days)):
         # In one order everywhere: two daemons that add to the same sums never wait for each other in a ring.
-        lines = [(period, *group, *values) for (period, group), values in sorted(found.items())]
-        if lines:
-            connection.exec_driver_sql(_upsert_sql(connection.dialect.name, table.name), lines)
+        _insert(connection, table, [(period, *group, *values) for (period, group), values in sorted(found.items())])
 
 
 def sums(rows: Iterable[Exchange], seconds: int) -> dict[tuple[int, Group], list[int]]:
     """(period, DIMENSIONS) -> MEASURES."""
     named: dict[tuple[Any, ...], list[int]] = {}
     for row in rows:
-        where = (
-            int(row.time // seconds),
-            row.model_served,
-            row.provider,
-            row.account,
-            row.client_key,
-            row.user,
-            row.protocol,
-        )
+        where = (int(row.time // seconds), _DIMENSIONS(row))
         values = named.get(where)
         if values is None:
             values = named[where] = [0] * len(MEASURES)
         _measure(row, values)
     found: dict[tuple[int, Group], list[int]] = {}
-    for (period, *names), values in named.items():
+    for (period, names), values in named.items():
         _merge(found, (period, tuple(plain(name or "") for name in names)), values)
     return found
 
@@ -195,12 +214,13 @@ def _measure(row: Exchange, values: list[int]) -> None:
         values[13] += 1
 
 
-@lru_cache(maxsize=32)
-def _insert_sql(dialect: str, size: int) -> str:
-    """A statement with a place for each value of `size` rows."""
-    names = ", ".join(f'"{name}"' for name in _NAMES)
-    rows = ", ".join(f"({_places(dialect, len(_NAMES), first * len(_NAMES))})" for first in range(size))
-    return f"INSERT INTO {exchanges.name} ({names}) VALUES {rows}"  # noqa: S608  # names of the schema
+@lru_cache(maxsize=64)
+def _insert_sql(dialect: str, table: str, size: int) -> str:
+    """A statement with a place for each value of `size` lines."""
+    columns = [column.name for column in metadata.tables[table].columns if column.name != "id"]
+    names = ", ".join(f'"{name}"' for name in columns)
+    lines = ", ".join(f"({_places(dialect, len(columns), line * len(columns))})" for line in range(size))
+    return f"INSERT INTO {table} ({names}) VALUES {lines}{_onto(table)}"  # noqa: S608  # names of the schema
 
 
 def _places(dialect: str, count: int, first: int) -> str:
@@ -208,23 +228,10 @@ def _places(dialect: str, count: int, first: int) -> str:
     return ", ".join(f"${number}" if dialect == "postgresql" else "?" for number in numbers)
 
 
-@lru_cache(maxsize=8)
-def _upsert_sql(dialect: str, what: str) -> str:
-    make = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    if what == "new writer":
-        return _compiled(dialect, make(writers).on_conflict_do_nothing(index_elements=["writer"]), writers)
-    if what == "writer":
-        statement = make(writers)
-        changed: dict[str, Any] = {"batch": statement.excluded.batch, "time": statement.excluded.time}
-        done = statement.on_conflict_do_update(index_elements=["writer"], set_=changed)
-        return _compiled(dialect, done, writers)
-    table = usage_hours if what == usage_hours.name else usage_days
-    statement = make(table)
-    added = {name: table.c[name] + statement.excluded[name] for name in MEASURES}
-    keys = [table.columns[0].name, *DIMENSIONS]
-    return _compiled(dialect, statement.on_conflict_do_update(index_elements=keys, set_=added), table)
-
-
-def _compiled(dialect: str, statement: Any, table: Table) -> str:
-    made = postgresql.asyncpg.dialect() if dialect == "postgresql" else sqlite.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's are not
-    return str(statement.compile(dialect=made, column_keys=[column.name for column in table.columns]))
+def _onto(table: str) -> str:
+    """What becomes of a line that is there already: sums are added to, a writer's place is replaced."""
+    if table == exchanges.name:
+        return ""
+    key = ", ".join(f'"{column.name}"' for column in metadata.tables[table].primary_key.columns)
+    change = "batch = excluded.batch, time = excluded.time" if table == writers.name else _ADDED.format(table=table)
+    return f" ON CONFLICT ({key}) DO UPDATE SET {change}"

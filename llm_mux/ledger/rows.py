@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 from math import isfinite
+from operator import attrgetter
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -71,13 +72,23 @@ class Exchange(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
         return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens + self.output_tokens
 
 
+_MADE_UP = ("request_id", "client_key", "user", "model_asked", "model_served", "provider", "account", "stop_reason")
+_NAMED = attrgetter(*_MADE_UP, "price_source")
+"""What others may have made up; the other texts are ours."""
+
+
 def columns(row: Exchange) -> tuple[Value, ...]:
     """What the columns of `schema.exchanges` after `id` hold for a row, in their order.
 
     A name that a client or an upstream made up never spoils its batch: text is cut at `LONGEST_TEXT` and loses what no
     database stores.
     """
-    values = [plain(value) if type(value) is str else value for value in astuple(row)]
+    made_up = (
+        f"{row.request_id}{row.model_asked}{row.model_served}{row.client_key}{row.user}{row.account}{row.stop_reason}"
+    )
+    values = astuple(row)
+    if len(made_up) > LONGEST_TEXT or not made_up.isprintable():
+        values = tuple(plain(value) if type(value) is str else value for value in values)
     return int(row.time // SECONDS_A_DAY), *values
 
 
