@@ -81,6 +81,8 @@ def decode_messages(value: Raw | None) -> tuple[tuple[ir.Message, ...], frozense
         raise bad_request("The request has no contents.", param="contents")
     calls = _Calls()
     messages = _read(value, calls)
+    if not messages:
+        raise bad_request("The request's contents are empty.", param="contents")
     return messages, frozenset(calls.beneath)
 
 

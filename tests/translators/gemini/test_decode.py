@@ -84,7 +84,7 @@ def test_a_clients_own_data_keeps_its_spelling() -> None:
 
 def test_the_route_decides_model_streaming_and_framing() -> None:
     request = TRANSLATOR.decode_request(
-        b'{"model":"models/other","contents":[]}', Hints(model="x", stream=True, framing="array")
+        b'{"model":"models/other","contents":[{}]}', Hints(model="x", stream=True, framing="array")
     )
     assert (request.model, request.stream, plain(request.extras["__framing"])) == ("x", True, "array")
 
@@ -401,9 +401,9 @@ def test_hosted_tools_are_told_from_functions() -> None:
         (b'{"contents":[{"parts":[{"text":7}]}]}', "contents[0].parts[0]"),
         (b'{"contents":[{"parts":[{"inlineData":{"data":"AA"}}]}]}', "contents[0].parts[0]"),
         (b'{"contents":[{"role":"model","parts":[{"functionCall":{}}]}]}', "contents[0].parts.functionCall.name"),
-        (b'{"contents":[],"tools":[{"functionDeclarations":[{}]}]}', "tools[0].functionDeclarations[0].name"),
-        (b'{"contents":[],"generationConfig":{"temperature":"hot"}}', "generationConfig.temperature"),
-        (b'{"contents":[],"generationConfig":[]}', "generationConfig"),
+        (b'{"contents":[{}],"tools":[{"functionDeclarations":[{}]}]}', "tools[0].functionDeclarations[0].name"),
+        (b'{"contents":[{}],"generationConfig":{"temperature":"hot"}}', "generationConfig.temperature"),
+        (b'{"contents":[{}],"generationConfig":[]}', "generationConfig"),
     ],
 )
 def test_what_cannot_be_understood_is_refused_by_its_field(body: bytes, param: str | None) -> None:

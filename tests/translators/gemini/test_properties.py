@@ -153,7 +153,7 @@ def test_any_stream_obeys_the_grammar_and_can_be_passed_on(bodies: list[Any], ta
     records = [one for body in bodies for one in (body, {"candidates": [{"content": {"parts": [body]}}]})]
     events = streamed(sse(*records) + tail)
     assert ir.violations(events) == []
-    TRANSLATOR.stream_encoder(TRANSLATOR.decode_request(b'{"contents":[]}', Hints(model=NEW))).encode(events)
+    TRANSLATOR.stream_encoder(TRANSLATOR.decode_request(b'{"contents":[{}]}', Hints(model=NEW))).encode(events)
 
 
 @given(st.binary(max_size=200))
