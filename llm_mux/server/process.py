@@ -68,19 +68,19 @@ async def _serve(loaded: Loaded, demo: bool, detached: bool, worker: Worker | No
             return exit_code(error)
         doors.settle()
         stack.push_async_callback(runner.cleanup)
-        reload = app[RELOADER].reload
+        reload, bare = app[RELOADER].reload, not accounts_of(app[DAEMON].gateway)
         if worker is None:
             stack.callback(paths.remove_daemon, os.getpid(), env)
             signals = Signals(reload, partial(_succeed, app, doors, detached=detached))
             signals.listen()
             announce(loaded, bound, demo)
-            if not accounts_of(app[DAEMON].gateway):
+            if bare:
                 show_ways_in()
         else:
             await open_door(runner, worker)
             signals = Signals(reload, partial(_stand_back, app))
             signals.listen()
-            stack.callback((await report(worker, signals.end)).close)
+            stack.callback((await report(worker, signals.end, bare=bare)).close)
         asyncio.get_running_loop().call_later(_SETTLED_S, _spare_the_collector)
         await signals.told_to_end(_end_now)
         await _drain(app, runner, os.getpid() if worker is None else worker.supervisor)

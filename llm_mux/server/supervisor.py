@@ -28,9 +28,9 @@ from llm_mux import log, paths
 from llm_mux.config import Loaded
 from llm_mux.server import handover
 from llm_mux.server.address import Doors, Unheard
-from llm_mux.server.announce import EXIT_FAILED, EXIT_OK, EXIT_USAGE, announce, exit_code
+from llm_mux.server.announce import EXIT_FAILED, EXIT_OK, EXIT_USAGE, announce, exit_code, show_ways_in
 from llm_mux.server.signals import Signals
-from llm_mux.server.worker import READY, WORKER, Worker
+from llm_mux.server.worker import BARE, READY, WORKER, Worker
 
 MOST_IN_A_ROW = 5
 SERVED_S = 1.0
@@ -56,12 +56,13 @@ def usable_cpus() -> int:
 
 @dataclass(slots=True)
 class _Place:
-    """What the worker of one number has, whoever it is at the moment."""
+    """What the worker of one number has, whoever it is at the moment. `bare`: it came up without an account."""
 
     number: int
     sockets: dict[tuple[str, int], list[socket.socket]]
     door: socket.socket
     process: asyncio.subprocess.Process | None = None
+    bare: bool = False
     ready: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -132,6 +133,8 @@ class _Supervisor:
             if code is not None:
                 return code
             announce(self._loaded, bound, demo)
+            if all(place.bare for place in self._places):
+                show_ways_in()
             log.logger.info("workers.started", workers=len(self._places))
             told = asyncio.create_task(signals.told_to_end(self._end_now))
             first: list[asyncio.Task[Any]] = [told, *keepers]
@@ -187,7 +190,9 @@ class _Supervisor:
         reader, writer = await asyncio.open_unix_connection(sock=ours)
         served = None
         try:
-            if await reader.readline() == READY:
+            said = await reader.readline()
+            place.bare = said == BARE
+            if said in (READY, BARE):
                 served = time.monotonic()
                 place.ready.set()
             code = await process.wait()

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 WORKER = "LLM_MUX_WORKER"
 READY = b"ready\n"
+BARE = b"ready without accounts\n"
 _BACKLOG = 256
 
 
@@ -83,10 +84,10 @@ class _Line(asyncio.Protocol):
         self._ended()
 
 
-async def report(worker: Worker, orphaned: Callable[[], None]) -> asyncio.Transport:
-    """Say that this worker serves; `orphaned` is called when the supervisor is gone."""
+async def report(worker: Worker, orphaned: Callable[[], None], *, bare: bool) -> asyncio.Transport:
+    """Say that this worker serves, `bare`: without an account; `orphaned` is called when the supervisor is gone."""
     sock = socket.socket(fileno=worker.line)
     sock.setblocking(False)
     transport, _ = await asyncio.get_running_loop().create_unix_connection(lambda: _Line(orphaned), sock=sock)
-    transport.write(READY)
+    transport.write(BARE if bare else READY)
     return transport

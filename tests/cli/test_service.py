@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import plistlib
+import re
+import select
 import shutil
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from xml.etree import ElementTree
@@ -58,6 +61,62 @@ def test_the_task_scheduler_reads_what_was_meant() -> None:
     assert '"C:\\Program Files\\Python\\python.exe" -m llm_mux serve' in line
     assert 'set "LLM_MUX_KEYRING=file" && ' in line
     assert root.findtext(f"{space}Triggers/{space}LogonTrigger/{space}UserId") == "HOST\\a&b"
+
+
+# The keys of launchd.plist(5) that an agent may have, as far as ours could want them, with their types.
+LAUNCHD_KEYS = {
+    "Label": str,
+    "ProgramArguments": list,
+    "EnvironmentVariables": dict,
+    "RunAtLoad": bool,
+    "KeepAlive": dict,
+    "ExitTimeOut": int,
+    "ProcessType": str,
+    "StandardOutPath": str,
+    "StandardErrorPath": str,
+}
+# The elements of the task scheduler's schema, version 1.2: those of a sequence have their order, those of Settings none.
+TASK_ORDER = {
+    "Task": ("RegistrationInfo", "Triggers", "Principals", "Settings", "Actions"),
+    "LogonTrigger": ("Enabled", "UserId"),
+    "Principal": ("UserId", "LogonType", "RunLevel"),
+    "Exec": ("Command", "Arguments"),
+    "RestartOnFailure": ("Interval", "Count"),
+}
+TASK_VALUES = {
+    "LogonType": "InteractiveToken|Password|S4U|Group",
+    "RunLevel": "LeastPrivilege|HighestAvailable",
+    "MultipleInstancesPolicy": "Parallel|Queue|IgnoreNew|StopExisting",
+    "ExecutionTimeLimit": r"PT\d+[SMH]",
+    "Interval": r"PT\d+M",
+    "Count": r"[1-9]\d?",
+    "Enabled": "true|false",
+    "Hidden": "true|false",
+    "DisallowStartIfOnBatteries": "true|false",
+    "StopIfGoingOnBatteries": "true|false",
+}
+
+
+def test_launchd_knows_every_key() -> None:
+    read = plistlib.loads(LAUNCHD.content)
+    assert {name: type(value) for name, value in read.items()} == LAUNCHD_KEYS
+    assert all(isinstance(word, str) for word in read["ProgramArguments"])
+    assert read["ProcessType"] in ("Background", "Standard", "Adaptive", "Interactive")
+    assert all(PurePosixPath(read[name]).is_absolute() for name in ("StandardOutPath", "StandardErrorPath"))
+
+
+def test_the_task_keeps_to_the_schema_of_the_task_scheduler() -> None:
+    assert TASK.content.startswith(b"\xff\xfe")
+    root = ElementTree.fromstring(TASK.content.decode("utf-16").partition("?>")[2])
+    assert root.get("version") == "1.2"
+    ids = {each.get("id") for each in root.iter() if each.get("id")}
+    for each in root.iter():
+        name = each.tag.rpartition("}")[2]
+        children = tuple(child.tag.rpartition("}")[2] for child in each)
+        assert name not in TASK_ORDER or children == TASK_ORDER[name]
+        assert name not in TASK_VALUES or re.fullmatch(TASK_VALUES[name], each.text or ""), name
+        assert each.get("Context") in (None, *ids)
+        assert children or (each.text or "").strip(), name
 
 
 def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
@@ -128,30 +187,78 @@ def test_print_changes_nothing(run: Run, system: Path) -> None:
     assert not (system / ".config").exists()
 
 
-TRY = {
-    "bash": 'COMP_WORDS=(llm-mux conn); COMP_CWORD=1; COMP_LINE="llm-mux conn"; _llm_mux_completion llm-mux; '
-    'echo "${COMPREPLY[@]}"',
-    "zsh": "",
-    "fish": "complete --do-complete 'llm-mux conn'",
+SHELLS = {
+    "bash": ("bash", "--norc", "--noprofile", "-i"),
+    "zsh": ("zsh", "-f", "-i"),
+    "fish": ("fish", "--no-config", "-i"),
 }
+"""Interactive, without the settings of whoever runs the tests."""
+FIRST = {"zsh": "autoload -U compinit; compinit -u -D; "}
 
 
-@pytest.mark.parametrize("shell", list(TRY))
-def test_a_shell_completes_commands(run: Run, shell: str, tmp_path: Path) -> None:
+class Terminal:
+    """A shell at a terminal of its own."""
+
+    def __init__(self, words: tuple[str, ...], env: dict[str, str]) -> None:
+        spawn = (sys.executable, "-c", "import pty, sys; pty.spawn(sys.argv[1:])")
+        self._shell = subprocess.Popen(
+            (*spawn, *words), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, bufsize=0, start_new_session=True
+        )
+        self.seen = ""
+
+    def type(self, text: str) -> None:
+        assert self._shell.stdin is not None
+        self._shell.stdin.write(text.encode())
+
+    def shows(self, text: str, within_s: float = 30) -> bool:
+        """Whether this comes to stand there. Marks of the terminal are left out."""
+        assert self._shell.stdout is not None
+        end = time.monotonic() + within_s
+        while text not in re.sub(r"\x1b(?:\[[0-9;?<>=]*[a-zA-Z]|\][^\x07]*\x07|[()=>][A-Z0-9]?)", "", self.seen):
+            ready, _, _ = select.select([self._shell.stdout], [], [], max(0, end - time.monotonic()))
+            read = self._shell.stdout.read(4096) if ready else b""
+            if not read:
+                return False
+            self.seen += read.decode(errors="replace")
+        return True
+
+    def close(self) -> None:
+        """The shell's own terminal goes with the process that has it, and the shell with that."""
+        self._shell.kill()
+        self._shell.communicate()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="terminals of Unix")
+@pytest.mark.parametrize("shell", list(SHELLS))
+def test_the_tab_key_completes_commands_options_and_values(run: Run, shell: str, tmp_path: Path) -> None:
     script = run("completion", shell).out
     assert "_LLM_MUX_COMPLETE" in script
-    program = shutil.which(shell)
-    if program is None or not TRY[shell]:
-        assert "llm-mux" in script
-        return
-    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    (tmp_path / "script").write_text(f"{script}\n{TRY[shell]}\n")
-    done = subprocess.run([program, str(tmp_path / "script")], env=env, capture_output=True, text=True, check=False)
-    assert "connect" in done.stdout, done.stderr
+    if shutil.which(shell) is None:
+        pytest.skip(f"there is no {shell} on this machine")
+    (tmp_path / "script").write_text(f"{script}\necho is read\n")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    env = {
+        "PATH": path,
+        "HOME": str(tmp_path),
+        "TERM": "dumb",
+        "LANG": "C.UTF-8",
+        "LLM_MUX_HOME": str(tmp_path / "home"),
+    }
+    terminal = Terminal(SHELLS[shell], env)
+    try:
+        terminal.type(f"{FIRST.get(shell, '')}source {tmp_path / 'script'}\n")
+        assert terminal.shows("is read"), terminal.seen
+        for begun, whole in (("conn", "connect"), ("connect claude", "claude-code"), ("serve --dem", "--demo")):
+            terminal.type(f"llm-mux {begun}\t")
+            assert terminal.shows(f"llm-mux {begun[: begun.rfind(' ') + 1]}{whole}"), terminal.seen
+            terminal.type("\x15")
+    finally:
+        terminal.close()
 
 
-def test_a_daemon_without_accounts_says_how_to_get_one_and_goes_on(tmp_path: Path) -> None:
-    with process_daemon(tmp_path / "daemon", {"discover": True}) as daemon:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_daemon_without_accounts_says_how_to_get_one_and_goes_on(tmp_path: Path, workers: str) -> None:
+    with process_daemon(tmp_path / "daemon", {"discover": True}, "--workers", workers) as daemon:
         with urllib.request.urlopen(f"{daemon.url}/healthz") as answer:
             assert answer.status == 200
     said = "".join(daemon.output)
