@@ -52,6 +52,7 @@ docs: $(VENV)/.test-ready ## write the generated pages again
 	@$(BIN)/python -m scripts.translation_table > docs/translation.md
 	@$(BIN)/python -m llm_mux.providers > docs/providers.md
 	@$(BIN)/python -m scripts.standins_table > docs/standins.md
+	@$(BIN)/python -m scripts.management_page > docs/management.md
 	@$(BIN)/python -m scripts.pages
 	@$(BIN)/python -m scripts.dashboard_tools
 

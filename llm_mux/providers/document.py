@@ -1,4 +1,5 @@
-"""The page on providers, made from their records, so that it cannot fall behind them."""
+"""The pages on providers, made from their records, so that they cannot fall behind them: what all have in common with
+an overview, and one page each."""
 
 from __future__ import annotations
 
@@ -24,8 +25,8 @@ system's keyring, or in one encrypted file where there is none; never in the con
 account is called `PROVIDER/LABEL`; several keys of one provider are several accounts.
 
 `llm-mux login PROVIDER` with `--oauth` (a browser), `--device` (a code that is typed on any device), `--import` (what
-another program or a file has already) or, for Google, `--code-assist` signs in where a provider has it; the sections
-below say what each does, and what the vendor allows. What such a login leaves (tokens, the account's id, e-mail and
+another program or a file has already) or, for Google, `--code-assist` signs in where a provider has it; its own page
+says what that does, and what the vendor allows. What such a login leaves (tokens, the account's id, e-mail and
 plan, and whatever the next renewal needs) is kept in the same place as the keys and nowhere else; tokens are renewed
 ahead of their end, and a renewed one is stored before it is used. `llm-mux logout` forgets it, and tells the provider
 where the provider can be told. Every address, client id and scope can be replaced under `oauth:` of a configuration
@@ -65,22 +66,22 @@ _SIDES = {"complete": "legacy completions", "embed": "embeddings", "count": "tok
 
 
 def markdown() -> str:
-    """The whole page: an overview and one section for each of our providers."""
+    """The page of all of our providers."""
     providers = list(registry.load(plugins=False).values())
     head = "| name | also | environment | formats | and |\n|---|---|---|---|---|"
     rows = "\n".join(_row(provider) for provider in providers)
-    return f"{_INTRO}\n{head}\n{rows}\n\n" + "\n".join(_section(provider) for provider in providers)
+    return f"{_INTRO}\n{head}\n{rows}\n"
 
 
 def page(provider: Provider) -> str:
     """The page of one provider alone."""
     how = "Adding an account, addresses and formats in general: [providers](../providers.md)."
-    return f"{_section(provider).replace('## ', '# ', 1)}\n{how}\n"
+    return f"{_section(provider)}\n{how}\n"
 
 
 def _row(provider: Provider) -> str:
     cells = (
-        f"[{provider.name}](#{provider.name})",
+        f"[{provider.name}](providers/{provider.name}.md)",
         _codes(_short_names(provider)),
         _codes(provider.env),
         ", ".join(_formats(provider)),
@@ -90,7 +91,7 @@ def _row(provider: Provider) -> str:
 
 
 def _section(provider: Provider) -> str:
-    lines = [f"## {provider.name}", "", f"{provider.title}. {provider.allows}", ""]
+    lines = [f"# {provider.name}", "", f"{provider.title}. {provider.allows}", ""]
     if prose := _prose(provider):
         lines += [prose, ""]
     lines += [f"- {line}" for line in _facts(provider)]

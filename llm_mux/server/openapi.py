@@ -129,6 +129,7 @@ def _managed(endpoint: Endpoint, schemas: Mapping[Any, Json], components: Mappin
         responses[str(status)] = {"description": _TOLD[status], "content": {JSON: {"schema": schemas[Error]}}}
     shown: Json = {
         "summary": endpoint.summary,
+        "description": endpoint.more,
         "tags": ["management"],
         "security": [{"management": []}],
         "parameters": [*_path_parameters(endpoint.path), *_query_parameters(endpoint.query, schemas, components)],

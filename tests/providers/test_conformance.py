@@ -19,7 +19,7 @@ from llm_mux import __version__, ir
 from llm_mux.errors import Kind
 from llm_mux.providers import registry
 from llm_mux.providers.base import Endpoint, Provider, fill, url_of
-from llm_mux.providers.document import markdown
+from llm_mux.providers.document import markdown, page
 from llm_mux.providers.placement import placed
 from llm_mux.routing.accounts import Account
 from llm_mux.translators import registry as translators
@@ -291,11 +291,10 @@ def test_the_page_is_made_from_the_records() -> None:
 
 
 @every
-def test_a_provider_has_a_section_on_the_page(provider: Provider) -> None:
-    page = markdown()
-    section = page[page.index(f"\n## {provider.name}\n") :]
+def test_a_provider_has_a_page_and_a_line_in_the_list(provider: Provider) -> None:
+    assert f"[{provider.name}](providers/{provider.name}.md)" in markdown()
     for word in (provider.title, provider.allows, *provider.env, provider.base_url):
-        assert word in section
+        assert word in page(provider)
 
 
 def test_no_provider_imports_another() -> None:

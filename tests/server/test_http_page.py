@@ -1,4 +1,4 @@
-"""docs/http.md names every route that the application has, and none that it has not."""
+"""docs/http.md and docs/management.md name every route that the application has, and none that it has not."""
 
 import pathlib
 import re
@@ -12,7 +12,9 @@ from llm_mux.config import parse
 from llm_mux.server.app import make_app
 from tests.daemon import clean_environment, config_text
 
-PAGE = (pathlib.Path(__file__).parents[2] / "docs" / "http.md").read_text(encoding="utf-8")
+DOCS = pathlib.Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "http.md").read_text(encoding="utf-8")
+MANAGED = re.compile(r"^### `([A-Z]+) (\S+)`$", re.MULTILINE)
 ROW = re.compile(r"^\| (any|[A-Z]+) \| `([^`]+)` \| .+ \| (key|local|anyone|manager) \|$", re.MULTILINE)
 
 
@@ -32,10 +34,11 @@ def registered(app: web.Application) -> set[tuple[str, str]]:
     return found
 
 
-def test_the_page_and_the_router_name_the_same_routes(app: web.Application) -> None:
+def test_the_pages_and_the_router_name_the_same_routes(app: web.Application) -> None:
     named = {(method, path) for method, path, _ in ROW.findall(PAGE)}
-    assert registered(app) - named == set(), "routes that docs/http.md does not name"
-    assert named - registered(app) == set(), "routes that docs/http.md makes up"
+    named |= set(MANAGED.findall((DOCS / "management.md").read_text(encoding="utf-8")))
+    assert registered(app) - named == set(), "routes that no page names"
+    assert named - registered(app) == set(), "routes that a page makes up"
 
 
 def test_every_get_answers_head_too(app: web.Application) -> None:

@@ -239,11 +239,20 @@ async def _test(call: Call) -> Tried:
 
 
 ENDPOINTS = (
-    Endpoint(method="GET", path="/accounts", summary="All accounts and how they are", handle=_list, answer=Listing),
+    Endpoint(
+        method="GET",
+        path="/accounts",
+        summary="All accounts and how they are",
+        more="Where each comes from, its state, its quotas.",
+        handle=_list,
+        answer=Listing,
+    ),
     Endpoint(
         method="POST",
         path="/accounts",
         summary="Store an API key as a new account",
+        more="It is called `provider/label`. The key is tried first, unless `check` is false; one that the "
+        "provider refuses is not stored.",
         handle=_add,
         body=New,
         answer=Named,
@@ -253,6 +262,7 @@ ENDPOINTS = (
         method="PATCH",
         path="/accounts/{provider}/{label}",
         summary="Rename a stored account, or take any out of use and back",
+        more="`label` renames a stored one; `enabled` takes any out of use and back.",
         handle=_change,
         body=Change,
         answer=Named,
@@ -270,6 +280,7 @@ ENDPOINTS = (
         method="POST",
         path="/accounts/{provider}/{label}/test",
         summary="Ask the provider with this account for its models",
+        more="Nothing is spent.",
         handle=_test,
         answer=Tried,
         errors=(404,),

@@ -215,6 +215,7 @@ ENDPOINTS = (
         method="GET",
         path="/models",
         summary="Every name that clients can use",
+        more="With capabilities, prices and the accounts that have each; `refresh` asks the providers now.",
         handle=_models,
         query=Only,
         answer=Models,

@@ -60,14 +60,15 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """`path` follows `ROOT`. `body` None: none is read; `bytes`: the raw one. `answer` None: `media` from a response
-    that `handle` makes itself. `also`: what else it may answer, as text. `errors`: the statuses beside 400, 401, 403,
-    429 and 500."""
+    """`path` follows `ROOT`. `more`: what has to be known beside the summary. `body` None: none is read; `bytes`: the
+    raw one. `answer` None: `media` from a response that `handle` makes itself. `also`: what else it may answer, as
+    text. `errors`: the statuses beside 400, 401, 403, 429 and 500."""
 
     method: str
     path: str
     summary: str
     handle: Callable[[Call], Awaitable[Any]]
+    more: str = ""
     query: type[Struct] = Nothing
     body: Any = None
     body_media: str = JSON

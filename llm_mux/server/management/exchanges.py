@@ -136,6 +136,7 @@ ENDPOINTS = (
         method="GET",
         path="/capture",
         summary="Whether what is said in exchanges is kept",
+        more="What is kept is in memory: that of the last 50 exchanges.",
         handle=_capture,
         answer=Switch,
     ),
@@ -159,6 +160,9 @@ ENDPOINTS = (
         method="GET",
         path="/requests/live",
         summary="What happens in exchanges and how they end, as server-sent events",
+        more="Each event is a list of what happened within 0.2 s, and its name says what: `begun`, `failed` (a target "
+        "that did not do), `first` (content, with its time), `over`, and `exchange.done`, the line of an exchange that "
+        "ended, with its `seq`. Of an exchange that ended within the 0.2 s only the line is told.",
         handle=_live,
         media=EVENTS,
     ),
@@ -166,6 +170,8 @@ ENDPOINTS = (
         method="GET",
         path="/requests/{id}",
         summary="One exchange, with what was said where `capture` is on",
+        more="With `capture` the first 128 KiB that its client sent and got, and the same of every provider that "
+        "was asked.",
         handle=_one,
         answer=One,
         errors=(404,),

@@ -108,11 +108,20 @@ async def _clear(call: Call) -> Done:
 
 
 ENDPOINTS = (
-    Endpoint(method="GET", path="/logs", summary="Records of the log", handle=_read, query=Which, answer=Records),
+    Endpoint(
+        method="GET",
+        path="/logs",
+        summary="Records of the log",
+        more="`after` is the `seq` of the last record that is known.",
+        handle=_read,
+        query=Which,
+        answer=Records,
+    ),
     Endpoint(
         method="GET",
         path="/logs/live",
         summary="Records of the log as they come, as server-sent events",
+        more="New records from `after` on (a record's `seq`; without it from now on), each event as `/logs` answers.",
         handle=_live,
         query=From,
         media=EVENTS,

@@ -118,6 +118,7 @@ ENDPOINTS = (
         method="POST",
         path="/session",
         summary="Sign in with the management key: a cookie, and a token to send with it",
+        more="The cookie is `HttpOnly`, `SameSite=Strict`, and `Secure` behind TLS.",
         handle=_sign_in,
         answer=SignedIn,
     ),
@@ -135,7 +136,14 @@ ENDPOINTS = (
         handle=_sign_out,
         answer=SignedIn,
     ),
-    Endpoint(method="GET", path="/sessions", summary="Who is signed in", handle=_list, answer=Listing),
+    Endpoint(
+        method="GET",
+        path="/sessions",
+        summary="Who is signed in",
+        more="Since when, last used, from which address and browser; `current` is who asks.",
+        handle=_list,
+        answer=Listing,
+    ),
     Endpoint(
         method="DELETE", path="/sessions", summary="End all sessions but one's own", handle=_end_others, answer=Done
     ),
