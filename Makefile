@@ -57,7 +57,7 @@ docs: $(VENV)/.test-ready ## write the generated pages again
 	@$(BIN)/python -m scripts.dashboard_tools
 
 chaos: $(VENV)/.test-ready ## two hundred clients against accounts in bad moods, for minutes
-	@LLM_MUX_CHAOS_REQUESTS=$${LLM_MUX_CHAOS_REQUESTS:-60} $(BIN)/python -m pytest -s tests/chaos
+	@LLM_MUX_CHAOS_SECONDS=$${LLM_MUX_CHAOS_SECONDS:-180} $(BIN)/python -m pytest -s tests/chaos
 
 bench: $(VENV)/.test-ready ## the figures of the README
 	@$(BIN)/python benchmarks/run

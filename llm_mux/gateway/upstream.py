@@ -133,7 +133,14 @@ class Reply(ABC):
 
 
 class Upstream(ABC):
-    """Sends calls and keeps the connections for the next ones."""
+    """Sends calls and keeps the connections for the next ones.
+
+    `asked`: how many calls were sent, `dialled`: how many connections were opened for them. The reference client does
+    not count.
+    """
+
+    asked = 0
+    dialled = 0
 
     @abstractmethod
     async def send(self, call: Call) -> Reply:

@@ -184,8 +184,8 @@ def overall(checks: dict[str, Check], *, refused_configuration: bool) -> Status:
     return "degraded" if "degraded" in states or refused_configuration else "healthy"
 
 
-def machine(folder: Path) -> Check:
-    """What the machine and this process use. Blocks."""
+def machine(folder: Path, tasks: int) -> Check:
+    """What the machine and this process use; `tasks` are those of the event loop. Blocks."""
     import psutil
 
     started = time.perf_counter()
@@ -199,6 +199,7 @@ def machine(folder: Path) -> Check:
         "network_connections": len(process.net_connections()),
         "process_memory_mb": round(process.memory_info().rss / 2**20, 1),
         "process_threads": process.num_threads(),
+        "process_tasks": tasks,
         "process_uptime_s": round(time.time() - process.create_time(), 1),
     }
     high = [name for name in ("memory_usage_percent", "disk_usage_percent") if details[name] > _HIGH_PERCENT]

@@ -249,7 +249,7 @@ async def monitoring(request: web.Request) -> web.StreamResponse:
 async def system(request: web.Request) -> web.StreamResponse:
     """Processor, memory, disk and connections."""
     daemon = request.app[DAEMON]
-    check = await asyncio.to_thread(checks.machine, paths.data_dir(daemon.parts.env))
+    check = await asyncio.to_thread(checks.machine, paths.data_dir(daemon.parts.env), len(asyncio.all_tasks()))
     request.app[HISTORY].add(check)
     body: shapes.System = {
         "status": check.status,

@@ -50,6 +50,7 @@ from llm_mux.server.sentry import Sentry
 from llm_mux.server.shared_rests import SharedRests
 from llm_mux.server.sign_ins import SignIns
 from llm_mux.server.traces import Traces
+from llm_mux.server.upstream_metrics import of_the_upstream
 from llm_mux.server.worker import Worker
 
 _PARTIAL_S = 60.0
@@ -113,7 +114,9 @@ async def opened(
         shared = worker is not None or database.shared
         writer, responses, retention = await _ledger(stack, database, paths.data_dir(env) / "spool", shared=shared)
         key_book, limiters, till = await _clients(stack, database, writer)
-        metrics = Metrics((*readings(credentials), user_balances(till), *of_the_ledger(writer)))
+        metrics = Metrics(
+            (*readings(credentials), user_balances(till), *of_the_ledger(writer), *of_the_upstream(upstream))
+        )
         sign_ins = SignIns()
         stack.push_async_callback(sign_ins.close)
         recent = Recent()

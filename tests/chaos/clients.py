@@ -2,9 +2,11 @@
 clean end that was made up."""
 
 import asyncio
+import itertools
 import random
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -27,10 +29,19 @@ class Report:
     seconds: list[float] = field(default_factory=list)
 
 
-async def client(url: str, name: str, requests: int, chance: random.Random, report: Report) -> None:
-    """One client with its own connections, one request after another."""
+async def client(
+    url: str,
+    name: str,
+    requests: int,
+    chance: random.Random,
+    report: Report,
+    over: Callable[[], bool] = lambda: True,
+) -> None:
+    """One client with its own connections, one request after another: so many, and more until it is `over`."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=120)) as session:
-        for number in range(requests):
+        for number in itertools.count():
+            if number >= requests and over():
+                return
             id = f"{name}-{number}"
             report.ids.append(id)
             leaves = chance.random() < 0.03

@@ -124,9 +124,13 @@ class Moody:
     ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream" if stream else "application/json"})
         await response.prepare(request)
-        for piece in pieces:
-            await response.write(piece)
-            await asyncio.sleep(pause_s)
+        try:
+            for piece in pieces:
+                await response.write(piece)
+                await asyncio.sleep(pause_s)
+        except ConnectionError:
+            # Its client left.
+            return response
         if end == "hang":
             await self._never.wait()
         if end == "abort":

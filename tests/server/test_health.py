@@ -127,6 +127,7 @@ async def test_the_system_is_measured(demo: Run) -> None:
     for name in ("cpu_usage_percent", "memory_usage_percent", "disk_usage_percent"):
         assert 0 <= told["details"][name] <= 100
     assert told["details"]["network_connections"] >= 1
+    assert told["details"]["process_tasks"] >= 1
     assert told["details"]["process_memory_mb"] > 10
 
 
@@ -166,6 +167,8 @@ async def test_metrics_tell_of_accounts_the_books_and_the_event_loop(demo: Run) 
     }
     assert found["llm_accounts", ("provider", "demo"), ("state", "ready")] == 1
     assert found["llm_mux_ledger_rows_written_total",] == 1
+    assert found["llm_mux_upstream_requests_total",] == 1
+    assert found["llm_mux_upstream_connections_total",] == 1
     assert (found["llm_mux_ledger_rows_waiting",], found["llm_mux_ledger_rows_lost_total",]) == (0, 0)
     assert 0 <= found["llm_mux_event_loop_lag_seconds",] < 5
 

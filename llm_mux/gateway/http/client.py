@@ -70,6 +70,7 @@ class LeanUpstream(Upstream):
             way = self._way(call)
             if way is None:
                 return await self._by_reference(call)
+        self.asked += 1
         try:
             head = way.head(call)
         except ValueError as error:
@@ -130,6 +131,7 @@ class LeanUpstream(Upstream):
         pool.dialling += 1
         try:
             connection = await self._dialler.dial(way.target, way.proxy, call, pool.let_go)
+            self.dialled += 1
             pool.add(connection)
         except ValueError as error:
             raise _unaskable(call) from error
