@@ -1,8 +1,9 @@
 """A fast upstream for the benchmarks: raw HTTP/1.1 over an asyncio protocol, canned answers, no parsing beyond lengths.
 
 It speaks OpenAI chat and Anthropic messages (by path), whole and as a stream of 100 events (`"stream":true` in the
-body). A model name that ends in `-pace-<ms>` (or `X-Pace: <ms>`) spaces the events out; without it they leave in one
-burst of ten writes.
+body). Below `/quota/` every answer has the headers of its format's rate limits, and the key `limited` gets a 429 with
+an hour's rest. A model name that ends in `-pace-<ms>` (or `X-Pace: <ms>`) spaces the events out; without it they leave
+in one burst of ten writes.
 """
 
 import asyncio
@@ -82,6 +83,23 @@ def _openai_events() -> list[bytes]:
 WHOLE = {kind: _whole(kind) for kind in ("openai", "anthropic")}
 STREAM = {"openai": _openai_events(), "anthropic": _anthropic_events()}
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+QUOTAS = {
+    "openai": b"x-ratelimit-limit-requests: 10000\r\nx-ratelimit-remaining-requests: 9000\r\n"
+    b"x-ratelimit-reset-requests: 6m0s\r\nx-ratelimit-limit-tokens: 1000000\r\n"
+    b"x-ratelimit-remaining-tokens: 900000\r\nx-ratelimit-reset-tokens: 6m0s\r\n",
+    "anthropic": b"anthropic-ratelimit-unified-status: allowed\r\nanthropic-ratelimit-unified-5h-utilization: 0.42\r\n"
+    b"anthropic-ratelimit-unified-5h-reset: 4102444800\r\nanthropic-ratelimit-unified-7d-utilization: 0.17\r\n"
+    b"anthropic-ratelimit-unified-7d-reset: 4102444800\r\n",
+}
+LIMITED = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 3600\r\nContent-Length: 2\r\n\r\n{}"
+
+
+def _with_quotas(kind: str, answer: bytes) -> bytes:
+    line, rest = answer.split(b"\r\n", 1)
+    return line + b"\r\n" + QUOTAS[kind] + rest
+
+
+METERED = {kind: (_with_quotas(kind, WHOLE[kind]), _with_quotas(kind, STREAM_HEAD)) for kind in WHOLE}
 
 
 def _chunked(data: bytes) -> bytes:
@@ -123,15 +141,20 @@ class Upstream(asyncio.Protocol):
             reply = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: " + length
             self.transport.write(reply + b"\r\n\r\n" + MODELS)
             return
-        kind = "anthropic" if b"/messages" in head.split(b"\r\n", 1)[0] else "openai"
+        line = head.split(b"\r\n", 1)[0]
+        kind = "anthropic" if b"/messages" in line else "openai"
+        whole, stream_head = METERED[kind] if b"/quota/" in line else (WHOLE[kind], STREAM_HEAD)
+        if b"bearer limited\r\n" in head or b"x-api-key: limited\r\n" in head:
+            self.transport.write(LIMITED)
+            return
         if not (_streams(body[:200]) or _streams(body[-400:])):
-            self.transport.write(WHOLE[kind])
+            self.transport.write(whole)
             return
         pace = _number(head, b"x-pace:") or _paced(body[:300])
         if pace:
             asyncio.get_running_loop().create_task(self.paced(kind, pace / 1000))
             return
-        self.transport.write(STREAM_HEAD)
+        self.transport.write(stream_head)
         for burst in BURST[kind]:
             self.transport.write(burst)
         self.transport.write(b"0\r\n\r\n")

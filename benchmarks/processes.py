@@ -92,9 +92,11 @@ def started_mock(folder: pathlib.Path, port: int) -> Running:
     return _start(command, OTHERS, _environment(folder / "home"), "mock on")
 
 
-def started_daemon(code: str, home: pathlib.Path, mock: int, key: str, cores: list[int]) -> tuple[int, Running]:
+def started_daemon(
+    code: str, home: pathlib.Path, mock: int, key: str, cores: list[int], settings: Mapping[str, object] = NOTHING
+) -> tuple[int, Running]:
     """The port and the process of a daemon that Python code starts, with the mock behind it."""
-    port, config = free_port(), _config(home, mock, key, NOTHING)
+    port, config = free_port(), _config(home, mock, key, settings)
     command = [sys.executable, "-c", code, "--config", str(config), "serve", "--port", str(port)]
     return port, _start(command, cores, _environment(home), "listening on")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from itertools import accumulate
 from typing import Literal
 
@@ -94,10 +95,10 @@ def order(
     Higher priority goes first, what is held back last; sticky and fill-first keep the routes' order (the
     configuration's), the others compare all accounts.
     """
-    if choice.strategy == "sticky" and moment.size < _SURELY_FITS and not moment.hosts and _untroubled(candidates):
-        # Nothing is known against anybody: the same order as below, for less.
-        said = moment.conversation
-        return sorted(candidates, key=lambda each: (-each.account.priority, each.place, -score(each.account, said)))
+    if choice.strategy == "sticky" and not moment.hosts and (ready := _plainly_ready(candidates, moment, choice)):
+        # Nobody is held back a little: the same order as below, for less.
+        said = _digest(moment.conversation)
+        return sorted(ready, key=lambda each: (-each.account.priority, each.place, -_score(each.account, said)))
     judged = [judge(candidate, moment, choice) for candidate in candidates]
     able = [each for each in judged if each.passed is None]
     if able:
@@ -111,12 +112,30 @@ def order(
     raise none_ready(routes, judged)
 
 
-def _untroubled(candidates: Sequence[Candidate]) -> bool:
+def _plainly_ready(candidates: Sequence[Candidate], moment: Moment, choice: Choice) -> list[Candidate]:
+    """Those that may be asked; none as soon as one is held back a little, so that there are tiers."""
+    found: list[Candidate] = []
+    measured = -1 if moment.size >= _SURELY_FITS else None
     for each in candidates:
         account = each.account
-        if account.breakers or account.low or account.most is not None:
-            return False
-    return bool(candidates)
+        if account.low:
+            return []
+        if account.breakers and account.ready_at(each.route.model, moment.now):
+            continue
+        if account.most is not None and account.full:
+            continue
+        if measured is not None and measured != each.place:
+            # The accounts of one route have the same model.
+            measured = each.place
+            if _too_small(each, moment, choice):
+                return []
+        found.append(each)
+    return found
+
+
+def _too_small(candidate: Candidate, moment: Moment, choice: Choice) -> bool:
+    context = choice.context(candidate.account.provider.name, candidate.route.model)
+    return context is not None and moment.size > context * _BYTES_PER_TOKEN
 
 
 def judge(candidate: Candidate, moment: Moment, choice: Choice) -> Judged:
@@ -128,10 +147,8 @@ def judge(candidate: Candidate, moment: Moment, choice: Choice) -> Judged:
         return Judged(candidate, "unreachable", ready - now, host.reason)
     if account.full:
         return Judged(candidate, "full", SOON_S)
-    if moment.size > _BYTES_PER_TOKEN:
-        context = choice.context(account.provider.name, model)
-        if context is not None and moment.size > context * _BYTES_PER_TOKEN:
-            return Judged(candidate, handicap="context too small")
+    if moment.size > _BYTES_PER_TOKEN and _too_small(candidate, moment, choice):
+        return Judged(candidate, handicap="context too small")
     if account.nearly_spent(model, now):
         return Judged(candidate, handicap="quota nearly spent")
     return Judged(candidate)
@@ -174,10 +191,23 @@ def _with_score(each: Judged, points: float) -> Judged:
 
 def score(account: Account, conversation: str) -> float:
     """The rendezvous score of an account for a conversation, weighted."""
+    return _score(account, _digest(conversation))
+
+
+def _digest(conversation: str) -> bytes:
+    return hashlib.blake2b(conversation.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+
+def _score(account: Account, conversation: bytes) -> float:
+    return account.weight * _drawn(conversation, account.name) if account.weight > 0 else 0.0
+
+
+@lru_cache(maxsize=4096)
+def _drawn(conversation: bytes, name: str) -> float:
+    """Remembered, since a conversation asks many times."""
     # A checksum will not do here: those of names of the same length differ by a constant, so shares come out uneven.
-    drawn = hashlib.blake2b(f"{conversation}\x00{account.name}".encode("utf-8", "surrogatepass"), digest_size=6)
-    draw = (int.from_bytes(drawn.digest()) + 1) / (2**48 + 1)
-    return -account.weight / math.log(draw) if account.weight > 0 else 0.0
+    drawn = hashlib.blake2b(conversation + name.encode("utf-8", "surrogatepass"), digest_size=6)
+    return -1 / math.log((int.from_bytes(drawn.digest()) + 1) / (2**48 + 1))
 
 
 def _remedy(account: Account) -> str:
@@ -191,7 +221,8 @@ Scores = Callable[[Sequence[Candidate], Moment, Choice], list[float]]
 
 
 def _sticky(tier: Sequence[Candidate], moment: Moment, choice: Choice) -> list[float]:
-    return [score(each.account, moment.conversation) for each in tier]
+    said = _digest(moment.conversation)
+    return [_score(each.account, said) for each in tier]
 
 
 def _fill_first(tier: Sequence[Candidate], moment: Moment, choice: Choice) -> list[float]:

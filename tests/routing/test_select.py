@@ -304,10 +304,17 @@ def test_the_short_way_of_good_times_leads_to_the_same_order(data: st.DataObject
         for n in range(data.draw(st.integers(1, 6)))
         for provider in (PROVIDER, OTHER)
     ]
+    for each in data.draw(st.lists(st.sampled_from(pool))):
+        each.failed("n" if each.provider is OTHER else "m", MuxError(Kind.RATE_LIMIT, "no", retry_after=9), now=0)
+    for each in data.draw(st.lists(st.sampled_from(pool), max_size=1)):
+        each.low[""] = data.draw(st.sampled_from([0.5, 5.0]))
+    for each in data.draw(st.lists(st.sampled_from(pool))):
+        each.most, each.inflight = 2, data.draw(st.integers(1, 2))
     routes = [ROUTE, Route("q", "n")]
-    conversation = data.draw(st.text(max_size=5))
     pairs = paired(routes, pool)
-    short = order(routes, pairs, Moment(0.0, conversation))
-    moment = Moment(0.0, conversation, size=10**9)
-    able = [judge(each, moment, Choice()) for each in pairs]
-    assert short == [each.candidate for each in ranked(able, moment, Choice())]
+    choice = Choice(context=lambda provider, model: {"m": 10_000, "n": 20_000}[model])
+    moment = Moment(1.0, data.draw(st.text(max_size=5)), size=data.draw(st.sampled_from([10, 20_000, 50_000, 100_000])))
+    able = [judged for each in pairs if (judged := judge(each, moment, choice)).passed is None]
+    if able:
+        wanted = [each.candidate for each in ranked(able, moment, choice)]
+        assert order(routes, pairs, moment, choice) == wanted
