@@ -33,7 +33,7 @@ REQUESTS = int(os.environ.get("LLM_MUX_CHAOS_REQUESTS", "5"))
 SECONDS = float(os.environ.get("LLM_MUX_CHAOS_SECONDS", "0"))
 STEPS = 20
 RESTART_AT = 7
-WARM_AT = 12
+WARM_AT = 14
 """Of the steps: what comes after it is when the memory has to stay."""
 LONG = 5000
 """Requests after which a slope of the memory says something."""
