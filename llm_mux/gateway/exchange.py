@@ -66,6 +66,7 @@ class Exchange:
         self._ask = ask
         self._out = Outcome()
         self._request: ir.Request | None = None
+        self._recalled = False
         self._renewals: list[Account] = []
 
     async def serve(self) -> Answer:
@@ -83,6 +84,8 @@ class Exchange:
             self._settle(500, MuxError(Kind.INTERNAL, "llm-mux failed on this request."))
             raise
         self._settle(200)
+        if (elsewhere := self._gateway.seals.elsewhere) is not None:
+            await elsewhere.settled()
         return answer
 
     def _refuse(self, error: MuxError) -> Whole:
@@ -99,6 +102,8 @@ class Exchange:
             key = account.key
             try:
                 chosen = self._plan(candidate, self._decoded)
+                if self._request is not None and await self._recall(self._request):
+                    chosen = self._plan(candidate, self._decoded)
             except MuxError as error:
                 chosen = await self._with_bytes(error, candidate)
             self._out.attempts += again > 0
@@ -140,6 +145,17 @@ class Exchange:
             request = self._ask.protocol.decode_request(self._ask.body, self._ask.hints)
             self._request = self._gateway.seals.restore(self._ask.caller.tenant, request, time.monotonic())
         return self._request
+
+    async def _recall(self, request: ir.Request) -> bool:
+        """Whether another process knew what the client stripped, looked for once; then it is put back."""
+        seals, tenant = self._gateway.seals, self._ask.caller.tenant
+        if self._recalled or seals.elsewhere is None:
+            return False
+        self._recalled = True
+        if not await seals.recalled(tenant, request, time.monotonic()):
+            return False
+        self._request = seals.restore(tenant, request, time.monotonic())
+        return True
 
     def _learned(self, chosen: plan.Plan, error: MuxError) -> bool:
         """Whether the refusal names a parameter that is left out from now on."""
@@ -394,6 +410,8 @@ class Exchange:
         try:
             await self._flow(opened, write)
             self._settle_stream(record, 200, record.error)
+            if (elsewhere := self._gateway.seals.elsewhere) is not None:
+                await elsewhere.settled()
         except asyncio.CancelledError:
             self._settle_stream(record, 499, self._gateway.drain.cause())
             raise

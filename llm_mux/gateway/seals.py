@@ -1,22 +1,50 @@
 """Reasoning and signatures that clients strip, kept for the turn that needs them back. Bounded, in memory, per tenant.
 
 What came before a tool call (reasoning with its seal, the call's own signature) is remembered under the call's id and
-under its name and arguments (Ollama's clients lose ids). When the call comes back without it, it is put in again.
+under its name and arguments (Ollama's clients lose ids). When the call comes back without it, it is put in again. Other
+processes hear of it before the answer ends (`elsewhere`), so the next turn may reach any of them.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 import msgspec
+from msgspec import Raw
 
 from llm_mux import ir
 from llm_mux.translators.ids import digest
 
 _MOST_ENTRIES = 4096
 _MOST_BYTES = 32 << 20
-_LIFE_S = 24 * 3600.0
+LIFE_S = 24 * 3600.0
+_MOST_LOOKED_FOR = 8
+"""Calls of one request that are asked for elsewhere, the newest."""
+
+_Data = tuple[str, bytes, str]
+
+
+class _Packed(msgspec.Struct, frozen=True, array_like=True):
+    """What one process tells another: where it belongs, reasoning as (text, raw, seal), the call's own seal."""
+
+    keys: tuple[str, ...]
+    reasoning: list[tuple[str, bool, _Data | None]]
+    native: _Data | None
+
+
+class Elsewhere(Protocol):
+    """Where other processes keep theirs."""
+
+    def told(self, keys: Sequence[str], packed: bytes) -> None:
+        """Something new; whoever must know that it has arrived asks `settled`."""
+
+    async def found(self, keys: Sequence[str]) -> list[bytes]:
+        """What is there of it."""
+
+    async def settled(self) -> None:
+        """What was told has arrived, or there is no sense in waiting for it."""
 
 
 class _Kept(msgspec.Struct, frozen=True):
@@ -32,6 +60,7 @@ class Seals:
     def __init__(self) -> None:
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._bytes = 0
+        self.elsewhere: Elsewhere | None = None
 
     def keep(self, tenant: str, parts: Sequence[ir.Part], now: float) -> None:
         """Remembers what an answer's tool calls need, if anything does."""
@@ -50,6 +79,35 @@ class Seals:
             return request
         messages = tuple(self._restored(tenant, m, now) if m.role == "assistant" else m for m in request.messages)
         return msgspec.structs.replace(request, messages=messages)
+
+    async def recalled(self, tenant: str, request: ir.Request, now: float) -> bool:
+        """Whether other processes had something for the calls of `request` that nothing is known of here."""
+        if self.elsewhere is None:
+            return False
+        keys: list[str] = []
+        for message in request.messages:
+            if message.role == "assistant" and not any(_sealed(part) for part in message.parts):
+                calls = [part for part in message.parts if isinstance(part, ir.ToolCall)]
+                keys += [key for call in calls if self._find(tenant, call, now) is None for key in _keys(tenant, call)]
+        found = await self.elsewhere.found(keys[-2 * _MOST_LOOKED_FOR :]) if keys else ()
+        for packed in found:
+            self.take(packed, now)
+        return bool(found)
+
+    def take(self, packed: bytes, now: float) -> None:
+        """What another process has kept."""
+        sent = msgspec.msgpack.decode(packed, type=_Packed)
+        reasoning = tuple(ir.Reasoning(text, _native(data), raw) for text, raw, data in sent.reasoning)
+        self._hold(sent.keys, reasoning, _native(sent.native), now)
+
+    def packed(self, keys: Iterable[str] | None = None) -> list[bytes]:
+        """What is kept under `keys`, or all of it, for another process; oldest first."""
+        whole: dict[int, tuple[list[str], _Kept]] = {}
+        wanted = list(self._kept) if keys is None else [key for key in keys if key in self._kept]
+        for key in wanted:
+            kept = self._kept[key]
+            whole.setdefault(id(kept), ([], kept))[0].append(key)
+        return [_pack(keys, kept) for keys, kept in whole.values()]
 
     def _restored(self, tenant: str, message: ir.Message, now: float) -> ir.Message:
         parts: list[ir.Part] = []
@@ -73,20 +131,46 @@ class Seals:
         return None
 
     def _put(self, tenant: str, call: ir.ToolCall, reasoning: tuple[ir.Reasoning, ...], now: float) -> None:
-        natives = [native for native in (call.native, *(r.native for r in reasoning)) if native is not None]
+        keys = _keys(tenant, call)
+        kept = self._hold(keys, tuple(_owned(r) for r in reasoning), _copied(call.native), now)
+        if self.elsewhere is not None:
+            self.elsewhere.told(keys, _pack(keys, kept))
+
+    def _hold(
+        self, keys: Sequence[str], reasoning: tuple[ir.Reasoning, ...], own: ir.Native | None, now: float
+    ) -> _Kept:
+        natives = [native for native in (own, *(r.native for r in reasoning)) if native is not None]
         size = 200 + sum(len(r.text) for r in reasoning) + sum(len(bytes(native.data)) for native in natives)
-        kept = _Kept(tuple(_owned(r) for r in reasoning), _copied(call.native), now + _LIFE_S, size)
-        for key in _keys(tenant, call):
+        kept = _Kept(reasoning, own, now + LIFE_S, size)
+        for key in keys:
             old = self._kept.pop(key, None)
             self._bytes += size - (old.size if old else 0)
             self._kept[key] = kept
         while len(self._kept) > _MOST_ENTRIES or self._bytes > _MOST_BYTES:
             _, gone = self._kept.popitem(last=False)
             self._bytes -= gone.size
+        return kept
 
 
 def _keys(tenant: str, call: ir.ToolCall) -> tuple[str, str]:
     return f"{tenant}\x00{call.id}", f"{tenant}\x00{digest(f'{call.name}{chr(0)}{_squeezed(call.arguments)}')}"
+
+
+def _sealed(part: ir.Part) -> bool:
+    return isinstance(part, ir.Reasoning | ir.ToolCall) and part.native is not None
+
+
+def _pack(keys: Sequence[str], kept: _Kept) -> bytes:
+    reasoning = [(part.text, part.raw, _data(part.native)) for part in kept.reasoning]
+    return msgspec.msgpack.encode(_Packed(tuple(keys), reasoning, _data(kept.native)))
+
+
+def _data(native: ir.Native | None) -> _Data | None:
+    return None if native is None else (native.owner, bytes(native.data), native.family)
+
+
+def _native(data: _Data | None) -> ir.Native | None:
+    return None if data is None else ir.Native(data[0], Raw(data[1]), data[2])
 
 
 def _squeezed(arguments: str) -> str:

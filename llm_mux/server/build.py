@@ -132,6 +132,7 @@ def assemble(drawn: Drawn, parts: Parts, before: Sequence[Account]) -> Daemon:
     parts.cooldowns.watch(accounts)
     parts.quotas.watch(accounts)
     parts.rests.become(accounts, config.redis_url)
+    parts.shared_seals.become(config.redis_url)
     parts.account_notes.watch(accounts)
     return Daemon(
         loaded=drawn.loaded,

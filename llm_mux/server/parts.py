@@ -48,6 +48,7 @@ from llm_mux.server.quotas import Quotas
 from llm_mux.server.recent import Recent
 from llm_mux.server.sentry import Sentry
 from llm_mux.server.shared_rests import SharedRests
+from llm_mux.server.shared_seals import SharedSeals
 from llm_mux.server.sign_ins import SignIns
 from llm_mux.server.traces import Traces
 from llm_mux.server.upstream_metrics import of_the_upstream
@@ -72,7 +73,7 @@ class Parts:
     metrics: Metrics
     books: Books
     lists: ModelLists
-    seals: Seals = field(default_factory=Seals)
+    shared_seals: SharedSeals
     upstream: Upstream
     key_book: KeyBook
     limiters: Limiters
@@ -93,6 +94,10 @@ class Parts:
     account_notes: AccountNotes
     peers: Peers
     rests: SharedRests
+
+    @property
+    def seals(self) -> Seals:
+        return self.shared_seals.seals
 
 
 @contextlib.asynccontextmanager
@@ -123,8 +128,7 @@ async def opened(
         traces, sentry = await _telemetry(stack, upstream)
         books = Books(writer, metrics, recent, traces)
         stack.callback(books.flush)
-        peers = Peers(worker)
-        stack.push_async_callback(peers.close)
+        peers, shared_seals = _beside(stack, worker, env)
         standing = Standing()
         waiting, cooldowns, quotas, rests, account_notes = await _resting(stack, env, database, standing, peers)
         yield Parts(
@@ -138,6 +142,7 @@ async def opened(
             metrics=metrics,
             books=books,
             lists=ModelLists(paths.cache_dir(env) / "models", credentials),
+            shared_seals=shared_seals,
             upstream=upstream,
             key_book=key_book,
             limiters=limiters,
@@ -155,6 +160,15 @@ async def opened(
             peers=peers,
             rests=rests,
         )
+
+
+def _beside(stack: AsyncExitStack, worker: Worker | None, env: Mapping[str, str]) -> tuple[Peers, SharedSeals]:
+    """The other workers, and what they are told of seals."""
+    peers = Peers(worker)
+    stack.push_async_callback(peers.close)
+    shared_seals = SharedSeals(peers, env)
+    stack.push_async_callback(shared_seals.close)
+    return peers, shared_seals
 
 
 async def _outward(

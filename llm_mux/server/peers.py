@@ -42,6 +42,7 @@ class Said(Struct, frozen=True, kw_only=True, omit_defaults=True):
     watched: bool | None = None
     happenings: list[tuple[str, str, dict[str, Any]]] = []
     forget_log: bool = False
+    seals: list[bytes] = []
     reload: bool = False
 
 

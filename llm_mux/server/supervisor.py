@@ -38,6 +38,8 @@ FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
 _GRACE_S = 10.0
 _BACKLOG = 256
+_PREFIX = "llm-mux-"
+_LOCK = "lock"
 
 
 def count(setting: int) -> int:
@@ -84,12 +86,31 @@ async def supervise(loaded: Loaded, workers: int, *, demo: bool, detached: bool)
 
 @contextlib.contextmanager
 def _folder() -> Iterator[Path]:
-    """A folder of this user alone with a short name: the names of sockets are short."""
-    made = Path(tempfile.mkdtemp(prefix="llm-mux-"))
+    """A folder of this user alone with a short name: the names of sockets are short. Those of supervisors that were
+    killed go: a lock in each says whether somebody lives."""
+    place = Path(tempfile.gettempdir())
+    for left in place.glob(f"{_PREFIX}*/{_LOCK}"):
+        with contextlib.suppress(OSError), _held(left):
+            shutil.rmtree(left.parent, ignore_errors=True)
+    made = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
     try:
-        yield made
+        with _held(made / _LOCK):
+            yield made
     finally:
         shutil.rmtree(made, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _held(lock: Path) -> Iterator[None]:
+    """Raises OSError when somebody else holds it, or may."""
+    import fcntl
+
+    fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(fd)
 
 
 async def _places(loaded: Loaded, doors: Doors, workers: int, folder: Path) -> tuple[int, list[_Place]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from pathlib import Path
@@ -41,6 +42,7 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get(f"{ROOT}/captured/{{id}}", _captured)
     app.router.add_post(f"{ROOT}/told", _told)
     app.router.add_get(f"{ROOT}/response", _response)
+    app.router.add_get(f"{ROOT}/seals", _seals)
 
 
 def loops(daemon: Daemon, reloader: Reloader) -> list[Coroutine[Any, Any, None]]:
@@ -52,8 +54,8 @@ def loops(daemon: Daemon, reloader: Reloader) -> list[Coroutine[Any, Any, None]]
     daemon.metrics.begin_with(_left_behind(_file(peers, peers.number)))
     if peers.worker.leads:
         reloader.spread = lambda: _spread(peers)
-        return [_save(daemon)]
-    return [_save(daemon), _push(daemon)]
+        return [_save(daemon), _learn_seals(daemon)]
+    return [_save(daemon), _learn_seals(daemon), _push(daemon)]
 
 
 async def _spread(peers: Peers) -> None:
@@ -110,6 +112,23 @@ async def _response(request: web.Request) -> web.StreamResponse:
     return web.Response(body=msgspec.msgpack.encode(found))
 
 
+async def _seals(request: web.Request) -> web.StreamResponse:
+    daemon = _insider(request)
+    found = daemon.parts.seals.packed(request.query.getall("key", None))
+    return web.Response(body=msgspec.msgpack.encode(found))
+
+
+async def _learn_seals(daemon: Daemon) -> None:
+    """What others have kept until now, from the first that answers."""
+    seals = daemon.parts.seals
+    for number in daemon.parts.peers.others:
+        answer = await daemon.parts.peers.ask(number, "/seals")
+        if answer is not None:
+            for packed in msgspec.msgpack.decode(answer, type=list[bytes]):
+                seals.take(packed, time.monotonic())
+            return
+
+
 def inflight(daemon: Daemon) -> Counter[str]:
     """Exchanges under way by provider, in this process."""
     found: Counter[str] = Counter()
@@ -147,6 +166,8 @@ async def _told(request: web.Request) -> web.StreamResponse:
         _remember(daemon, said)
     if said.rests or said.ended:
         daemon.parts.rests.heard(said.rests, said.ended)
+    for packed in said.seals:
+        daemon.parts.seals.take(packed, time.monotonic())
     if said.clearing is not None:
         daemon.gateway.clear(said.clearing.account, said.clearing.model)
     if said.debug is not None:

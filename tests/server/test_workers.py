@@ -7,6 +7,7 @@ import os
 import pathlib
 import signal
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator
 from functools import partial
@@ -20,6 +21,7 @@ from llm_mux import paths
 from llm_mux.auth.keys import create_management_key
 from llm_mux.auth.store import open_store
 from llm_mux.config import ConfigError, parse
+from llm_mux.server import supervisor
 from llm_mux.server.address import Doors
 from tests.daemon import ProcessDaemon, clean_environment, config_text, process_daemon
 from tests.server.test_restart import CHAT, STREAM, command, ended_at_last, hammered, record
@@ -251,6 +253,22 @@ async def test_workers_whose_supervisor_is_killed_go_too(tmp_path: pathlib.Path)
         mux.process.kill()
         _, alive = await asyncio.to_thread(psutil.wait_procs, workers, 15)
         assert alive == []
+
+
+def test_what_a_killed_supervisor_left_goes_at_the_next_start(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left, others = tmp_path / "llm-mux-left", tmp_path / "llm-mux-of-others"
+    for folder in (left, others):
+        folder.mkdir()
+        (folder / "0.sock").touch()
+    (left / "lock").touch()
+    with supervisor._folder() as one:
+        assert set(tmp_path.iterdir()) == {one, others}
+        with supervisor._folder() as two:
+            assert set(tmp_path.iterdir()) == {one, two, others}, "who lives keeps its own"
+    assert set(tmp_path.iterdir()) == {others}
 
 
 async def test_a_restart_under_load_hands_over_from_workers_to_workers(tmp_path: pathlib.Path) -> None:

@@ -1,0 +1,75 @@
+"""Reasoning seals that several processes share: over Redis where `redis-url` names one, else the workers' own sockets.
+
+Rule: an answer that has seals ends when they are told, or a moment later; what cannot be told is known here alone.
+Others are asked only for calls that came without a seal and that nothing is known of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import msgspec
+
+from llm_mux.gateway.seals import Seals
+from llm_mux.server.peers import Peers, Said
+
+if TYPE_CHECKING:
+    from llm_mux.server.redis_seals import RedisSeals
+
+
+_PATIENCE_S = 0.25
+
+
+class SharedSeals:
+    """Used from one event loop; `become` at every reading of the configuration, `close` at the end."""
+
+    def __init__(self, peers: Peers, env: Mapping[str, str]) -> None:
+        self.seals = Seals()
+        self._peers = peers
+        self._env = env
+        self._url: str | None = None
+        self._redis: RedisSeals | None = None
+        self._telling: set[asyncio.Task[None]] = set()
+
+    def become(self, redis_url: str | None) -> None:
+        """The Redis that a new reading of the configuration names."""
+        if redis_url != self._url:
+            self._url, old, self._redis = redis_url, self._redis, None
+            if old is not None:
+                self._aside(old.close())
+            if redis_url is not None:
+                from llm_mux.server.redis_seals import RedisSeals
+
+                self._redis = RedisSeals(redis_url, self._env)
+        self.seals.elsewhere = self if self._redis is not None or self._peers.others else None
+
+    def told(self, keys: Sequence[str], packed: bytes) -> None:
+        if self._redis is not None:
+            self._aside(self._redis.put(keys, packed))
+        else:
+            self._aside(self._peers.tell(Said(worker=self._peers.number, seals=[packed])))
+
+    async def found(self, keys: Sequence[str]) -> list[bytes]:
+        if self._redis is not None:
+            return await self._redis.find(keys)
+        answers = await self._peers.ask_all(f"/seals?{urlencode([('key', key) for key in keys])}")
+        return [
+            packed for _, answer in answers if answer for packed in msgspec.msgpack.decode(answer, type=list[bytes])
+        ]
+
+    async def settled(self) -> None:
+        if self._telling:
+            await asyncio.wait(self._telling, timeout=_PATIENCE_S)
+
+    async def close(self) -> None:
+        await self.settled()
+        if self._redis is not None:
+            await self._redis.close()
+
+    def _aside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
