@@ -15,7 +15,9 @@ from msgspec import Struct
 from llm_mux import ir
 
 _PLACE: Final = ("city", "country", "region", "timezone")
-_LOADING: Final = frozenset({"type", "name", "cache_control", "defer_loading", "allowed_callers", "strict"})
+_LOADING: Final = frozenset(
+    {"type", "name", "cache_control", "defer_loading", "allowed_callers", "strict", "elsewhere"}
+)
 _DEFAULTS: Final[dict[str, object]] = {"external_web_access": True, "search_content_types": ["text"]}
 
 

@@ -40,6 +40,8 @@ _ROLES: dict[str, ir.Role] = {
 _URL_SAFE = str.maketrans("-_", "+/")
 # How a medium is to be looked at; the resolution has a form elsewhere, and `partMetadata` is for the client alone.
 _HANDLING = tuple(name for name in wire.METADATA if name not in ("mediaResolution", "partMetadata"))
+# That more of a result comes later, and when the model is to look at it.
+_LATER = ("willContinue", "scheduling")
 _LEVELS = {"LOW": "low", "HIGH": "high", "ULTRA_HIGH": "high"}
 
 
@@ -220,7 +222,8 @@ def _result(path: str, response: wire.FunctionResponse, calls: _Calls) -> ir.Too
     if not call_id:
         raise bad_request("A function response has neither id nor name.", param=f"{path}.parts.functionResponse.name")
     content, is_error, plain = _output(path, response)
-    content += tuple(_of_result(part) for part in response.parts or () if part.inlineData or part.fileData)
+    content += tuple(_of_result(part, calls) for part in response.parts or () if part.inlineData or part.fileData)
+    calls.beneath.update(name for name in _LATER if getattr(response, name) is not UNSET)
     native = None
     if not plain or response.willContinue is not UNSET or response.scheduling is not UNSET:
         kept = wire.FunctionResponse(
@@ -249,8 +252,12 @@ def _output(path: str, response: wire.FunctionResponse) -> tuple[tuple[ir.Part, 
     return (ir.Text(bytes(said).decode()),), is_error, False
 
 
-def _of_result(part: wire.ResultPart) -> ir.Part:
-    return medium(wire.Part(inlineData=part.inlineData, fileData=part.fileData), None)
+def _of_result(part: wire.ResultPart, calls: _Calls) -> ir.Part:
+    native = seals.of_result_part(part)
+    if native is not None:
+        calls.beneath.update(name for name in _HANDLING if getattr(part, name) is not UNSET)
+    plain = wire.Part(inlineData=part.inlineData, fileData=part.fileData, mediaResolution=part.mediaResolution)
+    return medium(plain, native)
 
 
 def medium(part: wire.Part, native: ir.Native | None) -> ir.Part:

@@ -27,7 +27,7 @@ OPENING = "Begin."
 CONTINUE = "Continue."
 _DEFAULT_TYPES = {ir.Image: "image/jpeg", ir.Document: "application/pdf", ir.Audio: "audio/mpeg", ir.Video: "video/mp4"}
 Medium = ir.Image | ir.Document | ir.Audio | ir.Video
-WirePart = wire.Part | Raw
+WirePart = wire.Part | wire.ResultOut | Raw
 
 
 def system_and_turns(look: Outlook) -> tuple[list[WirePart], list[wire.Turn]]:
@@ -126,22 +126,22 @@ def _user_parts(message: ir.Message, look: Outlook) -> list[WirePart]:
     others: list[WirePart] = []
     for part in message.parts:
         if isinstance(part, ir.ToolResult):
-            parts.append(wire.Part(functionResponse=_result(part, beside, look)))
+            parts.append(wire.ResultOut(_result(part, beside, look)))
         else:
             others.extend(_part(part, look))
     return parts + beside + others
 
 
-def _result(result: ir.ToolResult, beside: list[WirePart], look: Outlook) -> wire.FunctionResponse:
-    attached = [_medium(part, look) for part in history.result_media(result)]
-    inside: list[wire.ResultPart] | None = None
+def _result(result: ir.ToolResult, beside: list[WirePart], look: Outlook) -> wire.FunctionResponseOut:
+    attached = history.result_media(result)
+    inside: list[wire.ResultPart | Raw] | None = None
     if attached and look.facts.media_in_results:
-        inside = [wire.ResultPart(part.inlineData, part.fileData) for part in attached]
+        inside = [_inner(part, look) for part in attached]
     else:
-        beside.extend(attached)
+        beside.extend(_medium(part, look) for part in attached)
     own = _own(result.native, look)
     kept = jsonx.decode(bytes(own), wire.FunctionResponse) if own is not None else None
-    return wire.FunctionResponse(
+    return wire.FunctionResponseOut(
         id=None if look.quirks.vertex else result.call_id,
         name=result.name or result.call_id,
         response=kept.response if kept is not None else _output(result, attached and inside is None, look),
@@ -149,6 +149,16 @@ def _result(result: ir.ToolResult, beside: list[WirePart], look: Outlook) -> wir
         willContinue=kept.willContinue if kept is not None else msgspec.UNSET,
         scheduling=kept.scheduling if kept is not None else msgspec.UNSET,
     )
+
+
+def _inner(part: ir.Part, look: Outlook) -> wire.ResultPart | Raw:
+    """A medium inside of a result, with what this format's own clients say beside it."""
+    made = _medium(part, look)
+    plain = wire.ResultPart(made.inlineData, made.fileData)
+    fields = _own(part.native, look) if isinstance(part, Medium) else None
+    if fields is None:
+        return plain
+    return Raw(jsonx.splice(jsonx.encode(plain), {k: bytes(v) for k, v in jsonx.top(bytes(fields)).items()}))
 
 
 def _output(result: ir.ToolResult, media_follows: object, look: Outlook) -> Raw:

@@ -37,6 +37,15 @@ _metadata = attrgetter(*wire.METADATA)
 _NO_METADATA = (UNSET,) * len(wire.METADATA)
 
 
+def of_result_part(part: wire.ResultPart) -> ir.Native | None:
+    """What stands beside a medium of a function's result."""
+    metadata = _metadata(part)
+    if metadata == _NO_METADATA:
+        return None
+    beside = {name: value for name, value in zip(wire.METADATA, metadata, strict=True) if value is not UNSET}
+    return ir.Native(OWNER, Raw(jsonx.encode(beside)))
+
+
 def of_part(part: wire.Part, family: str = "") -> ir.Native | None:
     """What stands beside the data of `part`, an envelope opened; a damaged envelope is dropped."""
     signature = part.thoughtSignature

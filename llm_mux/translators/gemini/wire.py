@@ -45,8 +45,18 @@ class FunctionCall(Struct, frozen=True, omit_defaults=True):
 
 
 class ResultPart(Struct, frozen=True, omit_defaults=True):
+    """A medium in a function's result, with what may stand beside one (see `METADATA`)."""
+
     inlineData: Blob | None = None
     fileData: FileData | None = None
+    videoMetadata: RawField = UNSET
+    mediaResolution: RawField = UNSET
+    partMetadata: RawField = UNSET
+    mediaProcessing: RawField = UNSET
+    documentMetadata: RawField = UNSET
+    spreadsheetMetadata: RawField = UNSET
+    audioMetadata: RawField = UNSET
+    speechMetadata: RawField = UNSET
 
 
 class FunctionResponse(Struct, frozen=True, omit_defaults=True):
@@ -54,6 +64,17 @@ class FunctionResponse(Struct, frozen=True, omit_defaults=True):
     name: str | None = None
     response: RawField = UNSET
     parts: list[ResultPart] | None = None
+    willContinue: RawField = UNSET
+    scheduling: RawField = UNSET
+
+
+class FunctionResponseOut(Struct, frozen=True, omit_defaults=True):
+    """A result on its way out; a part may be JSON text already."""
+
+    id: str | None = None
+    name: str | None = None
+    response: RawField = UNSET
+    parts: Sequence[ResultPart | Raw] | None = None
     willContinue: RawField = UNSET
     scheduling: RawField = UNSET
 
@@ -114,6 +135,12 @@ class Content(Struct, frozen=True, omit_defaults=True):
     parts: list[Part] | None = None
 
 
+class ResultOut(Struct, frozen=True):
+    """A part that holds a result, on its way out."""
+
+    functionResponse: FunctionResponseOut
+
+
 class ClientResultPart(ResultPart, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     pass
 
@@ -136,7 +163,7 @@ class ClientContent(Struct, frozen=True, forbid_unknown_fields=True):
 class Turn(Struct, frozen=True, omit_defaults=True):
     """A Content on its way out; a part may be JSON text already."""
 
-    parts: Sequence[Part | Raw]
+    parts: Sequence[Part | ResultOut | Raw]
     role: str | None = None
 
 

@@ -18,7 +18,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
 from llm_mux.translators import ids
-from llm_mux.translators.openai_responses import errors, reasoning, summary, tools, turns, wire
+from llm_mux.translators.openai_responses import beside, errors, reasoning, summary, tools, turns, wire
 from llm_mux.translators.openai_responses.reading import CODEX, COMPACT, ECHO, OWNER, first_byte, present
 from llm_mux.wire import jsonx
 
@@ -195,11 +195,13 @@ PREFIXES: Final = {"function_call": "fc", "custom_tool_call": "ctc", "tool_searc
 def call_out(call: ir.ToolCall, kind: str, id_: str, status: str) -> ItemOut:
     """The item of a call; while it is in progress its arguments are empty."""
     if kind == "custom_tool_call":
-        return wire.CustomCallOut(call.id, call.name, call.arguments, namespace=call.namespace, id=id_, status=status)
+        made = wire.CustomCallOut(call.id, call.name, call.arguments, namespace=call.namespace, id=id_, status=status)
+        return beside.put(made, call.native)
     if kind == "tool_search_call":
         return wire.ToolSearchCallOut(id_, call.id, "client", jsonx.object_arguments(call.arguments), status)
     arguments = arguments_out(call.arguments, status)
-    return wire.FunctionCallOut(call.id, call.name, arguments, namespace=call.namespace, id=id_, status=status)
+    plain = wire.FunctionCallOut(call.id, call.name, arguments, namespace=call.namespace, id=id_, status=status)
+    return beside.put(plain, call.native)
 
 
 def arguments_out(arguments: str, status: str) -> str:

@@ -9,7 +9,7 @@ it. Spec: the Responses API page, section 2.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -106,23 +106,25 @@ def _request(fields: dict[str, Raw], hints: Hints) -> ir.Request:
         service_tier=optional(fields, "service_tier", str),
         metadata=fields["metadata"] if present(fields.get("metadata")) else None,
         extras=_extras(fields, conversation, sampling, codex=codex),
-        beneath=tuple(_beneath(fields)),
+        beneath=tuple(_beneath(fields, conversation.offered)),
     )
 
 
-def _beneath(fields: Mapping[str, Raw]) -> Iterator[str]:
-    """Settings below the top level that change the answer and that no other format has."""
+def _beneath(fields: Mapping[str, Raw], brought: Sequence[Raw]) -> Iterator[str]:
+    """Settings below the top level that change the answer and that no other format has. `brought`: tools of items."""
     reasoning, offered = fields.get("reasoning"), fields.get("tools")
     asked = read(reasoning, wire.ReasoningOptions, "reasoning") if present(reasoning) else wire.ReasoningOptions()
     if asked.mode not in (None, "standard"):
         yield "reasoning.mode"
-    named = present(offered) and b'"async"' in bytes(offered)
-    if named and any(map(_is_async, read(fields["tools"], list[wire.AsyncTool], "tools"))):
+    raws = [raw for raw in ((offered,) if present(offered) else ()) if b'"async"' in bytes(raw)]
+    listed = [tool for raw in raws for tool in read(raw, list[wire.AsyncTool], "tools")]
+    listed += [read(raw, wire.AsyncTool, "tools") for raw in brought if b'"async"' in bytes(raw)]
+    if any(map(_is_async, listed)):
         yield "tools.async"
 
 
 def _is_async(tool: wire.AsyncTool) -> bool:
-    return bool(tool.async_) or any(_is_async(inner) for inner in tool.tools or ())
+    return bool(tool.async_) or any(map(_is_async, tool.tools or ()))
 
 
 def _is_codex(headers: Mapping[str, str]) -> bool:

@@ -222,8 +222,9 @@ def _sampling(body: Body, request: ir.Request, target: Target, facts: openai_mod
     dropped.extend(name for name in _KNOBS if getattr(sampling, name) is not None)
     if sampling.n is not None and sampling.n > 1:
         raise refused("More than one choice (`n`)", target.title, param="n")
-    if "audio" in request.modalities:
-        raise refused("Audio output", target.title, param="modalities")
+    for modality in request.modalities:
+        if modality != "text":
+            raise refused(f"Output of type `{modality}`", target.title, param="modalities")
     if sampling.logprobs and sampling.top_logprobs is not None:
         body["top_logprobs"] = sampling.top_logprobs
 

@@ -17,7 +17,7 @@ from msgspec import Raw
 from llm_mux import ir
 from llm_mux.errors import bad_request
 from llm_mux.translators import envelope
-from llm_mux.translators.openai_responses import parts, reasoning, summary, tools, wire
+from llm_mux.translators.openai_responses import beside, parts, reasoning, summary, tools, wire
 from llm_mux.translators.openai_responses.reading import OWNER, first_byte, present, read
 from llm_mux.wire import jsonx
 
@@ -44,12 +44,13 @@ NOTE_COMPACTED: Final = "[The earlier conversation was compacted into a form tha
 
 
 class Conversation:
-    """Collects turns item by item."""
+    """Collects turns item by item. `offered`: the tools that items bring, as they came."""
 
     def __init__(self, *, codex: bool = False) -> None:
         self.codex = codex
         self.messages: list[ir.Message] = []
         self.tools: list[ir.Tool | ir.HostedTool] = []
+        self.offered: list[Raw] = []
         self.updates: list[wire.Item] = []
         self.compacts = False
         self._turn: list[ir.Part] = []
@@ -151,19 +152,22 @@ def _message(into: Conversation, item: wire.Item, raw: Raw, where: str) -> None:
 
 def _function_call(into: Conversation, item: wire.Item, raw: Raw, where: str) -> None:
     name = item.name or _lacks(where, "name")
-    into.call(ir.ToolCall(_call_id(item, where), name, text_of(item.arguments), namespace=item.namespace))
+    call_id, native = _call_id(item, where), beside.of_call(item)
+    into.call(ir.ToolCall(call_id, name, text_of(item.arguments), namespace=item.namespace, native=native))
 
 
 def _custom_call(into: Conversation, item: wire.Item, raw: Raw, where: str) -> None:
     name = item.name or _lacks(where, "name")
-    call_id = _call_id(item, where)
-    into.call(ir.ToolCall(call_id, name, text_of(item.input), custom=True, namespace=item.namespace))
+    call_id, native = _call_id(item, where), beside.of_call(item)
+    call = ir.ToolCall(call_id, name, text_of(item.input), custom=True, namespace=item.namespace, native=native)
+    into.call(call)
 
 
 def _result(into: Conversation, item: wire.Item, raw: Raw, where: str) -> None:
     custom = item.type == "custom_tool_call_output"
     found = output(item.output, f"{where}.output")
-    into.result(ir.ToolResult(_call_id(item, where), found, name=item.name, custom=custom))
+    native = beside.of_result(item)
+    into.result(ir.ToolResult(_call_id(item, where), found, name=item.name, custom=custom, native=native))
 
 
 def _reasoning(into: Conversation, item: wire.Item, raw: Raw, where: str) -> None:
@@ -220,6 +224,7 @@ def _tool_search_output(into: Conversation, item: wire.Item, raw: Raw, where: st
 
 def _tools(into: Conversation, item: wire.Item, where: str) -> tools.Tools:
     raws = read(item.tools, list[Raw], f"{where}.tools") if present(item.tools) else []
+    into.offered.extend(raws)
     return tools.decode_tools(raws, f"{where}.tools", codex=into.codex, elsewhere=True)
 
 

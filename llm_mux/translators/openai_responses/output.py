@@ -16,7 +16,7 @@ from llm_mux import ir
 from llm_mux.errors import MuxError
 from llm_mux.translators import ids
 from llm_mux.translators.base import nonsense
-from llm_mux.translators.openai_responses import items, parts, reasoning, tools, wire
+from llm_mux.translators.openai_responses import beside, items, parts, reasoning, tools, wire
 from llm_mux.translators.openai_responses.reading import OWNER, first_byte, present
 
 FREE_TEXT_CALL: Final = "custom_tool_call"
@@ -109,7 +109,8 @@ def call_of(item: wire.Item, response: str, index: int) -> ir.ToolCall:
     name = item.name or "tool"
     call_id = item.call_id or item.id or ids.synthesised(response, 0, index, name, "")
     arguments = _arguments(item.input if custom else item.arguments)
-    return ir.ToolCall(call_id, name, arguments, custom=custom, namespace=item.namespace)
+    native = beside.of_call(item)
+    return ir.ToolCall(call_id, name, arguments, custom=custom, namespace=item.namespace, native=native)
 
 
 def search_of(item: wire.Item) -> ir.ToolCall:

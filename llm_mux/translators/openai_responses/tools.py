@@ -64,6 +64,7 @@ def _tool(tool: wire.Tool, raw: Raw, where: str, *, codex: bool, elsewhere: bool
         case None:
             raise bad_request(f"`{where}` has no `type`.", param=f"{where}.type", code="missing_required_parameter")
         case kind:
+            native = ir.Native(OWNER, Raw(jsonx.splice(bytes(raw), {"elsewhere": b"true"})) if elsewhere else raw)
             optional = codex or kind in ("tool_search", "programmatic_tool_calling")
             return ir.HostedTool(hosted_kind(kind), native, name=tool.name, optional=optional)
 
@@ -163,6 +164,9 @@ def encode_tools(
 ) -> list[Raw | Struct]:
     """The `tools` to send; what went is named in `dropped`."""
     strict = request.protocol in _OPENAI
+    if not strict and any(isinstance(tool, ir.Tool) and tool.strict for tool in request.tools):
+        # Another vendor's strict subset is not OpenAI's: a schema that is fine there is a 400 here.
+        dropped.append("tools.strict")
     plain = iter(()) if quirks.custom_tools else iter(lower(request, names))
     out: list[Raw | Struct] = []
     for tool in request.tools:
@@ -235,13 +239,21 @@ def object_schema(raw: Raw | None) -> Raw:
 def _hosted_out(tool: ir.HostedTool, target: Target, quirks: Quirks, dropped: list[str]) -> Sequence[Raw | Struct]:
     known = quirks.hosted_tools is None or tool.kind in quirks.hosted_tools
     if known and tool.native.owner == OWNER:
-        return () if tool.native.data == ELSEWHERE else (tool.native.data,)
+        return () if _is_elsewhere(tool.native.data) else (tool.native.data,)
     if known and tool.kind == "web_search":
         return (_web_search(tool, dropped),)
     if tool.optional:
         dropped.append(f"tools.{tool.kind}")
         return ()
     raise refused(f"The tool type `{tool.kind}`", target.title, param="tools")
+
+
+class _Elsewhere(Struct):
+    elsewhere: bool = False
+
+
+def _is_elsewhere(raw: Raw) -> bool:
+    return b'"elsewhere"' in bytes(raw) and msgspec.json.decode(raw, type=_Elsewhere).elsewhere
 
 
 class _WebSearchOut(Struct, tag_field="type", tag="web_search", omit_defaults=True):

@@ -18,7 +18,7 @@ from llm_mux import ir
 from llm_mux.errors import refused
 from llm_mux.translators import documents, history, ids
 from llm_mux.translators.base import Target, usable
-from llm_mux.translators.openai_responses import reasoning, wire
+from llm_mux.translators.openai_responses import beside, reasoning, wire
 from llm_mux.translators.openai_responses.decode import STATE
 from llm_mux.translators.openai_responses.parts import part_out
 from llm_mux.translators.openai_responses.quirks import Quirks
@@ -153,7 +153,7 @@ class _Writer:
             return None
         if not self.way.quirks.custom_tools and _kind(native.data) in _NEWER_ITEMS:
             return None
-        return native.data if inner_part(native) is None else None
+        return None if beside.is_beside(native) or inner_part(native) is not None else native.data
 
     def _call(self, call: ir.ToolCall) -> ItemOut:
         call_id = ids.legal(call.id)
@@ -162,8 +162,10 @@ class _Writer:
             return wire.FunctionCallOut(call_id, lowered.name, arguments_text(lowered.arguments))
         name = call.name if call.namespace else self.way.names.wire(call.name)
         if call.custom:
-            return wire.CustomCallOut(call_id, name, call.arguments, namespace=call.namespace)
-        return wire.FunctionCallOut(call_id, name, arguments_text(call.arguments), namespace=call.namespace)
+            made: Struct = wire.CustomCallOut(call_id, name, call.arguments, namespace=call.namespace)
+        else:
+            made = wire.FunctionCallOut(call_id, name, arguments_text(call.arguments), namespace=call.namespace)
+        return beside.put(made, call.native)
 
     def _result(self, result: ir.ToolResult) -> tuple[ir.Part, ...]:
         """Adds a result; returns the media that the server takes only in a message."""
@@ -177,7 +179,8 @@ class _Writer:
         listed = rich and (media or len(result.content) > 1)
         output = self._rich(result) if listed else self._plain(result, bool(media))
         custom = result.custom and self.way.quirks.custom_tools
-        self._item(wire.CustomResultOut(call_id, output) if custom else wire.FunctionResultOut(call_id, output))
+        made = wire.CustomResultOut(call_id, output) if custom else wire.FunctionResultOut(call_id, output)
+        self._item(beside.put(made, result.native) if self.way.quirks.custom_tools else made)
         return () if rich else media
 
     def _rich(self, result: ir.ToolResult) -> list[wire.PartOut | Raw]:

@@ -36,6 +36,8 @@ class Item(Struct):
     result: Raw | UnsetType = UNSET
     output_format: str | None = None
     status: str | None = None
+    caller: Raw | UnsetType = UNSET
+    async_: bool | None = field(default=None, name="async")
 
 
 class ItemKind(Struct):

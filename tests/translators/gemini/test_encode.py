@@ -8,6 +8,7 @@ from msgspec import Raw, structs
 
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
+from llm_mux.translators import registry
 from llm_mux.translators.gemini import Quirks
 from llm_mux.translators.gemini.seals import SKIP
 from tests.translators.gemini.shorthand import (
@@ -23,6 +24,7 @@ from tests.translators.gemini.shorthand import (
     parts_of,
     said,
     sent,
+    target,
     user,
 )
 
@@ -137,6 +139,21 @@ def test_an_image_in_a_result_is_inside_it_where_models_take_that() -> None:
     first = parts_of(sent(request), 2)[0]["functionResponse"]
     assert first["response"] == {"output": "shot"}
     assert first["parts"] == [{"inlineData": {"mimeType": "image/png", "data": PNG}}]
+
+
+@pytest.mark.covers("PF-139")
+def test_what_stands_beside_a_medium_in_a_result_stays_there() -> None:
+    image = {"inlineData": {"mimeType": "image/png", "data": PNG}, "mediaResolution": {"level": "MEDIA_RESOLUTION_LOW"}}
+    film = {"fileData": {"fileUri": "https://a.test/b.mp4", "mimeType": "video/mp4"}, "videoMetadata": {"fps": 2}}
+    told = {"id": "x", "name": "f", "response": {"output": "shot"}, "parts": [image, film], "scheduling": "SILENT"}
+    calling = model({"functionCall": {"id": "x", "name": "f", "args": {}}})
+    request = conversation(user("Go."), calling, user({"functionResponse": told}))
+    assert parts_of(sent(request), 2)[0]["functionResponse"] == told
+    made = registry.get("openai_responses").encode_request(
+        conversation(user("Go."), calling, user({"functionResponse": {**told, "parts": [image]}})), target("gpt-5.6")
+    )
+    assert json.loads(made.body)["input"][-1]["output"][-1]["detail"] == "low"
+    assert "scheduling" in made.dropped
 
 
 @pytest.mark.covers("FB-31")

@@ -8,6 +8,7 @@ import pytest
 
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
+from llm_mux.translators import registry
 from llm_mux.translators.base import Encoded, Target
 from llm_mux.translators.openai_responses import TRANSLATOR, Quirks
 from tests.translators.openai_responses.kit import CODEX, MODEL, TARGET, again, decode, encode, other, raw
@@ -52,7 +53,9 @@ def test_a_plain_request_is_stateless_and_asks_for_sealed_reasoning() -> None:
 def test_strict_is_always_said_and_never_turned_on() -> None:
     tools = (TOOL, msgspec.structs.replace(TOOL, name="g", strict=True))
     assert [tool["strict"] for tool in encode(other(tools=tools, protocol="openai_chat"))["tools"]] == [False, True]
-    assert [tool["strict"] for tool in encode(other(tools=tools, protocol="anthropic"))["tools"]] == [False, False]
+    made = encoded(other(tools=tools, protocol="anthropic"))
+    assert [tool["strict"] for tool in json.loads(made.body)["tools"]] == [False, False]
+    assert made.dropped == ("tools.strict",)
 
 
 @pytest.mark.covers("PF-34", "FB-51")
@@ -218,8 +221,9 @@ def test_knobs_that_do_not_exist_are_reported_and_stops_are_left_to_the_daemon()
     assert "stop" not in json.loads(made.body)
 
 
-def test_more_than_one_choice_and_audio_output_are_refused() -> None:
-    for request in (other(sampling=ir.Sampling(n=2)), other(modalities=("text", "audio"))):
+def test_more_than_one_choice_and_output_that_is_no_text_are_refused() -> None:
+    asking = [other(modalities=("text", modality)) for modality in ("audio", "image", "video")]
+    for request in (other(sampling=ir.Sampling(n=2)), *asking):
         with pytest.raises(MuxError):
             encoded(request)
 
@@ -391,6 +395,35 @@ def test_what_codex_sends_beyond_functions_reaches_openai_unchanged() -> None:
     assert body["tools"] == tools
     assert body["client_metadata"] == {"a": "b"}
     assert "instructions" not in body
+
+
+@pytest.mark.covers("PF-139")
+def test_who_called_and_what_may_come_later_stay_with_calls_and_results() -> None:
+    program = {"type": "program", "caller_id": "cm_1"}
+    call = {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}", "caller": program, "async": True}
+    free = {"type": "custom_tool_call", "call_id": "b", "name": "g", "input": "x", "caller": program}
+    told = {"type": "function_call_output", "call_id": "a", "output": "ok", "caller": program, "namespace": "n"}
+    tools = [{"type": "custom", "name": "g"}, {"type": "function", "name": "f", "parameters": {"type": "object"}}]
+    free_told = {"type": "custom_tool_call_output", "call_id": "b", "output": "ok"}
+    request = decode(tools=tools, input=[{"role": "user", "content": "x"}, call, free, told, free_told])
+    assert encode(request)["input"][1:] == [call, free, told, free_told]
+    plain = encode(request, SIMPLE)["input"][1:]
+    assert [item["type"] for item in plain] == ["function_call", "function_call", *["function_call_output"] * 2]
+    assert "caller" not in plain[2]
+    direct = {**call, "caller": {"type": "direct"}, "async": False}
+    again_ = decode(tools=tools, input=[{"role": "user", "content": "x"}, direct, told])
+    assert encode(again_)["input"][1] == {k: v for k, v in call.items() if k not in ("caller", "async")}
+
+
+@pytest.mark.covers("PF-139")
+def test_tools_that_an_item_brings_keep_their_settings_for_others() -> None:
+    search = {"type": "web_search", "filters": {"allowed_domains": ["a.org"]}, "search_context_size": "low"}
+    listed = [{"type": "additional_tools", "role": "developer", "tools": [search]}, {"role": "user", "content": "x"}]
+    request = decode(input=listed)
+    assert "tools" not in encode(request)
+    made = registry.get("anthropic").encode_request(request, Target("claude-sonnet-4-5"))
+    assert json.loads(made.body)["tools"][0]["allowed_domains"] == ["a.org"]
+    assert "tools.web_search.search_context_size" in made.dropped
 
 
 @pytest.mark.covers("PF-93")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
-from llm_mux.translators import envelope
+from llm_mux.translators import envelope, registry
 from llm_mux.translators.base import Hints
 from llm_mux.translators.openai_responses import TRANSLATOR
 from llm_mux.translators.openai_responses.errors import told_in_stream
@@ -18,12 +18,17 @@ from llm_mux.translators.openai_responses.summary import opened
 from tests.translators.openai_responses.kit import (
     CODEX,
     MODEL,
+    TARGET,
     client_for,
+    completed,
     decode,
+    events_of,
+    fold,
     plain,
     raw,
     records_of,
     sent,
+    stream,
     unfold,
 )
 
@@ -184,6 +189,21 @@ def test_a_whole_answers_own_chain_is_told_as_reasoning_text() -> None:
     item = json.loads(TRANSLATOR.encode_response(whole, decode()))["output"][0]
     assert item["content"] == [{"type": "reasoning_text", "text": "hm"}]
     assert item["summary"] == []
+
+
+@pytest.mark.covers("PF-139")
+def test_which_program_called_comes_back_whole_and_streamed() -> None:
+    program = {"type": "program", "caller_id": "cm_1"}
+    item = {"type": "function_call", "id": "fc_1", "call_id": "a", "name": "f", "arguments": "{}", "caller": program}
+    body = json.dumps({"id": "resp_1", "status": "completed", "output": [item]})
+    whole = TRANSLATOR.decode_response(body.encode(), TARGET)
+    (call,) = whole.choices[0].parts
+    records = sent(unfold([call], TOOLS_USED))
+    told = [record["item"] for record in records if "item" in record] + records[-1]["response"]["output"]
+    assert [one["caller"] for one in told] == [program] * 3
+    assert fold(events_of(stream(completed([item]))))[0] == call
+    for name in ("anthropic", "openai_chat", "gemini", "ollama"):
+        assert b"cm_1" not in registry.get(name).encode_response(whole, decode())
 
 
 def test_namespaces_and_client_searches_come_back_as_the_client_knows_them() -> None:
