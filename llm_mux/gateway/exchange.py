@@ -35,7 +35,7 @@ from llm_mux.gateway.upstream import Call, Reply
 from llm_mux.routing.accounts import Account
 from llm_mux.routing.select import Candidate
 from llm_mux.translators import estimate
-from llm_mux.translators.base import nonsense
+from llm_mux.translators.base import StreamEncoder, nonsense
 from llm_mux.translators.ids import digest
 from llm_mux.translators.tools import raise_parts
 from llm_mux.wire import eventstream
@@ -366,7 +366,6 @@ class Exchange:
         record = relay.Record(watcher)
         if not chosen.spliced:
             return self._translating(chosen, record)
-        bare = ir.Request(model=self._ask.model, messages=(), protocol=protocol.name, stream=True)
         names = None
         if chosen.served != self._ask.model:
             names = (msgspec.json.encode(chosen.served), msgspec.json.encode(self._ask.model))
@@ -374,7 +373,12 @@ class Exchange:
         if names is not None or chosen.hide_usage or protocol.stream_type == eventstream.MEDIA_TYPE:
             edit = relay.Edit(protocol, hide_usage=chosen.hide_usage, names=names)
         decoder = chosen.upstream.stream_decoder(chosen.target)
-        return relay.Splice(protocol, decoder, protocol.stream_encoder(bare), record, edit)
+        return relay.Splice(protocol, decoder, self._bare_encoder, record, edit)
+
+    def _bare_encoder(self) -> StreamEncoder:
+        """For what is not the provider's own in a stream that goes through."""
+        protocol = self._ask.protocol
+        return protocol.stream_encoder(ir.Request(self._ask.model, (), protocol=protocol.name, stream=True))
 
     def _translating(self, chosen: plan.Plan, record: relay.Record) -> relay.Translate:
         return relay.Translate(

@@ -143,17 +143,22 @@ class Translate:
 
 
 class Splice:
-    """The client's own format upstream. `edit` changes single records (None: bytes as they come); a binary stream needs
-    one, which lets whole frames go by."""
+    """The client's own format upstream. `encoder` makes what only an error or a silence needs. `edit` changes single
+    records (None: bytes as they come); a binary stream needs one, which lets whole frames go by."""
 
     def __init__(
-        self, protocol: Translator, decoder: StreamDecoder, encoder: StreamEncoder, record: Record, edit: Edit | None
+        self,
+        protocol: Translator,
+        decoder: StreamDecoder,
+        encoder: Callable[[], StreamEncoder],
+        record: Record,
+        edit: Edit | None,
     ) -> None:
         self.record = record
         self.over = False
         self._protocol = protocol
         self._decoder = decoder
-        self._encoder = encoder
+        self._encoder_of = encoder
         self._edit = edit
         self._blind = False
         self._dull = protocol.dull() if protocol.dull is not None else None
@@ -265,11 +270,12 @@ class Splice:
     def _closing(self, error: MuxError) -> bytes:
         gap = b"" if self._framed or not self._tail or self._tail.endswith((b"\n\n", b"\r\n\r\n", b"\n")) else b"\n"
         gap += b"\n" if gap and self._protocol.stream_type == "text/event-stream" else b""
-        self._encoder.encode([ir.Start(id="cut", model=self.record.model or "")])
-        return gap + self._encoder.encode([ir.Failed(error)])
+        encoder = self._encoder_of()
+        encoder.encode([ir.Start(id="cut", model=self.record.model or "")])
+        return gap + encoder.encode([ir.Failed(error)])
 
     def keepalive(self) -> bytes:
-        return self._encoder.keepalive() if self._at_border() else b""
+        return self._encoder_of().keepalive() if self._at_border() else b""
 
     def _at_border(self) -> bool:
         if self._framed:

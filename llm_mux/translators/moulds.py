@@ -16,6 +16,8 @@ from llm_mux.wire import jsonx
 Mould = tuple[bytes, ...]
 """The bytes of one record before, between and after its values."""
 
+_NEEDLE = 20
+"""Bytes that are looked for at once: Python looks for long ones slowly."""
 _VALUE = rb'("[^"\\]*+(?:\\.[^"\\]*+)*+"|\d++)'
 _HEAD = re.compile(rb"(?:event: [\w.]+\n)?data: ")
 _values: msgspec.json.Decoder[list[str | int]] = msgspec.json.Decoder(list[str | int])
@@ -34,7 +36,7 @@ def repeated(records: bytes, end: bytes, values: re.Pattern[bytes]) -> Mould | N
     first = records[: records.find(end) + len(end)]
     cuts = [0, *[at for match in values.finditer(first) for at in match.span(1)], len(first)]
     mould = tuple([first[cuts[n] : cuts[n + 1]] for n in range(0, len(cuts), 2)])
-    if len(mould) < 2 or (len(records) > len(first) and not _alike(records, end, mould)):
+    if len(mould) < 2 or (len(records) > len(first) and not _alike(records, mould)):
         return None
     return mould
 
@@ -76,29 +78,42 @@ class Judge:
         if not records.startswith(known[0]) or not records.endswith(self._tail):
             return False
         if len(known) > 2:
-            return _alike(records, self._end, known)
-        found = records[self._begin : self._stop].split(self._glue)
-        try:
-            values = _values.decode(b"[%b]" % b",".join(found))
-        except ValueError:
-            return False
-        return len(values) == len(found) == records.count(self._end)
+            return _alike(records, known)
+        found = between(records[self._begin : self._stop], self._glue)
+        return found is not None and _values_of(b",".join(found)) == len(found)
 
 
-def _alike(records: bytes, end: bytes, mould: Mould) -> bool:
+def _alike(records: bytes, mould: Mould) -> bool:
     """Whether nothing but values is left of `records` without the bytes of `mould`."""
-    head, *between, tail = mould
+    head, *parts, tail = mould
     if not records.endswith(tail):
         return False
-    found = records[len(head) : -len(tail)].split(tail + head)
-    left = b",".join(found)
-    for part in between:
-        left = left.replace(part, b",")
-    try:
-        values = _values.decode(b"[%b]" % left)
-    except ValueError:
+    found = between(records[len(head) : -len(tail)], tail + head)
+    if found is None:
         return False
-    return len(values) == (1 + len(between)) * len(found) and len(found) == records.count(end)
+    left = b",".join(found)
+    for part in parts:
+        left = left.replace(part, b",")
+    return _values_of(left) == (1 + len(parts)) * len(found)
+
+
+def between(data: bytes, glue: bytes) -> list[bytes] | None:
+    """What is between pieces of `glue`: `data.split(glue)`, for less where that is long; None where it is not sure."""
+    if len(glue) <= _NEEDLE:
+        return data.split(glue)
+    first, *others = data.split(glue[:_NEEDLE])
+    start = len(glue) - _NEEDLE
+    found = [first, *[other[start:] for other in others]]
+    return found if glue.join(found) == data else None
+
+
+def _values_of(left: bytes) -> int:
+    """How many values there are with a comma between each two; 0 for what is anything else. No value has a line's end,
+    so no record ends among them."""
+    try:
+        return len(_values.decode(b"[%b]" % left)) if b"\n" not in left else 0
+    except ValueError:
+        return 0
 
 
 def sample(mould: Mould) -> bytes:
@@ -164,7 +179,9 @@ class Known:
         head, tail = self._raw_head, self._raw_tail
         if not (tail and records.startswith(head) and records.endswith(tail)):
             return None
-        found = records[len(head) : -len(tail)].split(self._glue)
+        found = between(records[len(head) : -len(tail)], self._glue)
+        if found is None:
+            return None
         try:
             texts = _texts.decode(b"[%b]" % b",".join(found))
         except ValueError:

@@ -21,9 +21,10 @@ __all__ = ["Frame", "Splitter", "TooLong", "comment", "frame"]
 _BOM = b"\xef\xbb\xbf"
 _BLANK = re.compile(rb"\n\n|\n\r\n?|\r\r\n?")
 # `.` stops at LF and is several times faster than [^\r\n], so bytes without any CR have a pattern of their own.
-_USUAL = re.compile(rb"(?:event: (.++)\n)?data: (\{.*+)(?<=\})\n\n")
+_USUAL = re.compile(rb"(?:event: (.++)\n)?data: (\{.*+(?<=\})|\[DONE\])\n\n")
 # Only from the start of a line: a search inside of a long record would take the square of its length.
-_ALL_USUAL = re.compile(rb"^((?:event: (.++)\n)?data: (\{.*+)(?<=\})\n\n)", re.MULTILINE)
+_ALL_USUAL = re.compile(rb"^((?:event: (.++)\n)?data: (\{.*+(?<=\})|\[DONE\])\n\n)", re.MULTILINE)
+_USUAL_ENDS = (b"}\n\n", b"]\n\n")
 _USUAL_CRLF = re.compile(rb"(?:event: ([^\r\n]++)\r\n)?data: (\{[^\r\n]*+)(?<=\})\r\n\r\n")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _EVENT_LINE = re.compile(rb"event: ?[\w.\-]+")
@@ -134,7 +135,8 @@ def _usual_in(buffer: bytes) -> re.Pattern[bytes]:
 
 
 def _usual(buffer: bytes, at: int, frames: list[Frame], pattern: re.Pattern[bytes]) -> int:
-    """Takes records of the two usual shapes, `data: {...}` with or without an `event:` before; where others begin."""
+    """Takes records of the usual shapes, `data: {...}` with or without an `event:` before, and OpenAI's end mark; where
+    others begin."""
     while match := pattern.match(buffer, at):
         event, data = match.groups()
         frames.append(Frame(event.decode("utf-8", "replace") if event else None, data, match[0]))
@@ -144,7 +146,7 @@ def _usual(buffer: bytes, at: int, frames: list[Frame], pattern: re.Pattern[byte
 
 def _only_usual(buffer: bytes) -> list[Frame]:
     """The records of a buffer that is made of usual ones alone, read in one go; none for any other buffer."""
-    if buffer[-3:] != b"}\n\n" or b"\r" in buffer:
+    if buffer[-3:] not in _USUAL_ENDS or b"\r" in buffer:
         return []
     found = _ALL_USUAL.findall(buffer)
     if sum([len(raw) for raw, _, _ in found]) != len(buffer):

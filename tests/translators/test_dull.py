@@ -46,7 +46,7 @@ def learnt(translator: Translator, groups: list[bytes], *, skips: bool) -> tuple
 
     encoder = translator.stream_encoder(ir.Request(model="m", messages=(), protocol=translator.name))
     watched = translator if skips else replace(translator, dull=None)
-    splice = Splice(watched, Listening(), encoder, Record(None), None)
+    splice = Splice(watched, Listening(), lambda: encoder, Record(None), None)
     out = b"".join([splice.feed(group) for group in groups] + [splice.feed(b"")])
     record = splice.record
     error = None if record.error is None else (record.error.kind, record.error.message)

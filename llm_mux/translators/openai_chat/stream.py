@@ -88,9 +88,10 @@ class Decoder(FrameDecoder):
 
     def _learn(self, frame: sse.Frame, chunk: wire.Answer, event: ir.Event) -> None:
         """Remembers a record that says one piece of an open part and nothing else."""
-        choice = dull.speaker(chunk)
-        if choice is None or not isinstance(event, _DELTAS):
+        choice = dull.speaker(chunk) if isinstance(event, _DELTAS) else None
+        if choice is None:
             return
+        assert isinstance(event, _DELTAS)
         speaker = self._choice(choice)
         if not speaker.ready(event):
             self._known.forget()
