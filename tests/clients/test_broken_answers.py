@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from tests.clients.conversation import WEATHER, Answer, Ask, User
 from tests.clients.crossing import DIRECT, JAVASCRIPT, PYTHON, Mux, Play
 from tests.clients.played import MODELS, Model
-from tests.clients.scenes import MEDIA, Scene, records, streamed, whole
+from tests.clients.scenes import MEDIA, Scene, records, said, streamed, whole
 from tests.fake_upstream import RESET, Reply
 
 pytestmark = [pytest.mark.node, pytest.mark.skipif(DIRECT, reason="the played upstream is behind the daemon")]
@@ -35,8 +36,8 @@ def heard(play: Play) -> Answer | Exception:
 
 
 def is_whole(answer: Answer, play: Play) -> bool:
-    said = (answer.reasoning, answer.text, [call.arguments for call in answer.calls], answer.stop)
-    return said == (SCENE.thought, SCENE.text, [dict(SCENE.arguments)], play.driver.words.tool)
+    told = (answer.reasoning, answer.text, [call.arguments for call in answer.calls], answer.stop)
+    return told == (SCENE.thought, SCENE.text, [dict(SCENE.arguments)], play.driver.words.tool)
 
 
 @pytest.mark.covers("RC-7", "FB-104", "PF-9")
@@ -177,3 +178,25 @@ def test_an_array_as_gemini_sends_it_is_streamed(play: Play) -> None:
     chunks = [record.removeprefix(b"data: ").strip() for record in records("gemini", SCENE)]
     play.played.answers(Reply(b"[" + b",\n".join(chunks) + b"]"))
     assert is_whole(play.ask(ASK), play)
+
+
+MISLABELS = (
+    "text/plain",
+    "text/html; charset=utf-8",
+    "application/json",
+    "text/event-stream",
+    "application/octet-stream",
+)
+
+
+def test_a_wrong_label_is_seen_through_or_an_error(play: Play, daemon_of_clients: Mux) -> None:
+    """An answer of which only the type is wrong: all of it or an error with a status, nothing in between."""
+    for label in MISLABELS:
+        daemon_of_clients.forget_failures()
+        play.played.answers(replace(said(play.model.format, SCENE, play.mode), content_type=label))
+        got = heard(play)
+        if isinstance(got, Exception):
+            status = play.driver.status_of(got)
+            assert status is not None and status >= 500, (label, got)
+        else:
+            assert is_whole(got, play), (label, got)
