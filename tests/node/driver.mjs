@@ -22,7 +22,8 @@ const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 
 function told(error) {
   const status = [error?.status, error?.statusCode, error?.status_code].find(Number.isInteger);
-  return { name: String(error?.name), message: String(error?.message), status: status ?? null };
+  const told = [error?.message, error?.code, error?.responseBody].filter(Boolean);
+  return { name: String(error?.name), message: told.join(" "), status: status ?? null };
 }
 
 async function pieces(id, found, { model, ask }) {

@@ -218,6 +218,6 @@ def exception(error: MuxError) -> tuple[str, bytes]:
 def _worded(error: MuxError) -> str:
     if error.kind in (Kind.UPSTREAM_AUTH, Kind.UPSTREAM_FORBIDDEN):
         return REFUSED_CREDENTIALS
-    if error.kind is Kind.CONTEXT_LENGTH and not _CONTEXT.search(error.message):
+    if error.kind is Kind.CONTEXT_LENGTH and "too long" not in error.message:
         return f"Input is too long for requested model. {error.message}"
     return error.message

@@ -25,6 +25,7 @@ _CONTEXT = re.compile(
     r"|exceeds the maximum number of (?:input )?tokens|context (?:length|window)|too many (?:input )?tokens",
     re.IGNORECASE,
 )
+_OVERFLOW = "exceeds the maximum number"
 _BAD_KEY = re.compile(
     r"API_KEY_INVALID|API[ _]key (?:not valid|not found|expired|invalid)|API_KEY_SERVICE", re.IGNORECASE
 )
@@ -229,9 +230,16 @@ def _is_error(status: int | None) -> bool:
     return status is not None and 400 <= status < 600
 
 
+def _worded(error: MuxError) -> str:
+    """The message, with the words in front by which coding tools know an overflow of the context."""
+    if error.kind is not Kind.CONTEXT_LENGTH or _OVERFLOW in error.message:
+        return error.message
+    return f"The input token count {_OVERFLOW} of tokens allowed. {error.message}"
+
+
 def _object(error: MuxError, request_id: str) -> dict[str, object]:
     status = error.http_status
-    message = REFUSED_CREDENTIALS if error.kind in _OURS else error.message
+    message = REFUSED_CREDENTIALS if error.kind in _OURS else _worded(error)
     made: dict[str, object] = {"code": status, "message": message, "status": _STATUSES.get(status, "INTERNAL")}
     details = _rpc_details(error, request_id)
     return made | {"details": details} if details else made

@@ -320,7 +320,8 @@ def _told(error: MuxError) -> _Told:
     if error.kind in _OURS:
         return _Told("Provider refused its credentials.", type_, None, code)
     message = error.message
-    code = error.facts.get("aws_error", code)
+    if error.kind is not Kind.CONTEXT_LENGTH:  # which tools know by its code alone
+        code = error.facts.get("aws_error", code)
     if error.kind is Kind.CLIENT_AUTH and "api key" not in message.lower():
         # litellm tells a bad key from a bad request by these words.
         message = f"Incorrect API key provided. {message}"

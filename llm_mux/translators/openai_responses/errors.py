@@ -161,6 +161,9 @@ def event_error(raw: Raw | None, message: str | None = None, code: object = None
 def kind_of(status: int, code: str | None, message: str) -> Kind:
     """The kind of a failure: the code says it best, then the wording, then the status."""
     known = _BY_CODE.get(code or "")
+    if known is Kind.UPSTREAM_ERROR and status in _BY_STATUS:
+        # OpenAI says `server_error` of everything that is its own fault, of too much to do as well.
+        return _BY_STATUS[status]
     if known is not None:
         return known
     if status in (400, 413, 422, 500, _IN_STREAM) and any(words in message.lower() for words in _OVERFLOW):

@@ -169,7 +169,9 @@ def test_refused_credentials_are_told_without_details(status: int) -> None:
 def test_every_kind_is_rendered_in_this_shape(kind: Kind, code: int, status: str) -> None:
     error = MuxError(kind, "Words.", owner="anthropic", upstream=b'{"error":{"message":"theirs"}}', status=529)
     given = json.loads(TRANSLATOR.encode_error(error, ""))["error"]
-    assert given == {"code": code, "message": "Words.", "status": status}
+    front = "The input token count exceeds the maximum number of tokens allowed. "
+    words = f"{front if kind is Kind.CONTEXT_LENGTH else ''}Words."
+    assert given == {"code": code, "message": words, "status": status}
 
 
 def test_details_tell_the_field_the_wait_and_the_request() -> None:
