@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from llm_mux.config.schema import Limits
 
@@ -30,11 +31,11 @@ class Charge(Struct, frozen=True):
     kind: Kind
     limit: int
     period_s: float = 0.0
+    key: str = ""
+    """What names its window among all; follows from the others."""
 
-    @property
-    def key(self) -> str:
-        """What names its window among all."""
-        return f"{self.subject}\x00{self.kind}\x00{self.period_s:g}"
+    def __post_init__(self) -> None:
+        force_setattr(self, "key", f"{self.subject}\x00{self.kind}\x00{self.period_s:g}")
 
     def amount(self, tokens: int) -> int:
         return tokens if self.kind == "tokens" else 1

@@ -18,7 +18,7 @@ from decimal import Decimal
 
 from llm_mux import log
 from llm_mux.auth.scopes import Scopes
-from llm_mux.config.schema import Billing, RateLimits
+from llm_mux.config.schema import Billing, Limits, RateLimits
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.ask import Ask, Caller
 from llm_mux.gateway.core import Gateway
@@ -44,6 +44,7 @@ USUAL_COSTLY = 4096
 _PATIENCE_S = 5.0
 _EMBEDDING = frozenset({"embed", "batch_embed", "embeddings"})
 _NOTHING: dict[str, str] = {}
+_MOST_KNOWN = 1024
 _ORDER = {"requests": 0, "tokens": 1, "concurrent": 2}
 
 
@@ -133,6 +134,7 @@ class Admission:
         self._prices = prices
         self.billing = billing.enabled
         self._refuses_unpriced = billing.when_price_unknown == "refuse"
+        self._known: dict[tuple[str, str | None, Limits | None], list[Charge]] = {}
         self.limited = limits.enabled
         self._always = billing.enabled or limits.enabled
 
@@ -177,11 +179,19 @@ class Admission:
         return _shown(standings) if standings else _NOTHING
 
     def _charges(self, caller: Caller) -> list[Charge]:
-        found = charges(caller.subject, self._limits)
-        if caller.scopes is not None:
-            # A key's own limits are counted apart from those that it shares with its user's other keys.
-            found += charges(f"scopes:{caller.key_id}", caller.scopes.limits)
-        return found + self._everybody
+        scopes = caller.scopes
+        who = caller.subject, caller.key_id, None if scopes is None else scopes.limits
+        found = self._known.get(who)
+        if found is None:
+            found = charges(caller.subject, self._limits)
+            if scopes is not None:
+                # A key's own limits are counted apart from those that it shares with its user's other keys.
+                found += charges(f"scopes:{caller.key_id}", scopes.limits)
+            found += self._everybody
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[who] = found
+        return found
 
     async def _held(self, gateway: Gateway, ask: Ask, size: Size) -> Hold:
         scopes = ask.caller.scopes or Scopes()

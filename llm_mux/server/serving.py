@@ -166,11 +166,11 @@ async def standing(daemon: Daemon, caller: Caller | None) -> dict[str, str]:
 async def _answer(daemon: Daemon, arrival: Arrival, route: ModelRoute, early: _Early) -> Answer:
     started, now = time.monotonic(), time.time()
     name, protocol, hints = request_id(arrival), registry.get(route.protocol), route.hints
-    caller: Caller | None = None
     ask: Ask | None = None
+    passed: Passed | None = arrival.memo.get(Passed)
     try:
-        passed: Passed | None = arrival.memo.get(Passed)
         if passed is None or passed.guard is not daemon.guard:
+            passed = None
             passed = await daemon.guard.admit(arrival.headers, arrival.query_key, arrival.memo)
         early.origin = passed.origin
         body = await arrival.body(daemon.max_request_size)
@@ -198,7 +198,7 @@ async def _answer(daemon: Daemon, arrival: Arrival, route: ModelRoute, early: _E
     except MuxError as error:
         if ask is None:
             daemon.metrics.refused(error.kind.value)
-            early.more = await standing(daemon, caller)
+            early.more = await standing(daemon, None if passed is None else passed.caller)
         log.logger.debug("request.refused", request=name, kind=error.kind.value, path=arrival.path)
         return error_answer(error, protocol, name, {"X-Request-ID": name})
     except asyncio.CancelledError:
