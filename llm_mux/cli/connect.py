@@ -127,6 +127,8 @@ def with_model(tool: Tool, wanted: Wanted, *, ask: bool) -> Wanted:
 def in_the_way(tool: Tool, wanted: Wanted, env: Mapping[str, str]) -> str | None:
     """What in the environment a tool may go by in place of its settings files, in words."""
     told = tool.env(wanted) if tool.env is not None and tool.env_first else {}
+    if wanted.key == ANY_KEY:  # which key is sent does not matter
+        told = {name: value for name, value in told.items() if value != ANY_KEY}
     others = [name for name, value in told.items() if env.get(name, value) != value]
     names = [f"${name}" for name in (*(name for name in tool.rivals if env.get(name)), *others)]
     if not names:
@@ -179,7 +181,7 @@ def _changes(tool: Tool, wanted: Wanted) -> Iterator[Change]:
         file = file_of(settings)
         before = _read(file)
         try:
-            yield Change(str(file), before, settings.change(wanted)(before or ""))
+            yield Change(str(file), before, settings.change(wanted)(before or ""), wanted.model)
         except Unreadable as error:
             other = f"`llm-mux run {tool.name}` needs no file" if tool.runs else "see what to write with --print"
             raise Failure(f"{file} is left as it is: {error}. {other}.") from error

@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from llm_mux import __version__, paths
-from llm_mux.cli.client import running
+from llm_mux.cli.client import Client, running
+from llm_mux.cli.invocation import Failure
 
 if TYPE_CHECKING:
     from llm_mux.auth.store import SecretStore
     from llm_mux.config import Loaded
+    from llm_mux.ledger.account_table import AccountRow
     from llm_mux.routing.accounts import Account
 
 Verdict = Literal["ok", "doubtful", "fault"]
@@ -66,14 +68,27 @@ def files() -> Iterator[Finding]:
             yield Finding("files", "fault", f"{path} can be opened by others (mode {mode:o})", advice)
 
 
-def daemon() -> Finding:
+def daemon() -> Iterator[Finding]:
+    """Whether one runs, answers, and is of this version."""
     record = running()
+    left = paths.read_daemon()
+    if record is None and left is None:
+        yield Finding("daemon", "ok", "none is running")
+    elif record is None and left is not None:
+        said = f"none is running; the last one (process {left.pid}) did not end in order"
+        yield Finding("daemon", "doubtful", said, "llm-mux logs may say why; llm-mux serve starts one")
     if record is None:
-        return Finding("daemon", "ok", "none is running")
+        return
+    try:
+        Client(record.url).get("/healthz", timeout_s=3)
+    except Failure:
+        said = f"process {record.pid} runs and does not answer at {record.url}"
+        yield Finding("daemon", "fault", said, "llm-mux restart, or end the process; llm-mux logs may say why")
     if record.version != __version__:
         said = f"{record.url} runs version {record.version}, this is {__version__}"
-        return Finding("daemon", "doubtful", said, "llm-mux restart")
-    return Finding("daemon", "ok", f"runs at {record.url}")
+        yield Finding("daemon", "doubtful", said, "llm-mux restart")
+    else:
+        yield Finding("daemon", "ok", f"process {record.pid} at {record.url}")
 
 
 def ports(loaded: Loaded) -> Iterator[Finding]:
@@ -156,6 +171,15 @@ def tokens(accounts: Iterable[Account], noted: Mapping[tuple[str, str], str], no
             yield Finding("tokens", "ok", f"{account.name}{_life(left)}")
 
 
+def held_up(accounts: Iterable[Account], noted: Mapping[tuple[str, str], AccountRow]) -> Iterator[Finding]:
+    """Keys that the provider did not take when they were used last."""
+    for account in accounts:
+        row = noted.get((account.provider.name, account.label))
+        if account.session is None and row is not None and row.state == "resting" and row.last_error:
+            said = f"{account.name} rests: {row.last_error}"
+            yield Finding("accounts", "doubtful", said, f"llm-mux accounts test {account.name}")
+
+
 def _life(left: float | None) -> str:
     if left is None:
         return " does not end"
@@ -204,6 +228,8 @@ def reachability(found: Iterable[Knock]) -> Iterator[Finding]:
             yield Finding("providers", "ok", f"{knock.host} answers")
         else:
             advice = "look at the network, the proxy and the provider's status page"
+            if "certificate" in knock.error:
+                advice = "where a proxy of your company opens TLS, name its certificates: export SSL_CERT_FILE=FILE"
             yield Finding("providers", "fault", knock.error.rstrip("."), advice)
 
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from llm_mux.cli.said import clean
 if TYPE_CHECKING:
     from llm_mux.cli.diagnosis import Finding
     from llm_mux.config import Loaded
+    from llm_mux.ledger.account_table import AccountRow
     from llm_mux.routing.accounts import Account
 
 _MARKS = {"ok": "ok      ", "doubtful": "doubtful", "fault": "FAULT   "}
@@ -49,33 +50,39 @@ def doctor(invocation: Invocation, offline: bool, as_json: bool) -> int:
 
 
 def _findings(invocation: Invocation, *, offline: bool) -> Iterator[Finding]:
+    from llm_mux import paths
     from llm_mux.auth.store import StoreError
-    from llm_mux.cli import diagnosis, surroundings
+    from llm_mux.cli import diagnosis, mistakes, surroundings
     from llm_mux.cli.accounts import present
     from llm_mux.config import ConfigError
 
     yield diagnosis.version()
+    yield from mistakes.other_installation(mistakes.on_the_path())
     try:
         loaded = invocation.load()
         yield diagnosis.Finding("configuration", "ok", str(loaded.path or "defaults, no file"))
     except ConfigError as error:
         yield diagnosis.Finding("configuration", "fault", str(error), "llm-mux config edit")
         return
-    yield from diagnosis.files()
+    yield from _places(loaded)
+    if not mistakes.usable(paths.data_dir()):
+        return
     accounts: list[Account] = []
     try:
         store = open_secrets()
         yield diagnosis.secrets_store(store)
         accounts = present(invocation, store)
     except (StoreError, ConfigError) as error:
-        yield diagnosis.Finding("secrets", "fault", str(error), "unlock the keyring, or log in again")
-    yield diagnosis.daemon()
+        advice = "unlock the keyring and try again, or set LLM_MUX_KEYRING=file and log in again"
+        yield diagnosis.Finding("secrets", "fault", str(error), advice)
+    yield from diagnosis.daemon()
     yield from diagnosis.ports(loaded)
     yield from diagnosis.proxies(loaded, os.environ)
-    yield from _around(loaded)
-    states, trouble = _states(invocation)
+    yield from _around(invocation, loaded)
+    rows, trouble = _noted(invocation)
     yield surroundings.books(trouble)
-    yield from diagnosis.tokens(accounts, states, time.time())
+    yield from diagnosis.tokens(accounts, {name: row.state for name, row in rows.items()}, time.time())
+    yield from diagnosis.held_up(accounts, rows)
     if not accounts:
         yield diagnosis.Finding(
             "accounts", "doubtful", "there are none", "llm-mux login PROVIDER, or llm-mux serve --demo"
@@ -92,10 +99,24 @@ def _beyond(accounts: list[Account]) -> Iterator[Finding]:
     yield diagnosis.clock(knocks)
 
 
-def _around(loaded: Loaded) -> Iterator[Finding]:
+def _places(loaded: Loaded) -> Iterator[Finding]:
+    """Folders and files of this user."""
     from llm_mux import paths
-    from llm_mux.cli import surroundings
+    from llm_mux.cli import diagnosis, mistakes
+
+    folders = {"data": paths.data_dir(), "state": paths.state_dir(), "log": paths.log_dir()}
+    yield from mistakes.owners(folders)
+    yield from mistakes.readable_keys(loaded.path, loaded.config)
+    yield from diagnosis.files()
+
+
+def _around(invocation: Invocation, loaded: Loaded) -> Iterator[Finding]:
+    from pathlib import Path
+
+    from llm_mux import paths
+    from llm_mux.cli import mistakes, surroundings, tool_checks
     from llm_mux.cli.client import Client, running
+    from llm_mux.cli.connect import wanted_of
     from llm_mux.cli.status import health_of
 
     yield from surroundings.own_addresses(os.environ)
@@ -105,18 +126,23 @@ def _around(loaded: Loaded) -> Iterator[Finding]:
     if record is not None:
         yield from surroundings.configuration_in_effect(health_of(Client(record.url)))
     yield from surroundings.started_by_the_system()
-    yield from surroundings.connected_tools(loaded, None if record is None else record.url)
+    config, wanted = loaded.config, wanted_of(invocation, url=None, key=None, model=None)
+    port = config.port if record is None else record.port
+    yield from mistakes.variables(os.environ, port)
+    yield from mistakes.localhost(config.host, port)
+    yield from mistakes.confinement(Path("/"), config.host, runs=record is not None)
+    yield from tool_checks.connected_tools(wanted, runs=record is not None, keys_wanted=not config.disable_auth)
 
 
-def _states(invocation: Invocation) -> tuple[dict[tuple[str, str], str], str | None]:
+def _noted(invocation: Invocation) -> tuple[Mapping[tuple[str, str], AccountRow], str | None]:
     """What the daemon last noted of each account, and why the books cannot be asked."""
 
-    async def read(database: object) -> dict[tuple[str, str], str]:
+    async def read(database: object) -> Mapping[tuple[str, str], AccountRow]:
         from llm_mux.ledger.account_table import read as noted
         from llm_mux.ledger.database import Database
 
         assert isinstance(database, Database)
-        return {name: row.state for name, row in (await database.transact(noted)).items()}
+        return await database.transact(noted)
 
     try:
         return with_database(invocation, read), None

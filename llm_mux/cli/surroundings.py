@@ -1,4 +1,4 @@
-"""What `llm-mux doctor` looks at around the daemon: disk, limits, books, the service, the tools that were connected.
+"""What `llm-mux doctor` looks at around the daemon: disk, limits, books, the service.
 
 Rule: as in `diagnosis.py`, nothing is changed and nothing is spent.
 """
@@ -10,15 +10,11 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from llm_mux import paths
 from llm_mux.cli.diagnosis import Finding
 
-if TYPE_CHECKING:
-    from llm_mux.config import Loaded
-
 _LEAST_FREE = 200 * 1024 * 1024
+_FULL = 10 * 1024 * 1024
 _LEAST_FILES = 1024
 _PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
@@ -31,7 +27,9 @@ def disk(folder: Path) -> Finding:
     free = shutil.disk_usage(there).free
     if free < _LEAST_FREE:
         said = f"{free // 2**20} MB are left where {there} is"
-        return Finding("disk", "doubtful", said, "make room, or keep fewer days: usage.retention-days")
+        return Finding(
+            "disk", "fault" if free < _FULL else "doubtful", said, "make room, or keep fewer days: usage.retention-days"
+        )
     return Finding("disk", "ok", f"{free // 2**30} GB are left")
 
 
@@ -93,23 +91,3 @@ def started_by_the_system() -> Iterator[Finding]:
         yield Finding("service", "doubtful", f"{file} starts another Python than this one", "llm-mux service install")
     else:
         yield Finding("service", "ok", f"runs ({file})")
-
-
-def connected_tools(loaded: Loaded, url: str | None) -> Iterator[Finding]:
-    """Whether the tools that were connected still point at this daemon."""
-    from llm_mux.cli.tools import undo
-    from llm_mux.cli.tools.table import TOOLS
-
-    here = url or f"http://127.0.0.1:{loaded.config.port}"
-    for tool in TOOLS:
-        changes = undo.recall(paths.state_dir(os.environ), tool.name)
-        texts = [Path(each.file).read_text("utf-8", "replace") for each in changes if Path(each.file).exists()]
-        if not changes:
-            continue
-        again = f"llm-mux connect {tool.name}"
-        if any(here in text for text in texts):
-            yield Finding("tools", "ok", f"{tool.title} is connected to {here}")
-        elif any(here in change.written for change in changes):
-            yield Finding("tools", "doubtful", f"{tool.title}'s settings no longer name {here}", again)
-        else:
-            yield Finding("tools", "doubtful", f"{tool.title} is connected to another address than {here}", again)

@@ -12,11 +12,12 @@ from llm_mux.paths import write_private
 
 
 class Change(Struct, frozen=True, rename="kebab"):
-    """A settings file before (`before` None: it was not there), and what was written."""
+    """A settings file before (`before` None: it was not there), what was written, and which model the tool was told."""
 
     file: str
     before: str | None
     written: str
+    model: str | None = None
 
 
 def _place(folder: Path, tool: str) -> Path:
