@@ -43,7 +43,10 @@ class Line:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def accounts(ctx: click.Context, as_json: bool) -> None:
-    """List the accounts: label, plan, state, end of the token, quota windows, last error."""
+    """List the accounts and how they are.
+
+    With label, plan, state, end of the token, quota windows and last error.
+    """
     if ctx.invoked_subcommand is not None:
         if as_json:
             raise click.UsageError("--json belongs to the list")
@@ -154,7 +157,10 @@ def _said(quota: dict[str, Any]) -> str:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @pass_invocation
 def test(invocation: Invocation, names: tuple[str, ...], as_json: bool) -> int:
-    """Ask each provider with its account (NAMES: only these) for what only a good key or login is told."""
+    """Ask each provider with its account; nothing is spent.
+
+    It is asked for what only a good key or login is told. NAMES: only these.
+    """
     from llm_mux.cli.account_check import checked
 
     store = open_secrets()
@@ -245,7 +251,10 @@ def rename(invocation: Invocation, name: str, label: str) -> None:
 @click.argument("names", nargs=-1)
 @click.option("--force", is_flag=True, help="Replace FILE if it is there.")
 def export(file: str, names: tuple[str, ...], force: bool) -> None:
-    """Write stored accounts (NAMES: only these) into FILE, encrypted with a passphrase that is asked for."""
+    """Write stored accounts into FILE, encrypted.
+
+    The passphrase is asked for. NAMES: only these.
+    """
     from llm_mux.cli.account_transfer import exported
 
     written = exported(open_secrets(), file, names, force=force)
@@ -256,7 +265,7 @@ def export(file: str, names: tuple[str, ...], force: bool) -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @click.option("--force", is_flag=True, help="Replace accounts of the same name.")
 def import_(file: str, force: bool) -> None:
-    """Take over the accounts of FILE, which `llm-mux accounts export` wrote."""
+    """Take over the accounts of an exported FILE."""
     from llm_mux.cli.account_transfer import imported
 
     taken, left = imported(open_secrets(), file, force=force)

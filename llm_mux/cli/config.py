@@ -24,7 +24,10 @@ def config() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @pass_invocation
 def show(invocation: Invocation, as_json: bool) -> None:
-    """Print what is in effect, defaults and environment included, with secrets masked."""
+    """Print what is in effect, with secrets masked.
+
+    Defaults and environment included.
+    """
     import yaml
 
     from llm_mux.config import masked
@@ -39,7 +42,10 @@ def show(invocation: Invocation, as_json: bool) -> None:
 @config.command()
 @pass_invocation
 def validate(invocation: Invocation) -> None:
-    """Check the file and the environment; problems are shown with line and column."""
+    """Check the file and the environment.
+
+    Problems are shown with line and column.
+    """
     loaded = invocation.load()
     for warning in loaded.warnings:
         warn(warning)

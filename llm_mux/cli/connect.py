@@ -33,8 +33,13 @@ ANY_KEY = "llm-mux"
 """What tools get as a key where the daemon asks for none."""
 
 
-@click.command()
-@click.argument("tool", type=click.Choice(_NAMES))
+@click.command(
+    epilog="\b\nExamples:\n  llm-mux connect claude-code\n"
+    "  llm-mux connect codex --model gemini-2.5-pro\n"
+    "  llm-mux connect opencode --print\n"
+    "  llm-mux connect claude-code --undo"
+)
+@click.argument("tool", metavar="TOOL", type=click.Choice(_NAMES))
 @click.option("--model", metavar="NAME", help="The model that the tool is to use, as `llm-mux models` names it.")
 @click.option("--url", metavar="URL", help="Where the daemon is, when it is not the one of this machine.")
 @click.option("--key", metavar="KEY", help="The client key to send (default: one of `api-keys`, else any).")
@@ -52,7 +57,11 @@ def connect(
     undo: bool,
     yes: bool,
 ) -> None:
-    """Point a coding tool at the daemon."""
+    """Point a coding tool at the daemon.
+
+    TOOL is aider, claude-code, cline, codex, continue, cursor, gemini-cli, open-webui, opencode, qwen-code or zed. The
+    change in its settings is shown before it is written, and --undo takes it back.
+    """
     from llm_mux.cli.tools.table import BY_NAME
 
     chosen = BY_NAME[tool]

@@ -38,7 +38,10 @@ def list_(as_json: bool) -> None:
 @click.option("--model", metavar="NAME", help="Only that of this model.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def clear(account: str | None, model: str | None, as_json: bool) -> None:
-    """End the rests of ACCOUNT (`provider/label`, or a provider), or all of them."""
+    """End the rests of ACCOUNT, or all of them.
+
+    ACCOUNT is `provider/label`, or a provider.
+    """
     cleared = management.delete("/cooldowns", account=account, model=model)["cleared"]
     if as_json:
         click.echo(json.dumps(cleared, indent=2))

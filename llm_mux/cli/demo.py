@@ -105,9 +105,10 @@ class Outcome:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @pass_invocation
 def demo(invocation: Invocation, model: str | None, question: str, as_json: bool) -> int:
-    """Ask one question through all five protocols and show the answers side by side.
+    """Ask one question through all five protocols.
 
-    Uses the running daemon. When none runs, one with the demo provider is started for the occasion.
+    Shows the answers side by side. Uses the running daemon; when none runs, one with the demo provider is started for
+    the occasion.
     """
     with _daemon(invocation) as client:
         chosen = model or _first(listed(client))

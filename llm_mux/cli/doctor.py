@@ -29,7 +29,7 @@ _MARKS = {"ok": "ok      ", "doubtful": "doubtful", "fault": "FAULT   "}
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @pass_invocation
 def doctor(invocation: Invocation, offline: bool, as_json: bool) -> int:
-    """Look at everything that commonly goes wrong, and say what to do about each fault.
+    """Find what commonly goes wrong, and say the fix.
 
     Exit code 0: no fault (doubts may be there); 1: at least one fault.
     """

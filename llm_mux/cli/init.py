@@ -15,7 +15,10 @@ from llm_mux.cli.invocation import Invocation, open_secrets, pass_invocation
 )
 @pass_invocation
 def init(invocation: Invocation, force: bool) -> None:
-    """Make configuration, folders and management key, or show where they are."""
+    """Make the configuration, folders and management key.
+
+    Run again, it keeps what exists, says where it is, and shows the key again.
+    """
     from llm_mux import paths
     from llm_mux.auth.keys import create_management_key, management_key
 

@@ -89,7 +89,7 @@ def _scoped(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group()
 def keys() -> None:
-    """Make, list, change, rotate and revoke the keys of this daemon's clients."""
+    """Make, list, change and revoke the keys of clients."""
 
 
 @keys.command()
@@ -120,7 +120,13 @@ def create(
 @keys.command()
 @click.argument("key")
 @_scoped
-@click.option("--without", multiple=True, type=click.Choice(_NAMES), help="Take this away; may be repeated.")
+@click.option(
+    "--without",
+    metavar="NAME",
+    multiple=True,
+    type=click.Choice(_NAMES),
+    help="Take away model, provider, account, a limit, a budget or expires; may be repeated.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @pass_invocation
 def update(
@@ -205,7 +211,10 @@ def revoke(invocation: Invocation, key: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, the key included.")
 @pass_invocation
 def rotate(invocation: Invocation, key: str, grace: float, as_json: bool) -> None:
-    """Give KEY (a name or id) a new secret; its scopes, user and usage stay."""
+    """Give KEY (a name or id) a new secret.
+
+    Its scopes, user and usage stay.
+    """
     made, secret = _in_table(invocation, lambda table: table.rotate(key, now=time.time(), grace_s=grace))
     _show_new(invocation, made, secret, as_json=as_json)
 

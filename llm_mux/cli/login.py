@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from llm_mux.config import Loaded
 
 
-@click.command()
+@click.command(
+    epilog="\b\nExamples:\n  llm-mux login gemini --api-key   asks for the key\n"
+    "  pass show openai | llm-mux login openai --api-key -\n"
+    "  llm-mux login codex              a ChatGPT plan, in the browser\n"
+    "  llm-mux login codex --device --name work"
+)
 @click.argument("provider")
 @click.argument("source", required=False)
 @click.option("--api-key", "api_key", is_flag=True, help="With an API key: asked for without echo, or `-` reads stdin.")

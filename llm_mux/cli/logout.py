@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 @click.option("--all", "every", is_flag=True, help="Forget all accounts of the provider.")
 @pass_invocation
 def logout(invocation: Invocation, provider: str, label: str | None, every: bool) -> None:
-    """Forget the stored account PROVIDER/LABEL; LABEL may be left out when there is only one."""
+    """Forget an account.
+
+    LABEL may be left out when the provider has only one; PROVIDER/LABEL works too.
+    """
     from llm_mux.auth.keys import accounts
     from llm_mux.auth.logins import login_accounts
 

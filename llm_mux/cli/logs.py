@@ -24,7 +24,11 @@ _LOOK_S = 0.2
 _FIRST = ("timestamp", "level", "event")
 
 
-@click.command()
+@click.command(
+    epilog="\b\nExamples:\n  llm-mux logs -f\n"
+    "  llm-mux logs --level warning -n 200\n"
+    "  llm-mux logs -f --grep exchange.done --json"
+)
 @click.option("--follow", "-f", is_flag=True, help="Go on with what comes.")
 @click.option("--lines", "-n", type=click.IntRange(0), default=50, help="How many lines of what is there (50).")
 @click.option("--level", type=click.Choice(list(_LEVELS)), default="debug", help="Only lines of this level and above.")

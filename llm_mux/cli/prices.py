@@ -33,7 +33,10 @@ def prices() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @pass_invocation
 def show(invocation: Invocation, model: str, as_json: bool) -> None:
-    """Show what MODEL costs at each provider that has it; PROVIDER/MODEL asks for one."""
+    """Show what MODEL costs at each provider.
+
+    PROVIDER/MODEL asks for one.
+    """
     book = _prices(invocation)
     provider, slash, rest = model.partition("/")
     places = [(provider, rest)] if slash and provider in book.book.providers else []
@@ -55,7 +58,10 @@ def show(invocation: Invocation, model: str, as_json: bool) -> None:
 @click.argument("source", required=False)
 @pass_invocation
 def update(invocation: Invocation, source: str | None) -> None:
-    """Take a newer price book from SOURCE, a file or an https URL; left out: where genai-prices publishes its data."""
+    """Take a newer price book.
+
+    SOURCE is a file or an https URL; left out: where genai-prices publishes its data.
+    """
     from llm_mux import paths
     from llm_mux.ledger import price_book
     from llm_mux.ledger.price_import import URL, NotPrices, read

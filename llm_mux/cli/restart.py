@@ -19,7 +19,9 @@ _LOOK_S = 0.05
 @click.command()
 @click.option("--timeout", type=click.FloatRange(min=0), default=70.0, show_default=True, help="Seconds to wait.")
 def restart(timeout: float) -> None:
-    """Start the daemon anew, from what is installed now; exchanges under way finish in the old process.
+    """Replace the running daemon without refusing anybody.
+
+    A new process starts from what is installed now; exchanges under way finish in the old one.
 
     The new one has the old one's command line, environment and listening sockets: no connection is refused. When it
     does not come up, the old one goes on.

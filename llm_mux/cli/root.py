@@ -19,6 +19,7 @@ COMMANDS = (
     "cooldown",
     "demo",
     "doctor",
+    "help",
     "init",
     "keys",
     "login",
@@ -38,8 +39,23 @@ COMMANDS = (
 )
 
 
-_MODULES = {"run": "run_tool", "service": "startup"}
+_MODULES = {"run": "run_tool", "service": "startup", "help": "explain"}
 """Commands whose module cannot have their name."""
+_GROUPS = (
+    ("To begin", ("init", "login", "serve", "connect", "run", "demo")),
+    ("The daemon", ("status", "logs", "doctor", "stop", "restart", "service", "config")),
+    ("Accounts and models", ("accounts", "logout", "models", "route", "cooldown")),
+    ("Clients and cost", ("keys", "usage", "prices", "billing")),
+    ("More", ("completion", "help", "version")),
+)
+"""The commands in the order of `--help`."""
+_BEGIN = """\b
+From nothing to a working tool:
+  llm-mux login gemini --api-key     an account (or: llm-mux serve --demo)
+  llm-mux serve                      leave it running
+  llm-mux connect claude-code        in a second terminal
+
+`llm-mux help COMMAND` explains a command."""
 
 
 class LazyGroup(click.Group):
@@ -47,6 +63,12 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(COMMANDS)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, names in _GROUPS:
+            commands = [(name, command) for name in names if (command := self.get_command(ctx, name)) is not None]
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(11), command.get_short_help_str(70)) for name, command in commands])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
@@ -78,8 +100,15 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     cls=LazyGroup,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=_BEGIN,
 )
-@click.option("--config", "config_file", metavar="FILE", type=click.Path(path_type=Path), help="Read this file.")
+@click.option(
+    "--config",
+    "config_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Read this configuration file ($LLM_MUX_CONFIG does the same).",
+)
 @click.option("--init", "first", is_flag=True, help="Make configuration, folders and management key (= init).")
 @click.option("--force", is_flag=True, help="With --init: start over, keeping the old file beside the new one.")
 @click.option(
@@ -89,7 +118,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 def root(ctx: click.Context, config_file: Path | None, first: bool, force: bool) -> int | None:
     """One local daemon between your coding tools and your model accounts.
 
-    Without a command it serves.
+    Without a command it serves, which is `llm-mux serve`.
     """
     ctx.obj = Invocation(config_file)
     if ctx.invoked_subcommand is not None:

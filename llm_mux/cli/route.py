@@ -23,7 +23,10 @@ def route() -> None:
 @click.option("--key", metavar="KEY", help="As a request with this client key (its name or id).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def explain(model: str, conversation: str | None, size: int | None, key: str | None, as_json: bool) -> None:
-    """Say which accounts a request for MODEL would go to, in which order, and why others are passed over."""
+    """Say where a request for MODEL would go, and why.
+
+    Which accounts, in which order, and why others are passed over.
+    """
     found = management.get(
         "/routes/explain",
         model=model,

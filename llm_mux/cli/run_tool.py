@@ -19,8 +19,13 @@ if TYPE_CHECKING:
 _NAMES = ("aider", "claude-code", "codex", "gemini-cli", "open-webui", "opencode", "qwen-code")
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("tool", type=click.Choice(_NAMES))
+@click.command(
+    context_settings={"ignore_unknown_options": True},
+    epilog="\b\nExamples:\n  llm-mux run claude-code\n"
+    '  llm-mux run claude-code -- -p "explain this repository"\n'
+    '  llm-mux run codex --model gemini-2.5-pro -- exec "run the tests"',
+)
+@click.argument("tool", metavar="TOOL", type=click.Choice(_NAMES))
 @click.option("--model", metavar="NAME", help="The model that the tool is to use.")
 @click.option("--url", metavar="URL", help="Where the daemon is, when it is not the one of this machine.")
 @click.option("--key", metavar="KEY", help="The client key to send (default: one of `api-keys`, else any).")
@@ -34,7 +39,11 @@ def run(
     key: str | None,
     arguments: tuple[str, ...],
 ) -> None:
-    """Start a coding tool with the daemon behind it; its own settings stay as they are."""
+    """Start a coding tool with the daemon behind it.
+
+    TOOL is aider, claude-code, codex, gemini-cli, open-webui, opencode or qwen-code. Its own settings stay as they are;
+    what stands behind -- goes to it.
+    """
     from llm_mux.cli.tools.table import BY_NAME
 
     chosen = BY_NAME[tool]

@@ -7,7 +7,11 @@ import click
 from llm_mux.cli.invocation import Invocation, pass_invocation, warn
 
 
-@click.command()
+@click.command(
+    epilog="\b\nExamples:\n  llm-mux serve --demo             try everything without an account\n"
+    "  llm-mux serve --daemon           in the background; llm-mux stop ends it\n"
+    "  llm-mux serve --port 9000 --workers auto"
+)
 @click.option("--host", metavar="ADDRESS", help="Listen on this address instead of the configured one.")
 @click.option("--port", metavar="PORT", type=int, help="Listen on this port; 0 takes a free one.")
 @click.option("--demo", is_flag=True, help="Add the demo provider: scripted models that need no key.")

@@ -25,14 +25,19 @@ _KEPT = ("LLM_MUX_HOME", "LLM_MUX_KEYRING")
 
 @click.group()
 def service() -> None:
-    """Have the system start the daemon: systemd, launchd or the Windows task scheduler."""
+    """Have the system start the daemon.
+
+    By systemd, launchd or the Windows task scheduler.
+    """
 
 
 @service.command()
 @click.option("--print", "only_print", is_flag=True, help="Show the file and the commands; change nothing.")
 @pass_invocation
 def install(invocation: Invocation, only_print: bool) -> None:
-    """Start the daemon now and whenever you log in (with systemd: with the machine).
+    """Start the daemon now and whenever you log in.
+
+    With systemd: whenever the machine starts.
 
     Run again, it takes over what changed: another Python, another configuration.
     """
@@ -61,7 +66,10 @@ def install(invocation: Invocation, only_print: bool) -> None:
 @service.command()
 @pass_invocation
 def uninstall(invocation: Invocation) -> None:
-    """Stop the daemon and take the file away; configuration, accounts and logs stay."""
+    """Stop the daemon and take the file away.
+
+    Configuration, accounts and logs stay.
+    """
     unit = _installed()
     _run(unit.uninstall)
     Path(unit.file).unlink(missing_ok=True)

@@ -30,7 +30,11 @@ _BESIDE = 72
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
-@click.command()
+@click.command(
+    epilog="\b\nExamples:\n  llm-mux usage --days 7\n"
+    "  llm-mux usage --by model --by account\n"
+    "  llm-mux usage --from 2026-11-01 --to 2026-11-30 --csv"
+)
 @click.option("--by", "groups", multiple=True, type=click.Choice(_GROUPS), help="Groups; left out: day and model.")
 @click.option("--days", type=click.IntRange(1, 3660), metavar="N", help="The last N days, today included (30).")
 @click.option("--from", "first", metavar="DATE", help="From this day on (UTC).")
@@ -54,7 +58,10 @@ def usage(
     as_csv: bool,
     **only: str | None,
 ) -> None:
-    """Show requests, tokens and cost by day, model, account and the like."""
+    """Show requests, tokens and cost.
+
+    A table for each --by; left out, by day and by model.
+    """
     from llm_mux.ledger.report import Only
 
     if as_json and as_csv:

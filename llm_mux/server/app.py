@@ -84,6 +84,8 @@ async def unrouted(request: web.Request) -> web.StreamResponse:
         return web.Response(status=204, headers=headers)
     methods = await methods_of(request)
     message = f"There is no {request.method} {request.path} here; GET / lists the endpoints."
+    if request.path.startswith("/v1/v1"):
+        message = "The path has /v1 twice: this client adds it by itself, so take it away from its base URL."
     wrong = not_so(request, methods) if methods else MuxError(Kind.NOT_FOUND, message, code="unknown_url")
     protocol = protocol_of(request)
     if protocol is None:

@@ -12,7 +12,7 @@ import click
 import pytest
 
 from llm_mux import __version__
-from llm_mux.cli.root import _MODULES, COMMANDS, root
+from llm_mux.cli.root import _GROUPS, _MODULES, COMMANDS, root
 from tests.cli.running import Run
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
@@ -99,6 +99,24 @@ def test_help_names_every_command(run: Run) -> None:
     done = run("--help")
     assert done.code == 0
     assert all(re.search(rf"^  {name} ", done.out, re.MULTILINE) for name in COMMANDS)
+
+
+def test_help_is_in_the_order_of_use_and_fits_80_columns(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert sorted(name for _, names in _GROUPS for name in names) == sorted(COMMANDS)
+    for path, command in [("llm-mux", root), *commands(root)]:
+        said = run(*path.split()[1:], "--help").out
+        assert max(map(len, said.splitlines())) <= 80, path
+        assert "..." not in said.partition("Commands:")[2], path
+        assert command is not root or "..." not in said.partition("To begin:")[2]
+        assert run("help", *path.split()[1:]).out == said, path
+
+
+def test_help_for_what_is_not_there_is_bad_usage(run: Run) -> None:
+    for words in (["srve"], ["serve", "now"]):
+        done = run("help", *words)
+        assert done.code == 2
+        assert done.err.count("\n") == 1
 
 
 def test_a_refused_configuration_is_exit_code_2_with_all_problems(run: Run, home: Path) -> None:
