@@ -147,6 +147,9 @@ class Upstream(ABC):
         """The answer's head. Raises MuxError UNREACHABLE, CONNECT_TIMEOUT, FIRST_BYTE_TIMEOUT, UPSTREAM_CUT or
         UPSTREAM_NONSENSE."""
 
+    async def prepare(self) -> None:  # noqa: B027  # not every client has something to prepare
+        """Does ahead of the first request what needs no network."""
+
     @abstractmethod
     async def close(self) -> None:
         """Closes every connection, also those in use."""

@@ -24,6 +24,7 @@ from llm_mux.server.address import Doors, Unheard
 from llm_mux.server.announce import EXIT_OK, announce, exit_code, show_ways_in
 from llm_mux.server.app import make_app, start
 from llm_mux.server.checks import accounts_of
+from llm_mux.server.parts import running
 from llm_mux.server.reload import RELOADER
 from llm_mux.server.serving import DAEMON
 from llm_mux.server.signals import Signals
@@ -81,7 +82,7 @@ async def _serve(loaded: Loaded, demo: bool, detached: bool, worker: Worker | No
             signals = Signals(reload, partial(_stand_back, app))
             signals.listen()
             stack.callback((await report(worker, signals.end, bare=bare)).close)
-        asyncio.get_running_loop().call_later(_SETTLED_S, _spare_the_collector)
+        await stack.enter_async_context(running(_settle_down(app)))
         await signals.told_to_end(_end_now)
         await _drain(app, runner, os.getpid() if worker is None else worker.supervisor)
     return EXIT_OK
@@ -134,6 +135,15 @@ def _end_now(number: int) -> None:
     log.flush()
     paths.remove_daemon(os.getpid())
     os._exit(128 + number)
+
+
+async def _settle_down(app: web.Application) -> None:
+    """What has time until a while after the start."""
+    await asyncio.sleep(_SETTLED_S)
+    gateway = app[DAEMON].gateway
+    if any(account.provider.base_url.startswith("https:") for account in gateway.accounts):
+        await gateway.upstream.prepare()
+    _spare_the_collector()
 
 
 def _spare_the_collector() -> None:

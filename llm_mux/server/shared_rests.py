@@ -2,7 +2,8 @@
 
 Rule: a choice looks only at what is in memory. Telling happens behind the answer, some hundredths of a second later and
 for all that changed together: over Redis where `redis-url` names one (daemons of several machines hear it too), else
-over the workers' own sockets. Redis that does not answer costs nothing but the sharing.
+over the workers' own sockets. Rests of hosts stay on the machine, since what one cannot reach another may. Redis that
+does not answer costs nothing but the sharing.
 """
 
 from __future__ import annotations
@@ -98,20 +99,21 @@ class SharedRests:
         self._timer = None
         clock, unix = time.monotonic(), time.time()
         resting = held(self._accounts, self._standing.hosts, clock)
-        now = {place: kept_of(place, rest, clock, unix) for place, rest in resting.items() if self._concerns(place)}
+        now = {place: kept_of(place, rest, clock, unix) for place, rest in resting.items()}
         before, self._known = self._known, now
         new = [each for place, each in now.items() if place not in before or each.until > before[place].until + _SAME_S]
         over = [place for place, each in before.items() if place not in now and each.until > unix]
-        if not new and not over:
-            return
-        if self._redis is not None:
-            self._aside(self._redis.tell(new, over))
-        else:
-            self._aside(self._told(Said(worker=self._peers.number, rests=new, ended=over)))
+        far = self._redis is not None
+        self._tell_workers([each for each in new if each.host or not far], [p for p in over if p.host or not far])
+        self._tell_redis([each for each in new if not each.host], [p for p in over if not p.host])
 
-    def _concerns(self, place: Place) -> bool:
-        """What one machine cannot reach another may."""
-        return self._redis is None or not place.host
+    def _tell_redis(self, new: list[Kept], over: list[Place]) -> None:
+        if self._redis is not None and (new or over):
+            self._aside(self._redis.tell(new, over))
+
+    def _tell_workers(self, new: list[Kept], over: list[Place]) -> None:
+        if self._peers.others and (new or over):
+            self._aside(self._told(Said(worker=self._peers.number, rests=new, ended=over)))
 
     async def _told(self, said: Said) -> None:
         await self._peers.tell(said)

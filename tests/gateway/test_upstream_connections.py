@@ -325,6 +325,19 @@ async def test_tls_is_spoken_and_its_connections_are_kept(
         assert server.alpn == "http/1.1"
 
 
+async def test_the_trusted_certificates_can_be_read_before_the_first_request(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, file = certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    async with lean() as client, RawServer([OK], tls=context) as server:
+        await client.prepare()
+        monkeypatch.delenv("SSL_CERT_FILE")
+        assert server.connections == 0, "nobody was asked"
+        assert await asked(client, server.url, b"x") == b"ok"
+        assert client.asked == client.dialled == 1
+
+
 @pytest.mark.parametrize(
     ("name", "days", "trusted", "words"),
     [

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import sys
 import tempfile
 from collections import Counter
@@ -21,6 +22,7 @@ from llm_mux import paths
 from llm_mux.auth.keys import create_management_key
 from llm_mux.auth.store import open_store
 from llm_mux.config import ConfigError, parse
+from llm_mux.routing.breaker import PROVIDER
 from llm_mux.server import supervisor
 from llm_mux.server.address import Doors
 from tests.daemon import ProcessDaemon, clean_environment, config_text, process_daemon
@@ -389,6 +391,41 @@ async def test_an_account_that_one_worker_found_resting_rests_for_all(tmp_path: 
                     assert (await answered.json())["cleared"] != []
                 for _ in range(MANY):
                     assert (await ask(session, mux.url, {**CHAT, "model": "m"}))[0] == 200
+
+
+@pytest.mark.parametrize("redis", [False, True], ids=["without Redis", "beside Redis"])
+async def test_a_host_that_one_worker_could_not_reach_is_let_alone_by_all_of_the_machine(
+    tmp_path: pathlib.Path, redis: bool
+) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        models = [f"m{number}" for number in range(200)]
+        entry = {"type": "openai-compatible", "base-url": f"http://127.0.0.1:{nobody.getsockname()[1]}/v1"}
+        config = {
+            "providers": [{**entry, "id": "up", "models": models, "api-keys": [f"key-{tmp_path.name}"]}],
+            "request-retry": 0,
+            "max-retry-interval": 0.1,
+            "workers": 2,
+            "redis-url": named("LLM_MUX_TEST_REDIS", "Redis") if redis else None,
+        }
+        attempts: Counter[str] = Counter()
+        left = iter(models)
+
+        async def tried(session: aiohttp.ClientSession) -> tuple[str, bool]:
+            """Who answered, and whether the host was asked. Each model once: only the host's breaker can open."""
+            body = {**CHAT, "model": next(left)}
+            async with session.post(f"{mux.url}/v1/chat/completions", json=body) as answer:
+                worker, count = answer.headers["X-Request-ID"][:16], int(answer.headers["x-llm-mux-attempts"])
+                attempts[worker] += count
+                return worker, count > 0
+
+        with process_daemon(tmp_path, config) as mux:
+            async with aiohttp.ClientSession() as kept, fresh() as session:
+                while (found_out := await tried(kept))[1]:
+                    pass
+                while (heard := await tried(session))[0] == found_out[0] or heard[1]:
+                    pass
+    assert attempts[heard[0]] < PROVIDER.in_a_row, "it did not have to find out by itself"
 
 
 async def test_limits_are_exact_over_all_workers(tmp_path: pathlib.Path) -> None:

@@ -147,6 +147,9 @@ class LeanUpstream(Upstream):
             self._reference = SessionUpstream()
         return await self._reference.send(call)
 
+    async def prepare(self) -> None:
+        await self._dialler.prepare()
+
     async def close(self) -> None:
         for pool in self._pools.values():
             await pool.close()

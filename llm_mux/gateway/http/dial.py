@@ -85,8 +85,12 @@ class Dialler:
             raise
         return connection
 
+    async def prepare(self) -> None:
+        """Reads the trusted certificates before the first TLS connection has to wait for it."""
+        await self._context()
+
     async def _context(self) -> ssl.SSLContext:
-        """Made when the first TLS connection is: reading the trusted certificates takes a while."""
+        """Made when the first TLS connection is, if not before: reading the trusted certificates takes a while."""
         if self._tls is None:
             self._tls = await asyncio.to_thread(_tls_context)
         return self._tls
