@@ -21,19 +21,23 @@ import aiohttp
 import psutil
 import pytest
 
+from llm_mux import paths
+from llm_mux.auth.keys import create_management_key
+from llm_mux.auth.store import open_store
 from llm_mux.server.serving import DAEMON
 from tests.chaos.clients import Report, client
 from tests.chaos.upstream import KEYS, Moody
-from tests.daemon import config_text, daemon, process_daemon
+from tests.daemon import clean_environment, config_text, daemon, process_daemon
 from tests.server.test_restart import command, ended_at_last, record
 
 SEED = int(os.environ.get("LLM_MUX_CHAOS_SEED", "1"))
 CLIENTS = int(os.environ.get("LLM_MUX_CHAOS_CLIENTS", "200"))
 REQUESTS = int(os.environ.get("LLM_MUX_CHAOS_REQUESTS", "5"))
 SECONDS = float(os.environ.get("LLM_MUX_CHAOS_SECONDS", "0"))
-STEPS = 20
-RESTART_AT = 7
-WARM_AT = 14
+STEPS = 20 if SECONDS else 10
+RELOAD_AT = range(1, STEPS, 4)
+RESTART_AT = STEPS // 3
+WARM_AT = STEPS * 7 // 10
 """Of the steps: what comes after it is when the memory has to stay."""
 LONG = 5000
 """Requests after which a slope of the memory says something."""
@@ -113,8 +117,10 @@ class Run:
     upstream: Moody
     report: Report
     began: float
+    key: str
     reloads: list[str] = field(default_factory=list)
     restarts: int = 0
+    cleared: int = 0
     memory: list[tuple[int, float]] = field(default_factory=list)
 
     @property
@@ -125,7 +131,8 @@ class Run:
         return len(self.report.ids) / (CLIENTS * REQUESTS)
 
     async def meddle(self) -> None:
-        """At every fourth step a new configuration, a restart in the middle, and looks at the memory after it."""
+        """At every fourth step a new configuration, a restart in the middle, and looks at the memory after it. Rests
+        are ended by hand again and again: whoever is in a bad mood is asked once more."""
         for step in range(1, STEPS):
             while self.way < step / STEPS:
                 await asyncio.sleep(0.02)
@@ -133,8 +140,10 @@ class Run:
                 code, out, err = await command(self.home, "restart")
                 assert code == 0, out + err
                 self.restarts += 1
-            elif step % 4 == 1:
+            elif step in RELOAD_AT:
                 await self._reload(f"n{step}")
+            else:
+                await self._clear()
             if step >= WARM_AT:
                 self.memory.append((len(self.report.ids), self.megabytes()))
 
@@ -149,6 +158,12 @@ class Run:
                         break
                 await asyncio.sleep(0.1)
         self.reloads.append(alias)
+
+    async def _clear(self) -> None:
+        headers = {"X-Management-Key": self.key}
+        async with aiohttp.ClientSession(self.url, headers=headers) as session:
+            async with session.delete("/v0/management/cooldowns") as answer:
+                self.cleared += len((await answer.json())["cleared"])
 
     def megabytes(self) -> float:
         return float(psutil.Process(record(self.home).pid).memory_info().rss / 2**20)
@@ -191,11 +206,13 @@ async def settled(pid: int, url: str, before: Open) -> Open:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot hand sockets over")
 async def test_nobody_sees_what_another_account_could_answer(tmp_path: pathlib.Path) -> None:
     report, chance = Report(), random.Random(SEED)
+    environment = clean_environment(tmp_path)
+    key = create_management_key(open_store(env=environment, data_dir=paths.data_dir(environment)))
     async with Moody(SEED) as upstream:
         with process_daemon(tmp_path, configured(upstream)) as mux, ended_at_last(tmp_path):
             await once(mux.url, tmp_path)
             fresh = await Open.of(mux.process.pid, mux.url)
-            run = Run(tmp_path, mux.url, upstream, report, time.monotonic())
+            run = Run(tmp_path, mux.url, upstream, report, time.monotonic(), key)
             meddling = asyncio.create_task(run.meddle())
             await asyncio.gather(
                 *(
@@ -220,7 +237,7 @@ async def test_nobody_sees_what_another_account_could_answer(tmp_path: pathlib.P
         "made-up clean ends": report.verdicts["made up"] + report.verdicts["cut without a word"],
         "sent twice after the first byte": len(sent_twice(upstream, report)),
         "in the books not once": sum(books[id] != 1 for id in report.ids),
-        "restarts, configurations taken": (run.restarts, len(run.reloads)),
+        "restarts, configurations taken, rests ended by hand": (run.restarts, len(run.reloads), run.cleared),
         "files, tasks, clients' connections left": (last.files - fresh.files, last.tasks - fresh.tasks, last.inbound),
         "memory MiB": [round(each, 1) for _, each in run.memory],
         "memory KiB more per 1,000 requests": round(run.slope()) if enough else "too few requests",
@@ -232,7 +249,7 @@ async def test_nobody_sees_what_another_account_could_answer(tmp_path: pathlib.P
     assert report.verdicts["made up"] == report.verdicts["cut without a word"] == 0, report.failed[:5]
     assert sent_twice(upstream, report) == []
     assert {id: books[id] for id in report.ids if books[id] != 1} == {}
-    assert (run.restarts, len(run.reloads)) == (1, 5)
+    assert (run.restarts, len(run.reloads)) == (1, len(RELOAD_AT))
     assert last.left_since(fresh) == 0, (fresh, last)
     assert max(each for _, each in run.memory) - min(each for _, each in run.memory) < 40, "memory stays"
     assert not enough or run.slope() < 300, "memory grows with every request"
