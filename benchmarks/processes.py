@@ -125,6 +125,14 @@ def everything(
             running.stop()
 
 
+def kept_connections(port: int) -> float:
+    """Of a daemon's requests to its providers so far, the share that went over a connection that was there."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        rows = dict(line.rsplit(" ", 1) for line in answer.read().decode().splitlines() if not line.startswith("#"))
+    opened, asked = rows["llm_mux_upstream_connections_total"], rows["llm_mux_upstream_requests_total"]
+    return 1 - float(opened) / float(asked)
+
+
 def start_times(folder: pathlib.Path) -> dict[str, float]:
     """Seconds: process start to the first 200, and `llm-mux --version`; the best of five."""
     firsts, versions = [], []
