@@ -84,9 +84,10 @@ def _findings(invocation: Invocation, *, offline: bool) -> Iterator[Finding]:
     yield from diagnosis.tokens(accounts, {name: row.state for name, row in rows.items()}, time.time())
     yield from diagnosis.held_up(accounts, rows)
     if not accounts:
-        yield diagnosis.Finding(
-            "accounts", "doubtful", "there are none", "llm-mux login PROVIDER, or llm-mux serve --demo"
-        )
+        demo = mistakes.has_demo()
+        said = "there are none but the demo's" if demo else "there are none"
+        advice = "llm-mux login PROVIDER" if demo else "llm-mux login PROVIDER, or llm-mux serve --demo"
+        yield diagnosis.Finding("accounts", "doubtful", said, advice)
     elif not offline:
         yield from _beyond(accounts)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import sys
 from pathlib import Path
 
 import click
@@ -33,12 +36,16 @@ def init(invocation: Invocation, force: bool) -> None:
     click.echo(f"Secrets:        {store.description}")
     click.echo(f"Management key: {key or create_management_key(store)}")
     click.echo(_NEXT)
+    if shutil.which("llm-mux") is None:
+        here = Path(sys.executable).parent
+        click.echo(f"`llm-mux` is not on the PATH yet:\n  export PATH={shlex.quote(str(here))}:$PATH")
 
 
 _NEXT = """
 Next:
   llm-mux login gemini --api-key   store a key (or openai, anthropic, openrouter...)
   llm-mux serve                    listen on http://127.0.0.1:8317; --demo needs no key
+  llm-mux connect claude-code      point a tool at it (or codex, gemini-cli, opencode...)
   llm-mux demo                     see all five protocols answer"""
 
 

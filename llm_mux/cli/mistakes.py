@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from llm_mux.cli.client import Client, running
 from llm_mux.cli.diagnosis import Finding
+from llm_mux.cli.status import health_of
 
 if TYPE_CHECKING:
     from llm_mux.config import Config
@@ -124,6 +126,13 @@ def other_installation(found: str | None) -> Iterator[Finding]:
     if Path(found).parent.resolve() != here.resolve() and Path(found).resolve().parent != here.resolve():
         said = f"{found} comes first on the PATH and is not the one that runs here ({here})"
         yield Finding("version", "doubtful", said, f"take it away, or put {here} first on the PATH")
+
+
+def has_demo() -> bool:
+    """Whether the running daemon has the demo model."""
+    record = running()
+    found = health_of(Client(record.url)).get("accounts") if record is not None else None
+    return any(isinstance(each, Mapping) and each.get("name") == "demo/demo" for each in found or ())
 
 
 def on_the_path() -> str | None:

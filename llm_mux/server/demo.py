@@ -159,4 +159,5 @@ def curls(url: str, *, keyed: bool = False) -> str:
     for path, version, body in calls:
         headers = "".join(f" -H '{each}'" for each in ("content-type: application/json", version, key) if each)
         lines.append(f"  curl {url}{path}{headers} -d '{body}'")
+    lines.append("or a coding tool at work:\n  llm-mux run claude-code -- -p 'list the files here'")
     return "\n".join(lines)

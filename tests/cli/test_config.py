@@ -118,3 +118,8 @@ def test_edit_given_up_changes_nothing(run: Run, home: Path, tmp_path: Path, mon
     assert done.code == 1
     assert "is unchanged" in done.err
     assert not (home / "config.yaml").exists()
+
+
+def test_init_says_how_to_come_onto_the_path(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert f"export PATH={Path(sys.executable).parent}:$PATH" in run("init").out

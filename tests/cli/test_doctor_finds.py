@@ -281,6 +281,7 @@ def test_a_model_that_is_gone_is_found(scene: Scene) -> None:
         for model, gone in (("demo", False), ("gone-1", True)):
             scene.run("connect", "codex", "--yes", "--url", daemon.url, "--model", model)
             found = json.loads(scene.run("doctor", "--offline", "--json").out)
+            assert any(each["said"] == "there are none but the demo's" for each in found)
             said = [each for each in found if "gone-1" in each["said"]]
             assert bool(said) is gone
             assert all(each["advice"] == "llm-mux connect codex --model NAME" for each in said)

@@ -284,3 +284,11 @@ async def test_a_signature_that_the_client_stripped_goes_back_to_its_vendor_and_
         for upstream in (gemini, other):
             assert len(upstream.requests) == 1
             assert b"claudes-signature" not in upstream.last.body
+
+
+async def test_a_base_url_with_a_version_too_many_is_told_as_such(demo: Run) -> None:
+    async with demo() as mux, aiohttp.ClientSession() as client:
+        for path in ("/v1/v1/messages", "/v1/v1/chat/completions"):
+            async with client.post(f"{mux.url}{path}", json=CHAT) as answer:
+                assert answer.status == 404
+                assert "take it away from its base URL" in (await answer.json())["error"]["message"]
