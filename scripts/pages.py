@@ -33,7 +33,7 @@ CHECKED = {
 NOTES = {
     "claude-code": "Without `--model` it asks for Claude's own models; the daemon has to have an account for them, or "
     "an alias. A model that is not Claude's stands for all three sizes, so that titles and subagents find it too; its "
-    "context is taken for a million tokens, unless `CLAUDE_CODE_MAX_CONTEXT_TOKENS` says how many it takes. A "
+    "context is told too (`CLAUDE_CODE_MAX_CONTEXT_TOKENS`) where the daemon knows it. A "
     "Claude subscription belongs to Claude Code alone: [what the vendor allows](../providers/anthropic.md).",
     "codex": "A provider of its own is written, because Codex's built-in one asks for a login to ChatGPT before it "
     "shows its screen. The key stands in the file.",

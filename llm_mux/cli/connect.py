@@ -127,10 +127,11 @@ def with_model(tool: Tool, wanted: Wanted, *, ask: bool) -> Wanted:
     if not models:
         warn("the daemon has no model yet; add an account with: llm-mux login PROVIDER")
     elif wanted.model is None:
-        wanted = replace(wanted, model=choosing.chosen(tool.title, tool.own, models, ask=ask))
+        wanted = replace(wanted, model=choosing.chosen(tool.title, tool.own, tuple(models), ask=ask))
     if wanted.model is None and tool.needs_model:
         raise Failure(f"{tool.title} has to be told a model; name one with --model")
-    return replace(wanted, models=models)
+    contexts = {name: context for name, context in models.items() if context is not None}
+    return replace(wanted, models=tuple(models), contexts=contexts)
 
 
 def in_the_way(tool: Tool, wanted: Wanted, env: Mapping[str, str]) -> str | None:

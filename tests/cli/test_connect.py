@@ -232,6 +232,24 @@ def test_a_tool_whose_own_models_are_not_there_is_told_one(run: Run, user: Path,
     assert told["ANTHROPIC_MODEL"] == told["ANTHROPIC_DEFAULT_HAIKU_MODEL"] == "demo"
 
 
+def test_tools_are_told_how_much_context_a_model_takes(run: Run, user: Path, tmp_path: Path) -> None:
+    names = ("gemini-2.5-flash", "claude-haiku-4-5", "nobody-knows-1")
+    entry = {"type": "gemini", "api-key": "x", "models": [{"name": name} for name in names]}
+    with process_daemon(tmp_path / "daemon", {"providers": [entry]}) as daemon:
+        for tool in ("claude-code", "codex", "opencode", "zed"):
+            done = run("connect", tool, "--yes", "--url", daemon.url, "--model", "gemini-2.5-flash")
+            assert done.code == 0, done.err
+    claude = json.loads((user / ".claude" / "settings.json").read_text())["env"]
+    assert claude["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] == "1048576"
+    assert "model_context_window = 1048576" in (user / ".codex" / "config.toml").read_text()
+    models = json.loads((user / ".config" / "opencode" / "opencode.json").read_text())["provider"]["llm-mux"]["models"]
+    assert models["gemini-2.5-flash"] == {"limit": {"context": 1048576, "output": 32000}}
+    assert models["nobody-knows-1"] == {}
+    zed = json.loads((user / ".config" / "zed" / "settings.json").read_text())
+    listed = zed["language_models"]["openai_compatible"]["mux"]["available_models"]
+    assert {each["name"]: each["max_tokens"] for each in listed}["gemini-2.5-flash"] == 1048576
+
+
 def test_a_daemon_that_wants_another_key_is_not_connected_to(run: Run, user: Path, demo: str) -> None:
     done = run("connect", "claude-code", "--url", demo, "--yes")
     assert done.code == 1

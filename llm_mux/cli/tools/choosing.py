@@ -22,9 +22,9 @@ class NeedsKey(Failure):
     """A daemon answers, and asks for a client key."""
 
 
-def offered(url: str, key: str) -> tuple[str, ...]:
-    """The models that a daemon offers for conversations. Raises Failure when none answers there, NeedsKey when it wants
-    another key."""
+def offered(url: str, key: str) -> dict[str, int | None]:
+    """The models that a daemon offers for conversations, with their context in tokens. Raises Failure when none answers
+    there, NeedsKey when it wants another key."""
     from llm_mux.cli.models import listed
 
     client = Client(url, {"authorization": f"Bearer {key}"})
@@ -33,7 +33,12 @@ def offered(url: str, key: str) -> tuple[str, ...]:
             f"the daemon at {url} does not take this client key; make one with `llm-mux keys create NAME`, "
             "then say --key KEY"
         )
-    return tuple(str(entry["id"]) for entry in listed(client) if _talks(entry))
+    return {str(entry["id"]): _context(entry) for entry in listed(client) if _talks(entry)}
+
+
+def _context(entry: Mapping[str, Any]) -> int | None:
+    found = entry.get("context_window")
+    return found if isinstance(found, int) and found > 0 else None
 
 
 def _talks(entry: Mapping[str, Any]) -> bool:

@@ -56,8 +56,8 @@ def _hold(wanted: Any, after: Any) -> None:
         raise Unreadable("it is written in a way that a program cannot change safely")
 
 
-def toml_values(values: Mapping[str, str], tables: Mapping[Path, Mapping[str, str]] | None = None) -> Edit:
-    """Sets strings at the top of a TOML file, and whole tables of strings; the rest stays as it is written."""
+def toml_values(values: Mapping[str, str | int], tables: Mapping[Path, Mapping[str, str]] | None = None) -> Edit:
+    """Sets values at the top of a TOML file, and whole tables of strings; the rest stays as it is written."""
 
     def edit(text: str) -> str:
         before = _toml(text)

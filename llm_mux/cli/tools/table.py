@@ -7,8 +7,9 @@ sent: most tools refuse to start without one.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from llm_mux.cli.tools.edits import Edit, env_values, json_values, toml_values, yaml_item, yaml_values
 
@@ -18,12 +19,18 @@ Values = dict[tuple[str, ...], object]
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What a tool has to be told. `model` None: it chooses one itself. `models`: what the daemon offers, where it could
-    be asked."""
+    be asked; `contexts`: how many tokens of context they take, where that is known."""
 
     url: str
     key: str
     model: str | None = None
     models: tuple[str, ...] = ()
+    contexts: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def context(self) -> int | None:
+        """That of the model that the tool is told."""
+        return self.contexts.get(self.model or "")
 
     @property
     def v1(self) -> str:
@@ -71,13 +78,14 @@ class Tool:
 
 def _claude_env(wanted: Wanted) -> dict[str, str]:
     """A model that is not Claude's own stands for all three sizes, or titles and subagents would ask for one that
-    nobody has."""
+    nobody has; and its context is told, or a million tokens are assumed."""
     told = {"ANTHROPIC_BASE_URL": wanted.url, "ANTHROPIC_AUTH_TOKEN": wanted.key}
     if wanted.model is None:
         return told
     told["ANTHROPIC_MODEL"] = wanted.model
     if not wanted.model.startswith("claude"):
         told |= {f"ANTHROPIC_DEFAULT_{size}_MODEL": wanted.model for size in ("OPUS", "SONNET", "HAIKU")}
+        told |= {"CLAUDE_CODE_MAX_CONTEXT_TOKENS": str(wanted.context)} if wanted.context else {}
     return told
 
 
@@ -123,15 +131,26 @@ def _codex_provider(wanted: Wanted) -> dict[str, str]:
     }
 
 
+def _codex_top(wanted: Wanted) -> dict[str, str | int]:
+    """Of a model that is not OpenAI's own the context is told: Codex assumes 272,000 tokens."""
+    told: dict[str, str | int] = {"model_provider": "llm-mux"}
+    if wanted.model:
+        told["model"] = wanted.model
+        if wanted.context and not wanted.model.startswith("gpt-"):
+            told["model_context_window"] = wanted.context
+    return told
+
+
 def _codex_change(wanted: Wanted) -> Edit:
-    top = {"model_provider": "llm-mux", **({"model": wanted.model} if wanted.model else {})}
-    return toml_values(top, {("model_providers", "llm-mux"): _codex_provider(wanted)})
+    return toml_values(_codex_top(wanted), {("model_providers", "llm-mux"): _codex_provider(wanted)})
 
 
 def _codex_arguments(wanted: Wanted) -> tuple[str, ...]:
-    told = {f"model_providers.llm-mux.{name}": value for name, value in _codex_provider(wanted).items()}
-    told |= {"model_provider": "llm-mux", **({"model": wanted.model} if wanted.model else {})}
-    return tuple(word for name, value in told.items() for word in ("-c", f'{name}="{value}"'))
+    told: dict[str, str | int] = {
+        f"model_providers.llm-mux.{name}": value for name, value in _codex_provider(wanted).items()
+    }
+    told |= _codex_top(wanted)
+    return tuple(word for name, value in told.items() for word in ("-c", f"{name}={json.dumps(value)}"))
 
 
 def _opencode(wanted: Wanted) -> Values:
@@ -140,10 +159,15 @@ def _opencode(wanted: Wanted) -> Values:
         "npm": "@ai-sdk/openai-compatible",
         "name": "llm-mux",
         "options": {"baseURL": wanted.v1, "apiKey": wanted.key},
-        "models": {name: {} for name in names},
+        "models": {name: _opencode_limit(wanted.contexts.get(name)) for name in names},
     }
     chosen: Values = {("model",): f"llm-mux/{wanted.model}"} if wanted.model else {}
     return {("provider", "llm-mux"): provider, **chosen}
+
+
+def _opencode_limit(context: int | None) -> dict[str, object]:
+    """Without it opencode never makes a long conversation shorter."""
+    return {} if context is None else {"limit": {"context": context, "output": min(32000, context // 4)}}
 
 
 def _opencode_text(wanted: Wanted) -> str:
@@ -182,7 +206,7 @@ def _cline_words(wanted: Wanted) -> str:
 def _zed(wanted: Wanted) -> Values:
     """The provider is called `mux`: Zed takes its key from $MUX_API_KEY, and $LLM_MUX_* is the daemon's own."""
     names = dict.fromkeys((*([wanted.model] if wanted.model else []), *wanted.models))
-    listed = [{"name": name, "max_tokens": 200000} for name in names]
+    listed = [{"name": name, "max_tokens": wanted.contexts.get(name, 200000)} for name in names]
     chosen: Values = {("agent", "default_model"): {"provider": "mux", "model": wanted.model}} if wanted.model else {}
     return {
         ("language_models", "openai_compatible", "mux"): {"api_url": wanted.v1, "available_models": listed},
