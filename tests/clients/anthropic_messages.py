@@ -14,7 +14,7 @@ class AnthropicMessages:
     """`/v1/messages`."""
 
     protocol = "anthropic"
-    words = Words("end_turn", "tool_use", "max_tokens", "refusal")
+    words = Words("end_turn", "tool_use", "max_tokens", "refusal", "stop_sequence")
     abilities = Abilities()
 
     def __init__(self, url: str) -> None:
@@ -58,6 +58,8 @@ def _body(model: str, ask: Ask) -> dict[str, Any]:
         body["tool_choice"] = {"type": "tool", "name": ask.force}
     if ask.schema is not None:
         body["output_config"] = {"format": {"type": "json_schema", "schema": ask.schema}}
+    if ask.stop:
+        body["stop_sequences"] = list(ask.stop)
     if ask.think:
         body["thinking"] = {"type": "enabled", "budget_tokens": 2000}
     return body

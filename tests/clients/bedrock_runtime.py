@@ -16,7 +16,7 @@ class BedrockRuntime:
     """`/model/{id}/converse` and `/converse-stream`."""
 
     protocol = "bedrock"
-    words = Words("end_turn", "tool_use", "max_tokens", "content_filtered")
+    words = Words("end_turn", "tool_use", "max_tokens", "content_filtered", "stop_sequence")
     abilities = Abilities(reasoned=False)
 
     def __init__(self, url: str) -> None:
@@ -75,6 +75,8 @@ def _body(model: str, ask: Ask) -> dict[str, Any]:
     if ask.schema is not None:
         schema = {"name": "answer", "schema": json.dumps(ask.schema)}
         body["outputConfig"] = {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": schema}}}
+    if ask.stop:
+        body["inferenceConfig"]["stopSequences"] = list(ask.stop)
     if ask.think:
         body["additionalModelRequestFields"] = {"thinking": {"type": "enabled", "budget_tokens": 2000}}
     return body

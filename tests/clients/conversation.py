@@ -92,6 +92,7 @@ class Ask:
     schema: Mapping[str, Any] | None = None
     think: bool = False
     max_tokens: int = 4000
+    stop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ class Words:
     tool: str
     length: str
     filtered: str
+    stopped: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,7 @@ class Abilities:
     result_errors: bool = True
     pdf: bool = True
     count: bool = True
+    stop: bool = True
     cached: bool = True
     reasoned: bool = True
 

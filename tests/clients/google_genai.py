@@ -18,7 +18,7 @@ class GoogleGenAI:
     """`models/{m}:generateContent`, under the API version that the SDK chooses itself."""
 
     protocol = "gemini"
-    words = Words("STOP", "STOP", "MAX_TOKENS", "SAFETY")
+    words = Words("STOP", "STOP", "MAX_TOKENS", "SAFETY", "STOP")
     abilities = Abilities()
 
     def __init__(self, url: str) -> None:
@@ -61,6 +61,8 @@ def _body(model: str, ask: Ask) -> dict[str, Any]:
         config["tool_config"] = {"function_calling_config": {"mode": "ANY", "allowed_function_names": [ask.force]}}
     if ask.schema is not None:
         config |= {"response_mime_type": "application/json", "response_json_schema": dict(ask.schema)}
+    if ask.stop:
+        config["stop_sequences"] = list(ask.stop)
     if ask.think:
         config["thinking_config"] = {"include_thoughts": True, "thinking_budget": 2000}
     contents = [_content(turn) for turn in ask.turns]

@@ -40,31 +40,33 @@ class Client:
     abilities: Abilities
 
 
-_UNIFIED = Words("stop", "tool-calls", "length", "content-filter")
+_UNIFIED = Words("stop", "tool-calls", "length", "content-filter", "stop")
 _TEXT_RESULTS = {"result_images": False, "result_errors": False}
 
 CLIENTS = (
     Client(
         "openai-chat",
         "openai-chat",
-        Words("stop", "tool_calls", "length", "content_filter"),
+        Words("stop", "tool_calls", "length", "content_filter", "stop"),
         Abilities(**_TEXT_RESULTS, count=False),
     ),
     Client(
         "openai-responses",
         "openai-responses",
-        Words("completed", "completed", "incomplete: max_output_tokens", "incomplete: content_filter"),
-        Abilities(result_errors=False),
+        Words("completed", "completed", "incomplete: max_output_tokens", "incomplete: content_filter", "completed"),
+        Abilities(result_errors=False, stop=False),
     ),
-    Client("anthropic", "anthropic", Words("end_turn", "tool_use", "max_tokens", "refusal"), Abilities()),
-    Client("google-genai", "gemini", Words("STOP", "STOP", "MAX_TOKENS", "SAFETY"), Abilities()),
+    Client(
+        "anthropic", "anthropic", Words("end_turn", "tool_use", "max_tokens", "refusal", "stop_sequence"), Abilities()
+    ),
+    Client("google-genai", "gemini", Words("STOP", "STOP", "MAX_TOKENS", "SAFETY", "STOP"), Abilities()),
     Client(
         "ollama",
         "ollama",
-        Words("stop", "stop", "length", "stop"),
+        Words("stop", "stop", "length", "stop", "stop"),
         Abilities(**_TEXT_RESULTS, force=False, call_ids=False, pdf=False, count=False, cached=False, reasoned=False),
     ),
-    Client("ai-sdk openai", "openai-responses", _UNIFIED, Abilities(result_errors=False, count=False)),
+    Client("ai-sdk openai", "openai-responses", _UNIFIED, Abilities(result_errors=False, count=False, stop=False)),
     Client("ai-sdk openai-compatible", "openai-chat", _UNIFIED, Abilities(**_TEXT_RESULTS, count=False)),
     Client("ai-sdk anthropic", "anthropic", _UNIFIED, Abilities(count=False)),
     Client("ai-sdk google", "gemini", _UNIFIED, Abilities(count=False)),

@@ -13,7 +13,7 @@ class OllamaChat:
     """`/api/chat`. It has no tool choice, no ids the client keeps, and no documents."""
 
     protocol = "ollama"
-    words = Words("stop", "stop", "length", "stop")
+    words = Words("stop", "stop", "length", "stop", "stop")
     abilities = Abilities(
         force=False,
         call_ids=False,
@@ -62,7 +62,8 @@ def _body(model: str, ask: Ask) -> dict[str, Any]:
         body["format"] = ask.schema
     if ask.think:
         body["think"] = True
-    return body | {"options": {"num_predict": ask.max_tokens}}
+    stop = {"stop": list(ask.stop)} if ask.stop else {}
+    return body | {"options": {"num_predict": ask.max_tokens, **stop}}
 
 
 def _messages(turn: Turn) -> list[Any]:

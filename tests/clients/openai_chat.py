@@ -15,7 +15,7 @@ class OpenAIChat:
     """`/v1/chat/completions`. Results hold only text there, so images of results are left to other drivers."""
 
     protocol = "openai-chat"
-    words = Words("stop", "tool_calls", "length", "content_filter")
+    words = Words("stop", "tool_calls", "length", "content_filter", "stop")
     abilities = Abilities(result_images=False, result_errors=False, count=False)
 
     def __init__(self, url: str) -> None:
@@ -65,6 +65,8 @@ def _body(model: str, ask: Ask) -> dict[str, Any]:
         body["response_format"] = {"type": "json_schema", "json_schema": named}
     if ask.think:
         body["reasoning_effort"] = "medium"
+    if ask.stop:
+        body["stop"] = list(ask.stop)
     return body | {"max_completion_tokens": ask.max_tokens}
 
 

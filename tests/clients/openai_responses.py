@@ -15,8 +15,8 @@ class OpenAIResponses:
     """`/v1/responses`, stateless: history goes along as items, reasoning among them in its encrypted form."""
 
     protocol = "openai-responses"
-    words = Words("completed", "completed", "incomplete: max_output_tokens", "incomplete: content_filter")
-    abilities = Abilities(result_errors=False)
+    words = Words("completed", "completed", "incomplete: max_output_tokens", "incomplete: content_filter", "completed")
+    abilities = Abilities(result_errors=False, stop=False)
 
     def __init__(self, url: str) -> None:
         self.client: Any = openai.OpenAI(base_url=f"{url}/v1", api_key="test", max_retries=0, timeout=30)
@@ -149,6 +149,6 @@ def _answer(response: Any) -> Answer:
         usage.output_tokens,
         [item.to_dict() for item in response.output],
         usage.input_tokens,
-        usage.input_tokens_details.cached_tokens,
-        usage.output_tokens_details.reasoning_tokens,
+        usage.input_tokens_details.cached_tokens if usage.input_tokens_details else None,
+        usage.output_tokens_details.reasoning_tokens if usage.output_tokens_details else None,
     )

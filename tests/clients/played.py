@@ -43,11 +43,15 @@ SAMPLED = Model("openai-chat", "openai", "gpt-4.1", "/v1", "played-sampled")
 """A model of OpenAI's that samples: those that reason tell no probabilities and take no temperature."""
 
 
+PATIENCE_S = 10
+
+
 @dataclass(frozen=True, slots=True)
 class Played:
     """The running upstream."""
 
     upstream: FakeUpstream
+    loop: asyncio.AbstractEventLoop
 
     def answers(self, *replies: Reply) -> None:
         """From now on these, in order; the last one stays. What was asked before is forgotten."""
@@ -56,6 +60,16 @@ class Played:
 
     def says(self, model: Model, mode: str, *scenes: Scene) -> None:
         self.answers(*(said(model.format, scene, mode) for scene in scenes))
+
+    def is_silent(self) -> None:
+        """From now on nothing is answered."""
+        self.upstream.arrived.clear()
+        self.upstream.closed.clear()
+        self.answers(Reply(before=asyncio.Event()))
+
+    def soon(self, event: asyncio.Event) -> None:
+        """Waits for an event of the upstream's own thread."""
+        asyncio.run_coroutine_threadsafe(asyncio.wait_for(event.wait(), PATIENCE_S), self.loop).result()
 
     def bodies(self) -> list[Any]:
         """What it was asked since then, parsed."""
@@ -85,7 +99,7 @@ def played() -> Iterator[Played]:
     upstream = FakeUpstream()
     asyncio.run_coroutine_threadsafe(upstream.__aenter__(), loop).result(10)
     try:
-        yield Played(upstream)
+        yield Played(upstream, loop)
     finally:
         asyncio.run_coroutine_threadsafe(upstream.__aexit__(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)

@@ -13,6 +13,8 @@ from tests.fake_upstream import Reply
 
 PROMPT, CACHED, OUTPUT, REASONING = 120, 20, 44, 20
 
+STOP_STRING = "###"
+
 Json = dict[str, Any]
 
 
@@ -36,10 +38,22 @@ class Scene:
 STOPS: Mapping[str, Mapping[str, str]] = {
     "openai-chat": {"stop": "stop", "tool": "tool_calls", "length": "length", "filtered": "content_filter"},
     "openai-responses": {"stop": "", "tool": "", "length": "max_output_tokens", "filtered": "content_filter"},
-    "anthropic": {"stop": "end_turn", "tool": "tool_use", "length": "max_tokens", "filtered": "refusal"},
+    "anthropic": {
+        "stop": "end_turn",
+        "tool": "tool_use",
+        "length": "max_tokens",
+        "filtered": "refusal",
+        "stopped": "stop_sequence",
+    },
     "gemini": {"stop": "STOP", "tool": "STOP", "length": "MAX_TOKENS", "filtered": "SAFETY"},
     "ollama": {"stop": "stop", "tool": "stop", "length": "length"},
-    "bedrock": {"stop": "end_turn", "tool": "tool_use", "length": "max_tokens", "filtered": "content_filtered"},
+    "bedrock": {
+        "stop": "end_turn",
+        "tool": "tool_use",
+        "length": "max_tokens",
+        "filtered": "content_filtered",
+        "stopped": "stop_sequence",
+    },
 }
 """Why an answer ended, in each format's words; Ollama has none for what was withheld."""
 
@@ -70,7 +84,8 @@ def halves(text: str) -> tuple[str, str]:
 
 
 def _stop(format_: str, scene: Scene) -> str:
-    return STOPS[format_]["tool" if scene.call and scene.stop == "stop" else scene.stop]
+    words = STOPS[format_]
+    return words.get("tool" if scene.call and scene.stop == "stop" else scene.stop, words["stop"])
 
 
 def _sse(*events: Json, named: bool = False) -> list[bytes]:
@@ -269,7 +284,8 @@ def _blocks(scene: Scene) -> list[Json]:
 
 def _messages_whole(scene: Scene) -> Json:
     head = {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-opus-5"}
-    ended = {"stop_reason": _stop("anthropic", scene), "stop_sequence": None, "usage": _MESSAGES_USAGE}
+    sequence = STOP_STRING if scene.stop == "stopped" else None
+    ended = {"stop_reason": _stop("anthropic", scene), "stop_sequence": sequence, "usage": _MESSAGES_USAGE}
     return {**head, "content": _blocks(scene), **ended}
 
 
@@ -283,7 +299,7 @@ def _messages_records(scene: Scene) -> list[bytes]:
         events.append({"type": "content_block_start", "index": index, "content_block": start})
         events += [{"type": "content_block_delta", "index": index, "delta": delta} for delta in _deltas(block)]
         events.append({"type": "content_block_stop", "index": index})
-    delta = {"stop_reason": message["stop_reason"], "stop_sequence": None}
+    delta = {"stop_reason": message["stop_reason"], "stop_sequence": message["stop_sequence"]}
     events.append({"type": "message_delta", "delta": delta, "usage": message["usage"]})
     return _sse(*events, {"type": "message_stop"}, named=True)
 

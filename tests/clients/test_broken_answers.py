@@ -104,7 +104,18 @@ NONSENSE: Mapping[str, Callable[[Model], Reply]] = {
 }
 
 
+@python_ones
 def test_nonsense_is_an_error_with_a_status(play: Play, daemon_of_clients: Mux) -> None:
+    _try_nonsense(play, daemon_of_clients)
+
+
+@streams
+@pytest.mark.parametrize("driver", list(JAVASCRIPT), indirect=True)
+def test_the_javascript_sdks_are_told_of_nonsense_too(play: Play, daemon_of_clients: Mux) -> None:
+    _try_nonsense(play, daemon_of_clients)
+
+
+def _try_nonsense(play: Play, daemon_of_clients: Mux) -> None:
     for name, reply in NONSENSE.items():
         daemon_of_clients.forget_failures()
         play.played.answers(reply(play.model))
@@ -189,6 +200,7 @@ MISLABELS = (
 )
 
 
+@python_ones
 def test_a_wrong_label_is_seen_through_or_an_error(play: Play, daemon_of_clients: Mux) -> None:
     """An answer of which only the type is wrong: all of it or an error with a status, nothing in between."""
     for label in MISLABELS:

@@ -2,12 +2,14 @@
 
 import http.client
 import json
+import socket
 import urllib.parse
 from typing import Any
 
 import pytest
 
 from tests.clients.crossing import DIRECT, alias, failing_alias
+from tests.clients.played import MODELS, Model, Played
 from tests.upstreams.aimock import UPSTREAMS, Upstream
 
 pytestmark = [pytest.mark.node, pytest.mark.skipif(DIRECT, reason="it is the daemon that has to do this")]
@@ -40,6 +42,8 @@ def _says(words: str, protocol: str, model: str) -> tuple[str, Body]:
         case "gemini":
             path = f"/v1beta/models/{model}:generateContent"
             return path, {"contents": [{"role": "user", "parts": [{"text": words}]}]}
+        case "bedrock":
+            return f"/model/{model}/converse", {"messages": [{"role": "user", "content": [{"text": words}]}]}
         case _:
             return "/api/chat", {"model": model, "messages": [turn], "stream": False}
 
@@ -82,3 +86,19 @@ def test_a_key_may_come_in_any_header_or_not_at_all(mux: str, protocol: str, key
     path, body = _says("say hello", protocol, alias(UPSTREAMS[0]))
     status, _, answer = _post(mux, path, body, **key)
     assert status == 200, answer
+
+
+@pytest.mark.covers("PF-134")
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: f"to-{model.format}")
+def test_leaving_before_an_answer_began_closes_the_upstream(
+    mux: str, played_upstream: Played, model: Model, protocol: str
+) -> None:
+    played_upstream.is_silent()
+    path, body = _says("hello", protocol, model.alias)
+    with socket.create_connection((urllib.parse.urlsplit(mux).hostname, urllib.parse.urlsplit(mux).port)) as client:
+        data = json.dumps(body).encode()
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(data)}\r\n\r\n"
+        client.sendall(head.encode() + data)
+        played_upstream.soon(played_upstream.upstream.arrived)
+    played_upstream.soon(played_upstream.upstream.closed)

@@ -4,9 +4,9 @@ why it ended."""
 import pytest
 
 from tests.clients.conversation import Ask, User
-from tests.clients.crossing import DIRECT, Play
+from tests.clients.crossing import DIRECT, DRIVERS, Play
 from tests.clients.played import MODELS
-from tests.clients.scenes import CACHED, OUTPUT, PROMPT, REASONING, STOPS, Scene
+from tests.clients.scenes import CACHED, OUTPUT, PROMPT, REASONING, STOP_STRING, STOPS, Scene
 
 pytestmark = [pytest.mark.node, pytest.mark.skipif(DIRECT, reason="the played upstream is behind the daemon")]
 
@@ -49,3 +49,18 @@ def test_a_call_behind_words_and_thoughts_is_a_call(play: Play) -> None:
     assert (answer.reasoning, answer.text) == ("Hm.", "Let me see.")
     assert [call.arguments for call in answer.calls] == [{"city": "Oslo"}]
     assert answer.stop == play.driver.words.tool
+
+
+@pytest.mark.parametrize("driver", [name for name, each in DRIVERS.items() if each.abilities.stop], indirect=True)
+def test_a_stop_string_ends_the_answer_whoever_holds_it(play: Play) -> None:
+    """The daemon cuts where the model does not take the string."""
+    play.says(Scene(text="one ", stop="stopped"))
+    play.ask(Ask((User("count"),), stop=(STOP_STRING,)))
+    told = STOP_STRING in str(play.played.bodies()[-1])
+    play.says(Scene(text="one ", stop="stopped") if told else Scene(text=f"one {STOP_STRING} two"))
+    answer = play.ask(Ask((User("count"),), stop=(STOP_STRING,)))
+    assert answer.text.rstrip() == "one"
+    if play.driver.words.stopped != "stop_sequence" or "stopped" in STOPS[play.model.format] or not told:
+        assert answer.stop == play.driver.words.stopped
+    else:
+        assert answer.stop == play.driver.words.done, "the model does not say that it was the string"

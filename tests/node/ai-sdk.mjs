@@ -63,6 +63,7 @@ function body(model, name, ask) {
     model,
     maxRetries: 0,
     maxOutputTokens: ask.max_tokens,
+    ...(ask.stop.length && { stopSequences: ask.stop }),
     messages: ask.turns.flatMap(messages),
     ...(ask.system !== null && { instructions: ask.system }),
     ...(tools.length && { tools: Object.fromEntries(tools) }),

@@ -28,6 +28,7 @@ function body(model, ask) {
     ...(tools.length && { tools }),
     ...(ask.force && { tool_choice: { type: "tool", name: ask.force } }),
     ...(ask.schema && { output_config: { format: { type: "json_schema", schema: ask.schema } } }),
+    ...(ask.stop.length && { stop_sequences: ask.stop }),
     ...(ask.think && { thinking: { type: "enabled", budget_tokens: 2000 } }),
   };
 }

@@ -28,6 +28,7 @@ function body(model, ask) {
     ...(declared.length && { tools: [{ functionDeclarations: declared }] }),
     ...(ask.force && { toolConfig: { functionCallingConfig: { mode: "ANY", allowedFunctionNames: [ask.force] } } }),
     ...(ask.schema && { responseMimeType: "application/json", responseJsonSchema: ask.schema }),
+    ...(ask.stop.length && { stopSequences: ask.stop }),
     ...(ask.think && { thinkingConfig: { includeThoughts: true, thinkingBudget: 2000 } }),
   };
   return { model, contents: ask.turns.map(content), config };

@@ -24,7 +24,7 @@ function body(model, ask) {
   return {
     model,
     messages: [...system, ...ask.turns.flatMap(messages)],
-    options: { num_predict: ask.max_tokens },
+    options: { num_predict: ask.max_tokens, ...(ask.stop.length && { stop: ask.stop }) },
     ...(tools.length && { tools }),
     ...(ask.schema && { format: ask.schema }),
     ...(ask.think && { think: true }),

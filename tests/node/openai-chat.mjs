@@ -36,6 +36,7 @@ function body(model, ask) {
     ...(tools.length && { tools }),
     ...(ask.force && { tool_choice: { type: "function", function: { name: ask.force } } }),
     ...(ask.schema && { response_format: format }),
+    ...(ask.stop.length && { stop: ask.stop }),
     ...(ask.think && { reasoning_effort: "medium" }),
   };
 }

@@ -72,8 +72,8 @@ function answer({ output, output_text, status, incomplete_details, error, usage 
     input_tokens: usage.input_tokens,
     output_tokens: usage.output_tokens,
     prompt_tokens: usage.input_tokens,
-    cached_tokens: usage.input_tokens_details.cached_tokens,
-    reasoning_tokens: usage.output_tokens_details.reasoning_tokens,
+    cached_tokens: usage.input_tokens_details?.cached_tokens ?? null,
+    reasoning_tokens: usage.output_tokens_details?.reasoning_tokens ?? null,
     native: output,
   };
 }
