@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
-import structlog
 
 from llm_mux import paths
+from llm_mux.structured import structlog
 
 Record: TypeAlias = dict[str, Any]
 

@@ -15,8 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-import structlog
-
 from llm_mux.auth.base import Credential, LoginError
 from llm_mux.auth.logins import StoredLogin, find_login, holding, renew_login
 from llm_mux.auth.store import SecretStore, StoreError
@@ -24,6 +22,7 @@ from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.steps import drive, performer
 from llm_mux.gateway.upstream import Upstream
 from llm_mux.routing.accounts import Account, Session, without_secrets
+from llm_mux.structured import structlog
 
 T = TypeVar("T")
 _LONGEST_SLEEP_S = 60.0

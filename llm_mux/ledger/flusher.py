@@ -11,9 +11,8 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable
 
-import structlog
-
 from llm_mux.ledger.database import reason
+from llm_mux.structured import structlog
 
 GATHER_S = 0.08
 """With the write itself, batches stay less than 100 ms apart."""

@@ -14,11 +14,10 @@ import os
 import time
 from collections.abc import Callable
 
-import structlog
-
 from llm_mux.auth.client_keys import digest
 from llm_mux.ledger.database import reason
 from llm_mux.ledger.keys import ClientKey, KeyTable
+from llm_mux.structured import structlog
 
 FRESH_S = 1.0
 _BUSY_S = 0.5

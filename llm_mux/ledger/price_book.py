@@ -7,7 +7,7 @@ say is unknown, never free. Reading it opens one file; nobody is asked.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import cache
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from llm_mux import log
 from llm_mux.paths import set_aside, write_private
@@ -177,9 +177,34 @@ def decoded(data: bytes) -> Book:
     return msgspec.json.decode(data, type=Book)
 
 
+class _Unread(Mapping[str, tuple[Model, ...]]):
+    """The models of each provider, decoded when they are asked for: a daemon needs those of a few providers."""
+
+    def __init__(self, providers: Mapping[str, Raw]) -> None:
+        self._providers = providers
+
+    def __getitem__(self, name: str) -> tuple[Model, ...]:
+        return msgspec.json.decode(self._providers[name], type=tuple[Model, ...])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._providers)
+
+    def __len__(self) -> int:
+        return len(self._providers)
+
+
+class _Bundled(Struct):
+    source: str
+    date: str
+    providers: dict[str, Raw]
+    others: dict[str, tuple[str, ...]] = {}
+
+
 def bundled() -> Book:
     """The book that came with this version. Blocks."""
-    return decoded(resources.files("llm_mux.ledger").joinpath("prices.json").read_bytes())
+    data = resources.files("llm_mux.ledger").joinpath("prices.json").read_bytes()
+    found = msgspec.json.decode(data, type=_Bundled)
+    return Book(source=found.source, date=found.date, providers=_Unread(found.providers), others=found.others)
 
 
 def current(updated: Path) -> Book:

@@ -14,7 +14,6 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-import structlog
 from msgspec import Struct
 
 from llm_mux.errors import Kind, MuxError, bad_request
@@ -22,6 +21,7 @@ from llm_mux.ledger.database import Database, reason
 from llm_mux.ledger.flusher import GATHER_S, Flusher
 from llm_mux.ledger.response_table import ResponseTable, Stored
 from llm_mux.ledger.rows import plain
+from llm_mux.structured import structlog
 
 MAX_AGE_S = 30 * 86_400.0
 MAX_BYTES = 256 << 20

@@ -12,10 +12,9 @@ from collections.abc import Callable
 from time import time
 from typing import TYPE_CHECKING
 
-import structlog
-
 from llm_mux.ledger.database import Database, reason
 from llm_mux.ledger.rows import SECONDS_A_DAY
+from llm_mux.structured import structlog
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

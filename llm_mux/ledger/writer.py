@@ -19,7 +19,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import structlog
 from msgspec import Struct
 
 from llm_mux.ledger.balances import Settlement
@@ -27,6 +26,7 @@ from llm_mux.ledger.database import Database, reason
 from llm_mux.ledger.flusher import GATHER_S, Flusher
 from llm_mux.ledger.rows import Exchange
 from llm_mux.ledger.spool import Left, Piece, Spool
+from llm_mux.structured import structlog
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

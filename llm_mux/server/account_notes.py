@@ -11,11 +11,10 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-import structlog
-
 from llm_mux.ledger.account_table import AccountRow, Name, Quota, put
 from llm_mux.ledger.database import Database, reason
 from llm_mux.routing.accounts import Account, without_secrets
+from llm_mux.structured import structlog
 
 LOOK_S = 2.0
 _SELDOM_S = 30.0

@@ -12,10 +12,9 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-import structlog
-
 from llm_mux.errors import Kind, MuxError
 from llm_mux.routing.limits import Admitted, Charge, Refused, Standing, Windows
+from llm_mux.structured import structlog
 
 if TYPE_CHECKING:
     from llm_mux.server.redis_limits import RedisWindows

@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
-import structlog
 from msgspec import Struct
 
 from llm_mux.config import ConfigError
 from llm_mux.routing.rests import Kept, Place
+from llm_mux.structured import structlog
 
 PREFIX = "{llm-mux}:rests:"
 _TIMEOUT_S = 0.5

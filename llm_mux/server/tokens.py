@@ -11,13 +11,12 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-import structlog
-
 from llm_mux.auth import jwt
 from llm_mux.auth.client_keys import digest
 from llm_mux.config.schema import Jwt
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.upstream import Call, Timeouts, Upstream
+from llm_mux.structured import structlog
 
 if TYPE_CHECKING:
     from joserfc.jwk import Key

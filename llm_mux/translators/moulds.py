@@ -79,7 +79,10 @@ class Judge:
             return False
         if len(known) > 2:
             return _alike(records, known)
-        found = between(records[self._begin : self._stop], self._glue)
+        body = records[self._begin : self._stop]
+        if len(body) < len(self._glue):
+            return _values_of(body) == 1
+        found = between(body, self._glue)
         return found is not None and _values_of(b",".join(found)) == len(found)
 
 

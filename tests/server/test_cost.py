@@ -71,7 +71,7 @@ class Case(NamedTuple):
 CASES = {
     "splice": Case(costing.small("same", stream=False), 270, 4),
     "translate": Case(costing.small("other", stream=False), 670, 6),
-    "spliced stream of 100 events": Case(costing.small("same", stream=True), 4050, 111),
+    "spliced stream of 100 events": Case(costing.small("same", stream=True), 3400, 111),
     "translated stream of 100 events": Case(costing.small("other", stream=True), 6300, 117),
     "spliced stream, ten events a read": Case(costing.small("same", stream=True), 1150, 20, 10),
     "translated stream, ten events a read": Case(costing.small("other", stream=True), 1800, 32, 10),
