@@ -299,6 +299,18 @@ class Edit:
         return self._names is not None
 
     def feed(self, data: bytes) -> bytes:
+        splitter = self._splitter
+        if self._names is None and isinstance(splitter, sse.Splitter) and splitter.whole(data):
+            # What is hidden has the word in it: the records before the first of those are not looked at.
+            at = data.find(b'"usage"')
+            if at < 0:
+                return data
+            border = data.rfind(b"\n\n", 0, at)
+            start = border + 2 if border >= 0 else 0
+            return data[:start] + self._each(data[start:])
+        return self._each(data)
+
+    def _each(self, data: bytes) -> bytes:
         return b"".join([self._one(frame) for frame in self._splitter.feed(data)])
 
     def finish(self) -> bytes:

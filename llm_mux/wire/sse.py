@@ -56,6 +56,12 @@ class Splitter:
         """Whether the next byte begins a record: nothing of an earlier one is held."""
         return not (self._held or self._fresh or self._foreign or self._carry.size)
 
+    def whole(self, data: bytes) -> bool:
+        """Whether `data` is records from its first byte to its last: then it need not be fed."""
+        if self._held or self._foreign or self._carry.size or not data.endswith(b"\n\n"):
+            return False
+        return not self._fresh or data.startswith((b"data:", b"event:"))
+
     def feed(self, chunk: bytes) -> list[Frame]:
         buffer = self._held + chunk if self._held else chunk
         self._held = b""
