@@ -26,7 +26,8 @@ CHECKED = {
     "continue": "its terminal program `cn` 1.5.47, in every test run: `tests/clients/test_connected_tools.py`",
     "cline": "its terminal program 3.0.65, in every test run: `tests/clients/test_connected_tools.py`",
     "aider": "0.86.2 by hand on 2026-11-29 (`connect` and `run`, with `aider --message`); too large for every test run",
-    "open-webui": "0.12.4 by hand on 2026-11-29 (`run`: models, whole answer, stream); too large for every test run",
+    "open-webui": "0.12.4 by hand on 2026-11-29 (these settings, and `run`: models, answers, a stream); too large for "
+    "every test run",
     "zed": "not driven; written from its documentation on 2026-11-29",
     "cursor": "not driven; written from its documentation on 2026-11-29",
 }

@@ -64,9 +64,25 @@ def _told(
     if model is not None and runs and _gone(model, wanted):
         said = f"{tool.title} was told to use {model}, which the daemon does not have now"
         yield Finding("tools", "doubtful", said, f"llm-mux connect {tool.name} --model NAME")
+    yield from _project(tool, wanted)
     if said_of := in_the_way(tool, wanted, os.environ):
         said, _, advice = said_of.rpartition(": ")
         yield Finding("tools", "doubtful", said, advice)
+
+
+def _project(tool: Tool, wanted: Wanted) -> Iterator[Finding]:
+    """Files of the folder that this runs in which name another address for a tool."""
+    told = tool.env(wanted) if tool.env is not None else {}
+    addresses = [name for name, value in told.items() if value.startswith(wanted.url)]
+    addresses += [name.removeprefix("AIDER_").lower().replace("_", "-") for name in addresses if "AIDER" in name]
+    for name in tool.in_projects:
+        file = Path.cwd() / name
+        if file == Path.home() / name or not file.is_file():
+            continue
+        text = file.read_text("utf-8", "replace")
+        if any(address in text for address in addresses) and wanted.url not in text:
+            said = f"{file} names another address than {wanted.url}, and {tool.title} goes by it in this folder"
+            yield Finding("tools", "doubtful", said, f"take it away there, or: llm-mux run {tool.name}")
 
 
 def _gone(model: str, wanted: Wanted) -> bool:

@@ -145,7 +145,8 @@ def test_run_starts_the_tool_with_the_environment_and_its_own_arguments(user: Pa
     env = fake(tmp_path / "bin", "claude", 'import os, sys\nprint(os.environ["ANTHROPIC_BASE_URL"], *sys.argv[1:])')
     command = [sys.executable, "-m", "llm_mux", "run", "claude-code", "--", "-p", "hi", "--model", "x"]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    assert done.stdout == "http://127.0.0.1:8317 -p hi --model x\n", done.stderr
+    told = '{"env": {"ANTHROPIC_BASE_URL": "http://127.0.0.1:8317", "ANTHROPIC_AUTH_TOKEN": "llm-mux"}}'
+    assert done.stdout == f"http://127.0.0.1:8317 --settings {told} -p hi --model x\n", done.stderr
     assert list(user.iterdir()) == []
 
 

@@ -114,6 +114,17 @@ def connected_with(tool: str, name: str, value: str) -> Callable[[Scene], None]:
     return arrange
 
 
+def in_a_project(tool: str, name: str, text: str) -> Callable[[Scene], None]:
+    def arrange(scene: Scene) -> None:
+        connected(tool)(scene)
+        project = scene.user / "project"
+        (project / name).parent.mkdir(parents=True)
+        (project / name).write_text(text)
+        scene.patch.chdir(project)
+
+    return arrange
+
+
 def keyless(scene: Scene) -> None:
     connected("aider")(scene)
     settings(scene, **{"api-keys": ["sk-planted"]})
@@ -226,6 +237,22 @@ CASES = (
         "tools doubtful",
         "$OPENAI_BASE_URL",
         "unset OPENAI_BASE_URL",
+    ),
+    Case(
+        "a project with settings of its own",
+        in_a_project(
+            "claude-code", ".claude/settings.local.json", '{"env": {"ANTHROPIC_BASE_URL": "https://x.example"}}'
+        ),
+        "tools doubtful",
+        "settings.local.json names another address",
+        "llm-mux run claude-code",
+    ),
+    Case(
+        "a project with an address of its own",
+        in_a_project("qwen-code", ".env", "OPENAI_BASE_URL=https://x.example/v1\n"),
+        "tools doubtful",
+        ".env names another address",
+        "llm-mux run qwen-code",
     ),
     Case("a tool without a client key", keyless, "tools doubtful", "no client key", "llm-mux keys create"),
     Case(

@@ -81,6 +81,9 @@ def test_a_tool_that_is_run_works_with_the_demo_and_keeps_its_settings(
     kept = workplace.home / ".gemini" / "settings.json"
     kept.parent.mkdir()
     kept.write_text('{"security": {"auth": {"selectedType": "oauth-personal"}}}')
+    project = workplace.repository / ".claude" / "settings.local.json"
+    project.parent.mkdir()
+    project.write_text('{"env": {"ANTHROPIC_BASE_URL": "http://127.0.0.1:9"}}')
     command = ("run", headless.tool, "--url", demo, "--", *words)
     printed = workplace.mux(*command, **{**misled, **nowhere, **headless.env})
     assert workplace.file.read_text().strip() == "ahoy", printed

@@ -54,9 +54,10 @@ class Settings:
 class Tool:
     """`command` starts it; `env` and `arguments` make one run of it use the daemon. `borrowed`: of its settings files
     the one that no variable stands for; a run gets a home of its own in which that one alone differs. `rivals`: other
-    variables that send it, or another key, elsewhere; `env_first`: those of `env` come before its files too. `words`:
-    what a person does where there is no file, or beside it. `own`: how the models begin that it asks for by itself;
-    None when there are none. `needs_model`: it does nothing before it was told one."""
+    variables that send it, or another key, elsewhere; `env_first`: those of `env` come before its files too;
+    `in_projects`: its files in a project's folder, which come first as well. `words`: what a person does where there is
+    no file, or beside it. `own`: how the models begin that it asks for by itself; None when there are none.
+    `needs_model`: it does nothing before it was told one."""
 
     name: str
     title: str
@@ -67,6 +68,7 @@ class Tool:
     borrowed: Settings | None = None
     rivals: tuple[str, ...] = ()
     env_first: bool = False
+    in_projects: tuple[str, ...] = ()
     words: Callable[[Wanted], str] | None = None
     own: str | None = None
     needs_model: bool = False
@@ -87,6 +89,11 @@ def _claude_env(wanted: Wanted) -> dict[str, str]:
         told |= {f"ANTHROPIC_DEFAULT_{size}_MODEL": wanted.model for size in ("OPUS", "SONNET", "HAIKU")}
         told |= {"CLAUDE_CODE_MAX_CONTEXT_TOKENS": str(wanted.context)} if wanted.context else {}
     return told
+
+
+def _claude_arguments(wanted: Wanted) -> tuple[str, ...]:
+    """The `env` of its settings files comes before the environment, and this before theirs."""
+    return ("--settings", json.dumps({"env": _claude_env(wanted)}))
 
 
 def _gemini_env(wanted: Wanted) -> dict[str, str]:
@@ -269,6 +276,7 @@ TOOLS = (
             ),
         ),
         _claude_env,
+        arguments=_claude_arguments,
         own="claude-",
         rivals=(
             "ANTHROPIC_API_KEY",
@@ -276,6 +284,7 @@ TOOLS = (
             "CLAUDE_CODE_USE_VERTEX",
             "CLAUDE_CODE_USE_FOUNDRY",
         ),
+        in_projects=(".claude/settings.json", ".claude/settings.local.json"),
     ),
     Tool(
         "codex",
@@ -298,6 +307,7 @@ TOOLS = (
         borrowed=_GEMINI_SETTINGS,
         rivals=("GOOGLE_API_KEY",),
         env_first=True,
+        in_projects=(".gemini/.env", ".env"),
         words=lambda wanted: (
             "Gemini CLI reads ~/.gemini/.env in folders that you trust only; it asks at its start there."
         ),
@@ -321,6 +331,7 @@ TOOLS = (
         ),
         _qwen_env,
         env_first=True,
+        in_projects=(".qwen/.env", ".env"),
     ),
     Tool(
         "aider",
@@ -329,6 +340,7 @@ TOOLS = (
         (Settings(".aider.conf.yml", lambda wanted: yaml_values(_aider_lines(wanted))),),
         _aider_env,
         env_first=True,
+        in_projects=(".aider.conf.yml", ".env"),
     ),
     Tool(
         "continue",
