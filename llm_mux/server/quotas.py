@@ -29,7 +29,8 @@ class Quotas:
         self._file = StateList(path, KeptQuota)
         self._accounts: Sequence[Account] | None = None
         self._written: dict[Spot, KeptQuota] = {}
-        self._wrote_at = 0.0
+        self._tried_at = 0.0
+        self._failed = False
         self._turn = asyncio.Lock()
 
     def watch(self, accounts: Sequence[Account]) -> None:
@@ -44,8 +45,8 @@ class Quotas:
     async def run(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_S)
-            mine = self._mine()
-            if _deciding(mine) != _deciding(self._written) or time.monotonic() - self._wrote_at >= _SELDOM_S:
+            urgent = not self._failed and _deciding(self._mine()) != _deciding(self._written)
+            if urgent or time.monotonic() - self._tried_at >= _SELDOM_S:
                 await self.save()
 
     async def save(self) -> None:
@@ -54,9 +55,11 @@ class Quotas:
             mine, before = self._mine(), self._written
             if mine == before:
                 return
-            unix = time.time()
-            if await asyncio.to_thread(self._file.put, lambda found: merged(found, before, mine, unix)) is not None:
-                self._written, self._wrote_at = mine, time.monotonic()
+            unix, self._tried_at = time.time(), time.monotonic()
+            kept = await asyncio.to_thread(self._file.put, lambda found: merged(found, before, mine, unix))
+            self._failed = kept is None
+            if kept is not None:
+                self._written = mine
 
     async def close(self) -> None:
         await self.save()
