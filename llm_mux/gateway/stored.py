@@ -45,6 +45,10 @@ class _Event(Struct):
     response: Raw
 
 
+class _Typed(Struct):
+    type: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     """One response of a chain: the JSON arrays of its request's own input items and of its output items."""
@@ -179,13 +183,25 @@ def _keeping(answer: Answer, ask: Ask, wishes: Wishes, items: bytes, store: Stor
 
         async def noted(data: bytes) -> None:
             for frame in splitter.feed(data):
-                if frame.event in _ENDS:
+                if _is_end(frame):
                     _put_event(frame.data, ask, wishes, items, store)
             await write(data)
 
         await pump(noted)
 
     return Streaming(answer.headers, answer.content_type, watched)
+
+
+def _is_end(frame: sse.Frame) -> bool:
+    """Whether the record holds the finished response; some servers leave the `event:` lines out."""
+    if frame.event is not None:
+        return frame.event in _ENDS
+    if not any(name.encode() in frame.data for name in _ENDS):
+        return False
+    try:
+        return jsonx.decode(frame.data, _Typed).type in _ENDS
+    except jsonx.Malformed:
+        return False
 
 
 def _put_event(data: bytes, ask: Ask, wishes: Wishes, items: bytes, store: Store) -> None:

@@ -1,5 +1,7 @@
 """What the official Python SDKs ask for besides conversations: legacy completions, embeddings, lists of models."""
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 import anthropic
@@ -10,6 +12,8 @@ from google import genai
 from google.genai import types
 
 from tests.clients.crossing import DIRECT, alias
+from tests.clients.played import MODELS, Model, Played
+from tests.fake_upstream import Reply
 from tests.upstreams.aimock import UPSTREAMS, Upstream
 
 pytestmark = [pytest.mark.node, pytest.mark.skipif(DIRECT, reason="the mock has no such endpoints")]
@@ -97,3 +101,45 @@ def test_ollamas_generate_arrives(mux: str, upstream: Upstream, streaming: bool)
             lines = [client.generate(model=alias(upstream), prompt="say hello")]
     assert "".join(line.response or "" for line in lines) == "Hello from the other side."
     assert lines[-1].done_reason == "stop"
+
+
+VECTORS = [[0.25, -0.5], [0.125, 1.0]]
+EMBEDDED: Mapping[str, Any] = {
+    "openai-chat": {
+        "object": "list",
+        "model": "m",
+        "data": [{"object": "embedding", "index": n, "embedding": vector} for n, vector in enumerate(VECTORS)],
+        "usage": {"prompt_tokens": 2, "total_tokens": 2},
+    },
+    "gemini": {"embeddings": [{"values": vector} for vector in VECTORS]},
+    "ollama": {"model": "m", "embeddings": VECTORS, "prompt_eval_count": 2},
+}
+"""Two vectors, as each format that has them gives them."""
+
+
+def _embedded(client: str, mux: str, model: str) -> list[list[float]]:
+    match client:
+        case "openai":
+            with _openai(mux) as sdk:
+                return [list(item.embedding) for item in sdk.embeddings.create(model=model, input=["one", "two"]).data]
+        case "gemini":
+            with _genai(mux) as sdk:
+                made = sdk.models.embed_content(model=model, contents=["one", "two"])
+            return [list(each.values) for each in made.embeddings]
+        case _:
+            with ollama.Client(host=mux) as sdk:
+                return [list(vector) for vector in sdk.embed(model=model, input=["one", "two"]).embeddings]
+
+
+@pytest.mark.parametrize("client", ["openai", "gemini", "ollama"])
+@pytest.mark.parametrize("model", [m for m in MODELS if m.format in EMBEDDED], ids=lambda model: f"to-{model.format}")
+def test_vectors_come_from_every_format_that_has_them(
+    mux: str, played_upstream: Played, client: str, model: Model
+) -> None:
+    # Ollama has an endpoint of the client's own format beside its own.
+    spoken = "openai-chat" if (client, model.format) == ("openai", "ollama") else model.format
+    played_upstream.answers(Reply(json.dumps(EMBEDDED[spoken]).encode()))
+    assert _embedded(client, mux, model.alias) == VECTORS
+    (body,) = played_upstream.bodies()
+    assert "one" in json.dumps(body)
+    assert "two" in json.dumps(body)

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.clients.crossing import DIRECT, alias, failing_alias
+from tests.clients.crossing import DIRECT, Mux, alias, failing_alias
 from tests.clients.played import MODELS, Model, Played
+from tests.clients.scenes import Scene, records, streamed
 from tests.upstreams.aimock import UPSTREAMS, Upstream
 
 pytestmark = [pytest.mark.node, pytest.mark.skipif(DIRECT, reason="it is the daemon that has to do this")]
@@ -102,3 +103,29 @@ def test_leaving_before_an_answer_began_closes_the_upstream(
         client.sendall(head.encode() + data)
         played_upstream.soon(played_upstream.upstream.arrived)
     played_upstream.soon(played_upstream.upstream.closed)
+
+
+@pytest.mark.covers("PF-12")
+@pytest.mark.usefixtures("no_rests")
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: f"to-{model.format}")
+def test_an_array_of_gemini_holds_all_or_ends_with_the_error(
+    mux: str, daemon_of_clients: Mux, played_upstream: Played, model: Model
+) -> None:
+    """Without `alt=sse` the stream is one JSON array, also when it breaks off."""
+    told = records(model.format, Scene("Hm.", "c2VhbGVk", "Hello there.", "call_1", {"city": "Oslo"}))
+    _, body = _says("hello", "gemini", model.alias)
+    path = f"/v1beta/models/{model.alias}:streamGenerateContent"
+    for kept in (*range(0, len(told) - 3, 2), len(told)):
+        daemon_of_clients.forget_failures()
+        played_upstream.answers(streamed(model.format, told[:kept]))
+        status, headers, answer = _post(mux, path, body)
+        assert headers["content-type"].startswith("application/json")
+        found = json.loads(answer)
+        if kept == len(told):
+            parts = [part for chunk in found for part in chunk["candidates"][0].get("content", {}).get("parts", ())]
+            assert "".join(part.get("text", "") for part in parts if not part.get("thought")) == "Hello there."
+            assert [part["functionCall"]["args"] for part in parts if "functionCall" in part] == [{"city": "Oslo"}]
+        else:
+            last = found[-1] if isinstance(found, list) else found
+            assert last["error"]["code"] >= 500, (kept, found)
+            assert status in (200, 502)

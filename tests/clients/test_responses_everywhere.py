@@ -9,8 +9,8 @@ import openai
 import pytest
 
 from tests.clients.crossing import DIRECT
-from tests.clients.played import Model, Played
-from tests.clients.scenes import Scene, whole
+from tests.clients.played import MODELS, Model, Played
+from tests.clients.scenes import Scene, records, streamed, whole
 from tests.clients.test_signatures import no_envelope, sealed
 from tests.fake_upstream import Reply
 
@@ -77,6 +77,18 @@ def test_a_kept_response_goes_on_with_its_calls_and_seals(
     if model.format != "ollama":
         assert sealed(model.format, after) == [(SEAL, "Oslo")]
     assert no_envelope(after)
+
+
+@pytest.mark.parametrize("mode", ["stream"])
+@pytest.mark.parametrize("model", [m for m in MODELS if m.format == NATIVE], indirect=True, ids=["to-openai-responses"])
+def test_a_stream_whose_events_have_no_names_is_kept_too(
+    client: Any, model: Model, mode: str, played_upstream: Played
+) -> None:
+    named = records(NATIVE, ANSWER)
+    played_upstream.answers(streamed(NATIVE, [record.partition(b"\n")[2] for record in named]))
+    made = create(client, mode, model=model.alias, input=PLEASE)
+    assert client.responses.retrieve(made.id).output_text == "Snow."
+    client.responses.delete(made.id)
 
 
 def test_a_kept_response_is_shown_listed_and_deleted(
