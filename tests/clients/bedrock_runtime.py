@@ -120,7 +120,7 @@ def _answer(blocks: list[dict[str, Any]], stop: str, usage: dict[str, Any]) -> A
     calls = [block["toolUse"] for block in blocks if "toolUse" in block]
     thoughts = [block["reasoningContent"].get("reasoningText", {}) for block in blocks if "reasoningContent" in block]
     return Answer(
-        "".join(block.get("text", "") for block in blocks),
+        "".join(_text(block) for block in blocks),
         tuple(Call(call["toolUseId"], call["name"], call["input"]) for call in calls),
         "".join(thought.get("text", "") for thought in thoughts),
         stop,
@@ -130,6 +130,12 @@ def _answer(blocks: list[dict[str, Any]], stop: str, usage: dict[str, Any]) -> A
         usage["inputTokens"] + usage.get("cacheReadInputTokens", 0) + usage.get("cacheWriteInputTokens", 0),
         usage.get("cacheReadInputTokens"),
     )
+
+
+def _text(block: dict[str, Any]) -> str:
+    """Words, with or without citations around them."""
+    cited = block.get("citationsContent", {}).get("content", ())
+    return str(block.get("text", "")) + "".join(part.get("text", "") for part in cited)
 
 
 def _gathered(events: Any) -> Answer:
