@@ -6,13 +6,13 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from llm_mux.ledger import insert
 from llm_mux.ledger.balances import Balances, Hold, Settlement
@@ -173,6 +173,27 @@ async def test_rows_wait_while_another_process_has_the_lock(sqlite: Database) ->
         assert writer.state.written == 2
     assert writer.state.healthy
     assert [row["request_id"] for row in await rows_in(sqlite)] == ["first", "second"]
+
+
+def room(pages: int) -> Callable[[Connection], Any]:
+    """Lets the database grow to so many pages, or leaves it as large as it is."""
+    return lambda connection: connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}").scalar()
+
+
+async def test_rows_wait_on_disk_while_the_database_is_full(sqlite: Database, tmp_path: pathlib.Path) -> None:
+    await sqlite.open()
+    await sqlite.transact(room(1))
+    writer = Writer(sqlite, tmp_path / "spool", gather_s=0.01)
+    async with running(writer):
+        for number in range(500):
+            writer.record(exchange(f"req-{number}"))
+        assert not await writer.catch_up()
+        state = writer.state
+        assert (state.error, state.spooled, state.dropped) == ("database or disk is full", 500, 0)
+        await sqlite.transact(room(1_000_000))
+        assert await writer.catch_up()
+    assert writer.state.healthy
+    assert [row["request_id"] for row in await rows_in(sqlite)] == [f"req-{number}" for number in range(500)]
 
 
 async def test_rows_wait_until_a_missing_folder_can_be_made(tmp_path: pathlib.Path) -> None:

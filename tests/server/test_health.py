@@ -103,6 +103,23 @@ async def test_a_locked_database_is_told_and_stops_nobody(demo: Run) -> None:
             other.close()
 
 
+async def test_a_full_database_is_told_and_stops_nobody(demo: Run) -> None:
+    async with demo() as running, aiohttp.ClientSession(running.url) as client:
+        parts = running.app[DAEMON].parts
+        await parts.database.open()
+        await parts.database.transact(
+            lambda connection: connection.exec_driver_sql("PRAGMA max_page_count = 1").scalar()
+        )
+        async with asyncio.timeout(60):
+            while await parts.writer.catch_up():
+                for _ in range(20):
+                    async with client.post("/v1/chat/completions", json=CHAT) as answer:
+                        assert answer.status == 200
+        details = (await get(running, "/health/detailed"))["components"]["database"]
+        assert (details["status"], details["message"]) == ("degraded", "database or disk is full")
+        assert details["details"]["rows_in_spool"] > 0
+
+
 async def test_a_refused_key_opens_the_breaker_of_its_account(tmp_path: pathlib.Path) -> None:
     async with FakeUpstream() as upstream:
         upstream.on("/v1/chat/completions", json_reply({"error": {"message": "bad key sk-secret-1"}}, status=401))
