@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Verdict = Literal["ok", "doubtful", "fault"]
 _SKEW_S = 60.0
 _SOON_S = 3 * 86400.0
+_PATIENCE_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,17 @@ def files() -> Iterator[Finding]:
             yield Finding("files", "fault", f"{path} can be opened by others (mode {mode:o})", advice)
 
 
-def daemon() -> Iterator[Finding]:
+def health() -> Mapping[str, object] | None:
+    """What the running daemon says of itself; None when none runs or it does not answer."""
+    record = running()
+    try:
+        found = Client(record.url).get("/health", timeout_s=_PATIENCE_S).json() if record is not None else None
+    except Failure:
+        return None
+    return found if isinstance(found, dict) else {}
+
+
+def daemon(*, answers: bool) -> Iterator[Finding]:
     """Whether one runs, answers, and is of this version."""
     record = running()
     left = paths.read_daemon()
@@ -79,9 +90,7 @@ def daemon() -> Iterator[Finding]:
         yield Finding("daemon", "doubtful", said, "llm-mux logs may say why; llm-mux serve starts one")
     if record is None:
         return
-    try:
-        Client(record.url).get("/healthz", timeout_s=3)
-    except Failure:
+    if not answers:
         said = f"process {record.pid} runs and does not answer at {record.url}"
         yield Finding("daemon", "fault", said, "llm-mux restart, or end the process; llm-mux logs may say why")
     if record.version != __version__:

@@ -75,16 +75,17 @@ def _findings(invocation: Invocation, *, offline: bool) -> Iterator[Finding]:
     except (StoreError, ConfigError) as error:
         advice = "unlock the keyring and try again, or set LLM_MUX_KEYRING=file and log in again"
         yield diagnosis.Finding("secrets", "fault", str(error), advice)
-    yield from diagnosis.daemon()
+    health = diagnosis.health()
+    yield from diagnosis.daemon(answers=health is not None)
     yield from diagnosis.ports(loaded)
     yield from diagnosis.proxies(loaded, os.environ)
-    yield from _around(invocation, loaded)
+    yield from _around(invocation, loaded, health)
     rows, trouble = _noted(invocation)
     yield surroundings.books(trouble)
     yield from diagnosis.tokens(accounts, {name: row.state for name, row in rows.items()}, time.time())
     yield from diagnosis.held_up(accounts, rows)
     if not accounts:
-        demo = mistakes.has_demo()
+        demo = mistakes.has_demo(health or {})
         said = "there are none but the demo's" if demo else "there are none"
         advice = "llm-mux login PROVIDER" if demo else "llm-mux login PROVIDER, or llm-mux serve --demo"
         yield diagnosis.Finding("accounts", "doubtful", said, advice)
@@ -111,28 +112,26 @@ def _places(loaded: Loaded) -> Iterator[Finding]:
     yield from diagnosis.files()
 
 
-def _around(invocation: Invocation, loaded: Loaded) -> Iterator[Finding]:
+def _around(invocation: Invocation, loaded: Loaded, health: Mapping[str, object] | None) -> Iterator[Finding]:
     from pathlib import Path
 
     from llm_mux import paths
     from llm_mux.cli import mistakes, surroundings, tool_checks
-    from llm_mux.cli.client import Client, running
+    from llm_mux.cli.client import running
     from llm_mux.cli.connect import wanted_of
-    from llm_mux.cli.status import health_of
 
     yield from surroundings.own_addresses(os.environ)
     yield surroundings.disk(paths.data_dir())
     yield surroundings.open_files()
     record = running()
-    if record is not None:
-        yield from surroundings.configuration_in_effect(health_of(Client(record.url)))
+    yield from surroundings.configuration_in_effect(health or {})
     yield from surroundings.started_by_the_system()
     config, wanted = loaded.config, wanted_of(invocation, url=None, key=None, model=None)
     port = config.port if record is None else record.port
     yield from mistakes.variables(os.environ, port)
     yield from mistakes.localhost(config.host, port)
     yield from mistakes.confinement(Path("/"), config.host, runs=record is not None)
-    yield from tool_checks.connected_tools(wanted, runs=record is not None, keys_wanted=not config.disable_auth)
+    yield from tool_checks.connected_tools(wanted, runs=health is not None, keys_wanted=not config.disable_auth)
 
 
 def _noted(invocation: Invocation) -> tuple[Mapping[tuple[str, str], AccountRow], str | None]:

@@ -17,9 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from llm_mux.cli.client import Client, running
 from llm_mux.cli.diagnosis import Finding
-from llm_mux.cli.status import health_of
 
 if TYPE_CHECKING:
     from llm_mux.config import Config
@@ -128,11 +126,11 @@ def other_installation(found: str | None) -> Iterator[Finding]:
         yield Finding("version", "doubtful", said, f"take it away, or put {here} first on the PATH")
 
 
-def has_demo() -> bool:
-    """Whether the running daemon has the demo model."""
-    record = running()
-    found = health_of(Client(record.url)).get("accounts") if record is not None else None
-    return any(isinstance(each, Mapping) and each.get("name") == "demo/demo" for each in found or ())
+def has_demo(health: Mapping[str, object]) -> bool:
+    """Whether a daemon that says this of itself has the demo model."""
+    accounts = health.get("accounts")
+    found = accounts if isinstance(accounts, list) else []
+    return any(isinstance(each, Mapping) and each.get("name") == "demo/demo" for each in found)
 
 
 def on_the_path() -> str | None:
