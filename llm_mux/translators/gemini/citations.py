@@ -61,16 +61,28 @@ def _citation(url: str | None, title: str | None, segment: wire.Segment | None, 
     return ir.Citation(url=url, title=title, start=start, end=max(start, end))
 
 
-def within(found: Sequence[ir.Citation], start: int, length: int, *, first: bool) -> tuple[ir.Citation, ...]:
+def within(
+    found: Sequence[ir.Citation], start: int, length: int, *, first: bool, last: bool
+) -> tuple[ir.Citation, ...]:
     """The citations that begin in the text part at `start`, counted from its beginning; the `first` part takes those
-    of the whole answer."""
+    of the whole answer, the `last` one those that begin where no text is."""
     mine: list[ir.Citation] = []
     for one in found:
         if one.start is None or one.end is None:
             mine.extend([one] if first else [])
-        elif start <= one.start < start + length:
-            mine.append(msgspec.structs.replace(one, start=one.start - start, end=min(one.end - start, length)))
+        elif start <= one.start and (last or one.start < start + length):
+            begin, end = min(one.start - start, length), min(one.end - start, length)
+            mine.append(msgspec.structs.replace(one, start=begin, end=end))
     return tuple(mine)
+
+
+def moved(citation: ir.Citation, before: int) -> ir.Citation:
+    """The citation counted from `before`; without a place when it begins earlier."""
+    if citation.start is None or citation.end is None or not before:
+        return citation
+    if citation.start < before:
+        return msgspec.structs.replace(citation, start=None, end=None)
+    return msgspec.structs.replace(citation, start=citation.start - before, end=citation.end - before)
 
 
 class Sources:

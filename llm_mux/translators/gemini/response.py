@@ -87,7 +87,8 @@ def _with_citations(parts: list[ir.Part], candidate: wire.Candidate) -> tuple[ir
     start = 0
     for part in parts:
         if isinstance(part, ir.Text):
-            mine = citations.within(found, start, len(part.text), first=start == 0)
+            first, last = part is texts[0], part is texts[-1]
+            mine = citations.within(found, start, len(part.text), first=first, last=last)
             made.append(msgspec.structs.replace(part, citations=mine))
             start += len(part.text)
         else:

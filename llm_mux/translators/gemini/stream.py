@@ -66,9 +66,12 @@ class _Candidate:
         self.open: int | None = None
         self.kind: type[ir.Text] | type[ir.Reasoning] = ir.Text
         self.halves = jsonx.Surrogates()
+        self.sealed = False  # The open text has its signature and takes no more words, only sources.
         self.said: list[str] = []
+        self.before = 0  # How much was said before the open text.
         self.spoke = False
         self.cited: set[ir.Citation] = set()
+        self.late: list[ir.Citation] = []  # Sources that came while no text was open.
         self.kept: dict[str, object] = {}
         self.partial: PartialCall | None = None
 
@@ -135,7 +138,7 @@ class Decoder(FrameDecoder):
         (candidate,) = answer.candidates
         (part,) = candidate.content.parts
         one = self._candidates.get(candidate.index or 0)
-        if one is None or one.open is None or one.finished or not part.text:
+        if one is None or one.open is None or one.sealed or one.finished or not part.text:
             return None
         if one.kind is not (ir.Reasoning if part.thought else ir.Text):
             return None
@@ -154,6 +157,7 @@ class Decoder(FrameDecoder):
             return [*self._usage_so_far(), ir.Failed(cut_short())]
         for one in self._candidates.values():
             self._close(one, events)
+            self._cite_late(one, events)
         events.extend(self._usage_so_far())
         for choice, one in self._candidates.items():
             called, cut = one.calls.count > 0, one.partial is not None
@@ -188,6 +192,8 @@ class Decoder(FrameDecoder):
                 tokens = None if part.text and not part.thought else tokens
         if not sources_first:
             self._cite(one, record, events)
+        if one.sealed:
+            self._close(one, events)
         finish.keep(record, one.kept)
 
     def _part(self, one: _Candidate, part: wire.Part, tokens: Raw | None, events: list[ir.Event]) -> None:
@@ -220,16 +226,15 @@ class Decoder(FrameDecoder):
         return whole
 
     def _words(self, one: _Candidate, part: ir.Text | ir.Reasoning, tokens: Raw | None, events: list[ir.Event]) -> None:
-        if part.native is not None or one.open is None or one.kind is not type(part):
+        if part.native is not None or one.open is None or one.sealed or one.kind is not type(part):
             self._close(one, events)
-            one.open, one.kind = self._next, type(part)
+            one.open, one.kind, one.before = self._next, type(part), sum(map(len, one.said))
             self._next += 1
             events.append(ir.PartStart(one.open, replace(part, text=""), one.calls.choice))
         text = one.halves.feed(part.text)
         if text:
             self._say(one, text, tokens, events)
-        if part.native is not None:
-            self._close(one, events)
+        one.sealed = part.native is not None
 
     def _say(self, one: _Candidate, text: str, tokens: Raw | None, events: list[ir.Event]) -> None:
         assert one.open is not None
@@ -254,19 +259,32 @@ class Decoder(FrameDecoder):
         if rest:
             self._say(one, rest, None, events)
         events.append(ir.PartEnd(one.open))
-        one.open = None
+        one.open, one.sealed = None, False
 
     def _cite(self, one: _Candidate, record: wire.Candidate, events: list[ir.Event]) -> None:
-        """Sources for the open text; each once, though records repeat them."""
+        """Sources for the open text, without their place if that is in an earlier one; each once, though records
+        repeat them."""
         if record.groundingMetadata is UNSET and record.citationMetadata is UNSET:
             return
         self._searches = max(self._searches, citations.searches(record))
-        if one.open is None or one.kind is not ir.Text:
-            return
         for citation in citations.cited(record, "".join(one.said)):
-            if citation not in one.cited:
-                one.cited.add(citation)
-                events.append(ir.Cite(one.open, citation))
+            if citation in one.cited:
+                continue
+            one.cited.add(citation)
+            if one.open is None or one.kind is not ir.Text:
+                one.late.append(citation)
+            else:
+                events.append(ir.Cite(one.open, citations.moved(citation, one.before)))
+
+    def _cite_late(self, one: _Candidate, events: list[ir.Event]) -> None:
+        """Sources that came after the text, on an empty one; beside calls they would stand where calls end a turn."""
+        if not one.late or not one.said or one.calls.count:
+            return
+        events.append(ir.PartStart(self._next, ir.Text(""), one.calls.choice))
+        placeless = (replace(citation, start=None, end=None) for citation in one.late)
+        events.extend(ir.Cite(self._next, citation) for citation in placeless)
+        events.append(ir.PartEnd(self._next))
+        self._next += 1
 
 
 def _joined(arguments: str) -> str:

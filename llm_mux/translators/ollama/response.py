@@ -79,7 +79,7 @@ def spoken(parts: Sequence[ir.Part], end: ir.Finish) -> Spoken:
     images = [part.source.data for part in parts if isinstance(part, ir.Image) and isinstance(part.source, ir.Inline)]
     text = "".join(_words(parts))
     return Spoken(
-        text=text or (instead(end) if not calls else ""),
+        text=text or (instead(end) if not (calls or images) else ""),
         thinking="".join(part.text for part in parts if isinstance(part, ir.Reasoning)),
         images=images,
         calls=[call_out(call, position) for position, call in enumerate(calls)],

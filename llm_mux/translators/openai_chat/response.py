@@ -7,7 +7,7 @@ finish reasons, reasoning and calls. A client gets reasoning as `reasoning_conte
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -122,15 +122,20 @@ class _Reader:
         found = list(message.tool_calls or ())
         if message.function_call is not None:
             found.append(wire.Call(function=message.function_call))
-        return [self._call(call, choice, n) for n, call in enumerate(found)]
+        made: dict[str, ir.ToolCall] = {}
+        for position, call in enumerate(found):
+            one = self._call(call, choice, position, made)
+            made[one.id] = one
+        return list(made.values())
 
-    def _call(self, call: wire.Call, choice: int, position: int) -> ir.ToolCall:
+    def _call(self, call: wire.Call, choice: int, position: int, taken: Container[str]) -> ir.ToolCall:
+        """A call with an id that no other call of the answer has, and some name."""
         custom = call.custom is not None
         name = (
             call.custom.name if call.custom else call.function.name if call.function else None
         ) or f"tool_{position}"
         text = (call.custom.input or "") if call.custom else decode.arguments(call.function) if call.function else ""
-        id_ = call.id or synthesised(self._id, choice, position, name, text)
+        id_ = call.id if call.id and call.id not in taken else synthesised(self._id, choice, position, name, text)
         native = reasoning.from_google(call, self._family)
         return ir.ToolCall(id_, name, text, custom=custom, native=native)
 

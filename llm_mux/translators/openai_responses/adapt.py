@@ -16,6 +16,7 @@ from msgspec import Raw
 from llm_mux.errors import MuxError
 from llm_mux.translators import openai_models
 from llm_mux.translators.base import Edits, Outline, Target
+from llm_mux.translators.openai_responses import searches
 from llm_mux.translators.openai_responses.decode import ENCRYPTED, TRUE, thinking_of
 from llm_mux.translators.openai_responses.encode import REPORTED, SAMPLED, lacking
 from llm_mux.translators.openai_responses.quirks import Quirks, quirks_of
@@ -23,7 +24,7 @@ from llm_mux.translators.openai_responses.reading import first_byte, present
 from llm_mux.wire import jsonx
 
 # Marks of what only a translation can put right. They may also stand in a text, which then costs a translation.
-_SEALED: Final = b'"gw1'
+_OURS: Final = (b'"gw1', b'"' + searches.SEARCH_ID.encode())
 _NEWER: Final = (b'"custom', b'"namespace"', b'"additional_tools"', b'"tool_search', b'"configuration_update"')
 _OTHER_ROLE: Final = {"system": b'"developer"', "developer": b'"system"'}
 _NO_TOOLS: Final = (None, Raw(b"null"), Raw(b"[]"))
@@ -37,7 +38,7 @@ def adapt(body: bytes, target: Target, stream: bool, outline: Outline | None = N
         top = jsonx.top(body)
     except jsonx.Malformed:
         return None
-    if not present(top.get("input")) or _SEALED in body or _beyond(body, top, quirks):
+    if not present(top.get("input")) or any(mark in body for mark in _OURS) or _beyond(body, top, quirks):
         return None
     edits: dict[str, bytes | None] = {"model": msgspec.json.encode(target.model)}
     stream = stream or quirks.only_streams

@@ -18,7 +18,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
 from llm_mux.translators import ids
-from llm_mux.translators.openai_responses import beside, errors, reasoning, summary, tools, turns, wire
+from llm_mux.translators.openai_responses import beside, errors, reasoning, searches, summary, tools, turns, wire
 from llm_mux.translators.openai_responses.reading import CODEX, COMPACT, ECHO, OWNER, first_byte, present
 from llm_mux.wire import jsonx
 
@@ -225,13 +225,13 @@ def compaction_out(text: str, response: str, index: int) -> wire.CompactionOut:
 
 
 def opaque_out(part: ir.Opaque | ir.Image, response: str, index: int) -> ItemOut | None:
-    """An item that this format made, an image as the image tool's item, nothing for what others made."""
+    """An item that this format made, an image and a search as the items of their tools, nothing for other things."""
     if part.native is not None and part.native.owner == OWNER and turns.inner_part(part.native) is None:
         return part.native.data
     if isinstance(part, ir.Image) and isinstance(part.source, ir.Inline):
         form = part.source.media_type.partition("/")[2] or "png"
         return wire.ImageCallOut(item_id("ig", response, index), "completed", part.source.data, form)
-    return None
+    return searches.item(part) if isinstance(part, ir.Opaque) else None
 
 
 def output_items(
@@ -241,9 +241,8 @@ def output_items(
     builder = _Builder(response, client, _token_list(logprobs))
     for part in parts:
         builder.add(part)
-    spoken = any(isinstance(part, ir.Text) and part.text for part in parts)
     refused = any(isinstance(part, ir.Refusal) for part in parts)
-    words = last_words(finish, client, spoken=spoken, refused=refused)
+    words = last_words(finish, client, spoken=builder.spoken, refused=refused)
     if words is not None:
         builder.add(words)
     return builder.finished(ending(finish, client).item)
@@ -267,6 +266,7 @@ class _Builder:
     def __init__(self, response: str, client: Client, logprobs: Raw) -> None:
         self.response, self.client, self._logprobs = response, client, logprobs
         self.items: list[ItemOut] = []
+        self.spoken = False
         self._last: ir.Part | None = None
 
     def add(self, part: ir.Part) -> None:
@@ -286,6 +286,8 @@ class _Builder:
                 made = opaque_out(part, self.response, index)
                 if made is not None:
                     self.items.append(made)
+                elif isinstance(part, ir.Opaque) and part.text and not part.hint:
+                    self._said(ir.Text(part.text), index)
             case _:
                 pass
 
@@ -293,6 +295,7 @@ class _Builder:
         if self.client.compacts:
             self.items.append(compaction_out(part.text, self.response, index))
             return
+        self.spoken = self.spoken or bool(part.text)
         phase = turns.phase_of(part)
         last = self.items[-1] if self.items else None
         if not isinstance(last, wire.AnswerMessageOut) or last.phase != phase:

@@ -17,7 +17,7 @@ from msgspec import Raw
 from llm_mux import ir
 from llm_mux.errors import bad_request
 from llm_mux.translators import envelope
-from llm_mux.translators.openai_responses import beside, parts, reasoning, summary, tools, wire
+from llm_mux.translators.openai_responses import beside, parts, reasoning, searches, summary, tools, wire
 from llm_mux.translators.openai_responses.reading import OWNER, first_byte, present, read
 from llm_mux.wire import jsonx
 
@@ -245,7 +245,7 @@ def _item_reference(into: Conversation, item: wire.Item, raw: Raw, where: str) -
 
 def _kept(into: Conversation, item: wire.Item, raw: Raw, kind: str) -> None:
     """An item of a server-side tool, or of a kind that nobody knows yet."""
-    native = ir.Native(OWNER, raw)
+    native = ir.Native("none" if searches.stands_in(item.id) else OWNER, raw)
     if kind in _SILENT:
         part = ir.Opaque(native, label=kind, hint=True)
     else:

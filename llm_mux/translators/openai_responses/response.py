@@ -65,9 +65,8 @@ def finish_of(found: wire.Response, parts: Sequence[ir.Part]) -> ir.Finish:
             return ir.Finish("length")
     if any(isinstance(part, ir.ToolCall) for part in parts):
         return ir.Finish("tool_calls")
-    refusal = next((part.text for part in parts if isinstance(part, ir.Refusal)), None)
-    if refusal is not None:
-        return ir.Finish("refusal", detail=refusal or None)
+    if any(isinstance(part, ir.Refusal) for part in parts):
+        return ir.Finish("refusal")
     return ir.Finish("stop")
 
 

@@ -230,13 +230,21 @@ class ResponsesStreamEncoder:
                 self._whole(part)
 
     def _whole(self, part: ir.Part) -> None:
-        """A part that comes at once; one that has no form here leaves no trace."""
+        """A part that comes at once; one that has no form here is told in its words, if it has any."""
         index = len(self._output) + (self._open is not None)
         made = answer.opaque_out(part, self._id, index) if isinstance(part, ir.Opaque | ir.Image) else None
         if made is not None:
             self._close("completed")
             self._item_added(made)
             self._item_done(made)
+        elif isinstance(part, ir.Opaque) and part.text and not part.hint:
+            self._told(ir.Text(part.text))
+
+    def _told(self, words: ir.Text | ir.Refusal) -> None:
+        """A text that comes at once."""
+        self._open_text(words)
+        if isinstance(self._open, _Message):
+            self._close_text(self._open)
 
     def _item_added(self, item: Struct | Raw) -> None:
         self._add("response.output_item.added", output_index=len(self._output), item=item)
@@ -415,9 +423,7 @@ class ResponsesStreamEncoder:
         self._finish = event
         words = answer.last_words(event, self._client, spoken=self._spoken, refused=self._refused)
         if words is not None:
-            self._open_text(words)
-            if isinstance(self._open, _Message):
-                self._close_text(self._open)
+            self._told(words)
         self._close(answer.ending(event, self._client).item)
 
     def _done(self, event: ir.Done) -> None:

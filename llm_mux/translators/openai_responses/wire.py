@@ -373,6 +373,17 @@ class ImageCallOut(Struct, tag_field="type", tag="image_generation_call"):
     output_format: str
 
 
+class SearchActionOut(Struct):
+    type: str
+    query: str
+
+
+class SearchCallOut(Struct, tag_field="type", tag="web_search_call"):
+    id: str
+    status: str
+    action: SearchActionOut
+
+
 class CachedDetailsOut(Struct):
     cached_tokens: int
     cache_write_tokens: int

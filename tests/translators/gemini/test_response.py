@@ -238,6 +238,15 @@ def test_citations_of_others_become_grounding() -> None:
     ]
 
 
+def test_a_source_beyond_the_text_is_on_its_last_part() -> None:
+    source = {"startIndex": 9, "endIndex": 12, "uri": "https://b.example"}
+    image = {"inlineData": {"mimeType": "image/png", "data": "aGk="}}
+    candidate = {"citationMetadata": {"citations": [source]}}
+    first, _, last = whole(record("xy", image, "z", finish="STOP", candidate=candidate)).choices[0].parts
+    assert isinstance(first, ir.Text) and isinstance(last, ir.Text)
+    assert (first.citations, [cited.url for cited in last.citations]) == ((), ["https://b.example"])
+
+
 def test_citation_sources_are_read_in_both_names() -> None:
     source = {"startIndex": 0, "endIndex": 1, "uri": "https://b.example"}
     for name in ("citations", "citationSources"):

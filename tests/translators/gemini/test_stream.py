@@ -288,3 +288,40 @@ def test_nothing_follows_the_end() -> None:
     decoder.feed(sse(record("a", finish="STOP")))
     assert isinstance(decoder.finish()[-1], ir.Done)
     assert decoder.feed(sse(record("b"))) == [] and decoder.finish() == []
+
+
+SOURCES = {
+    "groundingChunks": [{"web": {"uri": "https://a.test", "title": "A"}}],
+    "groundingSupports": [{"segment": {"startIndex": 0, "endIndex": 3}, "groundingChunkIndices": [0]}],
+}
+
+
+def test_sources_that_come_with_the_signature_of_a_text_are_on_that_text() -> None:
+    end = record({"text": "two", "thoughtSignature": "c2ln"}, finish="STOP")
+    end["candidates"][0]["groundingMetadata"] = SOURCES
+    events = streamed(sse(record("one"), end))
+    starts = [event.part for event in events if isinstance(event, ir.PartStart)]
+    (cite,) = (event for event in events if isinstance(event, ir.Cite))
+    assert [type(part) for part in starts] == [ir.Text, ir.Text]
+    assert (cite.index, cite.citation.url, cite.citation.start) == (1, "https://a.test", None)
+
+
+def test_sources_that_come_when_no_text_is_open_are_told_after_all_and_not_beside_calls() -> None:
+    image = {"inlineData": {"mimeType": "image/png", "data": "aGk="}}
+    call = {"functionCall": {"id": "x", "name": "f", "args": {}}}
+    end = record(finish="STOP")
+    end["candidates"][0]["groundingMetadata"] = SOURCES
+    events = streamed(sse(record("one", image), end))
+    assert ir.violations(events) == []
+    (cite,) = (event for event in events if isinstance(event, ir.Cite))
+    assert (cite.index, cite.citation) == (2, ir.Citation(url="https://a.test", title="A"))
+    assert not any(isinstance(event, ir.Cite) for event in streamed(sse(record("one", call), end)))
+
+
+def test_sources_of_a_later_text_are_counted_from_its_beginning() -> None:
+    end = record("two", finish="STOP")
+    support = {"segment": {"startIndex": 4, "endIndex": 6}, "groundingChunkIndices": [0]}
+    end["candidates"][0]["groundingMetadata"] = {**SOURCES, "groundingSupports": [support]}
+    events = streamed(sse(record("one", {"inlineData": {"mimeType": "image/png", "data": "aGk="}}), end))
+    (cite,) = (event for event in events if isinstance(event, ir.Cite))
+    assert (cite.index, cite.citation.start, cite.citation.end) == (2, 1, 3)

@@ -177,6 +177,7 @@ def test_there_are_two_reasons_for_an_end(reason: ir.FinishReason, word: str) ->
         ((ir.Refusal("No."),), "refusal", "Not this.", "No."),
         ((), "filtered", "SAFETY", "SAFETY"),
         ((), "filtered", None, ""),
+        ((ir.Image(ir.Inline("image/png", PNG)),), "refusal", None, ""),
         ((ir.Image(ir.Url("https://x/y")),), "stop", None, "![image](https://x/y)"),
         ((ir.Opaque(ir.Native("gemini", Raw(b"{}")), "code", "ran code"),), "stop", None, "ran code"),
         ((), "stop", None, ""),

@@ -146,6 +146,13 @@ def test_the_form_before_tools_and_nameless_calls_are_read() -> None:
     assert isinstance(nameless, ir.ToolCall) and nameless.name == "tool_0"
 
 
+def test_two_calls_of_a_whole_answer_never_share_an_id() -> None:
+    call = {"id": "same", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    parts = whole({"content": None, "tool_calls": [call, call]}, "tool_calls").choices[0].parts
+    first, second = (part.id for part in parts if isinstance(part, ir.ToolCall))
+    assert first == "same" != second
+
+
 def test_audio_of_an_answer_reaches_a_client_of_the_same_format() -> None:
     sound = {"id": "a", "data": "AAAA", "expires_at": 9, "transcript": "hi"}
     found = whole({"content": None, "audio": sound})

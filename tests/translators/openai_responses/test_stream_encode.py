@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -44,6 +45,14 @@ def kinds(records: list[dict[str, Any]]) -> list[str]:
 def final(records: list[dict[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = records[-1]["response"]
     return found
+
+
+def answer_of(*parts: ir.Part) -> ir.Response:
+    return ir.Response("abc", MODEL, (ir.Choice(parts, STOP),))
+
+
+def without_id(item: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in item.items() if name != "id"}
 
 
 @pytest.mark.covers("PF-80", "PF-81", "FB-113", "FB-12")
@@ -189,6 +198,40 @@ def test_a_whole_answers_own_chain_is_told_as_reasoning_text() -> None:
     item = json.loads(TRANSLATOR.encode_response(whole, decode()))["output"][0]
     assert item["content"] == [{"type": "reasoning_text", "text": "hm"}]
     assert item["summary"] == []
+
+
+@pytest.mark.covers("FB-39")
+def test_another_vendors_search_is_told_as_one_and_nobody_gets_it_back() -> None:
+    use = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "who won"}}
+    searched = ir.Opaque(ir.Native("anthropic", raw(use)), "server_tool_use", hint=True)
+    parts: list[ir.Part] = [ir.Text("Wait."), searched, ir.Text("The reds.")]
+    whole = json.loads(TRANSLATOR.encode_response(answer_of(*parts), decode()))["output"]
+    assert [item["type"] for item in whole] == ["message", "web_search_call", "message"]
+    assert whole[1]["action"] == {"type": "search", "query": "who won"}
+    streamed = final(sent(unfold(parts, STOP)))["output"]
+    assert [without_id(item) for item in streamed] == [without_id(item) for item in whole]
+    listed = [{"role": "user", "content": "x"}, *whole, {"role": "user", "content": "y"}]
+    again = json.dumps({"model": "m", "input": listed}).encode()
+    assert TRANSLATOR.adapt(again, TARGET, False) is None
+    back = json.loads(TRANSLATOR.encode_request(TRANSLATOR.decode_request(again, Hints()), TARGET).body)
+    assert {item["type"] for item in back["input"]} == {"message"}
+
+
+@pytest.mark.parametrize(
+    "data", [b"[]", b'{"name":"web_fetch","input":{"url":"x"}}', b'{"name":"web_search","input":3}']
+)
+def test_what_other_servers_tools_did_besides_leaves_no_trace(data: bytes) -> None:
+    part = ir.Opaque(ir.Native("anthropic", msgspec.Raw(data)), "server_tool_use", hint=True)
+    assert [item["type"] for item in final(sent(unfold([part, ir.Text("x")], STOP)))["output"]] == ["message"]
+
+
+def test_what_another_vendor_made_and_can_be_said_is_said_whole_and_streamed() -> None:
+    code = ir.Opaque(ir.Native("gemini", raw({"executableCode": {"code": "1"}})), "executableCode", text="`1`")
+    parts: list[ir.Part] = [ir.Text("Look."), code, ir.Text("Done.")]
+    whole = json.loads(TRANSLATOR.encode_response(answer_of(*parts), decode()))["output"]
+    assert [part["text"] for part in whole[0]["content"]] == ["Look.", "`1`", "Done."]
+    (item,) = final(sent(unfold(parts, STOP)))["output"]
+    assert item["content"] == whole[0]["content"]
 
 
 @pytest.mark.covers("PF-139")
