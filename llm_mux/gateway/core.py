@@ -22,7 +22,7 @@ from llm_mux.routing.accounts import FAULTS, Account
 from llm_mux.routing.catalog import Catalog, Offer, Route, fallbacks_of
 from llm_mux.routing.explain import Reached, Target, explained
 from llm_mux.routing.reach import reached
-from llm_mux.routing.select import Candidate, Choice, Context, Moment, Price, judge, order, paired
+from llm_mux.routing.select import Candidate, Choice, Context, Favourites, Moment, Price, judge, order, paired
 from llm_mux.routing.standing import UNREACHED, Standing
 from llm_mux.translators.base import ModelInfo
 
@@ -54,10 +54,11 @@ class Settings:
 
 
 class Reach(NamedTuple):
-    """Where a name leads: its routes and every target of theirs."""
+    """Where a name leads: its routes and every target of theirs, and what `order` remembers of them."""
 
     routes: tuple[Route, ...]
     candidates: tuple[Candidate, ...]
+    known: Favourites
 
 
 class Outlook(NamedTuple):
@@ -143,7 +144,7 @@ class Gateway:
         """The targets of `name` that may be asked now, best first. Raises MuxError when there is none."""
         reach = await self.reach(name, ask.caller.scopes)
         candidates = reach.candidates
-        return order(reach.routes, candidates, self.moment(ask, len(candidates) > 1), self.choice)
+        return order(reach.routes, candidates, self.moment(ask, len(candidates) > 1), self.choice, reach.known)
 
     def moment(self, ask: Ask, chosen: bool = True) -> Moment:
         """Now, as a choice sees it; `chosen`: there is something to choose."""
@@ -163,12 +164,12 @@ class Gateway:
                 await self.lists.refresh(self.accounts, self.upstream)
                 catalog = self.catalog
             routes = catalog.resolve(name)
-            reach = Reach(routes, paired(routes, self.accounts))
+            reach = Reach(routes, paired(routes, self.accounts), {})
             if len(self._reaches) < _MOST_ROUTES:
                 self._reaches[name] = reach
         if scopes is not None and scopes.narrow:
             kept, accounts = reached(reach.routes, self.accounts, scopes, name)
-            return Reach(tuple(kept), paired(kept, accounts))
+            return Reach(tuple(kept), paired(kept, accounts), {})
         return reach
 
     def chain(self, name: str) -> tuple[str, ...]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from itertools import accumulate
 from typing import Literal
 
@@ -28,6 +27,7 @@ Context = Callable[[str, str], int | None]
 _GOLDEN = (math.sqrt(5) - 1) / 2
 _STALE_S = 300.0
 _BYTES_PER_TOKEN = 4
+_MOST_KNOWN = 512
 SOON_S = 1.0
 _SURELY_FITS = 4096 * _BYTES_PER_TOKEN
 """Bytes of a request that every model takes."""
@@ -71,6 +71,9 @@ class Judged(Struct, frozen=True):
     score: float = 0.0
 
 
+Favourites = dict[bytes, Sequence[Candidate]]
+"""By conversation, for one set of candidates."""
+
 STICKY = Choice()
 _KEEP_ROUTES = frozenset({"sticky", "fill-first"})
 _TIED = frozenset({"least-busy", "fastest", "cheapest"})
@@ -88,17 +91,23 @@ def paired(routes: Sequence[Route], accounts: Sequence[Account]) -> tuple[Candid
 
 
 def order(
-    routes: Sequence[Route], candidates: Sequence[Candidate], moment: Moment, choice: Choice = STICKY
+    routes: Sequence[Route],
+    candidates: Sequence[Candidate],
+    moment: Moment,
+    choice: Choice = STICKY,
+    known: Favourites | None = None,
 ) -> list[Candidate]:
     """The `candidates` of the routes that may be asked now, best first. Raises MuxError when none may, saying when.
+    `known` remembers what was worked out for these candidates before.
 
     Higher priority goes first, what is held back last; sticky and fill-first keep the routes' order (the
     configuration's), the others compare all accounts.
     """
-    if choice.strategy == "sticky" and not moment.hosts and (ready := _plainly_ready(candidates, moment, choice)):
+    if choice.strategy == "sticky" and not moment.hosts:
         # Nobody is held back a little: the same order as below, for less.
-        said = _digest(moment.conversation)
-        return sorted(ready, key=lambda each: (-each.account.priority, each.place, -_score(each.account, said)))
+        favourites = _favourites(candidates, moment.conversation, {} if known is None else known)
+        if ready := _plainly_ready(favourites, moment, choice):
+            return ready
     judged = [judge(candidate, moment, choice) for candidate in candidates]
     able = [each for each in judged if each.passed is None]
     if able:
@@ -112,8 +121,20 @@ def order(
     raise none_ready(routes, judged)
 
 
+def _favourites(candidates: Sequence[Candidate], conversation: str, known: Favourites) -> Sequence[Candidate]:
+    """The order in which a conversation asks them when all are well."""
+    said = _digest(conversation)
+    found = known.get(said)
+    if found is None:
+        if len(known) >= _MOST_KNOWN:
+            known.clear()
+        found = sorted(candidates, key=lambda each: (-each.account.priority, each.place, -_score(each.account, said)))
+        known[said] = found
+    return found
+
+
 def _plainly_ready(candidates: Sequence[Candidate], moment: Moment, choice: Choice) -> list[Candidate]:
-    """Those that may be asked; none as soon as one is held back a little, so that there are tiers."""
+    """Those that may be asked, in their order; none as soon as one is held back a little, so that there are tiers."""
     found: list[Candidate] = []
     measured = -1 if moment.size >= _SURELY_FITS else None
     for each in candidates:
@@ -202,9 +223,7 @@ def _score(account: Account, conversation: bytes) -> float:
     return account.weight * _drawn(conversation, account.name) if account.weight > 0 else 0.0
 
 
-@lru_cache(maxsize=4096)
 def _drawn(conversation: bytes, name: str) -> float:
-    """Remembered, since a conversation asks many times."""
     # A checksum will not do here: those of names of the same length differ by a constant, so shares come out uneven.
     drawn = hashlib.blake2b(conversation + name.encode("utf-8", "surrogatepass"), digest_size=6)
     return -1 / math.log((int.from_bytes(drawn.digest()) + 1) / (2**48 + 1))

@@ -1,6 +1,7 @@
 """Which account is asked first and which follow: sticky, prioritised, weighted, and honest when all rest."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -304,17 +305,22 @@ def test_the_short_way_of_good_times_leads_to_the_same_order(data: st.DataObject
         for n in range(data.draw(st.integers(1, 6)))
         for provider in (PROVIDER, OTHER)
     ]
+    routes = [ROUTE, Route("q", "n")]
+    pairs, said, known = paired(routes, pool), data.draw(st.text(max_size=5)), dict[bytes, Sequence[Candidate]]()
+    order(routes, pairs, Moment(0.0, said), known=known)
     for each in data.draw(st.lists(st.sampled_from(pool))):
         each.failed("n" if each.provider is OTHER else "m", MuxError(Kind.RATE_LIMIT, "no", retry_after=9), now=0)
     for each in data.draw(st.lists(st.sampled_from(pool), max_size=1)):
         each.low[""] = data.draw(st.sampled_from([0.5, 5.0]))
     for each in data.draw(st.lists(st.sampled_from(pool))):
         each.most, each.inflight = 2, data.draw(st.integers(1, 2))
-    routes = [ROUTE, Route("q", "n")]
-    pairs = paired(routes, pool)
     choice = Choice(context=lambda provider, model: {"m": 10_000, "n": 20_000}[model])
-    moment = Moment(1.0, data.draw(st.text(max_size=5)), size=data.draw(st.sampled_from([10, 20_000, 50_000, 100_000])))
+    moment = Moment(1.0, said, size=data.draw(st.sampled_from([10, 20_000, 50_000, 100_000])))
     able = [judged for each in pairs if (judged := judge(each, moment, choice)).passed is None]
     if able:
         wanted = [each.candidate for each in ranked(able, moment, choice)]
         assert order(routes, pairs, moment, choice) == wanted
+        assert order(routes, pairs, moment, choice, known) == wanted, (
+            "what is remembered is the order of good times only"
+        )
+    assert len(known) == 1
