@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import re
 import time
@@ -134,6 +135,53 @@ async def test_a_vendors_warning_has_to_be_read_before_its_login_begins(visit: S
         await expect(login).to_be_disabled()
         await seen.page.get_by_label("I have read this").check()
         await expect(login).to_be_enabled()
+
+
+async def test_what_another_program_left_is_imported_from_its_file(visit: Seen, tmp_path: pathlib.Path) -> None:
+    tokens = {"refresh_token": "plant-refresh", "access_token": "plant-access", "account_id": "acc-1"}
+    file = tmp_path / "auth.json"
+    file.write_text(json.dumps({"tokens": tokens}), encoding="utf-8")
+    async with visit("accounts") as seen:
+        await seen.button("Add an account").first.click()
+        await seen.page.locator("[data-provider=codex]").click()
+        box = seen.page.locator("dialog")
+        await box.get_by_text("Import one that is there already").click()
+        await seen.says("~/.codex/auth.json").to_be_visible()
+        go = box.locator("[data-imports=browser]")
+        await expect(go).to_be_disabled()
+        await box.get_by_label("I have read this").check()
+        await go.click()
+        await seen.says("There is nothing to import").to_be_visible()
+        await box.get_by_label("What to import: choose the file").set_input_files(file)
+        await expect(box.get_by_label("What to import", exact=True)).to_have_value(re.compile("plant-refresh"))
+        opened = box.locator("details[open]").filter(has=seen.page.locator("[data-imports=browser]"))
+        await opened.locator("summary").last.click()
+        await opened.get_by_label("Name", exact=True).fill("mine")
+        await go.click()
+        await expect(account(seen, "codex/mine")).to_contain_text("login")
+        assert "plant" not in await seen.page.content()
+
+
+async def test_a_project_and_an_oauth_client_of_ones_own_go_with_the_login(visit: Seen) -> None:
+    client = json.dumps({"installed": {"client_id": "1234-mine.apps", "client_secret": "plant-secret"}})
+    async with visit("accounts") as seen:
+        seen.refused = {400}
+        await seen.button("Add an account").first.click()
+        await seen.page.locator("[data-provider=gemini]").click()
+        box = seen.page.locator("dialog")
+        await box.get_by_text("Name, project and OAuth client").click()
+        await box.get_by_label("Project").first.fill("my-project")
+        text = box.get_by_label("OAuth client", exact=True)
+        await text.fill('{"installed": {}}')
+        await box.locator("[data-way=browser]").click()
+        await expect(box.get_by_role("alert")).to_contain_text("The file has no client_id.")
+        await text.fill(client)
+        await box.locator("[data-way=browser]").click()
+        link = seen.page.get_by_role("link", name="Open the provider's page")
+        await expect(link).to_have_attribute("href", re.compile("client_id=1234-mine.apps"))
+        (login,) = (await seen.mux.ask("GET", "/logins"))["logins"]
+        assert (login["provider"], login["way"]) == ("gemini", "browser")
+        await seen.page.keyboard.press("Escape")
 
 
 @pytest.fixture(scope="module")

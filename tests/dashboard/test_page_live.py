@@ -6,6 +6,7 @@ import asyncio
 
 from playwright.async_api import expect
 
+from llm_mux.server.serving import DAEMON
 from tests.dashboard.conftest import Seen
 from tests.server.management import Managed
 
@@ -101,3 +102,71 @@ async def test_many_at_once_are_all_counted_and_the_list_stays_bounded(visit: Se
             assert set(await asyncio.gather(*(ask(seen.mux, "demo") for _ in range(40)))) == {200}
         await expect(seen.page.locator(".tiles")).to_contain_text("Last minute240")
         await expect(seen.page.locator("main tbody tr")).to_have_count(200)
+
+
+async def watched_by(mux: Managed, number: int) -> None:
+    """Returns once so many look at the traffic."""
+    async with asyncio.timeout(15):
+        while mux.app[DAEMON].parts.recent.watchers != number:
+            await asyncio.sleep(0.02)
+
+
+async def test_the_stream_begins_again_when_it_broke_and_nothing_is_missing_or_twice(visit: Seen) -> None:
+    async with visit("live") as seen:
+        recent, rows = seen.mux.app[DAEMON].parts.recent, seen.page.locator("main tbody tr")
+        await watched_by(seen.mux, 1)
+        assert await ask(seen.mux, "demo") == 200
+        await expect(rows).to_have_count(1)
+        for number in range(2, 4):
+            recent.close()
+            await watched_by(seen.mux, 0)
+            assert await ask(seen.mux, "demo-code") == 200, "while nobody is told"
+            await seen.says("The connection is gone").to_be_visible()
+            await watched_by(seen.mux, 1)
+            await expect(seen.page.get_by_text("The connection is gone")).to_have_count(0)
+            await expect(rows.filter(has_text="demo-code")).to_have_count(number - 1)
+            assert await ask(seen.mux, "demo-thinking") == 200
+            await expect(rows.filter(has_text="demo-thinking")).to_have_count(number - 1)
+        await expect(rows).to_have_count(5)
+
+
+async def test_a_page_that_nobody_looks_at_is_told_nothing_and_catches_up_later(visit: Seen) -> None:
+    look = """hidden => {
+        Object.defineProperty(document, "hidden", {configurable: true, get: () => hidden});
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    async with visit("live") as seen:
+        rows = seen.page.locator("main tbody tr")
+        await watched_by(seen.mux, 1)
+        await seen.page.evaluate(look, True)
+        await watched_by(seen.mux, 0)
+        assert await ask(seen.mux, "demo") == 200
+        await seen.page.evaluate(look, False)
+        await watched_by(seen.mux, 1)
+        await expect(rows).to_have_count(1)
+        assert await ask(seen.mux, "demo") == 200
+        await expect(rows).to_have_count(2)
+        await seen.page.locator("[data-nav=logs]").click()
+        await watched_by(seen.mux, 0)
+
+
+async def test_what_was_running_before_one_looked_is_counted_until_it_ends(visit: Seen) -> None:
+    async with visit("home") as seen:
+        running = asyncio.create_task(ask(seen.mux, "demo-slow", stream=True))
+        async with asyncio.timeout(10):
+            while not (await seen.mux.ask("GET", "/requests"))["active"]:
+                await asyncio.sleep(0.02)
+        await seen.open("live")
+        await expect(seen.page.locator(".tiles")).to_contain_text("Running now1")
+        assert await running == 200
+        await expect(seen.page.locator(".tiles")).to_contain_text("Running now0")
+
+
+async def test_the_list_moves_and_what_one_is_at_stays(visit: Seen) -> None:
+    async with visit("live") as seen:
+        assert await ask(seen.mux, "demo") == 200
+        link = seen.row("demo").get_by_role("link")
+        await link.focus()
+        assert await ask(seen.mux, "demo-code") == 200
+        await expect(seen.page.locator("main tbody tr")).to_have_count(2)
+        await expect(seen.page.locator("main tbody tr").nth(1).get_by_role("link")).to_be_focused()

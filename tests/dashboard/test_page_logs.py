@@ -6,6 +6,8 @@ from typing import Any
 
 from playwright.async_api import expect
 
+from llm_mux import log
+from llm_mux.server.serving import DAEMON
 from tests.dashboard.conftest import Seen
 
 SECRET = "sk-ant-secret-0123456789abcdef"
@@ -46,6 +48,19 @@ async def test_the_level_is_chosen_and_following_can_stop(visit: Seen) -> None:
         await ask(seen, "only-here")
         await seen.page.get_by_label("Follow").check()
         await seen.says("model=only-here").to_be_visible()
+
+
+async def test_a_page_that_lost_its_daemon_goes_on_where_it_was(visit: Seen) -> None:
+    async with visit("logs") as seen:
+        drain = seen.mux.app[DAEMON].parts.drain
+        drain.leaving = True
+        await seen.says("The connection is gone").to_be_visible()
+        drain.leaving = False
+        log.logger.info("log.while_away")
+        await expect(seen.page.locator(".log details", has_text="log.while_away")).to_have_count(1)
+        await expect(seen.page.get_by_text("The connection is gone")).to_have_count(0)
+        log.logger.info("log.again")
+        await expect(seen.page.locator(".log details", has_text="log.again")).to_have_count(1)
 
 
 async def test_the_log_is_emptied_only_after_a_question(visit: Seen) -> None:

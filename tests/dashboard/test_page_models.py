@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from playwright.async_api import expect
 
 from tests.dashboard.conftest import Seen
@@ -102,3 +104,20 @@ async def test_what_cannot_be_is_said_and_the_edit_outlasts_a_look_elsewhere(vis
         await seen.button("Give the changes up").click()
         await expect(seen.page.locator("[data-entry='aliases.0.1']")).to_have_value("demo")
         assert "fast: demo" in seen.mux.file.read_text(encoding="utf-8")
+
+
+async def test_a_name_that_leads_to_a_provider_that_is_not_there_is_refused_with_its_line(visit: Seen) -> None:
+    async with visit("routes", CONFIG) as seen:
+        seen.refused = {400}
+        before = seen.mux.file.read_text(encoding="utf-8")
+        alias = seen.page.locator("[data-entry='aliases.0.1']")
+        for wrong in ("nowhere://demo", "demo@://demo"):
+            await alias.fill(wrong)
+            await seen.button("Save").click()
+            said = seen.page.get_by_role("alert")
+            await expect(said).to_contain_text(re.compile(r"config\.yaml:\d+:\d+: .*(nowhere|demo@)"))
+        await alias.fill("demo")
+        await seen.page.locator("[data-entry='fallbacks.0.1']").fill("demo, nowhere://x")
+        await seen.button("Save").click()
+        await expect(seen.page.get_by_role("alert")).to_contain_text("nowhere")
+        assert seen.mux.file.read_text(encoding="utf-8") == before

@@ -22,7 +22,8 @@ EVIL = "evil.example"
 TEXT = "port: 0\nhost: 127.0.0.1\ndiscover: false\n# as it was\n"
 CHAT = {"model": "demo", "messages": [{"role": "user", "content": "Hello"}]}
 READS = [
-    f"{ROOT}{path}" for path in ("/config", "/config.yaml", "/session", "/requests", "/api-keys", "/logs", "/accounts")
+    f"{ROOT}{path}"
+    for path in ("/config", "/config.yaml", "/session", "/requests", "/api-keys", "/logs", "/accounts", "/sessions")
 ]
 CHANGES = [
     ("PUT", "/debug", '{"value": true}'),
@@ -34,6 +35,9 @@ CHANGES = [
     ("DELETE", "/logs", ""),
     ("PUT", "/api-keys", '{"name": "mine"}'),
     ("PUT", "/routes", '{"aliases": {"demo": "demo-500"}}'),
+    ("POST", "/billing/credit", '{"user": "me", "amount": "1000"}'),
+    ("DELETE", "/sessions", ""),
+    ("POST", "/logins", '{"provider": "codex", "agree": true}'),
 ]
 FETCHED = """
 async ({url, method, body, headers, mode}) => {
@@ -99,7 +103,8 @@ async def state(mux: Managed) -> tuple[Any, ...]:
     keys = (await mux.ask("GET", "/api-keys"))["keys"]
     aliases = await mux.ask("GET", "/aliases")
     switches = [(await mux.ask("GET", path))["value"] for path in ("/debug", "/capture")]
-    return mux.file.read_text(encoding="utf-8"), keys, aliases, switches
+    rest = [await mux.ask("GET", path) for path in ("/billing/balances", "/logins")]
+    return mux.file.read_text(encoding="utf-8"), keys, aliases, switches, rest
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", EVIL])
@@ -155,15 +160,16 @@ async def test_a_hostile_page_follows_no_stream_and_frames_nothing(
     ):
         page = await context.new_page()
         await page.goto(f"http://{host}:{port}/")
-        streamed = await page.evaluate(
-            """url => new Promise(done => {
-                const source = new EventSource(url, {withCredentials: true});
-                source.onopen = source.onmessage = () => done("open");
-                source.onerror = () => done("refused");
-            })""",
-            f"{mux.url}{ROOT}/requests/live",
-        )
-        assert streamed == "refused"
+        for path in ("/requests/live", "/logs/live"):
+            streamed = await page.evaluate(
+                """url => new Promise(done => {
+                    const source = new EventSource(url, {withCredentials: true});
+                    source.onopen = source.onmessage = () => done("open");
+                    source.onerror = () => done("refused");
+                })""",
+                f"{mux.url}{ROOT}{path}",
+            )
+            assert streamed == "refused", path
         framed = await page.evaluate(
             """url => new Promise(done => {
                 const frame = document.createElement("iframe");

@@ -12,6 +12,7 @@ from aiohttp import web
 from llm_mux import paths
 from llm_mux.auth.keys import create_management_key
 from llm_mux.auth.store import SecretStore, open_store
+from llm_mux.cli.invocation import known_types
 from llm_mux.config import load
 from llm_mux.server.app import make_app, start
 from llm_mux.server.demo import start_demo
@@ -51,7 +52,7 @@ async def managed(
     file.write_text(config if isinstance(config, str) else config_text(config or {}), encoding="utf-8")
     store = open_store(env=environment, data_dir=paths.data_dir(environment))
     key = create_management_key(store)
-    loaded = load(file, environment)
+    loaded = load(file, environment, known_types=known_types())
     async with start_demo() as demo_url:
         app = make_app(loaded, environment, store, demo_url)
         runner, port = await start(app, "127.0.0.1", 0)
