@@ -29,7 +29,9 @@ SHOWN = {
     "accounts": "accounts",
     "models": "models",
     "routes": "routes?model=demo-500",
+    "billing": "billing",
     "config": "config",
+    "inspector": "inspector/{request}",
     "playground": "playground?model=demo-thinking",
 }
 CONFIG = {
@@ -37,6 +39,7 @@ CONFIG = {
     "request-retry": 0,
     "aliases": {"fast": "demo", "clever": "demo-thinking"},
     "fallbacks": {"demo-500": ["demo"]},
+    "billing": {"enabled": True, "initial-balance": "5"},
 }
 MODELS = (
     ("claude-sonnet-4-5", "anthropic", "work", 3.0, 6),
@@ -77,7 +80,8 @@ def books(now: float) -> list[Exchange]:
     return sorted(made, key=lambda row: row.time)
 
 
-async def keep(mux: Managed) -> None:
+async def keep(mux: Managed) -> str:
+    """Puts it all into the books; the request that is looked into."""
     now = time.time()
     rows = books(now)
     await mux.app[DAEMON].parts.database.transact(
@@ -87,13 +91,17 @@ async def keep(mux: Managed) -> None:
         body = {"model": model, "messages": [{"role": "user", "content": "What does a multiplexer do?"}]}
         async with mux.bare.post("/v1/chat/completions", json=body) as answer:
             await answer.read()
+    for user, amount in (("ada", "40"), ("grace@corp.example", "12.5"), ("ci", "-6.20")):
+        await mux.ask("POST", "/billing/credit", json={"user": user, "amount": amount, "description": "November"})
+    lines = (await mux.ask("GET", "/requests"))["requests"]
+    return next(str(line["request"]) for line in lines if line["model"] == "demo-500")
 
 
 async def take(folder: pathlib.Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as home:
         async with chromium() as browser, managed(pathlib.Path(home), CONFIG) as mux:
-            await keep(mux)
+            request = await keep(mux)
             for look, scheme, size, names in (
                 ("", "light", SIZE, tuple(SHOWN)),
                 ("-dark", "dark", SIZE, ("live",)),
@@ -103,12 +111,12 @@ async def take(folder: pathlib.Path) -> None:
                 await visit.page.goto(f"{mux.url}/")
                 await visit.sign_in()
                 for name in names:
-                    await _picture(visit, name, folder / f"{name}{look}.png")
+                    await _picture(visit, name, SHOWN[name].format(request=request), folder / f"{name}{look}.png")
                 await context.close()
 
 
-async def _picture(visit: Visit, name: str, file: pathlib.Path) -> None:
-    await visit.open(SHOWN[name])
+async def _picture(visit: Visit, name: str, address: str, file: pathlib.Path) -> None:
+    await visit.open(address)
     if name == "playground":
         await visit.page.get_by_role("textbox", name="Message").fill("What does a multiplexer do?")
         await visit.button("Send").click()

@@ -44,24 +44,41 @@ async def test_no_page_breaks_a_rule(visit: Seen, axe: str, scheme: str, size: d
             body = {"model": model, "messages": [{"role": "user", "content": "hello"}]}
             async with seen.mux.bare.post("/v1/chat/completions", json=body) as answer:
                 made = answer.headers["X-Request-ID"]
-        for page in (*PAGES, "routes?model=demo-500", f"inspector/{made}"):
+        await seen.mux.ask("POST", "/billing/credit", json={"user": "ann", "amount": "-2.5"})
+        for page in (*PAGES, "routes?model=demo-500", f"inspector/{made}", "billing/ann"):
             await seen.open("" if page == "home" else page)
             wrong += await broken(seen, axe, page)
         assert wrong == []
 
 
 @pytest.mark.node
-async def test_no_dialog_breaks_a_rule(visit: Seen, axe: str) -> None:
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_no_dialog_breaks_a_rule(visit: Seen, axe: str, scheme: str) -> None:
     wrong = []
-    async with visit("keys") as seen:
+    async with visit("keys", looks={"color_scheme": scheme}) as seen:
         await seen.button("Make a key").first.click()
         wrong += await broken(seen, axe, "a new key")
         await seen.page.keyboard.press("Escape")
         await seen.open("accounts")
         await seen.button("Add an account").first.click()
         wrong += await broken(seen, axe, "providers")
-        await seen.page.locator("[data-provider=anthropic]").click()
+        await seen.page.locator("[data-provider=gemini]").click()
+        for more in await seen.page.locator("dialog summary").all():
+            if await more.is_visible():
+                await more.click()
         wrong += await broken(seen, axe, "a new account")
+        await seen.page.keyboard.press("Escape")
+        await seen.button("Add an account").first.click()
+        await seen.page.locator("[data-provider=anthropic]").click()
+        wrong += await broken(seen, axe, "a warning")
+        await seen.page.keyboard.press("Escape")
+        await seen.open("billing")
+        await seen.button("Give credit").first.click()
+        wrong += await broken(seen, axe, "credit")
+        await seen.page.keyboard.press("Escape")
+        await seen.open("models")
+        await seen.page.locator("main tbody button").first.click()
+        wrong += await broken(seen, axe, "a model")
         await seen.page.keyboard.press("Escape")
         await seen.open("config")
         await seen.page.get_by_label("Configuration, YAML").fill("port: 0\ndebug: true\n")

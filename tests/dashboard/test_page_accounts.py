@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
+from llm_mux.server.serving import DAEMON
 from tests.dashboard.conftest import Seen
 from tests.fake_upstream import FakeUpstream, json_reply
 from tests.upstreams.oidc import Oidc, oidc
@@ -113,6 +114,23 @@ async def test_quota_windows_say_how_much_is_used_and_when_they_begin_anew(visit
         there = time.strftime("%H:", time.localtime(time.time() + 7200))
         assert there in (await quota.text_content() or ""), "the reader's own time"
         await expect(quota.get_by_role("img")).to_have_attribute("aria-label", re.compile("90% used"))
+
+
+async def test_an_account_that_needs_a_new_login_says_so_at_home_too_and_leads_there(
+    visit: Seen, upstream: FakeUpstream
+) -> None:
+    async with visit("accounts", lab(upstream)) as seen:
+        await add_key(seen, "main")
+        await expect(account(seen, "lab/main")).to_contain_text("ready")
+        (lost,) = (each for each in seen.mux.app[DAEMON].gateway.accounts if each.name == "lab/main")
+        lost.needs_login("The refresh token is used up.")
+        await seen.open("")
+        await seen.says("lab/main needs a new login.").to_be_visible()
+        await seen.page.get_by_role("main").get_by_role("link", name="Accounts", exact=True).click()
+        await expect(account(seen, "lab/main")).to_contain_text("needs a new login")
+        await seen.button("Log in again at lab/main").click()
+        await expect(seen.page.get_by_role("heading", name="Add an account at")).to_be_visible()
+        await seen.page.keyboard.press("Escape")
 
 
 async def test_a_rest_says_why_and_for_how_long_and_can_be_ended(visit: Seen) -> None:

@@ -109,19 +109,57 @@ async def test_the_keyboard_alone_signs_in_and_goes_everywhere_and_one_sees_wher
             assert await page.evaluate("document.activeElement.id") == "main", "one is in the page that one went to"
 
 
-async def _tab_to(seen: object, wanted: str, most: int = 60) -> None:
+async def _tab_to(seen: object, wanted: str, most: int = 60, *, back: bool = True) -> None:
     page = seen.page  # type: ignore[attr-defined]
     for _ in range(most):
-        await page.keyboard.press("Shift+Tab")
+        await page.keyboard.press("Shift+Tab" if back else "Tab")
         found = await page.evaluate(
             """wanted => { const e = document.activeElement; const s = getComputedStyle(e);
-            return [e.matches(wanted), s.outlineStyle !== 'none' || e.type === 'radio' || e === document.body]; }""",
+            return [e.matches(wanted), s.outlineStyle !== 'none' || e.type === 'radio' || e === document.body || !!e.closest('.editor')]; }""",
             wanted,
         )
         assert found[1], "the focus is seen"
         if found[0]:
             return
     raise AssertionError(f"the keyboard does not reach {wanted}")
+
+
+async def test_the_keyboard_alone_makes_a_key_gives_credit_and_changes_the_configuration(visit: Seen) -> None:
+    async with visit("keys", {"aliases": {"fast": "demo"}}) as seen:
+        page, press = seen.page, seen.page.keyboard.press
+
+        async def reach(name: str) -> None:
+            await _tab_to(seen, name, back=False)
+
+        await reach("main button.primary")
+        await press("Enter")
+        await expect(page.get_by_label("Name")).to_be_focused()
+        await page.keyboard.type("by-hand")
+        await press("Enter")
+        await expect(page.get_by_text("Copy it now")).to_be_visible()
+        await reach("dialog button.primary")
+        await press("Enter")
+        await expect(page.locator("dialog")).to_have_count(0)
+        await expect(seen.row("by-hand")).to_be_visible()
+        assert await page.evaluate("document.activeElement.closest('main') !== null"), "the focus is back where it was"
+        await seen.open("billing")
+        await reach("main button.primary")
+        await press("Enter")
+        await expect(page.get_by_label("User")).to_be_focused()
+        await page.keyboard.type("ann")
+        await press("Tab")
+        await page.keyboard.type("3")
+        await press("Enter")
+        await seen.says("ann has $3.00 now").to_be_visible()
+        await seen.open("config")
+        await reach("main textarea")
+        await press("Control+End")
+        await page.keyboard.type("debug: false\n")
+        await press("Control+s")
+        await reach("dialog button.primary")
+        await press("Enter")
+        await seen.says("Saved and in effect.").to_be_visible()
+        assert seen.mux.file.read_text(encoding="utf-8").endswith("debug: false\n")
 
 
 async def test_the_first_stop_of_the_keyboard_leads_past_the_menu(visit: Seen) -> None:

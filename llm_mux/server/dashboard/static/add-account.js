@@ -100,11 +100,14 @@ function optional(logins) {
   const label = h("input", { maxlength: 100, autocomplete: "off" });
   const client = wants.has("client") ? textOrFile("OAuth client", "The JSON file of an OAuth client of your own, of the type Desktop app.") : null;
   const extra = [...wants].filter((name) => name !== "client").map((name) => /** @type {[string, HTMLInputElement]} */ ([name, h("input", { maxlength: 1000, autocomplete: "off", spellcheck: "false" })]));
-  const element = h("details.more", null, h("summary", null, client ? "Name, project and OAuth client" : "Name"), h("div.stack", null,
+  const element = h("details.more", null, h("summary", null, listed(["Name", ...extra.map(([name]) => (WANTED[name]?.[0] ?? name).toLowerCase()), ...(client ? ["OAuth client"] : [])])), h("div.stack", null,
     field("Name", label, "Left empty: the account's own."), extra.map(([name, input]) => field(WANTED[name]?.[0] ?? name, input, WANTED[name]?.[1])), client?.element));
   const given = async () => ({ label: label.value.trim() || null, extra: Object.fromEntries(extra.map(([name, input]) => [name, input.value.trim()]).filter(([, value]) => value)), ...(client?.text() ? { text: client.text() } : {}) });
   return { element, given };
 }
+
+/** "a, b and c". @param {string[]} words */
+const listed = (words) => [words.slice(0, -1).join(", "), words.at(-1)].filter(Boolean).join(" and ");
 
 /** A way that begins with what is there already. `buttons` are told of the one that begins it. */
 function importing(login, begin, buttons, disabled) {

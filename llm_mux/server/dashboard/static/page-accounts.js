@@ -10,8 +10,7 @@ import { button, confirm, dialog, empty, field, form, head, meter, note, tag, to
 const LOOK_MS = 5000;
 
 const STATES = {
-  ready: ["ready", "good"], closed: ["ready", "good"], disabled: ["switched off", ""], open: ["resting", "warn"],
-  resting: ["resting", "warn"], half_open: ["being tried", "info"], trying: ["being tried", "info"], login_needed: ["needs a new login", "bad"],
+  ready: ["ready", "good"], resting: ["resting", "warn"], "login needed": ["needs a new login", "bad"], disabled: ["switched off", ""],
 };
 
 /** @param {import("./app.js").View} view */
@@ -98,6 +97,9 @@ function actions(account, load) {
   const act = (name) => ({ data: { act: `${name} ${account.name}` }, "aria-label": `${name} ${account.name}` });
   const stored = account.origin !== "settings";
   return h("div.actions", null,
+    account.state === "login needed" && button(".tiny.primary", "Log in again", async () => {
+      if (await addAccount(account.provider)) await load();
+    }, act("Log in again at")),
     account.enabled && button(".tiny", "Test", () => test(account, load), act("Test")),
     button(".tiny", account.enabled ? "Switch off" : "Switch on", async () => {
       await patch(path(account), { enabled: !account.enabled });

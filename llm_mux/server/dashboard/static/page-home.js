@@ -37,8 +37,12 @@ function draw(view, known, load) {
 }
 
 function trouble(accounts) {
-  const bad = accounts.filter((account) => account.enabled && ["login_needed", "open", "resting"].includes(account.state));
-  return bad.length > 0 && note("warn", h("span", null, `${bad.map((each) => each.name).join(", ")} ${bad.length === 1 ? "does" : "do"} not take requests now.`), h("a", { href: "#/accounts" }, "See why"));
+  const those = (state) => accounts.filter((account) => account.enabled && account.state === state).map((account) => account.name);
+  const [lost, resting] = [those("login needed"), those("resting")];
+  return [
+    lost.length > 0 && note("bad", h("span", null, `${lost.join(", ")} ${lost.length === 1 ? "needs" : "need"} a new login.`), h("a", { href: "#/accounts" }, "Accounts")),
+    resting.length > 0 && note("warn", h("span", null, `${resting.join(", ")} ${resting.length === 1 ? "rests" : "rest"} for a while, or for one model.`), h("a", { href: "#/accounts" }, "See why")),
+  ];
 }
 
 function figures(known, ready) {

@@ -215,8 +215,12 @@ export function dialog(title, content, { kind = "", leave = true } = {}) {
     });
     document.body.append(made);
     made.showModal();
+    // Not the button that closes it: what one came for.
+    /** @type {HTMLElement | null} */ (made.querySelector("[autofocus]") ?? made.querySelector(FIRST))?.focus();
   });
 }
+
+const FIRST = ".dialog > :not(header) :is(input:not([type=hidden]), select, textarea, button):not([disabled], [readonly])";
 
 /** @param {string} title @param {import("./dom.js").Child} text @param {string} yes @param {string} [kind] */
 export const confirm = (title, text, yes, kind = ".danger") =>
