@@ -74,7 +74,9 @@ async def test_the_log_is_emptied_only_after_a_question(visit: Seen) -> None:
 
 
 async def test_debug_records_are_switched_on_and_off(visit: Seen) -> None:
-    async with visit("logs") as seen:
+    async with visit("home") as seen:
+        await seen.mux.ask("PUT", "/debug", json={"value": False})  # it is one switch for all daemons of a process
+        await seen.open("logs")
         switch = seen.page.get_by_label("Debug records")
         await switch.check()
         await seen.says("are logged until you switch them off").to_be_visible()
