@@ -20,6 +20,7 @@ from llm_mux.routing.accounts import PASSTHROUGH, Account
 from llm_mux.routing.select import Candidate
 from llm_mux.translators import registry
 from llm_mux.translators.base import Encoded, ModelInfo, Target, Translator
+from llm_mux.translators.foreign import refuse_thread
 from llm_mux.translators.tools import Names
 from llm_mux.wire import jsonx
 
@@ -168,6 +169,8 @@ def _translate(ask: Ask, candidate: Candidate, paved: _Paved, request: ir.Reques
     if route.effort is not None or route.budget is not None:
         wanted = structs.replace(request.thinking, effort=route.effort, budget=route.budget)
         request = structs.replace(request, thinking=wanted)
+    if paved.upstream.name != ask.protocol.name:
+        refuse_thread(request, paved.target)
     encoded: Encoded = paved.upstream.encode_request(request, paved.target)
     return Plan(
         account=account,

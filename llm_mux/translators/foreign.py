@@ -9,7 +9,11 @@ import msgspec
 from msgspec import Raw
 
 from llm_mux import ir
+from llm_mux.errors import Kind, MuxError
+from llm_mux.translators.base import Target, present
 from llm_mux.wire import jsonx
+
+THREAD_UNSUPPORTED = "thread_unsupported_request"
 
 # Who asks is in `request.user` too, hints for caches change no answer, and the daemon frames streams itself.
 _NOT_LOST = frozenset(
@@ -21,6 +25,16 @@ def lost_fields(request: ir.Request) -> list[str]:
     """The names to report when `request` goes to a target that does not speak its client's format."""
     top = [name for name in request.extras if not name.startswith("__") and name not in _NOT_LOST]
     return [*top, *request.beneath] if request.beneath else top
+
+
+def refuse_thread(request: ir.Request, target: Target) -> None:
+    """Raises MuxError BAD_REQUEST for a thread of the Messages API: the turns that Anthropic keeps are nowhere else.
+
+    The code is Anthropic's own, at which its SDKs send the whole conversation instead.
+    """
+    if request.protocol == "anthropic" and present(request.extras.get("thread")):
+        message = f"{target.title} keeps no threads; send the whole conversation without `thread`."
+        raise MuxError(Kind.BAD_REQUEST, message, param="thread", code=THREAD_UNSUPPORTED)
 
 
 def described(output: ir.OutputFormat) -> Raw | None:

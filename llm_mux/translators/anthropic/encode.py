@@ -20,7 +20,7 @@ from llm_mux.translators.anthropic import conversation, encode_tools, marks, qui
 from llm_mux.translators.anthropic.encode_blocks import Blocks, blocks
 from llm_mux.translators.anthropic.outlook import Outlook, outlook
 from llm_mux.translators.base import Encoded, Target
-from llm_mux.translators.foreign import lost_fields
+from llm_mux.translators.foreign import lost_fields, refuse_thread
 from llm_mux.wire import jsonx
 
 _TIERS: Final = {"auto": "auto", "default": "standard_only", "standard": "standard_only"}
@@ -176,6 +176,8 @@ def _add_extras(body: dict[str, Any], look: Outlook, *, thinks: bool) -> None:
     if not look.own:
         for name in lost_fields(look.request):
             look.drop(name)
+    if look.own and not look.quirks.binding_controls:
+        refuse_thread(look.request, look.target)
     if look.own:
         for key, value in look.request.extras.items():
             if key == "context_management" and not thinks and b'"clear_thinking_' in bytes(value):

@@ -18,6 +18,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from llm_mux.errors import Kind, MuxError
 from llm_mux.translators.anthropic.wire import NAME
 from llm_mux.translators.base import present, wordless
+from llm_mux.translators.foreign import THREAD_UNSUPPORTED
 from llm_mux.wire import hints, jsonx
 
 REFUSED_CREDENTIALS: Final = "The provider refused its credentials."
@@ -196,9 +197,10 @@ def _sent_at(headers: Mapping[str, str]) -> float:
         return math.inf
 
 
-class _ErrorOut(Struct, frozen=True):
+class _ErrorOut(Struct, frozen=True, omit_defaults=True):
     type: str
     message: str
+    details: dict[str, object] | None = None
 
 
 class _BodyOut(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="error"):
@@ -213,7 +215,10 @@ def encode_error(error: MuxError, request_id: str) -> bytes:
     if error.owner == NAME and error.upstream is not None and _found(error.upstream)[1]:
         return error.upstream
     kind = _TYPES.get(error.kind, "api_error")
-    return jsonx.encode(_BodyOut(_ErrorOut(kind, _worded(error)), request_id or None))
+    details: dict[str, object] | None = None
+    if error.code == THREAD_UNSUPPORTED:
+        details = {"error_code": error.code, "unsupported": ["thread"]}
+    return jsonx.encode(_BodyOut(_ErrorOut(kind, _worded(error), details), request_id or None))
 
 
 def error_status(error: MuxError) -> int:

@@ -36,7 +36,8 @@ class Quirks:
     max_cache_marks: int = 4
     # Bedrock stops at 64.
     tool_name_limit: int = 128
-    # False: `thinking.block_binding` and its beta are unknown (Bedrock, Vertex and every compatible host).
+    # False: `thinking.block_binding` and its beta are unknown, and no threads are kept (Bedrock, Vertex and every
+    # compatible host).
     binding_controls: bool = True
     # False: `/v1/messages/count_tokens` is not there.
     count_tokens: bool = True

@@ -60,6 +60,8 @@ def adapt(body: bytes, target: Target, stream: bool, outline: Outline | None = N
     known = facts(target.model, target.capabilities)
     if head.max_tokens is None or _is_ours(body) or _has_blank_text(body):
         return None
+    if not wanted.binding_controls and b'"thread"' in body and present(jsonx.top(body).get("thread")):
+        return None
     if _turned(head, target, wanted) and not _fits(head, body, wanted, known):
         return None
     top: dict[str, bytes | None] = {}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from llm_mux.translators.anthropic import TRANSLATOR, Quirks
-from llm_mux.translators.base import Edits
+from llm_mux.translators.base import Edits, Hints
 from llm_mux.wire import jsonx
 from tests.translators.anthropic import kit
 
@@ -141,3 +141,16 @@ def test_the_attribution_line_does_not_reach_other_vendors(system: object, left:
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"max_tokens":"x"}', b"<html>"])
 def test_what_cannot_be_read_is_left_to_the_decoder(body: bytes) -> None:
     assert adapted(body) is None
+
+
+def test_a_thread_stays_with_anthropic_and_others_say_so_as_anthropic_does() -> None:
+    """Its earlier turns are nowhere else; at this code Anthropic's SDKs send all of them."""
+    body = kit.body("go on", thread={"type": "continue", "previous_message_id": "msg_1"})
+    assert adapted(body) == Edits()
+    assert adapted(body, quirks=kit.COMPATIBLE) is None
+    request = TRANSLATOR.decode_request(body, Hints())
+    assert b'"thread"' in TRANSLATOR.encode_request(request, kit.target()).body
+    refusal = kit.refusal(request, quirks=kit.COMPATIBLE)
+    told = json.loads(TRANSLATOR.encode_error(refusal, "req_1"))["error"]
+    assert told["details"] == {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+    assert adapted(kit.body("hi", thread=None), quirks=kit.COMPATIBLE) is not None
