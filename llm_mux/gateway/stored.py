@@ -78,6 +78,8 @@ class Memory:
         links: list[Kept] = []
         at: str | None = id
         while at is not None and at in self._kept:
+            if len(links) >= len(self._kept):
+                raise _endless(id)
             at, kept = self._kept[at]
             links.insert(0, kept)
         if at is None:
@@ -99,6 +101,11 @@ class Memory:
 def not_found(id: str) -> MuxError:
     message = f"Previous response with id '{id}' not found."
     return MuxError(Kind.BAD_REQUEST, message, param="previous_response_id", code="previous_response_not_found")
+
+
+def _endless(id: str) -> MuxError:
+    message = f"The conversation before response '{id}' comes back to itself: its provider gave one id twice."
+    return MuxError(Kind.BAD_REQUEST, message, param="previous_response_id")
 
 
 def server(store: Store | None, *, keep_all: bool = False) -> Callable[[Gateway, Ask], Awaitable[Answer]]:
