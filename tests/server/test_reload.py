@@ -193,3 +193,27 @@ async def test_a_key_stored_by_another_process_makes_an_account(tmp_path: pathli
             async with client.post("/v1/chat/completions", json=chat) as answer:
                 assert answer.status == 200, await answer.text()
             assert upstream.requests[-1].headers["authorization"] == "Bearer sk-stored-by-somebody-else"
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this platform has no SIGHUP")
+async def test_a_mounted_secret_that_was_changed_is_read_at_sighup(tmp_path: pathlib.Path) -> None:
+    secret = tmp_path / "mounted"
+    secret.write_text("sk-one\n")
+    async with FakeUpstream() as upstream:
+        upstream.on("/v1/chat/completions", json_reply(WHOLE))
+        entry = {"type": "openai-compatible", "id": "up", "base-url": f"{upstream.url}/v1", "models": ["m"]}
+        async with running(tmp_path / "home", {"providers": [{**entry, "api-key": f"file:{secret}"}]}) as (mux, client):
+
+            async def sent() -> str:
+                body = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+                async with client.post("/v1/chat/completions", json=body) as answer:
+                    assert answer.status == 200
+                return upstream.last.headers["Authorization"]
+
+            assert await sent() == "Bearer sk-one"
+            secret.write_text("sk-two\n")
+            assert await sent() == "Bearer sk-one"
+            mux.process.send_signal(signal.SIGHUP)
+            async with asyncio.timeout(10):
+                while await sent() != "Bearer sk-two":
+                    await asyncio.sleep(0.05)
