@@ -27,7 +27,9 @@ BODY = {**CHAT, "model": "m", "max_tokens": 20}
 MOST = 3
 COST = Decimal("0.005")
 """Three tokens of a prompt and two of an answer at 1,000 dollars a million."""
-CREDIT = Decimal("0.50")
+CREDIT = Decimal("0.60")
+SOME = 40
+"""Answers that this pays for, with what a killed worker had held for others."""
 
 
 async def test_no_more_run_at_an_account_than_it_takes_and_everybody_has_a_turn(tmp_path: pathlib.Path) -> None:
@@ -135,7 +137,8 @@ async def test_money_is_exact_over_workers_also_when_one_is_killed(tmp_path: pat
             async with fresh() as session:
 
                 async def spend(client: int) -> None:
-                    while verdicts["402"] < 8:
+                    # What is held and not yet paid is not there for others: some are refused before all is spent.
+                    while verdicts["402"] < 8 or verdicts["200"] < SOME:
                         id = f"c{client}-{verdicts.total()}"
                         url, headers = f"{mux.url}/v1/chat/completions", {"X-Request-ID": id}
                         try:
@@ -145,7 +148,7 @@ async def test_money_is_exact_over_workers_also_when_one_is_killed(tmp_path: pat
                                     told.append(id)
                         except aiohttp.ClientError:
                             verdicts["broken off"] += 1
-                        if verdicts["200"] == 30 and not verdicts["killed"]:
+                        if verdicts["200"] >= SOME / 2 and not verdicts["killed"]:
                             verdicts["killed"] += 1
                             workers_of(mux)[0].kill()
 
@@ -164,5 +167,5 @@ async def test_money_is_exact_over_workers_also_when_one_is_killed(tmp_path: pat
     assert len({hold for hold, _ in paid}) == len(paid) == len(rows)
     assert int(left) == (CREDIT - COST * len(rows)) * pico
     assert left >= 0
-    assert len(rows) >= 30
+    assert len(rows) >= SOME
     assert set(verdicts) <= {"200", "402", "broken off", "killed"}
