@@ -2,11 +2,12 @@
 
 import pathlib
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from llm_mux import log
 from tests.services import missing
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -49,6 +50,13 @@ def _is_whole(config: pytest.Config) -> bool:
     if option.keyword or option.markexpr or config.getoption("deselect", None) or config.getoption("ignore", None):
         return False
     return all((ROOT / arg).resolve() in (ROOT, TESTS) for arg in config.args)
+
+
+@pytest.fixture(autouse=True)
+def no_debug_records_of_others() -> Iterator[None]:
+    """What a test switched on in this process it switches off again."""
+    yield
+    log.set_debug(False)
 
 
 @pytest.fixture(scope="session")

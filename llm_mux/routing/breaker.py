@@ -77,9 +77,12 @@ class Breaker:
             self.probe_at = now + (_HALF_OPEN_EVERY_S if now >= self.until else _PROBE_EVERY_S)
 
     def rest(self, now: float, seconds: float, reason: Kind) -> None:
-        """Opens for `seconds`. Of several rests at the same time the longest counts."""
+        """Opens for `seconds`. Of several rests at the same time the longest counts; whoever may try in spite of it
+        waits for the new one too."""
         until = now + seconds
         if self.until is not None and now < self.until and until <= self.until:
+            if self.probe_at <= now:
+                self.probe_at = min(until, now + _PROBE_EVERY_S)
             return
         if self.until is None or now >= self.until:
             self.since, self.rests = now, self.rests + 1

@@ -4,6 +4,7 @@ keys nowhere; everything here is a few dictionary look-ups a request."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
@@ -74,6 +75,12 @@ class Guard:
             message = "This page may not use the daemon. Add its origin to `allowed-origins` to let it in."
             raise MuxError(Kind.FORBIDDEN, message, code="origin_not_allowed")
         return origin
+
+    def origin(self, headers: Mapping[str, str]) -> str | None:
+        """The Origin that may read why a request was refused; None where `check` refuses it."""
+        with contextlib.suppress(MuxError):
+            return self.check(headers)
+        return None
 
     def _is_ours(self, name: str) -> bool:
         return name in self._hosts or any(fnmatchcase(name, each) for each in self._hosts if "*" in each)

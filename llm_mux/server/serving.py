@@ -198,6 +198,8 @@ async def _answer(daemon: Daemon, arrival: Arrival, route: ModelRoute, early: _E
     except MuxError as error:
         if ask is None:
             daemon.metrics.refused(error.kind.value)
+            if passed is None:
+                early.origin = daemon.guard.origin(arrival.headers)
             early.more = await standing(daemon, None if passed is None else passed.caller)
         log.logger.debug("request.refused", request=name, kind=error.kind.value, path=arrival.path)
         return error_answer(error, protocol, name, {"X-Request-ID": name})

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import keyring
+import keyring.backends.fail
 import psutil
 import pytest
 
@@ -138,7 +140,8 @@ def a_key_that_was_refused(scene: Scene) -> None:
 
 def locked_keyring(scene: Scene) -> None:
     scene.patch.setenv("LLM_MUX_KEYRING", "os")
-    scene.patch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
+    scene.stack.callback(keyring.set_keyring, keyring.get_keyring())
+    keyring.set_keyring(keyring.backends.fail.Keyring())
 
 
 CASES = (

@@ -36,6 +36,15 @@ def test_it_opens_at_half_of_ten_in_a_window_and_forgets_the_window_before() -> 
     assert slow.state(600) is State.CLOSED, "ten in ten seconds, not ten in all"
 
 
+def test_a_short_rest_in_a_long_one_that_may_be_tried_again_holds_everybody_back_for_its_time() -> None:
+    breaker = Breaker()
+    breaker.rest(0, 1800, KIND)
+    assert breaker.ready_at(300) == 0.0
+    breaker.rest(300, 0.5, KIND)
+    assert (breaker.ready_at(300.4), breaker.ready_at(300.5)) == (300.5, 0.0)
+    assert breaker.state(301) is State.OPEN
+
+
 def test_a_providers_breaker_stays_closed_while_anything_works() -> None:
     breaker = Breaker()
     for _ in range(100):
