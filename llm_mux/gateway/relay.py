@@ -19,6 +19,9 @@ from llm_mux.translators.tools import Names, Raiser
 from llm_mux.wire import eventstream, ndjson, sse
 
 _FEW = 512
+_MANY = 4096
+_BEGINNING = 5
+_END = 4
 _FIRST_RECORDS = 4
 _LAST_RECORDS = 3
 _CONTENT = (ir.Finish, ir.Done, ir.Seal)
@@ -113,6 +116,16 @@ class Translate:
         self._enforcer = Enforcer(stops, choices, most) if stops or most is not None else None
 
     def feed(self, data: bytes) -> bytes:
+        if len(data) <= _MANY:
+            return self._fed(data)
+        out = []
+        for part in _parted(data):
+            out.append(self._fed(part))
+            if self.over:
+                break
+        return b"" if self.record.error is not None and not self.record.content else b"".join(out)
+
+    def _fed(self, data: bytes) -> bytes:
         return self.pass_on(self._decoder.feed(data) if data else self._decoder.finish())
 
     def pass_on(self, events: list[ir.Event]) -> bytes:
@@ -140,6 +153,20 @@ class Translate:
 
     def keepalive(self) -> bytes:
         return self._encoder.keepalive()
+
+
+def _parted(data: bytes) -> list[bytes]:
+    """Many records at once as three reads: the first, from which a decoder knows what the ones like them say, those in
+    between, which it then takes together, and the last."""
+    at = 0
+    for _ in range(_BEGINNING):
+        if (at := data.find(b"\n\n", at) + 2) < 2:
+            return [data]
+    until = len(data)
+    for _ in range(_END + 1):
+        if (until := data.rfind(b"\n\n", at, until)) < 0:
+            return [data]
+    return [data[:at], data[at : until + 2], data[until + 2 :]]
 
 
 class Splice:
