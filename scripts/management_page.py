@@ -14,35 +14,12 @@ from typing import Any
 
 from aiohttp import web
 
-from llm_mux.server.management import (
-    accounts,
-    catalogue,
-    endpoint,
-    exchanges,
-    keys,
-    logins,
-    logs,
-    routing,
-    settings,
-    signing_in,
-    usage,
-)
+from llm_mux.server.management import endpoint
+from llm_mux.server.management.routes import ENDPOINTS, GROUPS
 from llm_mux.server.openapi import document
 
 Json = Mapping[str, Any]
 URL = "http://127.0.0.1:8317"
-GROUPS = (
-    ("Configuration", settings.ENDPOINTS),
-    ("Accounts", accounts.ENDPOINTS),
-    ("Logins", logins.ENDPOINTS),
-    ("Keys of clients", keys.ENDPOINTS),
-    ("Providers and models", catalogue.ENDPOINTS),
-    ("Routing", routing.ENDPOINTS),
-    ("Exchanges", exchanges.ENDPOINTS),
-    ("Usage and balances", usage.ENDPOINTS),
-    ("The log", logs.ENDPOINTS),
-    ("Signing in", signing_in.ENDPOINTS),
-)
 INTRODUCTION = """\
 # The management API
 
@@ -177,7 +154,7 @@ def page() -> str:
     """The whole page."""
     told = document(web.Application())
     parts = [INTRODUCTION, *(_contents())]
-    for title, endpoints in GROUPS:
+    for title, endpoints in GROUPS.items():
         parts.append(f"\n## {title}\n")
         parts += ["\n".join(_route(each, told)) for each in endpoints]
     return "\n".join(parts).rstrip() + "\n"
@@ -185,9 +162,8 @@ def page() -> str:
 
 def _contents() -> Iterator[str]:
     yield "| route | does |\n|---|---|"
-    for _, endpoints in GROUPS:
-        for each in endpoints:
-            yield f"| `{each.method} {endpoint.ROOT}{each.path}` | {each.summary} |"
+    for each in ENDPOINTS:
+        yield f"| `{each.method} {endpoint.ROOT}{each.path}` | {each.summary} |"
 
 
 def _route(each: endpoint.Endpoint, told: Json) -> Iterator[str]:

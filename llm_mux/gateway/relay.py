@@ -20,10 +20,9 @@ from llm_mux.wire import eventstream, ndjson, sse
 
 _FEW = 512
 _MANY = 4096
-_BEGINNING = 5
-_END = 4
-_FIRST_RECORDS = 4
-_LAST_RECORDS = 3
+_FIRST_RECORDS = 5
+_LAST_RECORDS = 4
+"""The records around the pieces of a text, at most: what comes up to the first piece, and what ends it (Responses)."""
 _CONTENT = (ir.Finish, ir.Done, ir.Seal)
 _PIECES = (ir.ReasoningDelta, ir.ArgumentsDelta)
 
@@ -159,11 +158,11 @@ def _parted(data: bytes) -> list[bytes]:
     """Many records at once as three reads: the first, from which a decoder knows what the ones like them say, those in
     between, which it then takes together, and the last."""
     at = 0
-    for _ in range(_BEGINNING):
+    for _ in range(_FIRST_RECORDS):
         if (at := data.find(b"\n\n", at) + 2) < 2:
             return [data]
     until = len(data)
-    for _ in range(_END + 1):
+    for _ in range(_LAST_RECORDS + 1):
         if (until := data.rfind(b"\n\n", at, until)) < 0:
             return [data]
     return [data[:at], data[at : until + 2], data[until + 2 :]]

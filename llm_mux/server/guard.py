@@ -4,7 +4,6 @@ keys nowhere; everything here is a few dictionary look-ups a request."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import time
@@ -76,12 +75,6 @@ class Guard:
             raise MuxError(Kind.FORBIDDEN, message, code="origin_not_allowed")
         return origin
 
-    def origin(self, headers: Mapping[str, str]) -> str | None:
-        """The Origin that may read why a request was refused; None where `check` refuses it."""
-        with contextlib.suppress(MuxError):
-            return self.check(headers)
-        return None
-
     def _is_ours(self, name: str) -> bool:
         return name in self._hosts or any(fnmatchcase(name, each) for each in self._hosts if "*" in each)
 
@@ -109,10 +102,11 @@ class Guard:
         except ValueError:
             return False
 
-    async def admit(self, headers: Mapping[str, str], query_key: str | None, memo: dict[object, Any]) -> Passed:
-        """`check` and `caller`. What they give for these very headers is remembered in `memo`, where no other request
-        with them could be told anything else."""
-        origin = self.check(headers)
+    async def admit(
+        self, headers: Mapping[str, str], query_key: str | None, origin: str | None, memo: dict[object, Any]
+    ) -> Passed:
+        """`caller` beside the `origin` that `check` gave. What they give for these very headers is remembered in
+        `memo`, where no other request with them could be told anything else."""
         key = client_key(headers, query_key)
         if key:
             fixed = self._keys.get(_digest(key)) if self._keys else None

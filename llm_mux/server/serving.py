@@ -171,7 +171,9 @@ async def _answer(daemon: Daemon, arrival: Arrival, route: ModelRoute, early: _E
     try:
         if passed is None or passed.guard is not daemon.guard:
             passed = None
-            passed = await daemon.guard.admit(arrival.headers, arrival.query_key, arrival.memo)
+            # Before the key: the page of an allowed origin may read why it was refused.
+            early.origin = daemon.guard.check(arrival.headers)
+            passed = await daemon.guard.admit(arrival.headers, arrival.query_key, early.origin, arrival.memo)
         early.origin = passed.origin
         body = await arrival.body(daemon.max_request_size)
         model, stream, outline, body = peek(body, hints, route.streams, protocol.outline)
@@ -198,8 +200,6 @@ async def _answer(daemon: Daemon, arrival: Arrival, route: ModelRoute, early: _E
     except MuxError as error:
         if ask is None:
             daemon.metrics.refused(error.kind.value)
-            if passed is None:
-                early.origin = daemon.guard.origin(arrival.headers)
             early.more = await standing(daemon, None if passed is None else passed.caller)
         log.logger.debug("request.refused", request=name, kind=error.kind.value, path=arrival.path)
         return error_answer(error, protocol, name, {"X-Request-ID": name})

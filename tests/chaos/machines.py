@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import pytest
+from tests.services import missing
 
 _NET = f"198.18.{os.getpid() % 250 + 1}"
 """Of the addresses that are kept for tests between networks."""
@@ -37,7 +37,7 @@ def _ip(words: str) -> None:
 def machines(count: int) -> Iterator[list[Machine]]:
     """So many of them, until the block ends."""
     if not hasattr(os, "geteuid") or os.geteuid() != 0 or shutil.which("ip") is None:
-        pytest.skip("network namespaces need root and iproute2")
+        missing("network namespaces need root and iproute2")
     made = [Machine(f"mux{os.getpid()}-{number}", f"{_NET}.{4 * number + 2}") for number in range(count)]
     with contextlib.ExitStack() as stack:
         try:
@@ -46,7 +46,7 @@ def machines(count: int) -> Iterator[list[Machine]]:
             for number, machine in enumerate(made):
                 _connected(stack, machine, number)
         except subprocess.CalledProcessError as error:
-            pytest.skip(f"no network namespaces here: {error.stderr.strip()}")
+            missing(f"no network namespaces here: {error.stderr.strip()}")
         yield made
 
 

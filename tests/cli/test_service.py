@@ -19,6 +19,7 @@ import pytest
 from llm_mux.cli import units
 from tests.cli.running import Run
 from tests.daemon import process_daemon
+from tests.services import missing
 
 GOLDEN = Path(__file__).parent / "golden"
 POSIX = units.Program(
@@ -234,7 +235,7 @@ def test_the_tab_key_completes_commands_options_and_values(run: Run, shell: str,
     script = run("completion", shell).out
     assert "_LLM_MUX_COMPLETE" in script
     if shutil.which(shell) is None:
-        pytest.skip(f"there is no {shell} on this machine")
+        missing(f"there is no {shell} on this machine")
     (tmp_path / "script").write_text(f"{script}\necho is read\n")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     env = {
