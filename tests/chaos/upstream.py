@@ -4,6 +4,7 @@ cuts, resets, lies, revoked keys, crawling. Moods follow from a seed and the num
 
 import asyncio
 import contextlib
+import itertools
 import random
 import time
 from collections import Counter, defaultdict
@@ -19,6 +20,7 @@ MOODS = ("limited", "busy", "broken", "silent", "stuck", "cut", "reset", "lying"
 WORDS = [f"word{number} " for number in range(20)]
 TEXT = "".join(WORDS)
 PER_MOOD = 3
+_NUMBERS = itertools.count()
 
 
 class Message(msgspec.Struct):
@@ -164,5 +166,5 @@ def _whole() -> bytes:
     message = {"role": "assistant", "content": TEXT}
     choice = {"index": 0, "message": message, "finish_reason": "stop"}
     usage = {"prompt_tokens": 3, "completion_tokens": 20, "total_tokens": 23}
-    whole = {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice], "usage": usage}
-    return msgspec.json.encode(whole)
+    whole = {"object": "chat.completion", "created": 1, "model": "m", "choices": [choice], "usage": usage}
+    return msgspec.json.encode({"id": f"c{next(_NUMBERS)}", **whole})
