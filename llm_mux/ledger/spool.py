@@ -1,9 +1,11 @@
 """Rows on their way to the database, on disk: a killed process or a database that is away costs none of them.
 
-Rule: `append` is one write at the end of an open file, a microsecond or two, so it may stand on the event loop; what is
-written outlives the process, however it ends. What reads, empties and removes files may take longer: the writer calls
-it in a thread. Segments belong to the writer whose name they carry; while it lives it holds the lock beside them, and
-whoever can take that lock afterwards may read what is left. A piece that was not finished ends its segment.
+Rule: `append` is a copy into shared memory (`ring`), or, where there is none or it is full or the database is away, one
+write at the end of an open file, so it may stand on the event loop; either outlives the process, however it ends. What
+the disk has is always older than what the ring has. What reads, empties and removes files may take longer: the writer
+calls it in a thread. Segments and ring belong to the writer whose name they carry; while it lives it holds the lock
+beside them, and whoever can take that lock afterwards may read what is left. A piece that was not finished ends its
+segment.
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ import errno
 import os
 import secrets
 import struct
-import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -23,13 +24,16 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from llm_mux.ledger import ring
 from llm_mux.ledger.balances import Settlement
+from llm_mux.ledger.ring import Ring
 from llm_mux.ledger.rows import Exchange
 from llm_mux.paths import private_dir
 
 MOST_BYTES = 128 << 20
 SEGMENT_BYTES = 1 << 20
 
+_ROWS, _RING = ".rows", ".ring"
 _LENGTH = struct.Struct("<I")
 _encoded = msgspec.msgpack.Encoder().encode
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
@@ -53,15 +57,28 @@ class _Segment:
 
 
 class Spool:
-    """The segments of one writer in `folder`, oldest first; all together take `most_bytes` and no more. Used from any
-    thread."""
+    """The segments of one writer in `folder`, oldest first; all together take `most_bytes` and no more. The newest
+    pieces are in `shared` memory, if there is such. Used from any thread."""
 
-    def __init__(self, folder: Path, *, most_bytes: int = MOST_BYTES, segment_bytes: int = SEGMENT_BYTES) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        shared: Path | None = None,
+        *,
+        most_bytes: int = MOST_BYTES,
+        segment_bytes: int = SEGMENT_BYTES,
+        ring_bytes: int = ring.RING_BYTES,
+    ) -> None:
         self.writer = f"{os.getpid()}-{secrets.token_hex(6)}"
         self._folder = folder
+        self._shared = shared
         self._most_bytes = most_bytes
         self._segment_bytes = segment_bytes
+        self._ring_bytes = ring_bytes
         self._segments: deque[_Segment] = deque()
+        self._ring: Ring | None = None
+        self._late = False
+        self._last = 0
         self._busy = threading.Lock()
         self._lock: int | None = None
         self._made = 0
@@ -76,26 +93,41 @@ class Spool:
             raise OSError(errno.EINVAL, f"a row that no file takes: {error}") from error
         data = _LENGTH.pack(len(data)) + data
         with self._busy:
-            if self.size + len(data) > self._most_bytes:
-                raise OSError(errno.ENOSPC, "the spool is full")
-            segment = self._segments[-1] if self._segments else None
-            if segment is None or segment.size >= self._segment_bytes:
-                segment = self._new_segment()
-            _write(segment, data)
-            self.size += len(data)
-            segment.size += len(data)
-            segment.last = piece.number
+            ring = self._ring
+            if ring is None or self._late or not ring.append(data):
+                self._append_otherwise(data, piece.number)
+            self._last = piece.number
+
+    def settle(self) -> None:
+        """The database is away: what it does not have goes to disk, and what comes until it has something, too."""
+        with self._busy, contextlib.suppress(OSError):
+            self._late = True
+            self._to_disk()
+
+    def mark(self) -> None:
+        """What is in it now will be handed to the database together."""
+        with self._busy:
+            if self._ring is not None:
+                self._ring.mark(self._last)
 
     def after(self, number: int) -> list[Piece]:
-        """The pieces that follow `number`, as many as one segment has. Raises OSError."""
+        """The pieces that follow `number`, as many as one segment has, or the ring. Raises OSError."""
         with self._busy:
             path = next((segment.path for segment in self._segments if segment.last > number), None)
-        return [] if path is None else [piece for piece in _read(path) if piece.number > number]
+            content = self._ring.content() if path is None and self._ring is not None else b""
+        found = _pieces(content) if path is None else _read(path)
+        return [piece for piece in found if piece.number > number]
 
     def written(self, number: int) -> None:
         """The database has every piece up to `number`: what holds only those is emptied. A file that cannot be emptied
         costs nothing but its room: what it holds is not written twice."""
         with self._busy, contextlib.suppress(OSError):
+            self._late = False
+            if self._ring is not None:
+                self._ring.written(number)
+                if not self._ring.found():
+                    self._to_disk()
+                    self._drop_ring()
             while len(self._segments) > 1 and self._segments[0].last <= number:
                 self._drop_oldest()
             if self._segments and self._segments[0].last <= number:
@@ -103,8 +135,13 @@ class Spool:
 
     def close(self, number: int) -> None:
         """`written`, and let go of the lock, so that another may write what is left; nothing left, nothing stays."""
+        self.mark()
         self.written(number)
         with self._busy:
+            if self._ring is not None:
+                with contextlib.suppress(OSError):
+                    self._to_disk()
+                self._drop_ring()
             while self._segments and not self._segments[0].size:
                 self._drop_oldest()
             for segment in self._segments:
@@ -115,12 +152,55 @@ class Spool:
                 os.close(self._lock)
                 self._lock = None
 
-    def _new_segment(self) -> _Segment:
+    def _append_otherwise(self, data: bytes, number: int) -> None:
+        """Not into the ring that there was."""
+        if self._ring is None and self._shared is not None:
+            self._ring = self._new_ring(self._shared)
+        else:
+            self._to_disk()
+        if self._ring is None or self._late or not self._ring.append(data):
+            self._append_to_segment(data, number)
+
+    def _append_to_segment(self, data: bytes, number: int) -> None:
+        if self.size + len(data) > self._most_bytes:
+            raise OSError(errno.ENOSPC, "the spool is full")
+        segment = self._segments[-1] if self._segments else None
+        if segment is None or segment.size >= self._segment_bytes:
+            segment = self._new_segment()
+        _write(segment, data)
+        self.size += len(data)
+        segment.size += len(data)
+        segment.last = number
+
+    def _to_disk(self) -> None:
+        """What the ring has, for it is older than what comes."""
+        if self._ring is not None and self._ring.used:
+            self._append_to_segment(self._ring.content(), self._last)
+            self._ring.clear()
+
+    def _new_ring(self, shared: Path) -> Ring | None:
+        """None where it cannot be; it is not tried again."""
+        self._hold_lock()
+        try:
+            return Ring(self._folder / f"{self.writer}{_RING}", shared, size=self._ring_bytes)
+        except OSError:
+            self._shared = None
+            return None
+
+    def _drop_ring(self) -> None:
+        if self._ring is not None:
+            self._ring.close(keep=self._ring.used > 0)
+            self._ring = None
+
+    def _hold_lock(self) -> None:
         private_dir(self._folder)
         if self._lock is None:
             self._lock = _locked(_lock_of(self._folder, self.writer))
+
+    def _new_segment(self) -> _Segment:
+        self._hold_lock()
         self._made += 1
-        path = self._folder / f"{self.writer}.{self._made:09d}.rows"
+        path = self._folder / f"{self.writer}.{self._made:09d}{_ROWS}"
         segment = _Segment(path, os.open(path, _FLAGS, 0o600))
         self._segments.append(segment)
         return segment
@@ -146,25 +226,26 @@ class Left:
 
     def anything(self) -> bool:
         """Whether there may be something; another that lives may have it."""
-        return any(self._folder.glob("*.rows"))
+        return any(path.suffix in (_ROWS, _RING) for path in self._folder.glob("*"))
 
     def pieces(self) -> Iterator[tuple[str, list[Piece]]]:
-        """Each segment's writer and pieces, oldest first; a segment goes once the next is asked for."""
+        """Each segment's writer and pieces, oldest first, those of its ring last; either goes once the next is asked
+        for."""
         for writer, paths in self._by_writer().items():
             lock = _locked(_lock_of(self._folder, writer))
             if lock is None:
                 continue
             try:
                 for path in paths:
-                    yield writer, list(_read(path))
-                    path.unlink(missing_ok=True)
+                    yield writer, list(_read(path) if path.suffix == _ROWS else _pieces(ring.left(path)))
+                    ring.remove(path) if path.suffix == _RING else path.unlink(missing_ok=True)
                 _lock_of(self._folder, writer).unlink(missing_ok=True)
             finally:
                 os.close(lock)
 
     def _by_writer(self) -> dict[str, list[Path]]:
         found: dict[str, list[Path]] = {}
-        for path in sorted(self._folder.glob("*.rows")):
+        for path in (*sorted(self._folder.glob(f"*{_ROWS}")), *self._folder.glob(f"*{_RING}")):
             found.setdefault(path.name.split(".", 1)[0], []).append(path)
         return found
 
@@ -182,11 +263,15 @@ def _write(segment: _Segment, data: bytes) -> None:
 
 
 def _read(path: Path) -> Iterator[Piece]:
-    decoder = msgspec.msgpack.Decoder(Piece)
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        return
+        return iter(())
+    return _pieces(content)
+
+
+def _pieces(content: bytes) -> Iterator[Piece]:
+    decoder = msgspec.msgpack.Decoder(Piece)
     at = 0
     while at + _LENGTH.size <= len(content):
         (length,) = _LENGTH.unpack_from(content, at)
@@ -207,14 +292,7 @@ def _locked(path: Path) -> int | None:
     """The lock's descriptor, None when another process has it."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        ring.lock(fd)
     except OSError:
         os.close(fd)
         return None

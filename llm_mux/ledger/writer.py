@@ -1,7 +1,7 @@
 """Rows of exchanges, and what is paid for them, on their way into the database.
 
 Rule: a payment is in the piece of its row, so both are written or neither. `record` is called on the event loop at the
-end of an exchange, before its answer ends, and never waits or raises: it puts the piece on disk (`spool`), where it
+end of an exchange, before its answer ends, and never waits or raises: it puts the piece into the spool, where it
 outlives the process. Less than 100 ms later all that gathered goes into the database, once, however often that is
 tried. A database that is locked, full or away loses nothing while the spool has room. Without a spool, or with a full
 disk, rows wait in memory, bounded; the oldest go first, counted in `state`.
@@ -24,6 +24,7 @@ from msgspec import Struct
 from llm_mux.ledger.balances import Settlement
 from llm_mux.ledger.database import Database, reason
 from llm_mux.ledger.flusher import GATHER_S, Flusher
+from llm_mux.ledger.ring import shared_memory, sweep
 from llm_mux.ledger.rows import Exchange
 from llm_mux.ledger.spool import Left, Piece, Spool
 from llm_mux.structured import structlog
@@ -36,13 +37,15 @@ if TYPE_CHECKING:
 CAPACITY = 20_000
 TRANSACTION_ROWS = 2_000
 _PATIENCE_S = 30.0
+_SLOW_S = 1.0
+"""What waits for longer is on the disk."""
 
 _log = structlog.get_logger()
 
 
 class State(Struct, frozen=True, kw_only=True):
     """How the writer fares. `error` is why the last try to write failed, None when it did not; `spool_error` the same
-    of the disk. `spooled` of the `waiting` rows are on disk. No column took `rejected`; `replayed` are an earlier
+    of the spool. `spooled` of the `waiting` rows are in the spool. No column took `rejected`; `replayed` are an earlier
     process's."""
 
     recorded: int
@@ -70,13 +73,13 @@ class Writer:
     ) -> None:
         self._database = database
         self._folder = spool
-        self._spool = Spool(spool) if spool is not None else None
+        self._spool = Spool(spool, shared_memory()) if spool is not None else None
         self._name = self._spool.writer if self._spool is not None else Spool(Path()).writer
         self._capacity = capacity
         self._made = 0
-        # Oldest first: what memory and disk have, what only the disk has, what only memory has.
+        # Oldest first: what memory and spool have, what only the spool has, what only memory has.
         self._spooled: deque[Piece] = deque()
-        self._on_disk_only = 0
+        self._in_spool_only = 0
         self._unspooled: deque[Piece] = deque()
         self._written_to = 0
         self._writing = Flusher("exchanges", self._write_all, gather_s=gather_s)
@@ -98,29 +101,36 @@ class Writer:
 
     def _take(self, row: Exchange | None, payment: Settlement | None) -> None:
         self._made += 1
-        self._unspooled.append(Piece(self._made, row, payment))
-        if len(self._unspooled) == 1:
-            self._to_disk()
-        elif len(self._unspooled) > self._capacity:
-            self._unspooled.popleft()
+        piece = Piece(self._made, row, payment)
+        if self._unspooled or not self._kept(piece):
+            self._unspooled.append(piece)
+            if len(self._unspooled) > self._capacity:
+                self._unspooled.popleft()
         self._writing.wake()
 
-    def _to_disk(self) -> None:
-        """What only memory has, in its order; a disk that takes nothing now is tried again with the next batch."""
-        spool = self._spool
-        if spool is None:
-            return
-        error: str | None = None
+    def _kept(self, piece: Piece) -> bool:
+        """Whether the spool has it; one that takes nothing now is tried again with the next batch."""
+        if self._spool is None:
+            return False
         try:
-            while self._unspooled:
-                spool.append(self._unspooled[0])
-                piece = self._unspooled.popleft()
-                if self._on_disk_only or len(self._spooled) >= self._capacity:
-                    self._on_disk_only += 1
-                else:
-                    self._spooled.append(piece)
+            self._spool.append(piece)
         except OSError as failed:
-            error = reason(failed)
+            self._spool_said(reason(failed))
+            return False
+        if self._in_spool_only or len(self._spooled) >= self._capacity:
+            self._in_spool_only += 1
+        else:
+            self._spooled.append(piece)
+        return True
+
+    def _to_spool(self) -> None:
+        """What only memory has, in its order."""
+        while self._unspooled and self._kept(self._unspooled[0]):
+            self._unspooled.popleft()
+        if not self._unspooled:
+            self._spool_said(None)
+
+    def _spool_said(self, error: str | None) -> None:
         if error != self._spool_error:
             self._spool_error = error
             if error is not None:
@@ -143,15 +153,18 @@ class Writer:
 
     async def run(self) -> None:
         """Write batches until `close`; sleeps without waking while there are no rows."""
-        if self._folder is not None and await asyncio.to_thread(Left(self._folder).anything):
-            self._writing.wake()
+        if self._folder is not None:
+            if (shared := shared_memory()) is not None:
+                await asyncio.to_thread(sweep, shared)
+            if await asyncio.to_thread(Left(self._folder).anything):
+                self._writing.wake()
         await self._writing.run()
 
     async def close(self, *, deadline_s: float = 5.0) -> None:
         """Write what is left. Rows that the database does not take in time wait in the spool for the next start;
         those that are not there either are lost and logged by their number."""
         done = await self._writing.close(deadline_s)
-        self._to_disk()
+        self._to_spool()
         state = self.state
         if not done and state.spooled:
             _log.warning("ledger.rows_wait", rows=state.spooled, error=state.error)
@@ -162,7 +175,7 @@ class Writer:
 
     @property
     def state(self) -> State:
-        spooled = _count(self._spooled) + self._on_disk_only
+        spooled = _count(self._spooled) + self._in_spool_only
         waiting = spooled + _count(self._unspooled)
         return State(
             recorded=self._recorded,
@@ -179,9 +192,22 @@ class Writer:
 
     async def _write_all(self) -> None:
         """Everything that waits, oldest first: what an earlier process left, the spool, then memory. Raises what the
-        database raises."""
-        await self._write_left()
-        self._to_disk()
+        database raises; what it does not have by then, or after a second, is on disk."""
+        settle = self._spool.settle if self._spool is not None else _nothing
+        slow = asyncio.get_running_loop().call_later(_SLOW_S, settle)
+        try:
+            await self._write_left()
+            await self._write_own()
+        except Exception:
+            await asyncio.to_thread(settle)
+            raise
+        finally:
+            slow.cancel()
+
+    async def _write_own(self) -> None:
+        self._to_spool()
+        if self._spool is not None:
+            self._spool.mark()
         until = self._made
         while self._written_to < until and (pieces := await self._next()):
             rejected = await self._into_books(self._name, pieces)
@@ -190,9 +216,9 @@ class Writer:
             await self._done(pieces[-1].number)
 
     async def _next(self) -> list[Piece]:
-        if not self._spooled and self._on_disk_only and self._spool is not None:
+        if not self._spooled and self._in_spool_only and self._spool is not None:
             found = await asyncio.to_thread(self._spool.after, self._written_to)
-            self._on_disk_only = max(self._on_disk_only - len(found), 0) if found else 0
+            self._in_spool_only = max(self._in_spool_only - len(found), 0) if found else 0
             self._spooled.extend(found)
         return list(islice(self._spooled or self._unspooled, TRANSACTION_ROWS))
 
@@ -202,8 +228,12 @@ class Writer:
         for queue in (self._spooled, self._unspooled):
             while queue and queue[0].number <= number:
                 queue.popleft()
-        if self._spool is not None:
+        if self._spool is None:
+            return
+        if self._spool.size:
             await asyncio.to_thread(self._spool.written, number)
+        else:
+            self._spool.written(number)
 
     async def _write_left(self) -> None:
         """What writers that are gone left in the spool; looked for once."""
@@ -238,6 +268,10 @@ class Writer:
         if written.balances and self.paid is not None:
             self.paid(written.balances)
         return written.rejected
+
+
+def _nothing() -> None:
+    """There is no spool."""
 
 
 def _count(pieces: Iterable[Piece]) -> int:
