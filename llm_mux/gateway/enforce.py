@@ -30,6 +30,7 @@ class Enforcer:
         self._wanted = choices
         self._cutters: dict[int, StopCutter] = {}
         self._open: dict[int, int] = {}
+        self._texts: dict[int, int] = {}
         self._left_out: list[int] = []
         self._cut: set[int] = set()
         self._choices: set[int] = set()
@@ -59,6 +60,7 @@ class Enforcer:
                     return []
                 self._open[index] = choice
                 if isinstance(part, ir.Text):
+                    self._texts[index] = choice
                     self._cutters[index] = StopCutter(self._stops)
                 return [event]
             case ir.TextDelta() if event.index in self._cutters:
@@ -67,7 +69,9 @@ class Enforcer:
                 return self._end(index)
             case ir.Finish(choice=choice):
                 return [] if choice in self._cut else [event]
-            case ir.ReasoningDelta() | ir.ArgumentsDelta() | ir.TextDelta() | ir.Seal() | ir.Cite():
+            case ir.Cite(index=index):
+                return [event] if self._texts.get(index, -1) not in {*self._cut, -1} else []
+            case ir.ReasoningDelta() | ir.ArgumentsDelta() | ir.TextDelta() | ir.Seal():
                 return [event] if event.index in self._open else []
             case _:
                 return [event]

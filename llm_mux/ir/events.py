@@ -59,6 +59,8 @@ class Seal(Struct, frozen=True):
 
 
 class Cite(Struct, frozen=True):
+    """A source of a text, while it is open or after it ended; before its choice's Finish."""
+
     index: int
     citation: Citation
 

@@ -33,7 +33,8 @@ def violations(events: Iterable[Event]) -> list[str]:
     """Every breach of the event grammar, in words; an empty list is a well-formed stream.
 
     Start, then per choice parts one after another (indexes 0, 1, 2 ... over the whole answer), each started, fed and
-    ended; a Finish once per choice with no part of it open; UsageReport anywhere after Start; Done or Failed last.
+    ended; a Cite also for a text that ended; a Finish once per choice with no part of it open; UsageReport anywhere
+    after Start; Done or Failed last.
     """
     return _Grammar().check(events)
 
@@ -43,6 +44,7 @@ class _Grammar:
         self.found: list[str] = []
         self.started = self.ended = False
         self.open: dict[int, tuple[int, type]] = {}
+        self.texts: dict[int, int] = {}
         self.next = 0
         self.finished: set[int] = set()
         self.seen: set[int] = set()
@@ -81,6 +83,8 @@ class _Grammar:
                 self.next += 1
                 self.seen.add(choice)
                 self.open[index] = (choice, type(part))
+                if isinstance(part, Text):
+                    self.texts[index] = choice
             case PartEnd(index=index):
                 self._require(self.open.pop(index, None) is not None, f"end of part {index}, which is not open")
             case Finish(choice=choice):
@@ -94,6 +98,8 @@ class _Grammar:
 
     def _delta(self, event: TextDelta | ReasoningDelta | ArgumentsDelta | Seal | Cite) -> None:
         held = self.open.get(event.index)
+        if isinstance(event, Cite) and event.index in self.texts and self.texts[event.index] not in self.finished:
+            return
         if held is None:
             self.found.append(f"{type(event).__name__} for part {event.index}, which is not open")
             return

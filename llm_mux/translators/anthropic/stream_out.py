@@ -80,6 +80,7 @@ class Encoder:
         self._calls = False
         self._refusal: str | None = None
         self._parts: dict[int, _Part] = {}
+        self._ended: dict[int, _Part] = {}
         self._finish = ir.Finish("stop")
         self._usage = ir.Usage()
         self._over = False
@@ -277,6 +278,8 @@ class Encoder:
     def _cite(self, out: list[bytes], index: int, citation: ir.Citation) -> None:
         held = self._parts.get(index)
         if held is None:
+            if (text := self._ended.get(index)) is not None:
+                text.cites.append(citation)
             return
         own = answer_blocks.own_citations([citation])
         if own and held.block is not None:
@@ -292,6 +295,9 @@ class Encoder:
             self._parts[index] = held
             self._text(out, index, links)
             del self._parts[index]
+        if isinstance(held.part, ir.Text):
+            self._ended[index] = held
+            held.cites = []
         if held.block is None:
             return
         if isinstance(held.part, ir.Reasoning):
@@ -308,6 +314,10 @@ class Encoder:
 
     def _done(self, out: list[bytes]) -> None:
         self._over = True
+        for text in self._ended.values():
+            # Sources that came when the text had ended stand below everything else.
+            if links := answer_blocks.links(text.cites, "".join(text.text)):
+                self._complete(out, wire.Text(links.lstrip()))
         if not self._shown:
             # An answer without any block, or with thinking alone, is more than some SDKs can read.
             self._complete(out, wire.Text(""))

@@ -35,6 +35,7 @@ class Encoder:
 
     def __init__(self, request: ir.Request) -> None:
         self._parts: dict[int, _Part] = {}
+        self._texts: set[int] = set()
         self._next = 0
         self._usage: ir.Usage | None = None
         self._finish = ir.Finish("stop")
@@ -65,7 +66,7 @@ class Encoder:
             case ir.Seal(index=index, native=native):
                 self._seal(out, index, native)
             case ir.Cite(index=index, citation=citation):
-                self._say(out, index, wire.Delta(citation=response.source(citation)))
+                self._cite(out, index, wire.Delta(citation=response.source(citation)))
             case ir.UsageReport(usage=usage):
                 self._usage = usage
             case ir.Start(id=id_, usage=usage):
@@ -97,8 +98,17 @@ class Encoder:
             held.block, self._next = self._next, self._next + 1
         out.append(_event("contentBlockDelta", wire.BlockDelta(delta, held.block)))
 
+    def _cite(self, out: list[bytes], index: int, source: wire.Delta) -> None:
+        """A source of the text that is open; one that came later has a block of its own."""
+        if index in self._parts:
+            self._say(out, index, source)
+        elif index in self._texts:
+            self._whole(out, source)
+
     def _begin(self, out: list[bytes], index: int, part: ir.Part) -> None:
         held = self._parts[index] = _Part(part)
+        if isinstance(part, ir.Text):
+            self._texts.add(index)
         match part:
             case ir.ToolCall():
                 self._call(out, held, index, part)

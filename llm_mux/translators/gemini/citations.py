@@ -76,44 +76,48 @@ def within(
     return tuple(mine)
 
 
-def moved(citation: ir.Citation, before: int) -> ir.Citation:
-    """The citation counted from `before`; without a place when it begins earlier."""
-    if citation.start is None or citation.end is None or not before:
+def moved(citation: ir.Citation, before: int, until: int | None) -> ir.Citation:
+    """The citation counted from the beginning of a text that goes from `before` to `until`."""
+    if citation.start is None or citation.end is None:
         return citation
-    if citation.start < before:
-        return msgspec.structs.replace(citation, start=None, end=None)
-    return msgspec.structs.replace(citation, start=citation.start - before, end=citation.end - before)
+    end = citation.end if until is None else min(citation.end, until)
+    return msgspec.structs.replace(citation, start=citation.start - before, end=end - before)
 
 
 class Sources:
-    """Citations of a candidate on their way to a client: text is counted as it passes, in bytes and characters."""
+    """Citations of a candidate on their way to a client; its texts are known by their index."""
 
     def __init__(self) -> None:
-        self._before = 0
-        self._text: list[str] = []
-        self._cited: list[tuple[ir.Citation, int, int]] = []
+        self._texts: dict[int, list[str]] = {}
+        self._cited: list[tuple[int, ir.Citation]] = []
 
-    def say(self, text: str) -> None:
-        self._text.append(text)
+    def say(self, index: int, text: str) -> None:
+        self._texts.setdefault(index, []).append(text)
 
-    def cite(self, citation: ir.Citation) -> None:
-        """A source of the text part that is open."""
-        text = "".join(self._text)
-        start = 0 if citation.start is None else citation.start
-        end = len(text) if citation.end is None else citation.end
-        self._cited.append((citation, self._before + _size(text[:start]), self._before + _size(text[:end])))
+    def cite(self, index: int, citation: ir.Citation) -> None:
+        self._cited.append((index, citation))
 
-    def close(self) -> None:
-        """The end of a text part."""
-        self._before += _size("".join(self._text))
-        self._text.clear()
+    def _places(self) -> list[tuple[ir.Citation, int, int]]:
+        """Every page with its place, counted in bytes over all that was said."""
+        begins: dict[int, tuple[int, str]] = {}
+        before = 0
+        for index, pieces in sorted(self._texts.items()):
+            text = "".join(pieces)
+            begins[index] = before, text
+            before += _size(text)
+        placed = []
+        for index, citation in self._cited:
+            begin, text = begins.get(index, (before, ""))
+            start, end = citation.start or 0, len(text) if citation.end is None else citation.end
+            placed.append((citation, begin + _size(text[:start]), begin + _size(text[:end])))
+        return [place for place in placed if place[0].url]
 
     def grounding(self) -> wire.RawField:
         """`groundingMetadata` for everything cited, absent when nothing was."""
-        pages = [citation for citation, _, _ in self._cited if citation.url]
-        if not pages:
+        places = self._places() if self._cited else []
+        if not places:
             return UNSET
-        webs = list(dict.fromkeys((page.url, page.title) for page in pages))
+        webs = list(dict.fromkeys((page.url, page.title) for page, _, _ in places))
         made = wire.Grounding(
             groundingChunks=[wire.GroundingChunk(web=wire.Web(url, title)) for url, title in webs],
             groundingSupports=[
@@ -121,8 +125,7 @@ class Sources:
                     segment=wire.Segment(startIndex=start, endIndex=end),
                     groundingChunkIndices=[webs.index((citation.url, citation.title))],
                 )
-                for citation, start, end in self._cited
-                if citation.url
+                for citation, start, end in places
             ],
         )
         return Raw(jsonx.encode(made))
@@ -135,10 +138,9 @@ def _size(text: str) -> int:
 def of_parts(parts: Sequence[ir.Part]) -> wire.RawField:
     """`groundingMetadata` of a whole answer."""
     sources = Sources()
-    for part in parts:
+    for index, part in enumerate(parts):
         if isinstance(part, ir.Text):
-            sources.say(part.text)
+            sources.say(index, part.text)
             for citation in part.citations:
-                sources.cite(citation)
-            sources.close()
+                sources.cite(index, citation)
     return sources.grounding()

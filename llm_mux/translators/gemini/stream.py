@@ -68,10 +68,10 @@ class _Candidate:
         self.halves = jsonx.Surrogates()
         self.sealed = False  # The open text has its signature and takes no more words, only sources.
         self.said: list[str] = []
-        self.before = 0  # How much was said before the open text.
         self.spoke = False
         self.cited: set[ir.Citation] = set()
-        self.late: list[ir.Citation] = []  # Sources that came while no text was open.
+        self.texts: list[tuple[int, int]] = []  # Every text's index, and how much was said before it.
+        self.early: list[ir.Citation] = []  # Sources that came before there was a text.
         self.kept: dict[str, object] = {}
         self.partial: PartialCall | None = None
 
@@ -157,7 +157,6 @@ class Decoder(FrameDecoder):
             return [*self._usage_so_far(), ir.Failed(cut_short())]
         for one in self._candidates.values():
             self._close(one, events)
-            self._cite_late(one, events)
         events.extend(self._usage_so_far())
         for choice, one in self._candidates.items():
             called, cut = one.calls.count > 0, one.partial is not None
@@ -228,9 +227,13 @@ class Decoder(FrameDecoder):
     def _words(self, one: _Candidate, part: ir.Text | ir.Reasoning, tokens: Raw | None, events: list[ir.Event]) -> None:
         if part.native is not None or one.open is None or one.sealed or one.kind is not type(part):
             self._close(one, events)
-            one.open, one.kind, one.before = self._next, type(part), sum(map(len, one.said))
+            one.open, one.kind = self._next, type(part)
             self._next += 1
             events.append(ir.PartStart(one.open, replace(part, text=""), one.calls.choice))
+            if one.kind is ir.Text:
+                one.texts.append((one.open, sum(map(len, one.said))))
+                events.extend(ir.Cite(one.open, citation) for citation in one.early)
+                one.early.clear()
         text = one.halves.feed(part.text)
         if text:
             self._say(one, text, tokens, events)
@@ -262,8 +265,8 @@ class Decoder(FrameDecoder):
         one.open, one.sealed = None, False
 
     def _cite(self, one: _Candidate, record: wire.Candidate, events: list[ir.Event]) -> None:
-        """Sources for the open text, without their place if that is in an earlier one; each once, though records
-        repeat them."""
+        """Sources for the text they begin in, the last one if they have no place; each once, though records repeat
+        them."""
         if record.groundingMetadata is UNSET and record.citationMetadata is UNSET:
             return
         self._searches = max(self._searches, citations.searches(record))
@@ -271,20 +274,15 @@ class Decoder(FrameDecoder):
             if citation in one.cited:
                 continue
             one.cited.add(citation)
-            if one.open is None or one.kind is not ir.Text:
-                one.late.append(citation)
-            else:
-                events.append(ir.Cite(one.open, citations.moved(citation, one.before)))
-
-    def _cite_late(self, one: _Candidate, events: list[ir.Event]) -> None:
-        """Sources that came after the text, on an empty one; beside calls they would stand where calls end a turn."""
-        if not one.late or not one.said or one.calls.count:
-            return
-        events.append(ir.PartStart(self._next, ir.Text(""), one.calls.choice))
-        placeless = (replace(citation, start=None, end=None) for citation in one.late)
-        events.extend(ir.Cite(self._next, citation) for citation in placeless)
-        events.append(ir.PartEnd(self._next))
-        self._next += 1
+            if not one.texts:
+                one.early.append(replace(citation, start=None, end=None))
+                continue
+            at = len(one.texts) - 1
+            while citation.start is not None and one.texts[at][1] > citation.start:
+                at -= 1
+            index, before = one.texts[at]
+            until = one.texts[at + 1][1] if at + 1 < len(one.texts) else None
+            events.append(ir.Cite(index, citations.moved(citation, before, until)))
 
 
 def _joined(arguments: str) -> str:

@@ -56,6 +56,7 @@ class Encoder:
         self._id = self._model = ""
         self._usage: ir.Usage | None = None
         self._parts: dict[int, _Open] = {}
+        self._texts: dict[int, int] = {}
         self._sources: dict[int, citations.Sources] = {}
         self._finishes: dict[int, ir.Finish] = {}
         self._spoke: set[int] = set()
@@ -86,10 +87,12 @@ class Encoder:
                 self._parts[event.index].held.append(event.text)
             case ir.PartStart(index=index, part=part, choice=choice):
                 self._parts[index] = _Open(part, choice)
+                if isinstance(part, ir.Text):
+                    self._texts[index] = choice
             case ir.Seal(index=index, native=native):
                 self._seal(index, native)
             case ir.Cite(index=index, citation=citation):
-                self._source(self._parts[index].choice).cite(citation)
+                self._source(self._texts[index]).cite(index, citation)
             case ir.PartEnd(index=index):
                 self._end(self._parts.pop(index))
             case _:
@@ -116,7 +119,7 @@ class Encoder:
     def _text(self, index: int, text: str, tokens: Raw | None) -> None:
         """A piece of text; a seal that was known from the start goes with the first piece."""
         open_ = self._parts[index]
-        self._source(open_.choice).say(text)
+        self._source(open_.choice).say(index, text)
         native = open_.part.native if isinstance(open_.part, ir.Text) else None
         if native is not None:
             open_.part = ir.Text("")
@@ -151,7 +154,6 @@ class Encoder:
         part = open_.part
         match part:
             case ir.Text():
-                self._source(open_.choice).close()
                 made = answer_parts.encode_part(part) if part.native is not None or not open_.held else None
             case ir.Reasoning(native=native):
                 text = "".join(open_.held)

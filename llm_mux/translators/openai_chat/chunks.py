@@ -77,7 +77,6 @@ class _Said:
     images: int = 0
     sound: str = ""
     refused: bool = False
-    annotations: list[AnnotationOut] = field(default_factory=list)
 
 
 class Encoder:
@@ -92,6 +91,7 @@ class Encoder:
         self._own: dict[str, Raw] = {}
         self._said: dict[int, _Said] = {}
         self._open: dict[int, _Open] = {}
+        self._spoken: dict[int, _Open] = {}
         self._usage: ir.Usage | None = None
         self._over = False
 
@@ -136,7 +136,7 @@ class Encoder:
                 self._open[index].native = native
                 return b""
             case ir.Cite(index=index, citation=citation):
-                self._open[index].cites.append(citation)
+                self._spoken[index].cites.append(citation)
                 return b""
             case _:
                 return self._frame_of(event)
@@ -211,8 +211,10 @@ class Encoder:
             case ir.ToolCall():
                 open_.native = part.native
                 return role + self._call(open_, part)
-            case ir.Text(text=text) | ir.Refusal(text=text) if text:
-                return role + self._text(ir.TextDelta(event.index, text))
+            case ir.Text(text=text) | ir.Refusal(text=text):
+                if isinstance(part, ir.Text):
+                    self._spoken[event.index] = open_
+                return role + (self._text(ir.TextDelta(event.index, text)) if text else b"")
             case ir.Reasoning(text=text, native=native):
                 open_.native = native
                 return role + (self._event(ir.ReasoningDelta(event.index, text)) if text else b"")
@@ -280,10 +282,8 @@ class Encoder:
             case ir.Reasoning() if native is not None:
                 details = said.ledger.reasoning(native, open_.size)
                 return self._chunk(said, DeltaOut(reasoning_details=details)) if details else b""
-            case ir.Text():
-                cited = [c for c in open_.cites if c.url is not None]
-                said.annotations += [response.annotation(c, open_.base, open_.size) for c in cited]
-                return self._chunk(said, DeltaOut(reasoning_details=said.ledger.text(native))) if native else b""
+            case ir.Text() if native is not None:
+                return self._chunk(said, DeltaOut(reasoning_details=said.ledger.text(native)))
             case _:
                 return b""
 
@@ -305,9 +305,11 @@ class Encoder:
             self._over = True
             return errors.encode_failure(response.broken(event))
         said, out = self._choice(event.choice, "")
-        if said.annotations:
+        texts = [text for text in self._spoken.values() if text.said is said]
+        annotations = [response.annotation(c, text.base, text.size) for text in texts for c in text.cites if c.url]
+        if annotations:
             # All at once: SDKs cannot join lists whose entries have no index.
-            out += self._chunk(said, DeltaOut(annotations=said.annotations))
+            out += self._chunk(said, DeltaOut(annotations=annotations))
         if event.reason == "refusal" and not said.refused:
             out += self._chunk(said, DeltaOut(refusal=event.detail or usage.DECLINED))
         calls = said.ledger.calls > 0

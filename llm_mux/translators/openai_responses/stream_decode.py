@@ -37,12 +37,13 @@ _BEYOND: Final = 1_000_000
 
 
 class _Item:
-    """What has been given of one output item. `finished`: its content parts that ended; `notes`: their citations."""
+    """What has been given of one output item. `finished`: its content parts that ended, and which texts (else -1) they
+    were; `notes`: their citations."""
 
     def __init__(self) -> None:
         self.item = wire.Item()
         self.begun = self.done = False
-        self.finished: set[int] = set()
+        self.finished: dict[int, int] = {}
         self.notes: dict[int, int] = {}
 
 
@@ -218,11 +219,11 @@ class ResponsesStreamDecoder(FrameDecoder):
         self._out.append(ir.TextDelta(part.index, text, logprobs))
 
     def _annotated(self, event: wire.StreamEvent) -> None:
-        part = self._text_part(event, "text")
-        if part is not None and present(event.annotation):
-            state = self._item(event)
-            state.notes[part.content] = state.notes.get(part.content, 0) + 1
-            self._out.append(ir.Cite(part.index, citation(event.annotation.copy())))
+        part, state, content = self._text_part(event, "text"), self._item(event), event.content_index
+        index = state.finished.get(content, -1) if part is None else part.index
+        if index >= 0 and present(event.annotation):
+            state.notes[content] = state.notes.get(content, 0) + 1
+            self._out.append(ir.Cite(index, citation(event.annotation.copy())))
 
     def _content_done(self, event: wire.StreamEvent) -> None:
         part = _read_part(event.part)
@@ -347,7 +348,7 @@ class ResponsesStreamDecoder(FrameDecoder):
             return
         state = self._items.get(part.owner)
         if state is not None:
-            state.finished.add(part.content)
+            state.finished[part.content] = part.index if part.kind == "text" else -1
         half = part.halves.flush()
         if half and part.kind in _DELTAS:
             self._out.append(_DELTAS[part.kind](part.index, half))

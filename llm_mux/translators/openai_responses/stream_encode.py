@@ -144,6 +144,7 @@ class ResponsesStreamEncoder:
         self._output: list[Struct | Raw] = []
         self._open: Open | None = None
         self._part = -1
+        self._texts: dict[int, tuple[_Message, int]] = {}
         self._usage: ir.Usage | None = None
         self._finish = ir.Finish("stop")
         self._spoken = self._refused = False
@@ -269,6 +270,8 @@ class ResponsesStreamEncoder:
         message.refusal = isinstance(part, ir.Refusal) and not self._client.codex
         message.pieces, message.notes, message.logprobs, message.around = [], [], [], None
         empty = wire.RefusalOut("") if message.refusal else wire.OutputTextOut("")
+        if not message.refusal:
+            self._texts[self._part] = message, len(message.content)
         self._content("response.content_part.added", message, part=empty)
         self._refused = self._refused or isinstance(part, ir.Refusal)
         if part.text:
@@ -293,14 +296,20 @@ class ResponsesStreamEncoder:
             self._more(item, event.text)
 
     def _cite(self, event: ir.Cite) -> None:
-        item = self._open
-        if event.index != self._part or not isinstance(item, _Message) or item.refusal:
+        """An annotation of a text that is open or, with sources that came late, of one in the output."""
+        if event.index not in self._texts:
             return
-        note = answer.annotation_out(event.citation, sum(map(len, item.pieces)))
+        item, at = self._texts[event.index]
+        ended = item.content[at] if at < len(item.content) else None
+        notes, size = item.notes, sum(map(len, item.pieces))
+        if isinstance(ended, wire.OutputTextOut):
+            notes, size = ended.annotations, len(ended.text)
+        note = answer.annotation_out(event.citation, size)
         if note is not None:
+            place = {"item_id": item.id, "output_index": item.index, "content_index": at}
             name = "response.output_text.annotation.added"
-            self._content(name, item, annotation_index=len(item.notes), annotation=note)
-            item.notes.append(note)
+            self._add(name, **place, annotation_index=len(notes), annotation=note)
+            notes.append(note)
 
     def _open_thought(self, part: ir.Reasoning) -> None:
         index = len(self._output)

@@ -296,26 +296,37 @@ SOURCES = {
 }
 
 
-def test_sources_that_come_with_the_signature_of_a_text_are_on_that_text() -> None:
+def test_sources_that_come_with_a_signature_are_on_the_text_they_begin_in() -> None:
     end = record({"text": "two", "thoughtSignature": "c2ln"}, finish="STOP")
     end["candidates"][0]["groundingMetadata"] = SOURCES
     events = streamed(sse(record("one"), end))
     starts = [event.part for event in events if isinstance(event, ir.PartStart)]
     (cite,) = (event for event in events if isinstance(event, ir.Cite))
     assert [type(part) for part in starts] == [ir.Text, ir.Text]
-    assert (cite.index, cite.citation.url, cite.citation.start) == (1, "https://a.test", None)
+    assert (cite.index, cite.citation.url, cite.citation.start, cite.citation.end) == (0, "https://a.test", 0, 3)
 
 
-def test_sources_that_come_when_no_text_is_open_are_told_after_all_and_not_beside_calls() -> None:
-    image = {"inlineData": {"mimeType": "image/png", "data": "aGk="}}
-    call = {"functionCall": {"id": "x", "name": "f", "args": {}}}
+IMAGE = {"inlineData": {"mimeType": "image/png", "data": "aGk="}}
+SOME_CALL = {"functionCall": {"id": "x", "name": "f", "args": {}}}
+
+
+@pytest.mark.parametrize("after", [IMAGE, SOME_CALL, {"text": "hm", "thought": True}])
+def test_sources_that_come_when_their_text_has_ended_are_still_its(after: dict[str, object]) -> None:
     end = record(finish="STOP")
     end["candidates"][0]["groundingMetadata"] = SOURCES
-    events = streamed(sse(record("one", image), end))
+    events = streamed(sse(record("one", after), end))
     assert ir.violations(events) == []
     (cite,) = (event for event in events if isinstance(event, ir.Cite))
-    assert (cite.index, cite.citation) == (2, ir.Citation(url="https://a.test", title="A"))
-    assert not any(isinstance(event, ir.Cite) for event in streamed(sse(record("one", call), end)))
+    assert (cite.index, cite.citation) == (0, ir.Citation(url="https://a.test", title="A", start=0, end=3))
+
+
+def test_sources_that_come_before_any_text_are_on_the_first_one() -> None:
+    first = record(SOME_CALL)
+    first["candidates"][0]["groundingMetadata"] = {"groundingChunks": SOURCES["groundingChunks"]}
+    events = streamed(sse(first, record("one", finish="STOP")))
+    assert ir.violations(events) == []
+    (cite,) = (event for event in events if isinstance(event, ir.Cite))
+    assert (cite.index, cite.citation) == (1, ir.Citation(url="https://a.test", title="A"))
 
 
 def test_sources_of_a_later_text_are_counted_from_its_beginning() -> None:
