@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from llm_mux import ir
 from llm_mux.auth.scopes import Scopes
 from llm_mux.errors import MuxError
 from llm_mux.gateway.conversation import conversation
@@ -98,6 +99,13 @@ class Ask:
     outline: Outline | None = None
     entry: Entry | None = None
     watch: Watch | None = None
+    _request: ir.Request | None = field(default=None, init=False, repr=False)
+
+    def decoded(self) -> ir.Request:
+        """The canonical form of the body, read once. Raises MuxError for what cannot be read."""
+        if self._request is None:
+            self._request = self.protocol.decode_request(self.body, self.hints)
+        return self._request
 
     @property
     def conversation(self) -> str:

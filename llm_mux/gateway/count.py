@@ -20,7 +20,7 @@ async def serve(gateway: Gateway, ask: Ask) -> Answer:
     if counter is None:
         raise LookupError(f"{ask.protocol.name} has no token counts")
     try:
-        request = ask.protocol.decode_request(ask.body, ask.hints)
+        request = ask.decoded()
         candidates = await gateway.candidates(ask)
     except MuxError as error:
         return error_answer(error, ask.protocol, ask.request_id, headers)

@@ -142,8 +142,8 @@ class Exchange:
     def _decoded(self) -> ir.Request:
         """The canonical form of what the client sent, with what it stripped put back."""
         if self._request is None:
-            request = self._ask.protocol.decode_request(self._ask.body, self._ask.hints)
-            self._request = self._gateway.seals.restore(self._ask.caller.tenant, request, time.monotonic())
+            tenant, now = self._ask.caller.tenant, time.monotonic()
+            self._request = self._gateway.seals.restore(tenant, self._ask.decoded(), now)
         return self._request
 
     async def _recall(self, request: ir.Request) -> bool:

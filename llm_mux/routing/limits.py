@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Literal
 
 from msgspec import Struct
@@ -69,8 +70,40 @@ def charges(subject: str, limits: Limits) -> list[Charge]:
     return [Charge(subject, kind, limit, period) for kind, limit, period in wanted if limit is not None]
 
 
-class _Entry:
-    """One admitted request in one window."""
+class _Requests:
+    """When requests of the last period came, newest last."""
+
+    __slots__ = ("period_s", "times")
+
+    def __init__(self, period_s: float) -> None:
+        self.period_s = period_s
+        self.times: deque[float] = deque()
+
+    def used(self, now: float) -> int:
+        times, edge = self.times, now - self.period_s
+        while times and times[0] <= edge:
+            times.popleft()
+        return len(times)
+
+    def add(self, now: float, amount: int) -> None:
+        self.times.append(now)
+
+    def undo(self, entry: None, time: float) -> None:
+        """As if the request of that time had never been; those of one time are alike."""
+        with suppress(ValueError):
+            self.times.remove(time)
+
+    def reset_s(self, now: float) -> float:
+        """How long until the oldest is over."""
+        return self.times[0] + self.period_s - now if self.times else 0.0
+
+    def wait_s(self, now: float, too_much: int) -> float:
+        """How long until `too_much` of what is used is over."""
+        return self.times[too_much - 1] + self.period_s - now if too_much <= len(self.times) else self.period_s
+
+
+class _Spent:
+    """The tokens of one request in the last period."""
 
     __slots__ = ("amount", "over", "time")
 
@@ -80,47 +113,45 @@ class _Entry:
         self.over = False
 
 
-class _Window:
-    """What was used in the last period, newest last; without a period, what is under way."""
+class _Tokens:
+    """What requests of the last period have used, newest last."""
 
-    __slots__ = ("entries", "period_s", "used")
+    __slots__ = ("entries", "period_s", "total")
 
     def __init__(self, period_s: float) -> None:
         self.period_s = period_s
-        self.entries: deque[_Entry] = deque()
-        self.used = 0
+        self.entries: deque[_Spent] = deque()
+        self.total = 0
 
-    def expire(self, now: float) -> None:
-        if not self.period_s:
-            return
-        while self.entries and self.entries[0].time <= now - self.period_s:
-            entry = self.entries.popleft()
+    def used(self, now: float) -> int:
+        entries, edge = self.entries, now - self.period_s
+        while entries and entries[0].time <= edge:
+            entry = entries.popleft()
             entry.over = True
-            self.used -= entry.amount
+            self.total -= entry.amount
+        return self.total
 
-    def add(self, now: float, amount: int) -> _Entry:
-        entry = _Entry(now, amount)
-        self.used += amount
-        if self.period_s:
-            self.entries.append(entry)
+    def add(self, now: float, amount: int) -> _Spent:
+        entry = _Spent(now, amount)
+        self.total += amount
+        self.entries.append(entry)
         return entry
 
-    def change(self, entry: _Entry, amount: int) -> None:
+    def change(self, entry: _Spent, amount: int) -> None:
         """Another amount for an entry, unless its time is over."""
         if not entry.over:
-            self.used += amount - entry.amount
+            self.total += amount - entry.amount
             entry.amount = amount
 
-    def remove(self, entry: _Entry) -> None:
-        """As if the entry had never been."""
+    def undo(self, entry: _Spent, time: float) -> None:
         self.change(entry, 0)
-        if self.period_s and not entry.over:
+        if not entry.over:
             self.entries.remove(entry)
 
+    def reset_s(self, now: float) -> float:
+        return self.entries[0].time + self.period_s - now if self.entries else 0.0
+
     def wait_s(self, now: float, too_much: int) -> float:
-        """How long until `too_much` of what is used is over."""
-        if not self.period_s:
-            return BUSY_RETRY_S
         for entry in self.entries:
             too_much -= entry.amount
             if too_much <= 0:
@@ -128,29 +159,75 @@ class _Window:
         return self.period_s
 
 
+class _Busy:
+    """How many are under way."""
+
+    __slots__ = ("count",)
+
+    def __init__(self, period_s: float) -> None:
+        self.count = 0
+
+    def used(self, now: float) -> int:
+        return self.count
+
+    def add(self, now: float, amount: int) -> None:
+        self.count += 1
+
+    def reset_s(self, now: float) -> float:
+        return 0.0
+
+    def wait_s(self, now: float, too_much: int) -> float:
+        return BUSY_RETRY_S
+
+
+_Window = _Requests | _Tokens | _Busy
+_WINDOWS: dict[Kind, type[_Requests | _Tokens | _Busy]] = {
+    "requests": _Requests,
+    "tokens": _Tokens,
+    "concurrent": _Busy,
+}
+
+
 class Admitted:
     """A request under way: `settle` once its tokens are known, `leave` when it ends; both any number of times."""
 
-    __slots__ = ("_entries", "standings")
+    __slots__ = ("_entries", "_here", "_now", "_wanted", "_windows")
 
-    def __init__(self, entries: list[tuple[Charge, _Window, _Entry]], standings: tuple[Standing, ...]) -> None:
+    def __init__(
+        self, wanted: Sequence[Charge], windows: list[_Window], entries: list[_Spent | None], now: float
+    ) -> None:
+        self._wanted = wanted
+        self._windows = windows
         self._entries = entries
-        self.standings = standings
+        self._now = now
+        self._here = True
+
+    def standings(self, count: int | None = None) -> list[Standing]:
+        """Where the first `count` of its limits stand now, all without."""
+        now = self._now
+        return [_standing(c, w, now) for c, w in zip(self._wanted[:count], self._windows, strict=False)]
 
     def settle(self, tokens: int) -> None:
-        for charge, window, entry in self._entries:
-            if charge.kind == "tokens":
+        for window, entry in zip(self._windows, self._entries, strict=True):
+            if entry is not None and type(window) is _Tokens:
                 window.change(entry, tokens)
 
     def undo(self) -> None:
         """As if it had not been admitted."""
-        for _, window, entry in self._entries:
-            window.remove(entry)
+        self.leave()
+        for window, entry in zip(self._windows, self._entries, strict=True):
+            if type(window) is _Requests:
+                window.undo(None, self._now)
+            elif type(window) is _Tokens and entry is not None:
+                window.undo(entry, self._now)
+        self._windows, self._entries = [], []
 
     def leave(self) -> None:
-        for charge, window, entry in self._entries:
-            if charge.kind == "concurrent":
-                window.change(entry, 0)
+        if self._here:
+            self._here = False
+            for window in self._windows:
+                if type(window) is _Busy:
+                    window.count -= 1
 
 
 class Windows:
@@ -165,23 +242,24 @@ class Windows:
 
     def admit(self, wanted: Sequence[Charge], tokens: int, now: float) -> Admitted | Refused:
         """Takes what a request needs of every limit, or says which one refuses it."""
-        windows = [self._window(charge, now) for charge in wanted]
-        refusals = list(_refusals(zip(wanted, windows, strict=True), tokens, now))
-        if refusals:
-            return max(refusals, key=lambda refusal: refusal.retry_s)
-        entries = [(c, w, w.add(now, c.amount(tokens))) for c, w in zip(wanted, windows, strict=True)]
-        return Admitted(entries, tuple(_standing(c, w, now) for c, w in zip(wanted, windows, strict=True)))
+        windows: list[_Window] = []
+        fits = True
+        for charge in wanted:
+            window = self._windows.get(charge.key) or self._new(charge, now)
+            windows.append(window)
+            amount = tokens if charge.kind == "tokens" else 1
+            fits = fits and window.used(now) + amount <= charge.limit
+        if not fits:
+            return max(_refusals(wanted, windows, tokens, now), key=lambda refusal: refusal.retry_s)
+        return Admitted(wanted, windows, [window.add(now, tokens) for window in windows], now)
 
-    def standings(self, wanted: Sequence[Charge], now: float) -> tuple[Standing, ...]:
+    def standings(self, wanted: Sequence[Charge], now: float) -> list[Standing]:
         """Where limits stand, without using any of them."""
-        return tuple(_standing(charge, self._window(charge, now), now) for charge in wanted)
+        return [_standing(charge, self._windows.get(charge.key) or self._new(charge, now), now) for charge in wanted]
 
-    def _window(self, charge: Charge, now: float) -> _Window:
-        window = self._windows.get(charge.key)
-        if window is None:
-            self._sweep(now)
-            window = self._windows[charge.key] = _Window(charge.period_s)
-        window.expire(now)
+    def _new(self, charge: Charge, now: float) -> _Window:
+        self._sweep(now)
+        window = self._windows[charge.key] = _WINDOWS[charge.kind](charge.period_s)
         return window
 
     def _sweep(self, now: float) -> None:
@@ -190,21 +268,19 @@ class Windows:
         if self._until_sweep > 0:
             return
         for key, window in list(self._windows.items()):
-            window.expire(now)
-            if not window.used and not window.entries:
+            if not window.used(now) and not (type(window) is _Tokens and window.entries):
                 del self._windows[key]
         self._until_sweep = max(_SWEEP_EVERY, len(self._windows))
 
 
-def _refusals(pairs: Iterator[tuple[Charge, _Window]], tokens: int, now: float) -> Iterator[Refused]:
-    for charge, window in pairs:
+def _refusals(wanted: Sequence[Charge], windows: list[_Window], tokens: int, now: float) -> Iterator[Refused]:
+    for charge, window in zip(wanted, windows, strict=True):
         amount = charge.amount(tokens)
-        too_much = window.used + amount - charge.limit
+        too_much = window.used(now) + amount - charge.limit
         if too_much > 0:
             fits = amount <= charge.limit
             yield Refused(charge, window.wait_s(now, too_much) if fits else charge.period_s, fits)
 
 
 def _standing(charge: Charge, window: _Window, now: float) -> Standing:
-    oldest = window.entries[0].time + window.period_s - now if window.entries else 0.0
-    return Standing(charge, max(0, charge.limit - window.used), oldest)
+    return Standing(charge, max(0, charge.limit - window.used(now)), window.reset_s(now))

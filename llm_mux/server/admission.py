@@ -15,6 +15,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from operator import attrgetter
+from typing import NamedTuple
 
 from llm_mux import log
 from llm_mux.auth.scopes import Scopes
@@ -44,8 +46,19 @@ USUAL_COSTLY = 4096
 _PATIENCE_S = 5.0
 _EMBEDDING = frozenset({"embed", "batch_embed", "embeddings"})
 _NOTHING: dict[str, str] = {}
+_REMAINING = attrgetter("remaining")
 _MOST_KNOWN = 1024
 _ORDER = {"requests": 0, "tokens": 1, "concurrent": 2}
+
+
+class Wanted(NamedTuple):
+    """The limits of a caller, those that matter most to it first: its own before everybody's, requests before tokens
+    before requests at once. The tightest of the `first` of them is what it is told of; `tokens`: whether some count
+    those."""
+
+    charges: list[Charge]
+    first: int
+    tokens: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +77,9 @@ class Size:
     def costly(self) -> Usage:
         """What it may cost at most, as far as anybody can say."""
         return Usage(input=self.prompt, output=(self.most or USUAL_COSTLY) if self.answers else 0)
+
+
+_NO_SIZE = Size()
 
 
 class Entry:
@@ -134,7 +150,7 @@ class Admission:
         self._prices = prices
         self.billing = billing.enabled
         self._refuses_unpriced = billing.when_price_unknown == "refuse"
-        self._known: dict[tuple[str, str | None, Limits | None], list[Charge]] = {}
+        self._known: dict[tuple[str, str | None, Limits | None], Wanted] = {}
         self.limited = limits.enabled
         self._always = billing.enabled or limits.enabled
 
@@ -147,20 +163,18 @@ class Admission:
 
         Raises MuxError LIMITED or BALANCE, or NO_TARGET when what is needed to decide does not answer.
         """
-        wanted, scopes = self._charges(ask.caller), ask.caller.scopes
+        (wanted, first, tokens), scopes = self._wanted(ask.caller), ask.caller.scopes
         paying = self.billing or (scopes is not None and scopes.budgeted)
-        size = Size()
-        if paying or any(charge.kind == "tokens" for charge in wanted):
-            size = _size(ask)
+        size = _size(ask) if paying or tokens else _NO_SIZE
         granted: Pass | None = None
         if wanted:
             answer = await self.limiter.admit(wanted, size.reserved)
             if isinstance(answer, Refused):
-                headers.update(_shown(await self.limiter.standings(wanted), answer))
+                headers.update(_refusing(await self.limiter.standings(wanted), answer))
                 self._metrics.rate_limited(_counted(answer.charge))
                 raise _too_fast(answer, size.reserved)
             granted = answer
-            headers.update(_shown(granted.standings))
+            headers.update(_shown(granted.standings(first)))
         if not paying:
             return Entry(granted, None, self.till)
         try:
@@ -168,29 +182,28 @@ class Admission:
         except BaseException:
             if granted is not None:
                 granted.undo()
-                headers.update(_shown(await self.limiter.standings(wanted)))
+                headers.update(_shown(await self.limiter.standings(wanted[:first])))
             raise
         return Entry(granted, hold, self.till)
 
     async def headers(self, caller: Caller) -> dict[str, str]:
         """Where a caller's limits stand, for answers that use none of them."""
-        wanted = self._charges(caller)
-        standings = await self.limiter.standings(wanted) if wanted else ()
+        wanted, first, _ = self._wanted(caller)
+        standings = await self.limiter.standings(wanted[:first]) if wanted else ()
         return _shown(standings) if standings else _NOTHING
 
-    def _charges(self, caller: Caller) -> list[Charge]:
+    def _wanted(self, caller: Caller) -> Wanted:
         scopes = caller.scopes
         who = caller.subject, caller.key_id, None if scopes is None else scopes.limits
         found = self._known.get(who)
         if found is None:
-            found = charges(caller.subject, self._limits)
+            own = charges(caller.subject, self._limits)
             if scopes is not None:
                 # A key's own limits are counted apart from those that it shares with its user's other keys.
-                found += charges(f"scopes:{caller.key_id}", scopes.limits)
-            found += self._everybody
+                own += charges(f"scopes:{caller.key_id}", scopes.limits)
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
-            self._known[who] = found
+            found = self._known[who] = _ordered([*own, *self._everybody])
         return found
 
     async def _held(self, gateway: Gateway, ask: Ask, size: Size) -> Hold:
@@ -251,7 +264,7 @@ def _size(ask: Ask) -> Size:
         if operation in _EMBEDDING and protocol.embedder is not None:
             texts = protocol.embedder.decode_request(ask.body, ask.hints).inputs
             return Size(estimate.output(sum(map(len, texts))))
-        request = protocol.decode_request(ask.body, ask.hints)
+        request = ask.decoded()
     except MuxError:
         return Size(estimate.output(len(ask.body)))
     answers = request.sampling.n or 1
@@ -266,15 +279,28 @@ def _counted(charge: Charge) -> str:
     return {"requests": "user_limit", "tokens": "token_limit", "concurrent": "concurrent_limit"}[charge.kind]
 
 
-def _shown(standings: Sequence[Standing], refused: Refused | None = None) -> dict[str, str]:
-    """The headers of the limit that matters most: the one that refuses, else requests before tokens before requests at
-    once, a caller's own before everybody's, the tightest first."""
-    refusing = None if refused is None else refused.charge
-    shown = min(
-        standings,
-        key=lambda s: (s.charge != refusing, s.charge.subject == GLOBAL, _ORDER[s.charge.kind], s.remaining),
-    )
-    reset_s = shown.reset_s if refused is None else refused.retry_s
+def _ordered(found: list[Charge]) -> Wanted:
+    def rank(charge: Charge) -> tuple[bool, int]:
+        return charge.subject == GLOBAL, _ORDER[charge.kind]
+
+    ordered = sorted(found, key=rank)
+    first = sum(rank(charge) == rank(ordered[0]) for charge in ordered)
+    return Wanted(ordered, first, any(charge.kind == "tokens" for charge in ordered))
+
+
+def _shown(standings: Sequence[Standing]) -> dict[str, str]:
+    """The headers of the tightest of the limits that matter most."""
+    shown = standings[0] if len(standings) == 1 else min(standings, key=_REMAINING)
+    return _headers(shown, shown.reset_s)
+
+
+def _refusing(standings: Sequence[Standing], refused: Refused) -> dict[str, str]:
+    """The headers of the limit that refuses."""
+    shown = next(standing for standing in standings if standing.charge == refused.charge)
+    return _headers(shown, refused.retry_s)
+
+
+def _headers(shown: Standing, reset_s: float) -> dict[str, str]:
     return {
         "X-RateLimit-Limit": str(shown.charge.limit),
         "X-RateLimit-Remaining": str(shown.remaining),

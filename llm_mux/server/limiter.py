@@ -28,8 +28,8 @@ _log = structlog.get_logger()
 class Pass(Protocol):
     """A request that was admitted."""
 
-    @property
-    def standings(self) -> Sequence[Standing]: ...
+    def standings(self, count: int | None = None) -> Sequence[Standing]:
+        """Where the first `count` of its limits stand, all without."""
 
     def settle(self, tokens: int) -> None: ...
 

@@ -265,7 +265,10 @@ class RedisPass:
         self._windows = windows
         self._name = name
         self._wanted = wanted
-        self.standings = standings
+        self._standings = standings
+
+    def standings(self, count: int | None = None) -> Sequence[Standing]:
+        return self._standings[:count]
 
     def settle(self, tokens: int) -> None:
         self._windows.settled(self._name, self._wanted, tokens)

@@ -120,7 +120,7 @@ async def test_refused_requests_use_nothing_of_any_limit(demo: Run) -> None:
         statuses = [(await post(client, mux))[0] for _ in range(20)]
         assert statuses == [200, *[429] * 19]
         windows = mux.app[DAEMON].parts.limiters.of(None, refuse=False).windows  # type: ignore[attr-defined]
-        used = {key.split("\0")[1:][0] + key.split("\0")[2]: w.used for key, w in windows._windows.items()}
+        used = {key.split("\0")[1:][0] + key.split("\0")[2]: w.used(0.0) for key, w in windows._windows.items()}
         assert used.pop("tokens60") > 0
         assert used == {"requests60": 1, "requests3600": 1, "concurrent0": 0}
 
