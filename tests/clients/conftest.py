@@ -10,17 +10,15 @@ from tests.clients.conversation import Driver
 from tests.clients.crossing import (
     DIRECT,
     DRIVERS,
-    JAVASCRIPT,
-    PYTHON,
     Crossing,
     Mode,
     Mux,
     Play,
     alias,
+    all_drivers,
     config,
     failing_alias,
 )
-from tests.clients.javascript import JavaScript, NodeClients
 from tests.clients.played import MODELS, Model, Played, played
 from tests.clients.workplace import Workplace
 from tests.daemon import management_key, process_daemon
@@ -71,21 +69,11 @@ def no_rests(daemon_of_clients: Mux) -> None:
 
 
 @pytest.fixture(scope="session")
-def node_clients(
+def drivers(
     mux: str, node_tools: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Mapping[str, Driver]]:
-    """The JavaScript SDKs by their names in `DRIVERS`."""
-    nodes = NodeClients(mux, node_tools, tmp_path_factory.mktemp("node"))
-    yield {name: JavaScript(nodes, client) for name, client in JAVASCRIPT.items()}
-    nodes.close()
-
-
-@pytest.fixture(scope="session")
-def drivers(mux: str, node_clients: Mapping[str, Driver]) -> Iterator[Mapping[str, Driver]]:
-    made = {name: driver(mux) for name, driver in PYTHON.items()}
-    yield {**made, **node_clients}
-    for driver in made.values():
-        driver.close()
+    with all_drivers(mux, node_tools, tmp_path_factory.mktemp("node")) as made:
+        yield made
 
 
 @pytest.fixture(params=list(DRIVERS))

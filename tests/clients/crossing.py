@@ -4,10 +4,12 @@ With LLM_MUX_CLIENTS_DIRECT=1 the SDKs talk straight to the mock (each in its ow
 itself: what fails there is the mock's doing or the test's.
 """
 
+import contextlib
 import json
 import os
+import pathlib
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -15,7 +17,7 @@ from tests.clients.anthropic_messages import AnthropicMessages
 from tests.clients.bedrock_runtime import BedrockRuntime
 from tests.clients.conversation import Abilities, Answer, Ask, Driver, Words
 from tests.clients.google_genai import GoogleGenAI
-from tests.clients.javascript import CLIENTS
+from tests.clients.javascript import CLIENTS, JavaScript, NodeClients
 from tests.clients.ollama_chat import OllamaChat
 from tests.clients.openai_chat import OpenAIChat
 from tests.clients.openai_responses import OpenAIResponses
@@ -43,6 +45,17 @@ PYTHON = {
 }
 JAVASCRIPT = {f"js-{client.script.replace(' ', '-')}": client for client in CLIENTS}
 DRIVERS: Mapping[str, Kind] = {**PYTHON, **JAVASCRIPT}
+
+
+@contextlib.contextmanager
+def all_drivers(url: str, node_tools: pathlib.Path, folder: pathlib.Path) -> Iterator[Mapping[str, Driver]]:
+    """Every SDK at the daemon of this URL, by its name in `DRIVERS`."""
+    nodes = NodeClients(url, node_tools, folder)
+    made = {name: driver(url) for name, driver in PYTHON.items()}
+    yield {**made, **{name: JavaScript(nodes, client) for name, client in JAVASCRIPT.items()}}
+    for driver in made.values():
+        driver.close()
+    nodes.close()
 
 
 def alias(upstream: Upstream) -> str:

@@ -42,7 +42,6 @@ def is_whole(answer: Answer, play: Play) -> bool:
 
 @pytest.mark.covers("RC-7", "FB-104", "PF-9")
 @streams
-@python_ones
 @pytest.mark.parametrize("end", ["closed", "reset"])
 def test_a_stream_cut_after_any_record_is_no_answer(play: Play, daemon_of_clients: Mux, end: str) -> None:
     told = records(play.model.format, SCENE)
@@ -55,16 +54,6 @@ def test_a_stream_cut_after_any_record_is_no_answer(play: Play, daemon_of_client
             assert isinstance(got, Exception), (kept, told[kept - 1], got)
         else:
             assert isinstance(got, Exception) or is_whole(got, play), (kept, got)
-
-
-@streams
-@pytest.mark.parametrize("driver", list(JAVASCRIPT), indirect=True)
-def test_the_javascript_sdks_notice_a_cut_too(play: Play, daemon_of_clients: Mux) -> None:
-    told = records(play.model.format, SCENE)
-    for kept in range(1, len(told) - AFTER_THE_FINISH.get(play.model.format, 0), 3):
-        daemon_of_clients.forget_failures()
-        play.played.answers(streamed(play.model.format, told[:kept]))
-        assert isinstance(heard(play), Exception), (kept, told[kept - 1])
 
 
 PAGE = b"<!doctype html><html><body><h1>502 Bad Gateway</h1></body></html>"

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import pathlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.clients.conversation import WEATHER, Ask, Driver, Result, Results, Turn, User
-from tests.clients.crossing import DIRECT, JAVASCRIPT, PYTHON, Play, config
+from tests.clients.crossing import DIRECT, DRIVERS, Mode, Play, all_drivers, config
 from tests.clients.played import MODELS, Model, Played
 from tests.clients.scenes import Scene
 from tests.daemon import process_daemon
@@ -101,7 +102,6 @@ def no_envelope(body: Any) -> bool:
 
 stateful = pytest.mark.parametrize("keeps", [True, False], ids=["kept", "stripped"])
 sealing = pytest.mark.parametrize("model", SEALED, indirect=True, ids=lambda model: f"to-{model.format}")
-python_ones = pytest.mark.parametrize("driver", list(PYTHON), indirect=True)
 streams = pytest.mark.parametrize("mode", ["stream"], indirect=True)
 
 
@@ -113,7 +113,6 @@ def _check(play: Play, turns: list[Turn]) -> None:
 
 
 @sealing
-@python_ones
 @stateful
 def test_seals_go_back_to_their_vendor_over_several_turns(play: Play, keeps: bool) -> None:
     turns = talked(play, keeps=keeps)
@@ -127,14 +126,6 @@ def test_seals_go_back_to_their_vendor_over_several_turns(play: Play, keeps: boo
 
 
 @sealing
-@streams
-@pytest.mark.parametrize("driver", list(JAVASCRIPT), indirect=True)
-def test_the_javascript_sdks_bring_seals_back_too(play: Play) -> None:
-    _check(play, talked(play, keeps=True))
-
-
-@sealing
-@python_ones
 @streams
 def test_no_seal_reaches_another_vendor(play: Play) -> None:
     turns = talked(play, keeps=True)
@@ -152,22 +143,33 @@ def test_no_seal_reaches_another_vendor(play: Play) -> None:
 
 @pytest.fixture(scope="module")
 def elsewhere(
-    mock: AiMock, played_upstream: Played, tmp_path_factory: pytest.TempPathFactory
+    mock: AiMock, played_upstream: Played, node_tools: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Mapping[str, Driver]]:
     """The same clients at another daemon, which remembers nothing of what the first one saw."""
-    with process_daemon(tmp_path_factory.mktemp("elsewhere"), config(mock, played_upstream)) as daemon:
-        made = {name: driver(daemon.url) for name, driver in PYTHON.items()}
+    with (
+        process_daemon(tmp_path_factory.mktemp("elsewhere"), config(mock, played_upstream)) as daemon,
+        all_drivers(daemon.url, node_tools, tmp_path_factory.mktemp("node-elsewhere")) as made,
+    ):
         yield made
-        for driver in made.values():
-            driver.close()
 
 
-KEEPING = [name for name in PYTHON if name != "ollama"]
-"""Ollama's clients have no place for a seal."""
+def keeps(name: str, model: Model) -> bool:
+    """Whether the SDK has a place for this model's seal: Ollama's have none, the AI SDK's for chat has Gemini's."""
+    return DRIVERS[name].protocol != "ollama" and (name != "js-ai-sdk-openai-compatible" or model.format == "gemini")
 
 
-@sealing
-@pytest.mark.parametrize("driver", KEEPING, indirect=True)
-def test_what_a_client_keeps_needs_no_memory_of_the_daemon(play: Play, elsewhere: Mapping[str, Driver]) -> None:
+KEEPING = [(name, model) for name in DRIVERS for model in SEALED if keeps(name, model)]
+
+
+@pytest.mark.parametrize(("name", "model"), KEEPING, indirect=["model"], ids=lambda each: getattr(each, "alias", None))
+def test_what_a_client_keeps_needs_no_memory_of_the_daemon(
+    name: str,
+    model: Model,
+    mode: Mode,
+    drivers: Mapping[str, Driver],
+    elsewhere: Mapping[str, Driver],
+    played_upstream: Played,
+) -> None:
+    play = Play(drivers[name], model, mode, played_upstream)
     turns = talked(play, keeps=True)
-    _check(replace(play, driver=elsewhere[play.driver.protocol]), turns)
+    _check(replace(play, driver=elsewhere[name]), turns)

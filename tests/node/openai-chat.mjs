@@ -68,11 +68,11 @@ function content({ text, image, pdf }) {
 }
 
 function answer({ choices: [{ message, finish_reason }], usage }, reasoning) {
-  const { role, content, refusal, tool_calls } = message;
-  const calls = (tool_calls ?? []).map(({ id, type, function: { name, arguments: args } }) => ({ id, type, function: { name, arguments: args } }));
+  const { parsed, ...kept } = message;
+  const tool_calls = message.tool_calls?.map(({ function: { name, arguments: args }, ...rest }) => ({ ...rest, function: { name, arguments: args } }));
   return {
-    text: content ?? "",
-    calls: calls.map((call) => ({ id: call.id, name: call.function.name, arguments: JSON.parse(call.function.arguments) })),
+    text: message.content ?? "",
+    calls: (tool_calls ?? []).map((call) => ({ id: call.id, name: call.function.name, arguments: JSON.parse(call.function.arguments) })),
     reasoning,
     stop: finish_reason,
     input_tokens: usage.prompt_tokens,
@@ -80,6 +80,7 @@ function answer({ choices: [{ message, finish_reason }], usage }, reasoning) {
     prompt_tokens: usage.prompt_tokens,
     cached_tokens: usage.prompt_tokens_details?.cached_tokens ?? null,
     reasoning_tokens: usage.completion_tokens_details?.reasoning_tokens ?? null,
-    native: { role, content, refusal, ...(reasoning && { reasoning_content: reasoning }), ...(calls.length && { tool_calls: calls }) },
+    // The stream helper keeps the last piece of what it does not know, so the thoughts are put in whole.
+    native: { ...kept, ...(reasoning && { reasoning_content: reasoning }), ...(tool_calls && { tool_calls }) },
   };
 }

@@ -258,10 +258,17 @@ class Encoder:
             # The form before tools holds one call.
             named = FunctionOut(call.name, call.arguments)
             return b"" if open_.number else self._chunk(open_.said, DeltaOut(function_call=named))
+        # The AI SDK reads it from a call's first piece alone.
+        extra = reasoning.google(call.native) if call.native is not None else None
+        if extra is not None:
+            open_.native = None
+        signed: dict[str, dict[str, str]] | UnsetType = extra or UNSET
         if call.custom:
-            piece = CallOut(open_.number, call.id, "custom", custom=CustomOut(call.name, call.arguments))
+            custom = CustomOut(call.name, call.arguments)
+            piece = CallOut(open_.number, call.id, "custom", custom=custom, extra_content=signed)
         else:
-            piece = CallOut(open_.number, call.id, "function", FunctionOut(call.name, call.arguments))
+            function = FunctionOut(call.name, call.arguments)
+            piece = CallOut(open_.number, call.id, "function", function, extra_content=signed)
         return self._chunk(open_.said, DeltaOut(tool_calls=(piece,)))
 
     def _arguments(self, open_: _Open, text: str) -> bytes:

@@ -318,6 +318,14 @@ def test_geminis_signatures_ride_on_the_call() -> None:
     assert {"tool_calls": [{"index": 0, "function": {"arguments": ""}, "extra_content": extra}]} in deltas(records)
 
 
+def test_a_call_that_begins_with_its_seal_says_so_at_once_and_once() -> None:
+    native = ir.Native("gemini", Raw(b'{"thoughtSignature":"c2ln"}'), "gemini")
+    begun = msgspec.structs.replace(CALL, arguments="", native=native)
+    records = stream(ir.PartStart(0, begun), ir.ArgumentsDelta(0, "{}"), ir.PartEnd(0), STOPPED)
+    pieces = [piece for delta in deltas(records) for piece in delta.get("tool_calls", ())]
+    assert [piece.get("extra_content") for piece in pieces] == [{"google": {"thought_signature": "c2ln"}}, None]
+
+
 @pytest.mark.covers("PF-67", "RC-6")
 def test_a_streamed_call_says_its_id_and_name_once() -> None:
     second = ir.ToolCall("call_2", "g", "{}")
