@@ -19,14 +19,14 @@ class BedrockRuntime:
     words = Words("end_turn", "tool_use", "max_tokens", "content_filtered", "stop_sequence")
     abilities = Abilities(reasoned=False)
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, **options: Any) -> None:
         self.client: Any = boto3.client(
             "bedrock-runtime",
             endpoint_url=url,
             region_name="us-east-1",
             aws_access_key_id="test",
             aws_secret_access_key="any",
-            config=Config(retries={"max_attempts": 0}, read_timeout=30),
+            config=Config(retries={"max_attempts": 0}, read_timeout=30, **options),
         )
 
     def ask(self, model: str, ask: Ask) -> Answer:

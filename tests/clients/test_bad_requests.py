@@ -6,10 +6,12 @@ import http.client
 import json
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.clients.bedrock_runtime import BedrockRuntime
 from tests.clients.crossing import DIRECT, Mux
 from tests.clients.played import MODELS, Model, Played
 from tests.clients.scenes import Scene
@@ -18,7 +20,7 @@ from tests.server.test_bad_input import check_shape
 pytestmark = [pytest.mark.node, pytest.mark.skipif(DIRECT, reason="it is the daemon that refuses")]
 
 WORDS = "my-private-words"
-PROTOCOLS = ("openai-chat", "openai-responses", "anthropic", "gemini", "ollama")
+PROTOCOLS = ("openai-chat", "openai-responses", "anthropic", "gemini", "ollama", "bedrock")
 Body = dict[str, Any]
 
 
@@ -29,6 +31,7 @@ def path_of(protocol: str, model: str) -> str:
         "anthropic": "/v1/messages",
         "gemini": f"/v1beta/models/{model}:generateContent",
         "ollama": "/api/chat",
+        "bedrock": f"/model/{model}/converse",
     }
     return paths[protocol]
 
@@ -42,6 +45,8 @@ def asking(protocol: str, model: str, turns: Any, **more: Any) -> Body:
             return {"model": model, "max_tokens": 100, "messages": turns, **more}
         case "gemini":
             return {"contents": turns, **more}
+        case "bedrock":
+            return {"messages": turns, **more}
         case _:
             return {"model": model, "messages": turns, "stream": False, **more}
 
@@ -49,6 +54,8 @@ def asking(protocol: str, model: str, turns: Any, **more: Any) -> Body:
 def turn(protocol: str, content: Any = WORDS, role: str = "user") -> Any:
     if protocol == "gemini":
         return {"role": role, "parts": [{"text": content}]}
+    if protocol == "bedrock":
+        return {"role": role, "content": [{"text": content}]}
     return {"role": role, "content": content}
 
 
@@ -61,8 +68,14 @@ def tool(protocol: str, name: Any, schema: Any) -> Body:
             return {"tools": [{"name": name, "input_schema": schema}]}
         case "gemini":
             return {"tools": [{"functionDeclarations": [{"name": name, "parametersJsonSchema": schema}]}]}
+        case "bedrock":
+            return {"toolConfig": {"tools": [{"toolSpec": {"name": name, "inputSchema": {"json": schema}}}]}}
         case _:
             return {"tools": [{"type": "function", "function": {"name": name, "parameters": schema}}]}
+
+
+def tools(protocol: str, value: Any) -> Body:
+    return {"toolConfig": {"tools": value}} if protocol == "bedrock" else {"tools": value}
 
 
 def sampling(protocol: str, value: Any) -> Body:
@@ -71,6 +84,8 @@ def sampling(protocol: str, value: Any) -> Body:
             return {"generationConfig": {"temperature": value}}
         case "ollama":
             return {"options": {"temperature": value}}
+        case "bedrock":
+            return {"inferenceConfig": {"temperature": value}}
         case _:
             return {"temperature": value}
 
@@ -81,6 +96,8 @@ def limit(protocol: str, value: Any) -> Body:
             return {"generationConfig": {"maxOutputTokens": value}}
         case "ollama":
             return {"options": {"num_predict": value}}
+        case "bedrock":
+            return {"inferenceConfig": {"maxTokens": value}}
         case "openai-responses":
             return {"max_output_tokens": value}
         case _:
@@ -104,7 +121,7 @@ def wrong(protocol: str, model: str) -> dict[str, Body]:
         "a turn that is a number": asking(protocol, model, [5]),
         "content that is a number": asking(protocol, model, [turn(protocol, content=5)]),
         "a tool whose name is a number": asking(protocol, model, good, **tool(protocol, 5, {"type": "object"})),
-        "tools that are words": asking(protocol, model, good, tools=WORDS),
+        "tools that are words": asking(protocol, model, good, **tools(protocol, WORDS)),
         "a temperature in words": asking(protocol, model, good, **sampling(protocol, WORDS)),
         "a limit in words": asking(protocol, model, good, **limit(protocol, WORDS)),
     }
@@ -150,6 +167,31 @@ def test_what_is_wrong_is_refused_before_any_upstream_sees_it(
     if not splices:
         assert not played_upstream.bodies()
     assert WORDS not in logged(daemon_of_clients)
+
+
+UNSAID = {"turns that are a number", "a turn that is a number", "tools that are words", "a temperature in words"}
+"""What AWS's SDK cannot write even with its own checks off."""
+
+
+@pytest.fixture(scope="module")
+def unchecked(mux: str) -> Iterator[Any]:
+    """AWS's SDK, sending whatever it is given."""
+    driver = BedrockRuntime(mux, parameter_validation=False)
+    yield driver.client
+    driver.close()
+
+
+def test_awss_sdk_is_told_what_is_wrong(unchecked: Any, played_upstream: Played, model: Model) -> None:
+    if model.format == "bedrock":
+        return  # The client's own vendor says what it makes of its own format.
+    played_upstream.says(model, "whole", Scene(text="Hello."))
+    for name, body in wrong("bedrock", model.alias).items():
+        for send in (unchecked.converse, unchecked.converse_stream) if name not in UNSAID else ():
+            with pytest.raises(unchecked.exceptions.ValidationException) as refused:
+                send(modelId=model.alias, **body)
+            assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400, name
+            assert refused.value.response["Error"]["Message"], name
+    assert not played_upstream.bodies()
 
 
 @pytest.mark.covers("PF-22")

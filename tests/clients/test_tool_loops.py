@@ -17,10 +17,8 @@ pytestmark = [pytest.mark.node, pytest.mark.skipif(DIRECT, reason="each SDK spea
 
 
 @pytest.mark.parametrize("name", [name for name in JAVASCRIPT if "ai-sdk" in name])
-def test_the_ai_sdk_calls_the_tool_and_asks_again(
-    node_clients: Mapping[str, Driver], name: str, upstream: Upstream
-) -> None:
-    driver = node_clients[name]
+def test_the_ai_sdk_calls_the_tool_and_asks_again(drivers: Mapping[str, Driver], name: str, upstream: Upstream) -> None:
+    driver = drivers[name]
     assert isinstance(driver, JavaScript)
     found = driver.loop(alias(upstream), Ask((User("What is the weather in Paris?"),), tools=(WEATHER,)))
     assert found["cities"] == ["Paris", "Paris"]

@@ -21,6 +21,7 @@ ROUTES = {
     "ollama": "/api/chat",
     "legacy": "/v1/completions",
     "embeddings": "/v1/embeddings",
+    "bedrock": "/model/demo/converse",
 }
 
 
@@ -38,6 +39,9 @@ def check_shape(protocol: str, body: Any) -> str:
         case "ollama":
             assert isinstance(body["error"], str)
             return str(body["error"])
+        case "bedrock":
+            assert set(body) >= {"message", "__type"}
+            return str(body["message"])
         case _:
             assert set(body["error"]) >= {"message", "type", "param", "code"}
             return str(body["error"]["message"])
