@@ -112,6 +112,7 @@ def server(store: Store | None, *, keep_all: bool = False) -> Callable[[Gateway,
     """How a Responses request is served with `store` behind it. `keep_all`: also those with `store: false`."""
 
     async def serve(gateway: Gateway, ask: Ask) -> Answer:
+        given = ask
         try:
             wishes = jsonx.decode(ask.body, Wishes)
             _refuse_unbuilt(wishes)
@@ -122,6 +123,8 @@ def server(store: Store | None, *, keep_all: bool = False) -> Callable[[Gateway,
         except MuxError as error:
             return _error(error, ask)
         answer = await Exchange(gateway, ask).serve()
+        if ask is not given:
+            answer = _naming(answer, msgspec.json.encode(wishes.previous_response_id))
         if store is None or (wishes.store is False and not keep_all):
             return answer
         return _keeping(answer, ask, wishes, items, store)
@@ -176,6 +179,31 @@ def joined(arrays: Sequence[bytes]) -> bytes:
     """JSON arrays as one, their elements' bytes unchanged."""
     inner = [array.strip()[1:-1].strip() for array in arrays]
     return b"[" + b",".join(part for part in inner if part) + b"]"
+
+
+def _naming(answer: Answer, previous: bytes) -> Answer:
+    """The answer of a chain that was put into the request: its response says the id that the client gave."""
+    if isinstance(answer, Whole):
+        if answer.status == 200:
+            answer.body = store_format.continuing(answer.body, previous)
+        return answer
+    pump = answer.pump
+
+    async def named(write: Write) -> None:
+        splitter = sse.Splitter()
+
+        async def each(data: bytes) -> None:
+            await _some(write, [store_format.continuing_record(frame, previous) for frame in splitter.feed(data)])
+
+        await pump(each)
+        await _some(write, [frame.raw for frame in splitter.finish()])
+
+    return Streaming(answer.headers, answer.content_type, named)
+
+
+async def _some(write: Write, pieces: list[bytes]) -> None:
+    if any(pieces):
+        await write(b"".join(pieces))
 
 
 def _keeping(answer: Answer, ask: Ask, wishes: Wishes, items: bytes, store: Store) -> Answer:

@@ -67,8 +67,7 @@ def test_a_kept_response_goes_on_with_its_calls_and_seals(
     (call,) = [item for item in first.output if item.type == "function_call"]
     last = create(client, mode, input=[result(call.call_id, "-3 degrees")], previous_response_id=first.id, **thinking)
     assert last.output_text == "Snow."
-    if model.format != NATIVE:  # whose provider is not told, and says so
-        assert last.previous_response_id == first.id
+    assert last.previous_response_id == first.id, "also where the provider was not told of it and says null"
     before, after = played_upstream.bodies()
     assert "Be brief." in text_of(before)
     assert "Be brief." not in text_of(after), "instructions are for one response"

@@ -12,7 +12,7 @@ from msgspec import Raw
 from llm_mux.translators.openai_responses import wire
 from llm_mux.translators.openai_responses.decode import RESOLVED, input_items
 from llm_mux.translators.openai_responses.reading import first_byte, present
-from llm_mux.wire import jsonx
+from llm_mux.wire import jsonx, sse
 
 _list: msgspec.json.Decoder[list[Raw]] = msgspec.json.Decoder(list[Raw])
 
@@ -30,6 +30,27 @@ def prepend_items(body: bytes, items: bytes) -> bytes:
     if previous is not None and present(previous):
         edits[RESOLVED] = bytes(previous)
     return jsonx.splice(body, edits)
+
+
+def continuing(response: bytes, previous: bytes) -> bytes:
+    """A provider's `response` object with the id (JSON) that the client gave, which the provider was not told."""
+    if present(jsonx.top(response).get("previous_response_id")):
+        return response
+    return jsonx.splice(response, {"previous_response_id": previous})
+
+
+def continuing_record(frame: sse.Frame, previous: bytes) -> bytes:
+    """The same for the response in a record of a stream; the record's bytes."""
+    if b'"response"' not in frame.data or frame.data not in frame.raw:
+        return frame.raw
+    try:
+        response = jsonx.top(frame.data).get("response")
+        named = response if response is None else continuing(bytes(response), previous)
+    except jsonx.Malformed:
+        return frame.raw
+    if response is None or named == bytes(response):
+        return frame.raw
+    return frame.raw.replace(frame.data, jsonx.splice(frame.data, {"response": named}), 1)
 
 
 def items_of(request: bytes, response: bytes) -> bytes:
