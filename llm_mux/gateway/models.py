@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -181,22 +182,37 @@ async def list_models(account: Account, upstream: Upstream, credentials: Credent
     return models
 
 
-async def fetch(account: Account, upstream: Upstream, path: str, base_url: str | None = None) -> bytes:
-    """What the provider answers to a GET with the account's key, at its own root or at `base_url`. Raises MuxError when
-    it refuses or is not reached."""
+async def described(accounts: Sequence[Account], upstream: Upstream, credentials: Credentials, body: bytes) -> bytes:
+    """What the first of these accounts, all of an Ollama, that answers says of a model; b"" when none does."""
+    for account in [each for each in accounts if _is_asked(each)][:_MOST_ASKED]:
+        try:
+            return await credentials.using(account, partial(fetch, account, upstream, "/api/show", body=body))
+        except MuxError:
+            continue
+    return b""
+
+
+async def fetch(
+    account: Account, upstream: Upstream, path: str, base_url: str | None = None, body: bytes = b""
+) -> bytes:
+    """What the provider answers to a GET, or a POST of `body`, with the account's key, at its own root or at
+    `base_url`. Raises MuxError when it refuses or is not reached."""
     provider = account.provider
     headers = {"accept": "application/json", "accept-encoding": "identity", **provider.headers}
+    if body:
+        headers["content-type"] = "application/json"
     headers.update(provider.auth(account.key))
     headers.update(account.headers)
     url = url_of(provider, path, "", account.options, base_url)
-    call = Call(url, headers, method="GET", proxy=account.proxy_url, place=account.name, timeouts=_TIMEOUTS)
+    method, place = "POST" if body else "GET", account.name
+    call = Call(url, headers, body, method=method, proxy=account.proxy_url, place=place, timeouts=_TIMEOUTS)
     reply = await send(upstream, account, call)
     try:
-        body = await reply.read(16 << 20)
+        said = await reply.read(16 << 20)
     finally:
         reply.close()
     if reply.status >= 300:
         lowered = reply.lowered
-        error = registry.get(provider.models_translator).decode_error(reply.status, lowered, body)
+        error = registry.get(provider.models_translator).decode_error(reply.status, lowered, said)
         raise provider.refined(error, lowered)
-    return body
+    return said

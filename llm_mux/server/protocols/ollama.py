@@ -14,6 +14,8 @@ from msgspec import Raw, Struct
 from llm_mux import __version__
 from llm_mux.errors import bad_request
 from llm_mux.gateway import embeddings
+from llm_mux.gateway.core import Gateway
+from llm_mux.gateway.models import described
 from llm_mux.server import listing
 from llm_mux.server.aiohttp_end import read_body, served
 from llm_mux.server.answers import answered, open_endpoint
@@ -27,6 +29,21 @@ from llm_mux.wire import jsonx
 # Clients compare this with the version that brought a feature; it is the newest server whose API this one answers.
 _SPOKEN_VERSION = "0.13.0"
 _CONTEXT = 128000
+_FACTS = frozenset(
+    {
+        *("license", "modelfile", "parameters", "template", "system", "messages", "details", "model_info", "tensors"),
+        *(
+            "projector_info",
+            "capabilities",
+            "modified_at",
+            "remote_model",
+            "remote_host",
+            "renderer",
+            "parser",
+            "requires",
+        ),
+    }
+)
 _SMALL = 512
 
 
@@ -111,7 +128,8 @@ class _Show(Struct):
     verbose: bool | None = None
 
 
-async def _named(request: web.Request) -> str:
+async def _asked(request: web.Request) -> _Show:
+    """The request, its `model` without the tag that stands for none."""
     body = await read_body(request, request.app[DAEMON].max_request_size)
     try:
         asked = jsonx.decode(body, _Show)
@@ -119,20 +137,37 @@ async def _named(request: web.Request) -> str:
         raise bad_request(f"The request body is not a valid request: {error}") from None
     if not (name := asked.model or asked.name):
         raise bad_request("The field `model` is missing.", param="model")
-    return name.removesuffix(":latest")
+    return _Show(name.removesuffix(":latest"), verbose=asked.verbose)
 
 
 @answered
 @told(answer=dict[str, Any])
 async def show(request: web.Request) -> web.StreamResponse:
-    return web.json_response(details(await listing.one(request, await _named(request))))
+    """What is known of a model; of one that an Ollama serves, what that Ollama says."""
+    asked = await _asked(request)
+    entry = await listing.one(request, asked.model or "")
+    body = jsonx.encode({**details(entry), **await _own_facts(request.app[DAEMON].gateway, entry, asked)})
+    return web.Response(body=body, content_type="application/json")
+
+
+async def _own_facts(gateway: Gateway, entry: Entry, asked: _Show) -> dict[str, Raw]:
+    """What the Ollama behind a model says of it: its details, template, parameters, capabilities and the rest."""
+    accounts = [account for account in gateway.accounts if account.provider.name == entry.provider]
+    if not accounts or accounts[0].provider.models_translator != "ollama":
+        return {}
+    body = jsonx.encode({"model": entry.info.id, **({"verbose": True} if asked.verbose else {})})
+    try:
+        found = jsonx.top(await described(accounts, gateway.upstream, gateway.credentials, body) or b"{}")
+    except jsonx.Malformed:
+        return {}
+    return {name: value for name, value in found.items() if name in _FACTS}
 
 
 @answered
 @told(answer=dict[str, Any])
 async def pull(request: web.Request) -> web.StreamResponse:
     """A model that exists needs no pulling: success, as one object or as the stream its clients wait for."""
-    await listing.one(request, await _named(request))
+    await listing.one(request, (await _asked(request)).model or "")
     return web.Response(body=b'{"status":"success"}\n', content_type="application/x-ndjson")
 
 
