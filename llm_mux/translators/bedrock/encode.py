@@ -44,6 +44,7 @@ _FOREIGN: Final = (
     "logit_bias",
 )
 _METADATA: Final = re.compile(r"[A-Za-z0-9\s:_@$#=/+,.-]{1,256}")
+_MOST_PAIRS: Final = 16
 _EFFORTS: Final = {"none": "low", "minimal": "low", "xhigh": "high", "max": "high"}
 
 
@@ -246,6 +247,27 @@ def _identity(user: str) -> str:
     return user if _METADATA.fullmatch(user) else digest(user)
 
 
+def _request_metadata(request: ir.Request, page: Page) -> Raw | dict[str, str] | None:
+    """Metadata as it came; another format's with the end user, where they make legal pairs."""
+    if request.metadata is not None and request.protocol == NAME:
+        return request.metadata
+    pairs = {} if request.user is None else {"user_id": _identity(request.user)}
+    if request.metadata is None:
+        return pairs
+    try:
+        more = jsonx.decode(bytes(request.metadata), dict[str, str])
+    except jsonx.Malformed:
+        more = None
+    if (
+        more is None
+        or len(more) + len(pairs) > _MOST_PAIRS
+        or not all(map(_METADATA.fullmatch, (*more, *more.values())))
+    ):
+        page.drop("metadata")
+        return pairs
+    return more | pairs
+
+
 def _add_rest(body: dict[str, Any], request: ir.Request, page: Page, native: dict[str, Any]) -> None:
     """Tier and metadata, and this format's own fields back into it."""
     if request.service_tier is not None:
@@ -254,12 +276,8 @@ def _add_rest(body: dict[str, Any], request: ir.Request, page: Page, native: dic
             page.drop("service_tier")
         else:
             body["serviceTier"] = wire.Tier(tier)
-    if request.metadata is not None and request.protocol == NAME:
-        body["requestMetadata"] = request.metadata
-    elif request.metadata is not None:
-        page.drop("metadata")
-    if request.user is not None:
-        body.setdefault("requestMetadata", {"user_id": _identity(request.user)})
+    if told := _request_metadata(request, page):
+        body["requestMetadata"] = told
     if request.verbosity is not None:
         page.drop("verbosity")
     if history.names_speakers(request.messages):
