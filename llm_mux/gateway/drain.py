@@ -7,9 +7,15 @@ means "tell the client", at any other time "the client left".
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Protocol
 
 from llm_mux.errors import Kind, MuxError
+
+
+class UnderWay(Protocol):
+    """Who serves a request: a task, or what is told of its answer without one."""
+
+    def cancel(self) -> object: ...
 
 
 class Drain:
@@ -18,21 +24,22 @@ class Drain:
     def __init__(self) -> None:
         self.leaving = False
         self.over = False
-        self._tasks: set[asyncio.Task[Any] | None] = set()
+        self._tasks: set[UnderWay | None] = set()
         self._came = 0
         self._idle: asyncio.Event | None = None
 
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def enter(self) -> asyncio.Task[Any] | None:
-        """The calling task serves a request from now on, until `leave` is called with what this gives."""
-        task = asyncio.current_task()
+    def enter(self, who: UnderWay | None = None) -> UnderWay | None:
+        """`who`, or else the calling task, serves a request from now on, until `leave` is called with what this
+        gives."""
+        task = who or asyncio.current_task()
         self._tasks.add(task)
         self._came += 1
         return task
 
-    def leave(self, task: asyncio.Task[Any] | None) -> None:
+    def leave(self, task: UnderWay | None) -> None:
         self._tasks.discard(task)
         if self._idle is not None and not self._tasks:
             self._idle.set()
@@ -55,7 +62,7 @@ class Drain:
     def end(self) -> None:
         """The deadline: whoever is still under way is cancelled, and tells its client `told`."""
         self.over = True
-        for task in self._tasks:
+        for task in tuple(self._tasks):
             if task is not None:
                 task.cancel()
 

@@ -172,10 +172,9 @@ class Exchange:
         chosen.account.learn(chosen.model, top)
         return True
 
-    async def _send(self, chosen: plan.Plan) -> Reply:
-        """The head of a good answer. Raises MuxError for everything else."""
+    def _call(self, chosen: plan.Plan) -> Call:
         account = chosen.account
-        call = Call(
+        return Call(
             url=chosen.url,
             headers=chosen.headers,
             body=chosen.body,
@@ -183,10 +182,19 @@ class Exchange:
             place=chosen.place,
             timeouts=self._gateway.timeouts_for(account),
         )
+
+    async def _send(self, chosen: plan.Plan) -> Reply:
+        """The head of a good answer. Raises MuxError for everything else."""
+        account, call = chosen.account, self._call(chosen)
         if account.sign is None and self._ask.watch is None:
             reply = await self._gateway.upstream.send(call)
         else:
             reply = await send(self._gateway.upstream, account, call, self._ask.watch)
+        return await self._good(chosen, reply)
+
+    async def _good(self, chosen: plan.Plan, reply: Reply) -> Reply:
+        """The reply, if it is no refusal."""
+        account = chosen.account
         if reply.status < 300:
             if account.provider.quota is not None:
                 notice_quota(account, chosen.model, reply)
@@ -197,15 +205,20 @@ class Exchange:
         reply = await self._send(chosen)
         try:
             if reply.content_type in ("text/event-stream", chosen.upstream.stream_type):
-                return self._whole_answer(chosen, await self._folded(chosen, reply))
-            body = await reply.read()
-            if chosen.spliced:
-                return self._spliced_whole(chosen, body)
-            return self._whole_answer(chosen, chosen.upstream.decode_response(body, chosen.target))
+                body = self._whole_answer(chosen, await self._folded(chosen, reply))
+            else:
+                body = self._whole(chosen, await reply.read())
+            return Whole(200, body, self._headers(self._out.usage))
         except MuxError as error:
             raise meant(chosen.account, chosen.model, error, reply) from error
         finally:
             reply.close()
+
+    def _whole(self, chosen: plan.Plan, body: bytes) -> bytes:
+        """The client's answer to a whole one of the provider. Raises MuxError where it is none."""
+        if chosen.spliced:
+            return self._spliced_whole(chosen, body)
+        return self._whole_answer(chosen, chosen.upstream.decode_response(body, chosen.target))
 
     async def _folded(self, chosen: plan.Plan, reply: Reply) -> ir.Response:
         """A whole answer from an upstream that only streams."""
@@ -215,7 +228,7 @@ class Exchange:
         folded.feed(decoder.finish())
         return folded.response()
 
-    def _spliced_whole(self, chosen: plan.Plan, body: bytes) -> Whole:
+    def _spliced_whole(self, chosen: plan.Plan, body: bytes) -> bytes:
         summary = chosen.upstream.summary(body)
         if summary.finish is None and summary.usage is None:
             # Not an answer as far as the books can see: the strict reading says what is wrong with it.
@@ -226,7 +239,7 @@ class Exchange:
         if served is not None and served != self._ask.model:
             names = (msgspec.json.encode(served), msgspec.json.encode(self._ask.model))
             body = relay.respelled(body, names)
-        return Whole(200, body, self._headers(summary.usage))
+        return body
 
     def _keep_seals(self, chosen: plan.Plan, body: bytes) -> None:
         if self._ask.protocol.name in _STRIPPING and b'"tool_calls"' in body:
@@ -237,7 +250,7 @@ class Exchange:
         for choice in response.choices:
             self._gateway.seals.keep(self._ask.caller.tenant, choice.parts, time.monotonic())
 
-    def _whole_answer(self, chosen: plan.Plan, response: ir.Response) -> Whole:
+    def _whole_answer(self, chosen: plan.Plan, response: ir.Response) -> bytes:
         request = self._decoded()
         choices = tuple(
             msgspec.structs.replace(choice, parts=raise_parts(choice.parts, chosen.names))
@@ -255,7 +268,7 @@ class Exchange:
         )
         finish = response.choices[0].finish.reason if response.choices else None
         self._note(response.usage, finish)
-        return Whole(200, self._ask.protocol.encode_response(response, request), self._headers(response.usage))
+        return self._ask.protocol.encode_response(response, request)
 
     @property
     def _seed(self) -> str:
@@ -473,20 +486,7 @@ class Exchange:
         self._settle(status, error)
 
     def _headers(self, usage: ir.Usage | None = None) -> dict[str, str]:
-        out = self._out
-        headers = {"X-Request-ID": self._ask.request_id, "x-llm-mux-attempts": str(out.attempts)}
-        if out.account is not None:
-            headers["x-llm-mux-provider"] = out.account.provider.name
-            headers["x-llm-mux-account"] = out.account.label
-            headers["x-llm-mux-model"] = out.model or ""
-            if served := out.account.provider.served_header:
-                headers[served] = out.model or ""
-        if out.dropped:
-            headers["x-llm-mux-dropped"] = ",".join(out.dropped)
-        if usage is not None:
-            headers["X-Token-Usage-Input"] = str(usage.prompt)
-            headers["X-Token-Usage-Output"] = str(usage.output)
-        return headers
+        return self._out.headers(self._ask.request_id, *(() if usage is None else (usage.prompt, usage.output)))
 
     def _settle(self, status: int, error: MuxError | None = None) -> None:
         """Writes the exchange into the books, once."""

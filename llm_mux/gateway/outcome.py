@@ -40,6 +40,23 @@ class Outcome:
     settled: bool = field(default=False, repr=False)
     busy: tuple[Gateway, Account] | None = field(default=None, repr=False)
 
+    def headers(self, request_id: str, prompt: int | str | None = None, output: int | str = 0) -> dict[str, str]:
+        """What the client's answer says of it; `prompt` and `output`: the tokens, where they are known."""
+        headers = {"X-Request-ID": request_id, "x-llm-mux-attempts": str(self.attempts)}
+        if self.account is not None:
+            provider, model = self.account.provider, self.model or ""
+            headers["x-llm-mux-provider"] = provider.name
+            headers["x-llm-mux-account"] = self.account.label
+            headers["x-llm-mux-model"] = model
+            if served := provider.served_header:
+                headers[served] = model
+        if self.dropped:
+            headers["x-llm-mux-dropped"] = ",".join(self.dropped)
+        if prompt is not None:
+            headers["X-Token-Usage-Input"] = f"{prompt}"
+            headers["X-Token-Usage-Output"] = f"{output}"
+        return headers
+
     def failed(self, account: Account, model: str, error: MuxError, seconds: float) -> None:
         self.tried = (*self.tried, Tried(account.name, model, error.kind, seconds))
 

@@ -108,6 +108,10 @@ class Reply(ABC):
     def resume(self) -> None:
         """While pouring: goes on after `pause`."""
 
+    def whole(self) -> bytes | None:
+        """The body, where all of it is there and was not read yet; it is read then."""
+        return None
+
     @abstractmethod
     def close(self) -> None:
         """Drops the connection unless the body arrived to its end (then it goes back to the pool)."""
@@ -132,6 +136,65 @@ class Reply(ABC):
             return b""
 
 
+class Read(Reply):
+    """An answer whose body was read already, as far as it came: `error` is what it ended with."""
+
+    __slots__ = ("_body", "_error")
+
+    def __init__(self, reply: Reply, body: bytes, error: MuxError | None = None) -> None:
+        super().__init__(reply.status, reply.headers)
+        self._body = body
+        self._error = error
+
+    async def chunk(self) -> bytes:
+        return self.ready()
+
+    def ready(self) -> bytes:
+        body, self._body = self._body, b""
+        if not body and self._error is not None:
+            raise self._error
+        return body
+
+    @property
+    def over(self) -> bool:
+        return not self._body and self._error is None
+
+    def pour(self, sink: Sink) -> None:
+        if self._body:
+            sink.piece(self._body)
+        sink.end(self._error)
+
+    def pause(self) -> None:
+        """All of it is here."""
+
+    def resume(self) -> None:
+        """All of it is here."""
+
+    def close(self) -> None:
+        """There is no connection left."""
+
+
+class Receiver(Protocol):
+    """Who waits for an answer without a task. Told once, inside the socket's own callback; may not raise."""
+
+    def answered(self, reply: Reply | None) -> None:
+        """The head is there, and the body as far as it came with it. None: it failed, which `Begun.reply` tells."""
+
+
+class Begun(ABC):
+    """A call that was sent and whose answer somebody waits for without a task."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    async def reply(self) -> Reply:
+        """The answer, for a task that goes on waiting in the receiver's place. Raises like `Upstream.send`."""
+
+    @abstractmethod
+    def drop(self) -> None:
+        """Nobody wants the answer any more; the receiver hears nothing."""
+
+
 class Upstream(ABC):
     """Sends calls and keeps the connections for the next ones.
 
@@ -146,6 +209,10 @@ class Upstream(ABC):
     async def send(self, call: Call) -> Reply:
         """The answer's head. Raises MuxError UNREACHABLE, CONNECT_TIMEOUT, FIRST_BYTE_TIMEOUT, UPSTREAM_CUT or
         UPSTREAM_NONSENSE."""
+
+    def begin(self, call: Call, receiver: Receiver) -> Begun | None:
+        """Sends a call at once where a connection lies ready for it; None, and nothing is sent, where none does."""
+        return None
 
     async def prepare(self) -> None:  # noqa: B027  # not every client has something to prepare
         """Does ahead of the first request what needs no network."""

@@ -15,19 +15,20 @@ from typing import Any, Final, cast
 
 from aiohttp import web
 from aiohttp.tcp_helpers import tcp_keepalive
-from aiohttp.web_response import REASON_PHRASES
 
 from llm_mux import log
+from llm_mux.gateway.ahead import Ahead
 from llm_mux.gateway.ask import Outlet, Whole, Write
+from llm_mux.server.answer_heads import Forms, written
+from llm_mux.server.express import Express, begun
 from llm_mux.server.heads import MOST_HEAD, Find, Head, Heads
-from llm_mux.server.serving import DAEMON, serve
+from llm_mux.server.serving import DAEMON, labelled, serve
 
 _MOST_BODY: Final = 4 << 20
 _MOST_AHEAD: Final = 64 << 10
 _IDLE_S: Final = 75.0
 _SWEEP_S: Final = 15.0
 _LAST_WORDS_S: Final = 1.0
-_BREAKS = str.maketrans({code: " " for code in (*range(32), 127)})
 
 
 class Lanes:
@@ -44,6 +45,7 @@ class Lanes:
         self.lanes: set[Lane] = set()
         self._sweeper: asyncio.TimerHandle | None = None
         self._date = (0, "")
+        self.forms = Forms()
 
     def __call__(self) -> Lane:
         return Lane(self)
@@ -79,6 +81,8 @@ class Lanes:
             self._sweeper.cancel()
 
     async def _drained(self, drain_s: float | None) -> None:
+        for lane in list(self.lanes):
+            lane.go_on()
         if under_way := {lane.task for lane in self.lanes if lane.task is not None}:
             _, late = await asyncio.wait(under_way, timeout=drain_s)
             for task in late:
@@ -97,6 +101,7 @@ class Lane(asyncio.Protocol):
         "_body",
         "_chunked",
         "_drained",
+        "_express",
         "_gone",
         "_head",
         "_lanes",
@@ -125,6 +130,7 @@ class Lane(asyncio.Protocol):
         self._pending = b""
         self._chunked = False
         self._outlet: _Stream | None = None
+        self._express: Express | None = None
         self._drained: asyncio.Future[None] | None = None
         self._gone = False
         self._leaving = False
@@ -137,7 +143,7 @@ class Lane(asyncio.Protocol):
 
     @property
     def busy(self) -> bool:
-        return self.task is not None
+        return self.task is not None or self._express is not None
 
     # What the transport calls.
 
@@ -152,6 +158,8 @@ class Lane(asyncio.Protocol):
         self._wake()
         if self.task is not None:
             self.task.cancel()
+        if self._express is not None:
+            self._express.gone()
 
     def pause_writing(self) -> None:
         if self._drained is None:
@@ -168,7 +176,7 @@ class Lane(asyncio.Protocol):
             self._outlet.caught_up()
 
     def data_received(self, data: bytes) -> None:
-        if self.task is not None:
+        if self.task is not None or self._express is not None:
             self._ahead += data
             if len(self._ahead) > _MOST_AHEAD and self._transport is not None:
                 self._transport.pause_reading()
@@ -230,13 +238,18 @@ class Lane(asyncio.Protocol):
 
     def _serve(self) -> None:
         head = self._head
-        if head is not None:
-            self.path, self.headers, self.query_key, self.memo = head.path, head.headers, head.query_key, head.memo
-            self.task = self._lanes.loop.create_task(self._served(head))
+        if head is None:
+            return
+        self.path, self.headers, self.query_key, self.memo = head.path, head.headers, head.query_key, head.memo
+        express = begun(self._lanes.daemon, self, head.route, self._body)
+        if express is not None and express.sent:
+            self._express = express
+        else:
+            self.task = self._lanes.loop.create_task(self._served(head, None if express is None else express.exchange))
 
-    async def _served(self, head: Head) -> None:
+    async def _served(self, head: Head, ahead: Ahead | None) -> None:
         try:
-            await serve(self._lanes.daemon, self, head.route)
+            await serve(self._lanes.daemon, self, head.route, ahead)
         except asyncio.CancelledError:
             self.close()
             raise
@@ -261,10 +274,17 @@ class Lane(asyncio.Protocol):
                 transport.resume_reading()
             self._begin(ahead)
 
+    def go_on(self) -> None:
+        """What was begun without a task needs one."""
+        express, self._express = self._express, None
+        if express is not None and self._head is not None:
+            express.over()
+            self.task = self._lanes.loop.create_task(self._served(self._head, express.exchange))
+
     def leave(self) -> None:
         """Closes at once, or after the answer under way."""
         self._leaving = True
-        if self.task is None and not self._missing:
+        if not self.busy and not self._missing:
             self.close()
 
     def close(self) -> None:
@@ -276,10 +296,30 @@ class Lane(asyncio.Protocol):
     async def body(self, most: int) -> bytes:
         return self._body
 
+    def told(self, answer: Whole, headers: dict[str, str]) -> None:
+        """The answer to what was begun without a task."""
+        self._put_whole(answer.status, answer.body, headers)
+        self._end_of_express()
+
+    def plain(self, exchange: Ahead, body: bytes) -> None:
+        """The same with the head of an exchange that went well."""
+        if self._lanes.drain.leaving:
+            self._put_whole(200, body, labelled(exchange.headers(), "application/json"))
+        elif self._transport is not None and not self._gone:
+            self._transport.write(self._lanes.forms.head(exchange, len(body), self._lanes.date()) + body)
+        self._end_of_express()
+
+    def _end_of_express(self) -> None:
+        self._express, self._body = None, b""
+        self._next()
+
     async def whole(self, answer: Whole, headers: dict[str, str]) -> None:
+        self._put_whole(answer.status, answer.body, headers)
+
+    def _put_whole(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         if self._transport is not None and not self._gone:
-            headers["Content-Length"] = str(len(answer.body))
-            self._transport.write(self._headed(answer.status, headers) + answer.body)
+            headers["Content-Length"] = str(len(body))
+            self._transport.write(self._headed(status, headers) + body)
 
     async def begin(self, headers: dict[str, str]) -> Write:
         if self._gone:
@@ -319,12 +359,7 @@ class Lane(asyncio.Protocol):
         if self._lanes.drain.leaving:
             headers["Connection"] = "close"
             self._leaving = True
-        lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
-        text = "".join(lines)
-        if text.count("\n") != len(lines) or text.count("\r") != len(lines):
-            # A name that a client or provider made up must not become a header of its own.
-            text = "".join([f"{name}: {value.translate(_BREAKS)}\r\n" for name, value in headers.items()])
-        return f"HTTP/1.1 {status} {REASON_PHRASES.get(status, '')}\r\n{text}\r\n".encode()
+        return written(status, headers)
 
 
 class _Stream(Outlet):

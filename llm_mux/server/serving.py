@@ -17,6 +17,7 @@ from msgspec import Struct
 from llm_mux import __version__, log
 from llm_mux.config import Loaded
 from llm_mux.errors import Kind, MuxError, bad_request
+from llm_mux.gateway.ahead import Ahead
 from llm_mux.gateway.ask import Answer, Ask, Caller, Whole, Write, error_answer
 from llm_mux.gateway.core import Gateway
 from llm_mux.gateway.drain import told
@@ -121,14 +122,14 @@ def request_id(request: _Headed) -> str:
     return f"{_PREFIX}{next(_COUNT):x}"
 
 
-async def serve(daemon: Daemon, arrival: Arrival, route: ModelRoute) -> None:
-    """One model request from the first header to the last byte."""
+async def serve(daemon: Daemon, arrival: Arrival, route: ModelRoute, ahead: Ahead | None = None) -> None:
+    """One model request from the first header to the last byte, or from where it was begun `ahead`."""
     metrics, drain = daemon.metrics, daemon.parts.drain
     metrics.active_requests += 1
     task = drain.enter()
     early = _Early(arrival)
     try:
-        answer = await _answer(daemon, arrival, route, early)
+        answer = await _answer(daemon, arrival, route, early, ahead)
         if early.onlooker is not None:
             answer = early.onlooker.answered(answer)
         await respond(metrics, arrival, answer, early)
@@ -163,12 +164,38 @@ async def standing(daemon: Daemon, caller: Caller | None) -> dict[str, str]:
     return {}
 
 
-async def _answer(daemon: Daemon, arrival: Arrival, route: ModelRoute, early: _Early) -> Answer:
+def asked(
+    arrival: Arrival, route: ModelRoute, caller: Caller, peeked: Peeked, name: str, started: float, now: float
+) -> Ask:
+    """What a request asks of the gateway."""
+    hints, stream = route.hints, peeked.stream
+    return Ask(
+        protocol=registry.get(route.protocol),
+        body=peeked.body,
+        hints=Hints(hints.model, stream, hints.operation, hints.framing, arrival.headers)
+        if hints.stream is None
+        else hints,
+        model=peeked.model,
+        stream=stream,
+        request_id=name,
+        headers=arrival.headers,
+        caller=caller,
+        time=now,
+        started=started,
+        outline=peeked.outline,
+    )
+
+
+async def _answer(daemon: Daemon, arrival: Arrival, route: ModelRoute, early: _Early, ahead: Ahead | None) -> Answer:
     started, now = time.monotonic(), time.time()
-    name, protocol, hints = request_id(arrival), registry.get(route.protocol), route.hints
+    protocol = registry.get(route.protocol)
+    name = request_id(arrival) if ahead is None else ahead.ask.request_id
     ask: Ask | None = None
     passed: Passed | None = arrival.memo.get(Passed)
     try:
+        if ahead is not None:
+            ask = ahead.ask
+            return await ahead.serve()
         if passed is None or passed.guard is not daemon.guard:
             passed = None
             # Before the key: the page of an allowed origin may read why it was refused.
@@ -176,23 +203,9 @@ async def _answer(daemon: Daemon, arrival: Arrival, route: ModelRoute, early: _E
             passed = await daemon.guard.admit(arrival.headers, arrival.query_key, early.origin, arrival.memo)
         early.origin = passed.origin
         body = await arrival.body(daemon.max_request_size)
-        model, stream, outline, body = peek(body, hints, route.streams, protocol.outline)
-        ask = Ask(
-            protocol=protocol,
-            body=body,
-            hints=Hints(hints.model, stream, hints.operation, hints.framing, arrival.headers)
-            if hints.stream is None
-            else hints,
-            model=model,
-            stream=stream,
-            request_id=name,
-            headers=arrival.headers,
-            caller=passed.caller,
-            time=now,
-            started=started,
-            begin=early.begin,
-            outline=outline,
-        )
+        peeked = peek(body, route.hints, route.streams, protocol.outline)
+        ask = asked(arrival, route, passed.caller, peeked, name, started, now)
+        ask.begin = early.begin
         if daemon.parts.recent.looked_at:
             early.onlooker = daemon.parts.recent.look_on(ask)
         early.entry = await admitted(daemon, ask, early.more)
@@ -268,7 +281,7 @@ class _Early:
 
     async def begin(self, headers: dict[str, str], content_type: str) -> Write:
         self.write = write = await self._arrival.begin(
-            _labelled(self.headed(headers) | _STREAM_HEADERS, content_type, self.origin)
+            labelled(self.headed(headers) | _STREAM_HEADERS, content_type, self.origin)
         )
         return write
 
@@ -276,7 +289,7 @@ class _Early:
 async def respond(metrics: Metrics, arrival: Arrival, answer: Answer, early: _Early) -> None:
     """Writes an answer; a client that left ends it quietly."""
     if isinstance(answer, Whole):
-        await arrival.whole(answer, _labelled(early.headed(answer.headers), answer.content_type, early.origin))
+        await arrival.whole(answer, labelled(early.headed(answer.headers), answer.content_type, early.origin))
         return
     metrics.active_streams += 1
     try:
@@ -293,7 +306,8 @@ async def respond(metrics: Metrics, arrival: Arrival, answer: Answer, early: _Ea
         metrics.active_streams -= 1
 
 
-def _labelled(headers: dict[str, str], content_type: str, origin: str | None) -> dict[str, str]:
+def labelled(headers: dict[str, str], content_type: str, origin: str | None = None) -> dict[str, str]:
+    """The headers of an answer with those that all have."""
     headers = {**headers, "Server": SERVER, "Content-Type": content_type}
     return headers if origin is None else headers | cors(origin)
 

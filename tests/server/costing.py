@@ -16,7 +16,7 @@ from typing import Any
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from llm_mux.gateway.upstream import Call, Reply, Sink, Upstream
+from llm_mux.gateway.upstream import Begun, Call, Receiver, Reply, Sink, Upstream
 from llm_mux.server.app import make_runner
 from llm_mux.server.serving import DAEMON
 
@@ -63,6 +63,9 @@ class _Ready(Reply):
     def over(self) -> bool:
         return not self._pieces
 
+    def whole(self) -> bytes | None:
+        return self._pieces.pop() if len(self._pieces) == 1 else None
+
     def pour(self, sink: Sink) -> None:
         while self._pieces:
             sink.piece(self._pieces.pop(0))
@@ -78,6 +81,21 @@ class _Ready(Reply):
         pass
 
 
+class _Begun(Begun):
+    """A call whose answer is there in the next step of the loop."""
+
+    __slots__ = ("ready",)
+
+    def __init__(self, ready: Reply) -> None:
+        self.ready = ready
+
+    async def reply(self) -> Reply:
+        return self.ready
+
+    def drop(self) -> None:
+        pass
+
+
 class ReadyUpstream(Upstream):
     """`wholes` and `streams` are the answers by a word of the URL."""
 
@@ -85,7 +103,15 @@ class ReadyUpstream(Upstream):
         self._wholes = wholes
         self._streams = streams
 
+    def begin(self, call: Call, receiver: Receiver) -> Begun:
+        begun = _Begun(self._reply(call))
+        asyncio.get_running_loop().call_soon(receiver.answered, begun.ready)
+        return begun
+
     async def send(self, call: Call) -> Reply:
+        return self._reply(call)
+
+    def _reply(self, call: Call) -> Reply:
         word = next(word for word in self._wholes if word in call.url)
         if b'"stream":true' in (call.body or b"").replace(b" ", b""):
             return _Ready("text/event-stream", list(self._streams[word]))

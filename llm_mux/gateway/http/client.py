@@ -17,7 +17,8 @@ from llm_mux.gateway.http.dial import Dialler
 from llm_mux.gateway.http.head import Target, basic, request_head, target_of
 from llm_mux.gateway.http.pool import Pool
 from llm_mux.gateway.http.proxies import Proxies
-from llm_mux.gateway.upstream import Call, Reply, Upstream
+from llm_mux.gateway.http.reply import LeanReply
+from llm_mux.gateway.upstream import Begun, Call, Receiver, Reply, Upstream
 
 _MOST_WAYS = 1024
 _BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
@@ -53,6 +54,68 @@ class _Way:
         return b"%bContent-Length: %d\r\n\r\n" % (self._head, len(call.body or b""))
 
 
+class _Begun(Begun):
+    """A call under way on a kept connection, and what the connection tells of it (its `Waiter`)."""
+
+    __slots__ = ("_call", "_client", "_connection", "_receiver", "_result", "_waiter", "_way")
+
+    def __init__(self, client: LeanUpstream, way: _Way, call: Call, connection: Connection) -> None:
+        self._client = client
+        self._way = way
+        self._call = call
+        self._connection = connection
+        self._receiver: Receiver | None = None
+        self._result: LeanReply | MuxError | Stale | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def tell(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+
+    def done(self) -> bool:
+        return self._result is not None
+
+    def set_result(self, reply: LeanReply, /) -> None:
+        self._result = reply
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.answered(reply)
+        elif self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def set_exception(self, error: MuxError | Stale, /) -> None:
+        self._result = error
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.answered(None)
+        elif self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def reply(self) -> Reply:
+        self._receiver = None
+        if self._result is None:
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            except BaseException:
+                self.drop()
+                raise
+        result = self._result
+        if isinstance(result, LeanReply):
+            return result
+        if isinstance(result, Stale):
+            return await self._client.again(self._way, self._call)
+        assert result is not None
+        raise result
+
+    def drop(self) -> None:
+        self._receiver = None
+        result = self._result
+        if result is None:
+            self._connection.drop()
+        elif isinstance(result, LeanReply):
+            result.close()
+
+
 class LeanUpstream(Upstream):
     """Keeps a pool for each host (and proxy on the way to it)."""
 
@@ -81,12 +144,36 @@ class LeanUpstream(Upstream):
         try:
             return await connection.ask(call, head)
         except Stale:
-            connection = await self._dialled(way, call)
+            return await self.again(way, call)
         except MuxError:
             raise
         except BaseException:
             connection.drop()
             raise
+
+    def begin(self, call: Call, receiver: Receiver) -> Begun | None:
+        way = self._ways.get((call.url, call.proxy, call.place))
+        if way is None:
+            return None
+        try:
+            head = way.head(call)
+        except ValueError:
+            return None
+        connection = way.pool.take()
+        if connection is None:
+            return None
+        begun = _Begun(self, way, call, connection)
+        connection.begin(call, head, begun)
+        if begun.done():
+            return None
+        self.asked += 1
+        begun.tell(receiver)
+        return begun
+
+    async def again(self, way: _Way, call: Call) -> Reply:
+        """Over a new connection, after a kept one died before a byte of the answer."""
+        head = way.head(call)
+        connection = await self._dialled(way, call)
         try:
             return await connection.ask(call, head)
         except (MuxError, Stale):

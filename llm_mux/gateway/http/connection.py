@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.http.framing import Framing, framing_of
@@ -35,6 +35,17 @@ class Limits:
 
 class Stale(Exception):
     """A kept connection died before a byte of the answer: the server had closed it when the request came."""
+
+
+class Waiter(Protocol):
+    """Who is told of an answer's head: a future, or who takes it without a task."""
+
+    def done(self) -> bool:
+        """Whether it was told already, or wants to hear nothing."""
+
+    def set_result(self, reply: LeanReply, /) -> None: ...
+
+    def set_exception(self, error: MuxError | Stale, /) -> None: ...
 
 
 class Connection(asyncio.Protocol):
@@ -74,7 +85,7 @@ class Connection(asyncio.Protocol):
         self._parser = parser_for(loop)
         self._transport: asyncio.Transport | None = None
         self._call: Call | None = None
-        self._waiter: asyncio.Future[LeanReply] | None = None
+        self._waiter: Waiter | None = None
         self._reply: LeanReply | None = None
         self._framing: Framing | None = None
         self._buffer = b""
@@ -109,13 +120,19 @@ class Connection(asyncio.Protocol):
 
     def ask(self, call: Call, head: bytes) -> asyncio.Future[LeanReply]:
         """Sends a request; the future is done with the answer's head, or with MuxError or Stale."""
+        waiter: asyncio.Future[LeanReply] = self._loop.create_future()
+        self.begin(call, head, waiter)
+        return waiter
+
+    def begin(self, call: Call, head: bytes, waiter: Waiter) -> None:
+        """Sends a request; `waiter` is told the answer's head, or MuxError or Stale, in the socket's callback."""
         transport = self._transport
-        waiter = self._waiter = self._loop.create_future()
+        self._waiter = waiter
         self._call = call
         self._interim = 0
         if transport is None:
             self._ended(None)
-            return waiter
+            return
         now = self._asked = self._heard = self._loop.time()
         body = call.body
         if not body:
@@ -127,7 +144,6 @@ class Connection(asyncio.Protocol):
             transport.write(head)
             self._send_more()
         self._watch(now + call.timeouts.first_byte)
-        return waiter
 
     def drop(self) -> None:
         """Closes it at once, whatever is under way; nobody is told anything more."""
@@ -239,19 +255,23 @@ class Connection(asyncio.Protocol):
             self._used = True
             self._idle_s = _idle_limit(head.headers.get("Keep-Alive"), self._limits.idle_s)
         reply = LeanReply(head, call, self)
-        if not waiter.done():
-            waiter.set_result(reply)
         if length == len(rest):
             # All of it came with the head, as most answers do that are not streams.
             if rest:
                 reply.take(rest)
             self._done(reply, reusable=True)
+            if not waiter.done():
+                waiter.set_result(reply)
             return
         self._reply = reply
         framing = self._framing = framing_of(length)
         self._watch(self._heard + call.timeouts.between_bytes)
-        if rest or framing.over:
-            self._take(framing, rest)
+        try:
+            if rest or framing.over:
+                self._take(framing, rest)
+        finally:
+            if not waiter.done():
+                waiter.set_result(reply)
 
     def _take(self, framing: Framing, data: bytes) -> None:
         reply = self._reply

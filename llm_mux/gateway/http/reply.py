@@ -111,8 +111,12 @@ class LeanReply(Reply):
         return data
 
     async def read(self, limit: int | None = None) -> bytes:
+        there = self.whole() if limit is None else None
+        return await super().read(limit) if there is None else there
+
+    def whole(self) -> bytes | None:
         there = self._ended and self._error is None and self._packed is None and len(self._pieces) == 1
-        return self.ready() if there and limit is None else await super().read(limit)
+        return self._pieces.pop() if there else None
 
     def close(self) -> None:
         self._sink = None

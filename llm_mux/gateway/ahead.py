@@ -1,0 +1,138 @@
+"""The usual whole exchange without a task: the request goes to its only target in the step that read it, and the answer
+to the client in the step in which the socket brought it.
+
+Rule: nothing is decided here that `ladder` and `exchange` decide. As soon as anything is not usual the exchange goes on
+as any other: `serve` climbs the ladder, whose first attempt finds its call sent, or even answered.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from llm_mux import ir
+from llm_mux.errors import MuxError
+from llm_mux.gateway import plan
+from llm_mux.gateway.ask import Answer, Ask, Whole
+from llm_mux.gateway.core import Gateway
+from llm_mux.gateway.drain import told
+from llm_mux.gateway.exchange import Exchange
+from llm_mux.gateway.outcome import Outcome
+from llm_mux.gateway.refusal import notice_quota
+from llm_mux.gateway.upstream import Begun, Read, Receiver, Reply
+from llm_mux.routing.select import Candidate
+
+
+class Ahead(Exchange):
+    """`begin`, and then one of `finish`, `gone`, `told` and, with or without a beginning, `serve`."""
+
+    def __init__(self, gateway: Gateway, ask: Ask) -> None:
+        super().__init__(gateway, ask)
+        self._planned: plan.Plan | None = None
+        self._sent: plan.Plan | None = None
+        self._begun: Begun | None = None
+        self._came: Reply | None = None
+        self._began = 0.0
+
+    def begin(self, receiver: Receiver) -> bool:
+        """Sends the request if nothing speaks against it; `receiver` is told of the answer."""
+        gateway, ask = self._gateway, self._ask
+        lone = gateway.lone(ask.model, ask)
+        if lone is None or ask.watch is not None or gateway.seals.elsewhere is not None:
+            return False
+        account = lone[0].account
+        if account.session is not None or account.sign is not None:
+            return False
+        try:
+            chosen = self._planned = super()._plan(lone[0], self._decoded)
+        except Exception:
+            # It comes up again in `serve`, and is told there.
+            return False
+        if chosen.endpoint.unwrap is not None:
+            return False
+        self._begun = gateway.upstream.begin(self._call(chosen), receiver)
+        if self._begun is None:
+            return False
+        self._sent = chosen
+        self._began = time.monotonic()
+        self._out.attempts = 1
+        account.enter(chosen.model, self._began)
+        self._out.holds(gateway, account)
+        return True
+
+    def usual(self, reply: Reply) -> bool:
+        """Whether it is an answer that `finish` takes once it is whole."""
+        chosen = self._sent
+        return (
+            chosen is not None
+            and reply.status < 300
+            and reply.content_type not in ("text/event-stream", chosen.upstream.stream_type)
+        )
+
+    def finish(self, reply: Reply, body: bytes) -> bytes:
+        """The answer for the client. Raises what only `serve` can make something of; `came` is for that."""
+        gateway, chosen = self._gateway, self._sent
+        assert chosen is not None
+        account = chosen.account
+        if account.provider.quota is not None:
+            notice_quota(account, chosen.model, reply)
+        answer = self._whole(chosen, body)
+        gateway.standing.budget.earn()
+        gateway.praise(account, chosen.model, self._began)
+        self._settle(200)
+        return answer
+
+    def came(self, reply: Reply, body: bytes, error: MuxError | None = None) -> None:
+        """What there is of an answer that `serve` is to make something of."""
+        self._came = Read(reply, body, error)
+
+    def gone(self) -> None:
+        """The client left."""
+        self._drop()
+        self._settle(499, self._gateway.drain.cause())
+
+    def told(self) -> Whole:
+        """What the client is told when the daemon does not finish."""
+        self._drop()
+        return self._refuse(told())
+
+    @property
+    def ask(self) -> Ask:
+        return self._ask
+
+    @property
+    def outcome(self) -> Outcome:
+        return self._out
+
+    def headers(self) -> dict[str, str]:
+        """What the client's answer says of the exchange."""
+        return self._headers(self._out.usage)
+
+    async def serve(self) -> Answer:
+        # The ladder counts for itself.
+        self._out.release()
+        self._out.attempts = 0
+        try:
+            return await super().serve()
+        finally:
+            self._drop()
+
+    def _drop(self) -> None:
+        begun, self._begun = self._begun, None
+        if begun is not None:
+            begun.drop()
+
+    def _plan(self, candidate: Candidate, decode: Callable[[], ir.Request]) -> plan.Plan:
+        """What was planned before, for the first attempt."""
+        chosen, self._planned = self._planned, None
+        if chosen is None or chosen.account is not candidate.account or chosen.model != candidate.route.model:
+            return super()._plan(candidate, decode)
+        self._took(chosen)
+        return chosen
+
+    async def _send(self, chosen: plan.Plan) -> Reply:
+        begun = self._begun
+        if begun is None or chosen is not self._sent:
+            return await super()._send(chosen)
+        self._begun = None
+        return await self._good(chosen, self._came or await begun.reply())

@@ -1,0 +1,58 @@
+"""The heads of answers as bytes: any of them, and by a form those of exchanges that went well.
+
+Rule: a name that a client or provider made up never becomes a header of its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Final
+
+from aiohttp.web_response import REASON_PHRASES
+
+from llm_mux.gateway.ahead import Ahead
+from llm_mux.server.serving import labelled
+
+_BREAKS = str.maketrans({code: " " for code in (*range(32), 127)})
+_MOST_FORMS = 1024
+_MARK: Final = os.urandom(9).hex()
+"""Where a form has a gap. No name can hold it."""
+
+
+def written(status: int, headers: Mapping[str, str]) -> bytes:
+    """A head with its empty line."""
+    lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
+    text = "".join(lines)
+    if text.count("\n") != len(lines) or text.count("\r") != len(lines):
+        text = "".join([f"{name}: {value.translate(_BREAKS)}\r\n" for name, value in headers.items()])
+    return f"HTTP/1.1 {status} {REASON_PHRASES.get(status, '')}\r\n{text}\r\n".encode()
+
+
+class Forms:
+    """The heads of good whole answers: what those of one account's model have in common is written once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], bytes] = {}
+
+    def head(self, exchange: Ahead, length: int, date: str) -> bytes:
+        out = exchange.outcome
+        account, usage = out.account, out.usage
+        assert account is not None
+        provider = account.provider
+        key = (provider.name, account.label, out.model, provider.served_header, out.dropped, usage is None)
+        form = self._known.get(key) or self._made(key, exchange)
+        name = exchange.ask.request_id.encode()
+        if usage is None:
+            return form % (name, length, date.encode())
+        return form % (name, usage.prompt, usage.output, length, date.encode())
+
+    def _made(self, key: tuple[object, ...], exchange: Ahead) -> bytes:
+        out = exchange.outcome
+        marks = (f"{_MARK}b", None if out.usage is None else f"{_MARK}d", f"{_MARK}d")
+        headers = labelled(out.headers(*marks), "application/json")
+        text = written(200, headers | {"Content-Length": f"{_MARK}d", "Date": f"{_MARK}b"})
+        if len(self._known) >= _MOST_FORMS:
+            self._known.clear()
+        form = self._known[key] = text.replace(b"%", b"%%").replace(_MARK.encode(), b"%")
+        return form

@@ -1,0 +1,247 @@
+"""Requests that are begun without a task: answered as any other, however the answer comes, breaks or does not come.
+
+The first request of each test goes in a task (nobody knows its key and no connection is there); what is tried is the
+second.
+"""
+
+import asyncio
+import contextlib
+import json
+import pathlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from llm_mux.errors import Kind
+from llm_mux.server.serving import DAEMON
+from tests.daemon import Daemon, daemon
+from tests.raw_server import CLOSE, RESET, RawServer, Script, Step, Wait
+from tests.server.test_lane import Client, connected, post
+
+CHAT = {
+    "id": "c",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "m",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "hello"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 9, "completion_tokens": 8, "total_tokens": 17},
+}
+MESSAGE = {
+    "id": "m",
+    "type": "message",
+    "role": "assistant",
+    "model": "m",
+    "content": [{"type": "text", "text": "hello"}],
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "usage": {"input_tokens": 9, "output_tokens": 8},
+}
+BODY = json.dumps({"model": "m", "messages": [{"role": "user", "content": "hi"}]}).encode()
+EVENT = b'data: {"id":"c","model":"m","choices":[{"index":0,"delta":{"content":"hello"},"finish_reason":"stop"}]}\n\n'
+
+
+def answer(value: object, *fields: bytes, status: bytes = b"200 OK") -> bytes:
+    body = value if isinstance(value, bytes) else json.dumps(value).encode()
+    lines = [b"HTTP/1.1 " + status, b"Content-Type: application/json", *fields, b"Content-Length: %d" % len(body)]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+def chunked(value: bytes, kind: bytes = b"application/json") -> bytes:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nTransfer-Encoding: chunked\r\n\r\n" % kind
+    return head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(value), value)
+
+
+GOOD = answer(CHAT)
+WHOLE = json.dumps(CHAT).encode()
+
+
+@contextlib.asynccontextmanager
+async def running(
+    home: pathlib.Path, second: Script, kind: str = "openai-compatible", first: bytes = GOOD, **settings: Any
+) -> AsyncIterator[tuple[RawServer, Daemon, Client]]:
+    """A daemon that was asked once, and the connection of its client. `second`: what follows a second request."""
+
+    def script(connection: int, request: int) -> Script:
+        return second if (connection, request) == (0, 1) else [first]
+
+    async with RawServer(script) as upstream:
+        base = f"{upstream.url}/v1" if kind == "openai-compatible" else upstream.url
+        entry = {"type": kind, "id": "up", "base-url": base, "api-key": "k", "models": ["m"]}
+        async with daemon(home, {"providers": [entry], **settings}) as mux, connected(mux.url) as client:
+            await client.send(post(BODY))
+            assert (await client.answer())[0] == 200
+            yield upstream, mux, client
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not true():
+            await asyncio.sleep(0)
+
+
+def at_rest(mux: Daemon) -> bool:
+    """Whether nothing is under way."""
+    kept = mux.app[DAEMON]
+    return not (
+        any(each.inflight for each in kept.gateway.accounts) or kept.metrics.active_requests or kept.parts.drain
+    )
+
+
+def booked(mux: Daemon) -> list[tuple[int, str | None, int]]:
+    """Status, error and attempts of the exchanges so far."""
+    kept = mux.app[DAEMON].parts
+    kept.books.flush()
+    return [(line["status"], line["error"], line["attempts"]) for line in kept.recent.after(0, 100)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "first"), [("openai-compatible", GOOD), ("anthropic-compatible", answer(MESSAGE))], ids=["splice", "other"]
+)
+async def test_a_usual_request_waits_for_its_answer_without_a_task(
+    tmp_path: pathlib.Path, kind: str, first: bytes
+) -> None:
+    go = asyncio.Event()
+    async with running(tmp_path, [Wait(go), first], kind, first) as (upstream, mux, client):
+        tasks = len(asyncio.all_tasks())
+        await client.send(post(BODY))
+        await until(lambda: len(upstream.requests) == 2)
+        # The server of the test waits in two of its own.
+        assert len(asyncio.all_tasks()) == tasks + 2
+        assert mux.app[DAEMON].metrics.active_requests == 1
+        assert mux.app[DAEMON].gateway.accounts[0].inflight == 1
+        go.set()
+        status, headers, body = await client.answer()
+        assert (status, json.loads(body)["choices"][0]["message"]["content"]) == (200, "hello")
+        assert headers["content-type"] == "application/json"
+        assert headers["server"].startswith("llm-mux/")
+        assert headers["date"].endswith("GMT")
+        assert headers["x-request-id"].startswith("req_")
+        assert [headers[f"x-llm-mux-{name}"] for name in ("provider", "model", "attempts")] == ["up", "m", "1"]
+        assert (headers["x-token-usage-input"], headers["x-token-usage-output"]) == ("9", "8")
+        assert booked(mux) == [(200, None, 1)] * 2
+        assert at_rest(mux)
+
+
+@pytest.mark.parametrize(
+    ("steps", "status"),
+    [
+        pytest.param([GOOD[:40], GOOD[40:]], 200, id="a head in two reads"),
+        pytest.param([GOOD[:-20], GOOD[-20:]], 200, id="a body in two reads"),
+        pytest.param([chunked(WHOLE)], 200, id="chunks at once"),
+        pytest.param([chunked(WHOLE)[:-60], chunked(WHOLE)[-60:]], 200, id="chunks in two reads"),
+        pytest.param([b"HTTP/1.1 200 OK\r\n\r\n" + WHOLE, CLOSE], 200, id="ended by the connection"),
+        pytest.param([answer(CHAT, b"Connection: close"), CLOSE], 200, id="the connection's last"),
+        pytest.param([b"HTTP/1.1 102 Processing\r\n\r\n", GOOD], 200, id="after an interim one"),
+        pytest.param([chunked(EVENT + b"data: [DONE]\n\n", b"text/event-stream")], 200, id="a stream"),
+        pytest.param([answer({"error": {"message": "no"}}, status=b"400 Bad Request")], 400, id="a refusal"),
+        pytest.param([CLOSE], 200, id="none, on a connection that was closed meanwhile"),
+    ],
+)
+async def test_an_answer_in_any_form_is_told_once(tmp_path: pathlib.Path, steps: list[Step], status: int) -> None:
+    async with running(tmp_path, steps) as (_, mux, client):
+        await client.send(post(BODY) + post(BODY))
+        assert [(await client.answer())[0] for _ in range(2)] == [status, 200]
+        assert [line[0] for line in booked(mux)] == [200, status, 200]
+        assert at_rest(mux)
+
+
+@pytest.mark.parametrize(
+    ("steps", "kind"),
+    [
+        pytest.param([GOOD[:-20], RESET], Kind.UPSTREAM_CUT, id="cut in the body"),
+        pytest.param([GOOD[:40], CLOSE], Kind.UPSTREAM_CUT, id="cut in the head"),
+        pytest.param([answer(b"<html>")], Kind.UPSTREAM_NONSENSE, id="no JSON"),
+        pytest.param([answer({"words": 1})], Kind.UPSTREAM_NONSENSE, id="no answer"),
+        pytest.param([b"no HTTP at all\r\n\r\n"], Kind.UPSTREAM_NONSENSE, id="no HTTP"),
+        pytest.param(
+            [answer({"error": {"message": "slow down"}}, status=b"429 Too Many Requests")],
+            Kind.RATE_LIMIT,
+            id="a limit",
+        ),
+    ],
+)
+async def test_a_failure_is_told_booked_and_held_against_the_account(
+    tmp_path: pathlib.Path, steps: list[Step], kind: Kind
+) -> None:
+    async with running(tmp_path, steps, **{"request-retry": 0}) as (_, mux, client):
+        await client.send(post(BODY))
+        status, _, body = await client.answer()
+        assert status >= 400
+        assert json.loads(body)["error"]["message"]
+        assert booked(mux) == [(200, None, 1), (status, kind.value, 1)]
+        assert (mux.app[DAEMON].gateway.accounts[0].last_error or "").startswith(kind.value)
+        assert at_rest(mux)
+
+
+async def test_a_failure_is_made_good_by_another_round(tmp_path: pathlib.Path) -> None:
+    async with running(tmp_path, [answer({}, status=b"500 Internal Server Error")]) as (upstream, mux, client):
+        await client.send(post(BODY))
+        assert (await client.answer())[0] == 200
+        assert len(upstream.requests) == 3
+        assert booked(mux) == [(200, None, 1), (200, None, 2)]
+        assert at_rest(mux)
+
+
+async def test_a_client_that_leaves_closes_the_upstream_and_costs_no_account_anything(tmp_path: pathlib.Path) -> None:
+    async with running(tmp_path, [Wait(asyncio.Event())]) as (upstream, mux, client):
+        await client.send(post(BODY))
+        await until(lambda: len(upstream.requests) == 2)
+        client.writer.close()
+        await until(lambda: not upstream.open and at_rest(mux))
+        assert booked(mux) == [(200, None, 1), (499, Kind.CLIENT_GONE.value, 1)]
+        assert mux.app[DAEMON].gateway.accounts[0].last_error is None
+
+
+async def test_at_the_deadline_a_client_is_told(tmp_path: pathlib.Path) -> None:
+    async with running(tmp_path, [Wait(asyncio.Event())]) as (upstream, mux, client):
+        await client.send(post(BODY))
+        await until(lambda: len(upstream.requests) == 2)
+        mux.app[DAEMON].parts.drain.leaving = True
+        mux.app[DAEMON].parts.drain.end()
+        status, headers, body = await client.answer()
+        assert (status, headers["retry-after"], headers["connection"]) == (503, "1", "close")
+        assert "llm-mux is being stopped" in json.loads(body)["error"]["message"]
+        assert booked(mux)[1] == (503, Kind.DRAINING.value, 1)
+        assert at_rest(mux)
+        await until(lambda: not upstream.open)
+
+
+async def test_an_answer_to_what_was_under_way_is_the_last_of_a_daemon_that_leaves(tmp_path: pathlib.Path) -> None:
+    go = asyncio.Event()
+    async with running(tmp_path, [Wait(go), GOOD]) as (upstream, mux, client):
+        await client.send(post(BODY))
+        await until(lambda: len(upstream.requests) == 2)
+        mux.app[DAEMON].parts.drain.leaving = True
+        go.set()
+        status, headers, _ = await client.answer()
+        assert (status, headers["connection"]) == (200, "close")
+        assert await client.reader.read() == b""
+
+
+async def test_what_waits_when_the_server_ends_is_waited_for(tmp_path: pathlib.Path) -> None:
+    go = asyncio.Event()
+    async with RawServer(lambda connection, request: [Wait(go), GOOD] if request else [GOOD]) as upstream:
+        entry = {"type": "openai-compatible", "id": "up", "base-url": f"{upstream.url}/v1", "models": ["m"]}
+        async with contextlib.AsyncExitStack() as stack:
+            mux = await stack.enter_async_context(daemon(tmp_path, {"providers": [entry]}))
+            async with connected(mux.url) as client:
+                await client.send(post(BODY))
+                assert (await client.answer())[0] == 200
+                await client.send(post(BODY))
+                await until(lambda: len(upstream.requests) == 2)
+                ending = asyncio.create_task(stack.aclose())
+                await asyncio.sleep(0)
+                go.set()
+                assert (await client.answer())[0] == 200
+                await ending
+
+
+async def test_a_key_that_is_taken_away_counts_from_the_next_request_on(tmp_path: pathlib.Path) -> None:
+    async with running(tmp_path, [GOOD]) as (_, mux, client):
+        kept = mux.app[DAEMON]
+        guard = type(kept.guard)(kept.loaded.config, ["a-key"], kept.guard._book)
+        guard.open = False
+        kept.guard = guard
+        await client.send(post(BODY))
+        assert (await client.answer())[0] == 401
