@@ -77,8 +77,9 @@ def private_dir(folder: Path) -> Path:
     return folder
 
 
-def write_private(path: Path, content: bytes) -> None:
-    """Replace a file in one step, mode 0600, on the disk before the old one goes: a crash leaves the old or the new."""
+def write_private(path: Path, content: bytes, *, lasting: bool = True) -> None:
+    """Replace a file in one step, mode 0600, on the disk before the old one goes: a crash leaves the old or the new.
+    Not `lasting`: what means nothing once the machine has crashed need not wait for the disk."""
     private_dir(path.parent)
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -86,11 +87,13 @@ def write_private(path: Path, content: bytes) -> None:
         with os.fdopen(fd, "wb") as stream:
             stream.write(content)
             stream.flush()
-            os.fsync(stream.fileno())
+            if lasting:
+                os.fsync(stream.fileno())
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-    _sync_dir(path.parent)
+    if lasting:
+        _sync_dir(path.parent)
 
 
 def set_aside(path: Path) -> str:
@@ -146,7 +149,7 @@ class DaemonRecord:
 
 
 def write_daemon(record: DaemonRecord, env: Mapping[str, str] | None = None) -> None:
-    write_private(daemon_file(env), json.dumps(asdict(record), indent=2).encode() + b"\n")
+    write_private(daemon_file(env), json.dumps(asdict(record), indent=2).encode() + b"\n", lasting=False)
 
 
 def read_daemon(env: Mapping[str, str] | None = None) -> DaemonRecord | None:

@@ -25,6 +25,10 @@ def serve(
 
     Prints one line when it is ready. Ctrl-C or SIGTERM lets running exchanges finish.
     """
+    if not daemon:
+        from llm_mux.server import early
+
+        early.begin()
     loaded = invocation.load({"host": host, "port": port, "workers": workers})
     for warning in loaded.warnings:
         warn(warning)

@@ -50,6 +50,8 @@ Tree: TypeAlias = Leaf | Items | Entries
 
 def read_yaml(text: str, source: str) -> Tree:
     """The one document of `text`; an empty one is an empty mapping."""
+    if not text:
+        return Entries({}, Place(source, 1, 1))
     import yaml
 
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+import ssl
 from base64 import b64encode
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +25,7 @@ from msgspec import structs
 
 from llm_mux import ir
 from llm_mux.errors import MuxError, bad_request
+from llm_mux.gateway.trust import trusting
 from llm_mux.gateway.upstream import USER_AGENT
 from llm_mux.wire import media
 
@@ -62,6 +64,7 @@ class Downloads:
         self._seconds = seconds
         self._kept: OrderedDict[tuple[str, str], ir.Inline] = OrderedDict()
         self._size = 0
+        self._tls: ssl.SSLContext | None = None
 
     async def again(self, error: MuxError, request: ir.Request, tenant: str, attempt: Callable[[ir.Request], T]) -> T:
         """`attempt` with the bytes of what `error` says is not taken by URL. Raises other errors as they are."""
@@ -122,7 +125,9 @@ class Downloads:
 
     async def _fetched(self, url: str, kind: type[ir.Part]) -> tuple[str, bytes]:
         """The declared type and the bytes, at the end of at most `_MOST_HOPS` redirects."""
-        connector = aiohttp.TCPConnector(resolver=_Resolver(self._hosts), use_dns_cache=False)
+        if self._tls is None:
+            self._tls = await asyncio.to_thread(trusting)
+        connector = aiohttp.TCPConnector(resolver=_Resolver(self._hosts), use_dns_cache=False, ssl=self._tls)
         headers = {"user-agent": USER_AGENT, "accept-encoding": "identity"}
         jar = aiohttp.DummyCookieJar()
         async with aiohttp.ClientSession(connector=connector, headers=headers, cookie_jar=jar) as session:

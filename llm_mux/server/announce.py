@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 
@@ -20,16 +21,12 @@ def exit_code(error: Exception) -> int:
     return EXIT_USAGE if isinstance(error, (ConfigError, StoreError)) else EXIT_FAILED
 
 
-def announce(loaded: Loaded, port: int, demo: bool) -> None:
-    """This process is the daemon from now on."""
-    import psutil
-
+async def announce(loaded: Loaded, port: int, demo: bool) -> None:
+    """This process is the daemon from now on. Who asks meanwhile is answered."""
     host = loaded.config.host
     shown = f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{port}"
-    started = psutil.Process().create_time()
-    record = paths.DaemonRecord(os.getpid(), host, port, url, started, __version__, str(loaded.path or ""))
-    paths.write_daemon(record, os.environ)
+    await asyncio.to_thread(_record, loaded, port, url)
     handover.tell_systemd(f"MAINPID={os.getpid()}\nREADY=1", os.environ)
     said = f"listening on {url}"
     if demo:
@@ -39,6 +36,16 @@ def announce(loaded: Loaded, port: int, demo: bool) -> None:
     # A terminal that was closed meanwhile ends the daemon by its signal, in order.
     with contextlib.suppress(OSError):
         print(said, flush=True)
+
+
+def _record(loaded: Loaded, port: int, url: str) -> None:
+    import psutil
+
+    started = psutil.Process().create_time()
+    record = paths.DaemonRecord(
+        os.getpid(), loaded.config.host, port, url, started, __version__, str(loaded.path or "")
+    )
+    paths.write_daemon(record, os.environ)
 
 
 _WAYS_IN = """

@@ -7,7 +7,6 @@ several workers this is the process of one of them, and `supervisor` that of the
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import sys
 from contextlib import AsyncExitStack
@@ -19,7 +18,7 @@ from llm_mux import log, paths
 from llm_mux.auth.sealed import StoreError
 from llm_mux.auth.store import open_store
 from llm_mux.config import ConfigError, Loaded
-from llm_mux.server import handover
+from llm_mux.server import early, handover
 from llm_mux.server.address import Doors, Unheard
 from llm_mux.server.announce import EXIT_OK, announce, exit_code, show_ways_in
 from llm_mux.server.app import make_app, start
@@ -74,7 +73,7 @@ async def _serve(loaded: Loaded, demo: bool, detached: bool, worker: Worker | No
             stack.callback(paths.remove_daemon, os.getpid(), env)
             signals = Signals(reload, partial(_succeed, app, doors, detached=detached))
             signals.listen()
-            announce(loaded, bound, demo)
+            await announce(loaded, bound, demo)
             if bare:
                 show_ways_in()
         else:
@@ -140,14 +139,7 @@ def _end_now(number: int) -> None:
 async def _settle_down(app: web.Application) -> None:
     """What has time until a while after the start."""
     await asyncio.sleep(_SETTLED_S)
+    early.settled()
     gateway = app[DAEMON].gateway
     if any(account.provider.base_url.startswith("https:") for account in gateway.accounts):
         await gateway.upstream.prepare()
-    _spare_the_collector()
-
-
-def _spare_the_collector() -> None:
-    """What start-up made stays for good: the collector need not look at it again and again, nor come so often."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)

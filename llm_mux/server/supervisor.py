@@ -26,7 +26,7 @@ import msgspec
 
 from llm_mux import log, paths
 from llm_mux.config import Loaded
-from llm_mux.server import handover
+from llm_mux.server import early, handover
 from llm_mux.server.address import Doors, Unheard
 from llm_mux.server.announce import EXIT_FAILED, EXIT_OK, EXIT_USAGE, announce, exit_code, show_ways_in
 from llm_mux.server.signals import Signals
@@ -153,10 +153,11 @@ class _Supervisor:
             code = await self._started(keepers, signals)
             if code is not None:
                 return code
-            announce(self._loaded, bound, demo)
+            await announce(self._loaded, bound, demo)
             if all(place.bare for place in self._places):
                 show_ways_in()
             log.logger.info("workers.started", workers=len(self._places))
+            early.settled()
             told = asyncio.create_task(signals.told_to_end(self._end_now))
             first: list[asyncio.Task[Any]] = [told, *keepers]
             done, _ = await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)

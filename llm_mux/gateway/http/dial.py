@@ -19,6 +19,7 @@ from yarl import URL
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.http.connection import Connection, Limits
 from llm_mux.gateway.http.head import Malformed, Target, basic, parse, parser_for
+from llm_mux.gateway.trust import trusting
 from llm_mux.gateway.upstream import USER_AGENT, Call
 
 AddrInfo = aiohappyeyeballs.AddrInfoType
@@ -92,7 +93,7 @@ class Dialler:
     async def _context(self) -> ssl.SSLContext:
         """Made when the first TLS connection is, if not before: reading the trusted certificates takes a while."""
         if self._tls is None:
-            self._tls = await asyncio.to_thread(_tls_context)
+            self._tls = await asyncio.to_thread(trusting)
         return self._tls
 
     async def _socket(self, host: str, port: int) -> socket.socket:
@@ -146,12 +147,6 @@ def _literal(address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int) 
     if address.version == 4:
         return socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (str(address), port)
     return socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (str(address), port, 0, 0)
-
-
-def _tls_context() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
-    return context
 
 
 async def _through_socks(proxy: str, target: Target, call: Call) -> socket.socket:

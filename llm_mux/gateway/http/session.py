@@ -17,6 +17,7 @@ from yarl import URL
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.http.proxies import Proxies
 from llm_mux.gateway.http.unpacking import Damaged, Unpacking
+from llm_mux.gateway.trust import trusting
 from llm_mux.gateway.upstream import USER_AGENT, Call, Reply, Sink, Timeouts, Upstream
 
 
@@ -129,7 +130,10 @@ class SessionUpstream(Upstream):
     """Sends calls: one session for all, and one for each SOCKS proxy (HTTP proxies are named per call)."""
 
     def __init__(self, *, environment_proxies: bool = True, most: int = 0) -> None:
-        connector = aiohttp.TCPConnector(limit=0, limit_per_host=most, ttl_dns_cache=300, keepalive_timeout=75)
+        self._tls = trusting()
+        connector = aiohttp.TCPConnector(
+            limit=0, limit_per_host=most, ttl_dns_cache=300, keepalive_timeout=75, ssl=self._tls
+        )
         self._session = _session(connector)
         self._behind: dict[str, aiohttp.ClientSession] = {}
         self._proxies = Proxies(environment=environment_proxies)
@@ -183,7 +187,9 @@ class SessionUpstream(Upstream):
                 )
                 raise MuxError(Kind.UNREACHABLE, message) from None
             there = proxy.replace("socks5h://", "socks5://", 1)
-            connector = ProxyConnector.from_url(there, rdns=proxy.startswith("socks5h"), limit=0, keepalive_timeout=75)
+            connector = ProxyConnector.from_url(
+                there, rdns=proxy.startswith("socks5h"), limit=0, keepalive_timeout=75, ssl=self._tls
+            )
             session = self._behind[proxy] = _session(connector)
         return session
 
