@@ -8,13 +8,13 @@ from importlib import import_module
 from llm_mux.translators.base import Translator
 
 _TABLE = {
-    "openai_chat": ("llm_mux.translators.openai_chat", "TRANSLATOR"),
+    "openai_chat": ("llm_mux.translators.openai_chat.translator", "TRANSLATOR"),
     "openai_completions": ("llm_mux.translators.openai_chat.completions", "LEGACY"),
-    "openai_responses": ("llm_mux.translators.openai_responses", "TRANSLATOR"),
-    "anthropic": ("llm_mux.translators.anthropic", "TRANSLATOR"),
-    "gemini": ("llm_mux.translators.gemini", "TRANSLATOR"),
-    "ollama": ("llm_mux.translators.ollama", "TRANSLATOR"),
-    "bedrock": ("llm_mux.translators.bedrock", "TRANSLATOR"),
+    "openai_responses": ("llm_mux.translators.openai_responses.translator", "TRANSLATOR"),
+    "anthropic": ("llm_mux.translators.anthropic.translator", "TRANSLATOR"),
+    "gemini": ("llm_mux.translators.gemini.translator", "TRANSLATOR"),
+    "ollama": ("llm_mux.translators.ollama.translator", "TRANSLATOR"),
+    "bedrock": ("llm_mux.translators.bedrock.translator", "TRANSLATOR"),
     "bedrock_invoke": ("llm_mux.translators.bedrock.invoke", "INVOKE"),
 }
 

@@ -14,8 +14,9 @@ from msgspec import structs
 from llm_mux import ir
 from llm_mux.errors import MuxError
 from llm_mux.providers.compatible import MESSAGES, RESPONSES
-from llm_mux.translators import gemini, registry
+from llm_mux.translators import registry
 from llm_mux.translators.base import Encoded, Hints, Target
+from llm_mux.translators.gemini.quirks import Quirks as GeminiQuirks
 from llm_mux.translators.openai_chat.quirks import COMPATIBLE
 from llm_mux.translators.tools import Names, raise_call
 from tests.translators.probes import Probe
@@ -44,7 +45,7 @@ PEERS = (
     Peer("anthropic", "a compatible server", Target("llama-4", quirks=MESSAGES)),
     Peer("gemini", "gemini-3-flash", Target("gemini-3-flash")),
     Peer("gemini", "gemini-2.5-flash", Target("gemini-2.5-flash")),
-    Peer("gemini", "gemini-3-flash on Vertex AI", Target("gemini-3-flash", quirks=gemini.Quirks(vertex=True))),
+    Peer("gemini", "gemini-3-flash on Vertex AI", Target("gemini-3-flash", quirks=GeminiQuirks(vertex=True))),
     Peer("ollama", "qwen3", Target("qwen3")),
     Peer("bedrock", "claude-opus-5", Target("us.anthropic.claude-opus-5")),
     Peer("bedrock", "claude-sonnet-4-5", Target("us.anthropic.claude-sonnet-4-5-20250929-v1:0")),

@@ -17,13 +17,13 @@ from msgspec import Struct
 
 from llm_mux import ir
 from llm_mux.errors import MuxError
-from llm_mux.translators import anthropic
 from llm_mux.translators.anthropic.models import facts
+from llm_mux.translators.anthropic.quirks import Quirks
+from llm_mux.translators.anthropic.translator import TRANSLATOR as _MESSAGES
 from llm_mux.translators.base import Counter, Edits, Encoded, Hints, Outline, Target, Translator, nonsense
 from llm_mux.translators.bedrock import errors, models, quirks, response
 from llm_mux.wire import eventstream, jsonx, sse
 
-_MESSAGES: Final = anthropic.TRANSLATOR
 _VERSION: Final = "anthropic_version"
 _OLD, _NEW = "bedrock-2023-05-31", "2026-10-21"
 _BETA: Final = "anthropic_beta"
@@ -49,7 +49,7 @@ def encode_count(request: ir.Request, target: Target) -> Encoded:
 
 
 def _on_this_host(target: Target) -> Target:
-    return target if isinstance(target.quirks, anthropic.Quirks) else replace(target, quirks=quirks.FACTS)
+    return target if isinstance(target.quirks, Quirks) else replace(target, quirks=quirks.FACTS)
 
 
 def _version(model: str) -> str:

@@ -13,7 +13,8 @@ import msgspec
 
 from llm_mux import ir
 from llm_mux.errors import MuxError
-from llm_mux.translators.anthropic import TRANSLATOR, Quirks
+from llm_mux.translators.anthropic.quirks import Quirks
+from llm_mux.translators.anthropic.translator import TRANSLATOR
 from llm_mux.translators.base import Encoded, Hints, Target
 
 TRANSCRIPTS = pathlib.Path(__file__).parents[2] / "transcripts" / "anthropic"

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from llm_mux import ir
-from llm_mux.translators.anthropic import TRANSLATOR, Quirks
+from llm_mux.translators.anthropic.quirks import Quirks
+from llm_mux.translators.anthropic.translator import TRANSLATOR
 from tests.translators.anthropic import kit
 
 PNG = ir.Inline("image/png", kit.PNG)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from llm_mux import ir
-from llm_mux.translators.anthropic import Quirks
+from llm_mux.translators.anthropic.quirks import Quirks
 from llm_mux.translators.base import Encoded
 from tests.translators.anthropic import kit
 

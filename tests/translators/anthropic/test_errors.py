@@ -9,7 +9,7 @@ import anthropic
 import pytest
 
 from llm_mux.errors import Kind, MuxError
-from llm_mux.translators.anthropic import TRANSLATOR
+from llm_mux.translators.anthropic.translator import TRANSLATOR
 from tests.translators.anthropic import kit
 
 

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from llm_mux.errors import MuxError
-from llm_mux.translators.anthropic import TRANSLATOR
 from llm_mux.translators.anthropic.models import Facts, facts
+from llm_mux.translators.anthropic.translator import TRANSLATOR
 
 
 @pytest.mark.parametrize(

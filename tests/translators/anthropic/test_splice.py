@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from llm_mux.translators.anthropic import TRANSLATOR, Quirks
+from llm_mux.translators.anthropic.quirks import Quirks
+from llm_mux.translators.anthropic.translator import TRANSLATOR
 from llm_mux.translators.base import Edits, Hints
 from llm_mux.wire import jsonx
 from tests.translators.anthropic import kit

@@ -11,7 +11,7 @@ import pytest
 
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
-from llm_mux.translators.anthropic import TRANSLATOR
+from llm_mux.translators.anthropic.translator import TRANSLATOR
 from tests.translators.anthropic import kit
 
 START = ir.Start("msg_1", kit.MODEL, usage=ir.Usage(5, 1))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from llm_mux import ir
-from llm_mux.translators.anthropic import Quirks
+from llm_mux.translators.anthropic.quirks import Quirks
 from tests.translators.anthropic import kit
 
 ADAPTIVE = {"type": "adaptive", "display": "summarized"}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from llm_mux import ir
 from llm_mux.gateway.fold import Fold
 from llm_mux.translators import history
-from llm_mux.translators.anthropic import TRANSLATOR
+from llm_mux.translators.anthropic.translator import TRANSLATOR
 from llm_mux.translators.base import Hints
 from tests.translators.anthropic import kit
 

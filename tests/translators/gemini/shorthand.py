@@ -9,7 +9,8 @@ import msgspec
 
 from llm_mux import ir
 from llm_mux.translators.base import Encoded, Hints, Target
-from llm_mux.translators.gemini import TRANSLATOR, Quirks
+from llm_mux.translators.gemini.quirks import Quirks
+from llm_mux.translators.gemini.translator import TRANSLATOR
 
 TRANSCRIPTS = pathlib.Path(__file__).parents[2] / "transcripts" / "gemini"
 CASES = sorted(path.name for path in TRANSCRIPTS.iterdir())

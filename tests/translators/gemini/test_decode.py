@@ -11,7 +11,7 @@ from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
 from llm_mux.translators import envelope
 from llm_mux.translators.base import Hints
-from llm_mux.translators.gemini import TRANSLATOR
+from llm_mux.translators.gemini.translator import TRANSLATOR
 from tests.translators.gemini.shorthand import NEW, PNG, conversation, decoded, encoded, model, plain, sent, user
 
 CAMEL = {

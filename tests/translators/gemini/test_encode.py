@@ -9,7 +9,7 @@ from msgspec import Raw, structs
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
 from llm_mux.translators import registry
-from llm_mux.translators.gemini import Quirks
+from llm_mux.translators.gemini.quirks import Quirks
 from llm_mux.translators.gemini.seals import SKIP
 from tests.translators.gemini.shorthand import (
     NEW,

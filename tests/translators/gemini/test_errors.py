@@ -5,7 +5,7 @@ import json
 import pytest
 
 from llm_mux.errors import Kind, MuxError, bad_request
-from llm_mux.translators.gemini import TRANSLATOR
+from llm_mux.translators.gemini.translator import TRANSLATOR
 
 
 def body(code: int, status: str, message: str = "m", *details: dict[str, object]) -> bytes:

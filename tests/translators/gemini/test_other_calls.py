@@ -9,7 +9,9 @@ from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
 from llm_mux.translators import envelope
 from llm_mux.translators.base import Edits, Hints, ModelInfo
-from llm_mux.translators.gemini import TRANSLATOR, Quirks, models
+from llm_mux.translators.gemini import models
+from llm_mux.translators.gemini.quirks import Quirks
+from llm_mux.translators.gemini.translator import TRANSLATOR
 from tests.translators.gemini.shorthand import NEW, OLD, asked, conversation, target, user
 
 EMBED = TRANSLATOR.embedder

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from llm_mux import ir
 from llm_mux.errors import MuxError
 from llm_mux.translators.base import Hints
-from llm_mux.translators.gemini import TRANSLATOR
+from llm_mux.translators.gemini.translator import TRANSLATOR
 from tests.translators.gemini.shorthand import CASES, NEW, TRANSCRIPTS, plain, record, sse, streamed, target
 
 STREAMS = {case: (TRANSCRIPTS / case / "stream.sse").read_bytes() for case in CASES}

@@ -13,7 +13,7 @@ from msgspec import Raw
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
 from llm_mux.translators.base import Hints
-from llm_mux.translators.gemini import TRANSLATOR
+from llm_mux.translators.gemini.translator import TRANSLATOR
 from tests.translators.gemini.shorthand import NEW
 
 ANSWER = (

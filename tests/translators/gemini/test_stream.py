@@ -6,7 +6,7 @@ import pytest
 
 from llm_mux import ir
 from llm_mux.errors import Kind
-from llm_mux.translators.gemini import TRANSLATOR
+from llm_mux.translators.gemini.translator import TRANSLATOR
 from tests.translators.gemini.shorthand import plain, record, sse, streamed, target, whole
 
 CALL = {"functionCall": {"name": "f", "args": {"a": 1}}}

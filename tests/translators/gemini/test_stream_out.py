@@ -9,7 +9,7 @@ from msgspec import Raw
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
 from llm_mux.translators import envelope
-from llm_mux.translators.gemini import TRANSLATOR
+from llm_mux.translators.gemini.translator import TRANSLATOR
 from tests.translators.gemini.shorthand import asked, conversation, record, records_of, shown, sse, streamed, user
 
 START = ir.Start("r1", "m")

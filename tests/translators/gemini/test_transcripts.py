@@ -9,7 +9,7 @@ from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway import fold
 from llm_mux.translators.base import Hints
-from llm_mux.translators.gemini import TRANSLATOR
+from llm_mux.translators.gemini.translator import TRANSLATOR
 from tests.translators.gemini.shorthand import CASES, NEW, TRANSCRIPTS, encoded, plain, records_of, target
 
 ANSWERS = [case for case in CASES if case != "error"]

@@ -11,7 +11,7 @@ from llm_mux import ir
 from llm_mux.errors import MuxError
 from llm_mux.gateway.fold import Fold
 from llm_mux.translators.base import Hints, Target
-from llm_mux.translators.ollama import TRANSLATOR
+from llm_mux.translators.ollama.translator import TRANSLATOR
 
 CASES = pathlib.Path(__file__).parents[2] / "transcripts" / "ollama"
 NAMES = sorted(path.name for path in CASES.iterdir())

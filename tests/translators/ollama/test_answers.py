@@ -13,9 +13,9 @@ from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.fold import unfold
 from llm_mux.translators.base import Summary
-from llm_mux.translators.ollama import TRANSLATOR
 from llm_mux.translators.ollama.lines import Encoder
 from llm_mux.translators.ollama.response import Whole
+from llm_mux.translators.ollama.translator import TRANSLATOR
 from tests.translators.ollama.samples import (
     GENERATE,
     NAMES,

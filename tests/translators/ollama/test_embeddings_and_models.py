@@ -9,8 +9,8 @@ from msgspec import Raw
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
 from llm_mux.translators.base import Hints, ModelInfo
-from llm_mux.translators.ollama import TRANSLATOR
 from llm_mux.translators.ollama.embeddings import EMBEDDER
+from llm_mux.translators.ollama.translator import TRANSLATOR
 from tests.translators.ollama.samples import TARGET
 
 NEW, OLD = Hints(operation="embed"), Hints(operation="embeddings")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from llm_mux.errors import Kind, MuxError
-from llm_mux.translators.ollama import TRANSLATOR
+from llm_mux.translators.ollama.translator import TRANSLATOR
 from tests.translators.ollama.samples import events, failure, lines, said
 
 

@@ -10,7 +10,8 @@ from msgspec import Raw
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
 from llm_mux.translators.base import Hints, Target
-from llm_mux.translators.ollama import TRANSLATOR, Quirks
+from llm_mux.translators.ollama.quirks import Quirks
+from llm_mux.translators.ollama.translator import TRANSLATOR
 from llm_mux.wire import jsonx
 from tests.translators.ollama.samples import CHAT, GENERATE, PNG, TARGET, TOOL, chat, decoded, encoded, request, user
 

@@ -11,7 +11,7 @@ from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.fold import unfold
 from llm_mux.translators.base import Hints
-from llm_mux.translators.ollama import TRANSLATOR
+from llm_mux.translators.ollama.translator import TRANSLATOR
 from tests.translators.ollama.samples import NAMES, TARGET, decoded, encoded, events, folded, read
 
 GOOD = [name for name in NAMES if name != "error"]

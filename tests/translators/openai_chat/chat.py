@@ -12,7 +12,8 @@ import openai
 
 from llm_mux import ir
 from llm_mux.translators.base import Hints, Target
-from llm_mux.translators.openai_chat import TRANSLATOR, Quirks
+from llm_mux.translators.openai_chat.quirks import Quirks
+from llm_mux.translators.openai_chat.translator import TRANSLATOR
 
 TRANSCRIPTS = pathlib.Path(__file__).parents[2] / "transcripts" / "openai_chat"
 CASES = sorted(path.name for path in TRANSCRIPTS.iterdir())

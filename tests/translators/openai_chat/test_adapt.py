@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from llm_mux.translators.base import Edits, Hints, Target
-from llm_mux.translators.openai_chat import TRANSLATOR
 from llm_mux.translators.openai_chat.quirks import COMPATIBLE
+from llm_mux.translators.openai_chat.translator import TRANSLATOR
 from llm_mux.wire import jsonx, sse
 from tests.translators.openai_chat import chat
 

@@ -9,7 +9,7 @@ import openai
 import pytest
 
 from llm_mux.errors import Kind, MuxError
-from llm_mux.translators.openai_chat import TRANSLATOR
+from llm_mux.translators.openai_chat.translator import TRANSLATOR
 from tests.translators.openai_chat import chat
 
 

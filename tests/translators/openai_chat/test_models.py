@@ -10,7 +10,8 @@ import pytest
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
 from llm_mux.translators.base import ModelInfo, Target
-from llm_mux.translators.openai_chat import TRANSLATOR, models
+from llm_mux.translators.openai_chat import models
+from llm_mux.translators.openai_chat.translator import TRANSLATOR
 from tests.translators.openai_chat.chat import events
 
 

@@ -10,7 +10,7 @@ import pytest
 from msgspec import Raw
 
 from llm_mux import ir
-from llm_mux.translators.openai_chat import TRANSLATOR
+from llm_mux.translators.openai_chat.translator import TRANSLATOR
 from tests.translators.openai_chat import chat
 
 USER = {"role": "user", "content": "hi"}

@@ -14,7 +14,7 @@ from openai.types.chat import ChatCompletion
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
 from llm_mux.translators import envelope
-from llm_mux.translators.openai_chat import TRANSLATOR
+from llm_mux.translators.openai_chat.translator import TRANSLATOR
 from tests.translators.openai_chat import chat
 
 STOPPED = ir.Finish("stop")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_mux import ir
-from llm_mux.translators.openai_chat import TRANSLATOR
+from llm_mux.translators.openai_chat.translator import TRANSLATOR
 from tests.translators.openai_chat import chat
 from tests.translators.openai_chat.chat import DONE, calls, chunk, events, failure, finishes, record, text
 

@@ -8,7 +8,7 @@ import pytest
 
 from llm_mux import ir
 from llm_mux.translators.base import Target
-from llm_mux.translators.openai_chat import TRANSLATOR
+from llm_mux.translators.openai_chat.translator import TRANSLATOR
 from tests.translators.openai_chat import chat
 
 T = ir.Thinking

@@ -11,8 +11,8 @@ from msgspec import Raw, structs
 from llm_mux import ir
 from llm_mux.errors import MuxError
 from llm_mux.translators.base import Target
-from llm_mux.translators.openai_chat import TRANSLATOR, Quirks
-from llm_mux.translators.openai_chat.quirks import COMPATIBLE
+from llm_mux.translators.openai_chat.quirks import COMPATIBLE, Quirks
+from llm_mux.translators.openai_chat.translator import TRANSLATOR
 from tests.translators.openai_chat import chat
 
 OBJECT = Raw(b'{"type":"object","properties":{}}')

@@ -14,7 +14,7 @@ from openai.types.chat import ChatCompletion
 from llm_mux import ir
 from llm_mux.translators import history
 from llm_mux.translators.base import Hints, Target
-from llm_mux.translators.openai_chat import TRANSLATOR
+from llm_mux.translators.openai_chat.translator import TRANSLATOR
 from tests.translators.openai_chat import chat
 
 # What a server that keeps everything gets back: OpenRouter's form of reasoning, no model rules in the way.

@@ -12,7 +12,7 @@ from msgspec import Raw
 
 from llm_mux import ir
 from llm_mux.translators.base import Hints, Target
-from llm_mux.translators.openai_responses import TRANSLATOR
+from llm_mux.translators.openai_responses.translator import TRANSLATOR
 
 ROOT = pathlib.Path(__file__).parents[2] / "transcripts" / "openai_responses"
 CASES = sorted(path.name for path in ROOT.iterdir())

@@ -9,8 +9,8 @@ from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
 from llm_mux.translators import envelope
 from llm_mux.translators.base import Hints
-from llm_mux.translators.openai_responses import TRANSLATOR
 from llm_mux.translators.openai_responses.summary import sealed
+from llm_mux.translators.openai_responses.translator import TRANSLATOR
 from tests.translators.openai_responses.kit import CODEX, body, decode, plain, raw
 
 CALL = {"type": "function_call", "id": "fc_9", "call_id": "c1", "name": "f", "arguments": '{"a":1}'}

@@ -10,7 +10,8 @@ from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
 from llm_mux.translators import registry
 from llm_mux.translators.base import Encoded, Target
-from llm_mux.translators.openai_responses import TRANSLATOR, Quirks
+from llm_mux.translators.openai_responses.quirks import Quirks
+from llm_mux.translators.openai_responses.translator import TRANSLATOR
 from tests.translators.openai_responses.kit import CODEX, MODEL, TARGET, again, decode, encode, other, raw
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="

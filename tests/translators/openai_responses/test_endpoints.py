@@ -12,9 +12,10 @@ from llm_mux import ir
 from llm_mux.errors import MuxError
 from llm_mux.translators import envelope
 from llm_mux.translators.base import Hints, Target
-from llm_mux.translators.openai_responses import TRANSLATOR, Quirks
 from llm_mux.translators.openai_responses.compact import compact_request, compact_response
+from llm_mux.translators.openai_responses.quirks import Quirks
 from llm_mux.translators.openai_responses.store import items_of, prepend_items
+from llm_mux.translators.openai_responses.translator import TRANSLATOR
 from llm_mux.translators.openai_responses.websocket import on_lane, split_ws_create
 from llm_mux.wire import jsonx
 from tests.translators.openai_responses.kit import MODEL, TARGET, body, client_for, decode, encode, raw

@@ -7,7 +7,7 @@ import pytest
 
 from llm_mux.errors import Kind, MuxError
 from llm_mux.translators.base import Hints
-from llm_mux.translators.openai_responses import TRANSLATOR
+from llm_mux.translators.openai_responses.translator import TRANSLATOR
 from llm_mux.translators.openai_responses.websocket import ws_error
 from tests.translators.openai_responses.kit import MODEL, TARGET, body, client_for
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from llm_mux import ir
 from llm_mux.errors import Kind
 from llm_mux.translators.base import Target
-from llm_mux.translators.openai_responses import TRANSLATOR
+from llm_mux.translators.openai_responses.translator import TRANSLATOR
 from tests.translators.openai_responses.kit import (
     MODEL,
     TARGET,

@@ -12,10 +12,10 @@ from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
 from llm_mux.translators import envelope, registry
 from llm_mux.translators.base import Hints
-from llm_mux.translators.openai_responses import TRANSLATOR
 from llm_mux.translators.openai_responses.errors import told_in_stream
 from llm_mux.translators.openai_responses.stream_encode import ResponsesStreamEncoder
 from llm_mux.translators.openai_responses.summary import opened
+from llm_mux.translators.openai_responses.translator import TRANSLATOR
 from tests.translators.openai_responses.kit import (
     CODEX,
     MODEL,

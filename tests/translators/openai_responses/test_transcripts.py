@@ -11,7 +11,7 @@ from openai.types.responses import Response as SdkResponse
 from llm_mux import ir
 from llm_mux.errors import MuxError
 from llm_mux.translators.base import Hints
-from llm_mux.translators.openai_responses import TRANSLATOR
+from llm_mux.translators.openai_responses.translator import TRANSLATOR
 from tests.translators.openai_responses.kit import (
     ANSWERED,
     CASES,

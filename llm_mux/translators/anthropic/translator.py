@@ -1,0 +1,40 @@
+"""The record of the translator `anthropic`: which function does what."""
+
+from llm_mux.translators.anthropic.decode import decode_request
+from llm_mux.translators.anthropic.dull import judge
+from llm_mux.translators.anthropic.encode import encode_count, encode_request
+from llm_mux.translators.anthropic.errors import decode_error, encode_error, error_status
+from llm_mux.translators.anthropic.models import decode_models
+from llm_mux.translators.anthropic.response import (
+    decode_count,
+    decode_response,
+    encode_response,
+    summary,
+)
+from llm_mux.translators.anthropic.response import (
+    encode_count as encode_count_answer,
+)
+from llm_mux.translators.anthropic.splice import Head, adapt
+from llm_mux.translators.anthropic.stream import stream_decoder
+from llm_mux.translators.anthropic.stream_out import stream_encoder
+from llm_mux.translators.base import Counter, Translator
+
+TRANSLATOR = Translator(
+    name="anthropic",
+    stream_type="text/event-stream",
+    decode_request=decode_request,
+    encode_request=encode_request,
+    decode_response=decode_response,
+    encode_response=encode_response,
+    stream_decoder=stream_decoder,
+    stream_encoder=stream_encoder,
+    decode_error=decode_error,
+    encode_error=encode_error,
+    error_status=error_status,
+    adapt=adapt,
+    summary=summary,
+    decode_models=decode_models,
+    dull=judge,
+    outline=Head,
+    counter=Counter(encode_count, decode_count, encode_count_answer),
+)
