@@ -38,6 +38,10 @@ class Outlet(ABC):
     def put(self, data: bytes, /) -> bool:
         """Writes at once. False: the client is behind. Raises ConnectionError when it left."""
 
+    @abstractmethod
+    def last(self, data: bytes, /) -> None:
+        """Writes the last piece and the stream's end in one. Raises as `put`."""
+
 
 Begin = Callable[[dict[str, str], str], Awaitable[Write]]
 

@@ -19,14 +19,13 @@ from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway import complete, fold, plan, relay
 from llm_mux.gateway.ask import Answer, Ask, Outlet, Streaming, Whole, Write, error_answer
-from llm_mux.gateway.beats import Beats, Company
+from llm_mux.gateway.beats import Company
 from llm_mux.gateway.calls import send
 from llm_mux.gateway.core import Gateway
-from llm_mux.gateway.drain import told
 from llm_mux.gateway.enforce import cut_whole
 from llm_mux.gateway.ladder import Ladder
 from llm_mux.gateway.outcome import Outcome
-from llm_mux.gateway.pouring import Pouring
+from llm_mux.gateway.pouring import flow
 from llm_mux.gateway.refusal import meant, notice_quota, refusal
 from llm_mux.gateway.seals import Watcher
 from llm_mux.gateway.tuning import tuned
@@ -84,8 +83,7 @@ class Exchange:
             self._settle(500, MuxError(Kind.INTERNAL, "llm-mux failed on this request."))
             raise
         self._settle(200)
-        if (elsewhere := self._gateway.seals.elsewhere) is not None:
-            await elsewhere.settled()
+        await self._told_elsewhere()
         return answer
 
     def _refuse(self, error: MuxError) -> Whole:
@@ -349,6 +347,8 @@ class Exchange:
                 if size > _MOST_HELD or (size and time.monotonic() - began > _HELD_S):
                     # The client sees what there is: from here on a failure is told and not kept for the ladder.
                     way.record.content = True
+            if reply.over and not way.over:
+                held.append(way.feed(b""))
         except BaseException:
             reply.close()
             raise
@@ -425,10 +425,13 @@ class Exchange:
         """Writes the stream to its end. Cancelled (client gone) it closes the upstream and blames nobody."""
         record = opened.way.record
         try:
-            await self._flow(opened, write)
+            if opened.way.over and isinstance(write, Outlet):
+                await self._at_once(opened, write)
+                return
+            await flow(opened.reply, opened.way, opened.held, write, self._gateway)
+            self._blame(opened)
             self._settle_stream(record, 200, record.error)
-            if (elsewhere := self._gateway.seals.elsewhere) is not None:
-                await elsewhere.settled()
+            await self._told_elsewhere()
         except asyncio.CancelledError:
             self._settle_stream(record, 499, self._gateway.drain.cause())
             raise
@@ -437,46 +440,26 @@ class Exchange:
             raise
         finally:
             opened.reply.close()
-            self._settle(500, MuxError(Kind.INTERNAL, "llm-mux failed in the middle of the stream."))
+            if not self._out.settled:
+                self._settle(500, MuxError(Kind.INTERNAL, "llm-mux failed in the middle of the stream."))
 
-    async def _flow(self, opened: _Opened, write: Write) -> None:
-        reply, way = opened.reply, opened.way
-        if opened.held:
-            await write(opened.held)
-        if isinstance(write, Outlet):
-            if not way.over:
-                await self._poured(Pouring(reply, way, write, self._gateway.settings.keepalive_s), way, write)
-        else:
-            await self._waited(reply, way, write)
-        if way.record.error is not None:
+    async def _at_once(self, opened: _Opened, write: Outlet) -> None:
+        """A stream that was whole when it began: the books first, as for a whole answer, then all of it in one write."""
+        record = opened.way.record
+        write.put(b"")
+        self._blame(opened)
+        self._settle_stream(record, 200, record.error)
+        await self._told_elsewhere()
+        write.last(opened.held)
+
+    def _blame(self, opened: _Opened) -> None:
+        if (error := opened.way.record.error) is not None:
             account, model = opened.chosen.account, opened.chosen.model
-            self._gateway.blame(account, model, meant(account, model, way.record.error, reply))
+            self._gateway.blame(account, model, meant(account, model, error, opened.reply))
 
-    async def _poured(self, pouring: Pouring, way: relay.Way, write: Outlet) -> None:
-        try:
-            await pouring.run()
-        except asyncio.CancelledError:
-            if not self._gateway.drain.over:
-                raise
-            write.put(way.fail(told()))
-
-    async def _waited(self, reply: Reply, way: relay.Way, write: Write) -> None:
-        """The byte loop for who has to be waited for."""
-        beats = Beats(self._gateway.settings.keepalive_s, way, write)
-        try:
-            while not way.over:
-                try:
-                    out = way.feed(await reply.chunk())
-                except MuxError as error:
-                    out = way.fail(error)
-                except asyncio.CancelledError:
-                    if not self._gateway.drain.over:
-                        raise
-                    out = way.fail(told())
-                if out:
-                    await beats.write(out)
-        finally:
-            beats.stop()
+    async def _told_elsewhere(self) -> None:
+        if (elsewhere := self._gateway.seals.elsewhere) is not None:
+            await elsewhere.settled()
 
     def _settle_stream(self, record: relay.Record, status: int, error: MuxError | None) -> None:
         if record.watcher is not None and record.done:

@@ -1,4 +1,4 @@
-"""A stream from the upstream's socket to the client's inside the one's own callback: no task is woken for an event.
+"""A stream to the client: from one socket to the other inside of a callback, where no task is woken for an event.
 
 Rule: what one read brought leaves in one write. A client that is behind makes the upstream wait; a keep-alive leaves
 when nothing else did for a while; whatever goes wrong in a callback ends the wait of `run`.
@@ -10,9 +10,46 @@ import asyncio
 from collections.abc import Callable
 
 from llm_mux.errors import MuxError
-from llm_mux.gateway.ask import Outlet
+from llm_mux.gateway.ask import Outlet, Write
+from llm_mux.gateway.beats import Beats
+from llm_mux.gateway.core import Gateway
+from llm_mux.gateway.drain import told
 from llm_mux.gateway.relay import Way
 from llm_mux.gateway.upstream import Reply
+
+
+async def flow(reply: Reply, way: Way, held: bytes, write: Write, gateway: Gateway) -> None:
+    """A stream to its end, `held` first, in the way that `write` allows. Raises ConnectionError when the client left."""
+    if held:
+        await write(held)
+    every_s = gateway.settings.keepalive_s
+    if not isinstance(write, Outlet):
+        await _waited(reply, way, Beats(every_s, way, write), gateway)
+    elif not way.over:
+        try:
+            await Pouring(reply, way, write, every_s).run()
+        except asyncio.CancelledError:
+            if not gateway.drain.over:
+                raise
+            write.put(way.fail(told()))
+
+
+async def _waited(reply: Reply, way: Way, beats: Beats, gateway: Gateway) -> None:
+    """The byte loop for who has to be waited for."""
+    try:
+        while not way.over:
+            try:
+                out = way.feed(await reply.chunk())
+            except MuxError as error:
+                out = way.fail(error)
+            except asyncio.CancelledError:
+                if not gateway.drain.over:
+                    raise
+                out = way.fail(told())
+            if out:
+                await beats.write(out)
+    finally:
+        beats.stop()
 
 
 class Pouring:

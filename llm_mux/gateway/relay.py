@@ -277,7 +277,7 @@ class Splice:
     def _end(self) -> bytes:
         self.over = True
         out = self._edit.finish() if self._edit is not None else b""
-        if self._blind:
+        if self._blind or self.record.done:
             return out
         self.record.note(self._decoder.finish())
         error = self.record.error

@@ -349,8 +349,16 @@ class Lane(asyncio.Protocol):
             self._transport.write(b"%b%x\r\n%b\r\n" % (head, len(data), data))
         return self._drained is None
 
+    def last(self, data: bytes) -> None:
+        """The last piece and the end of the stream in one write."""
+        if self._gone or self._transport is None:
+            raise ConnectionResetError("the client left")
+        piece = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+        self._transport.write(b"%b%b0\r\n\r\n" % (self._pending, piece))
+        self._pending, self._chunked, self._outlet = b"", False, None
+
     async def end(self) -> None:
-        if self._transport is not None and not self._gone:
+        if self._chunked and self._transport is not None and not self._gone:
             self._transport.write(self._pending + b"0\r\n\r\n")
         self._pending, self._chunked, self._outlet = b"", False, None
 
@@ -376,6 +384,9 @@ class _Stream(Outlet):
 
     def put(self, data: bytes, /) -> bool:
         return self._lane.put(data)
+
+    def last(self, data: bytes, /) -> None:
+        self._lane.last(data)
 
 
 class Runner(web.AppRunner):

@@ -6,11 +6,14 @@ holds what came after it. Nothing is copied that is a body and nothing else.
 
 from __future__ import annotations
 
+import re
+
 from llm_mux.gateway.http.head import Malformed
 
 _MOST_SIZE_LINE = 4096
 _MOST_TRAILERS = 1 << 16
 _HEX = b"0123456789abcdefABCDEF"
+_SIZE = re.compile(rb"([0-9a-fA-F]{1,8})\r\n")
 
 
 class Sized:
@@ -80,14 +83,23 @@ class Chunked:
         if self._held:
             data, self._held = self._held + data, b""
         out: list[bytes] = []
-        at, size = 0, len(data)
+        at, size, line = 0, len(data), _SIZE.match
         while at < size:
             if self._left:
                 at = self._within(data, at, out)
             elif self._trailing:
                 at = self._trailer(data, at)
             else:
-                at = self._chunk(data, at, out)
+                # Whole chunks after plain sizes, as nearly all are.
+                while (found := line(data, at)) is not None:
+                    start = found.end()
+                    stop = start + int(found[1], 16)
+                    if stop == start or data[stop : stop + 2] != b"\r\n":
+                        break
+                    out.append(data[start:stop])
+                    at = stop + 2
+                if at < size:
+                    at = self._chunk(data, at, out)
             if at < 0 or self.over:
                 break
         return out[0] if len(out) == 1 else b"".join(out)

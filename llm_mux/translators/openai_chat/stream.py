@@ -136,6 +136,8 @@ class Decoder(FrameDecoder):
         for choice in choices:
             choice.finish(events, self._sources)
         events.append(ir.Done())
+        # A choice knows its decoder: together they would wait for the garbage collector.
+        self._choices, self._speaker = {}, None
         return events
 
 
