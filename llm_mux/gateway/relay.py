@@ -222,43 +222,25 @@ class Splice:
         return True
 
     def _watch(self, data: bytes) -> bool:
-        """Reads a copy of what goes by. Of many records at once only the first are read, until text flows, and the
-        last; what lies between needs no reading when it is dull. Whether all of it, whole records, is that."""
-        if not self._blind and self._dull is not None and (not self._tail or self._tail.endswith(self._border)):
-            read = not self._in_text
-            data = self._begun(data) if len(data) > _FEW else data
-            if self._in_text and self._dull is not None:
-                left = self._kept(data, self._dull)
-                if not left:
-                    return not read
-                data = left
-        if data and not self._blind:
-            self._read(data)
+        """Reads a copy of what goes by. Of many records at once only those are read that do not just carry on a text,
+        and the first that does. Whether all of it, whole records, is of that kind."""
+        if self._blind:
+            return False
+        skipped = 0
+        if self._dull is not None and len(data) > _FEW and (not self._tail or self._tail.endswith(self._border)):
+            start, stop = self._dull.stretch(data)
+            if start or not self._in_text:
+                begun = data.find(self._border, start) + len(self._border) if stop > start else 0
+                if begun:
+                    self._read(data[:begun])
+                skipped = stop if self._in_text and not self._blind and self._dull is not None else begun
+            else:
+                skipped = stop
+            if skipped == len(data):
+                return not start
+        if not self._blind:
+            self._read(data[skipped:])
         return False
-
-    def _begun(self, data: bytes) -> bytes:
-        """Reads the first records until text flows; what is left."""
-        at, step = 0, len(self._border)
-        for _ in range(_FIRST_RECORDS):
-            end = data.find(self._border, at)
-            if self._in_text or self._blind or end < 0:
-                break
-            self._read(data[at : end + step])
-            at = end + step
-        return data[at:]
-
-    def _kept(self, data: bytes, dull: Callable[[bytes], bool]) -> bytes:
-        """What of the data has to be read."""
-        whole = data.endswith(self._border)
-        if whole and dull(data):
-            return b""
-        at = len(data)
-        for _ in range(_LAST_RECORDS + whole):
-            at = data.rfind(self._border, 0, at)
-            if at < 0:
-                return data
-        at += len(self._border)
-        return data[at:] if dull(data[:at]) else data
 
     def _read(self, data: bytes) -> None:
         events = self._decoder.feed(data)
@@ -269,9 +251,10 @@ class Splice:
             events.pop()
         if events:
             self._in_text = type(events[-1]) is ir.TextDelta
-            if self._dull is not None and any(type(event) is ir.PartStart and event.choice for event in events):
-                # A choice of which all was skipped would not be missed when the stream is cut.
-                self._dull = None
+            for event in events:
+                if type(event) is ir.PartStart and event.choice:
+                    # A choice of which all was skipped would not be missed when the stream is cut.
+                    self._dull = None
         self.record.note(events)
 
     def _end(self) -> bytes:

@@ -15,6 +15,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
+from llm_mux.translators.moulds import Judge
 from llm_mux.translators.tools import Names
 from llm_mux.wire import jsonx, sse
 
@@ -185,7 +186,7 @@ class Translator:
     embedder: Embedder | None = None
     counter: Counter | None = None
     hides: Callable[[sse.Frame], bool] | None = None
-    dull: Callable[[], Callable[[bytes], bool]] | None = None
+    dull: Callable[[], Judge] | None = None
     told_in_stream: Callable[[MuxError, ir.Request], bool] | None = None
     outline: type[Outline] = Outline
     error_headers: Callable[[MuxError], Mapping[str, str]] | None = None

@@ -18,6 +18,8 @@ Mould = tuple[bytes, ...]
 
 _NEEDLE = 20
 """Bytes that are looked for at once: Python looks for long ones slowly."""
+_NEAR = 2400
+"""Bytes in which the first record of a text is looked for before all others."""
 _VALUE = rb'("[^"\\]*+(?:\\.[^"\\]*+)*+"|\d++)'
 _HEAD = re.compile(rb"(?:event: [\w.]+\n)?data: ")
 _values: msgspec.json.Decoder[list[str | int]] = msgspec.json.Decoder(list[str | int])
@@ -72,6 +74,26 @@ class Judge:
         self._tail, self._glue = mould[-1], mould[-1] + mould[0]
         self._begin, self._stop = len(mould[0]), -len(mould[-1])
         return True
+
+    def stretch(self, records: bytes) -> tuple[int, int]:
+        """Where the dull records around the middle one begin and end, which are all of its mould; (0, 0) where they are
+        not, or where there is none."""
+        end = self._end
+        whole = records.rfind(end) + len(end)
+        at = records.rfind(end, 0, whole // 2) + len(end)
+        if at < len(end):
+            at = 0
+        if not self(records[at : records.find(end, at) + len(end)]) or (known := self._known) is None:
+            return 0, 0
+        head = known[0]
+        # A short haystack first: Python looks for long needles in a long one slowly.
+        start = records.find(head, 0, _NEAR)
+        if start < 0:
+            start = records.find(head, 0, at + len(head))
+        stop = records.find(end, records.rfind(head, 0, whole)) + len(end)
+        if start and not records.endswith(end, 0, start):
+            return 0, 0
+        return (start, stop) if self._as_before(known, records[start:stop]) else (0, 0)
 
     def _as_before(self, known: Mould, records: bytes) -> bool:
         """Whether the records are of the mould that the last ones had. See `_alike`; the usual mould has one value."""
