@@ -35,6 +35,10 @@ class Completion:
         self._chars = 0
         self._told = False
 
+    def said(self, row: ir.Row) -> None:
+        """Takes note of pieces of a text."""
+        self._chars += sum(map(len, row.texts))
+
     def __call__(self, events: list[ir.Event]) -> list[ir.Event]:
         for position, event in enumerate(events):
             if type(event) is ir.TextDelta or isinstance(event, _DELTAS):

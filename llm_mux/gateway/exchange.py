@@ -444,7 +444,7 @@ class Exchange:
                 self._settle(500, MuxError(Kind.INTERNAL, "llm-mux failed in the middle of the stream."))
 
     async def _at_once(self, opened: _Opened, write: Outlet) -> None:
-        """A stream that was whole when it began: the books first, as for a whole answer, then all of it in one write."""
+        """A stream that was whole when it began: the books first, as for a whole answer, then one write."""
         record = opened.way.record
         write.put(b"")
         self._blame(opened)

@@ -19,7 +19,7 @@ from llm_mux.gateway.upstream import Reply
 
 
 async def flow(reply: Reply, way: Way, held: bytes, write: Write, gateway: Gateway) -> None:
-    """A stream to its end, `held` first, in the way that `write` allows. Raises ConnectionError when the client left."""
+    """A stream to its end, `held` first, as `write` allows. Raises ConnectionError when the client left."""
     if held:
         await write(held)
     every_s = gateway.settings.keepalive_s

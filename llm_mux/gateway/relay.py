@@ -113,6 +113,10 @@ class Translate:
         self._encoder = encoder
         self._raise = Raiser(names)
         self._enforcer = Enforcer(stops, choices, most) if stops or most is not None else None
+        self._row_in: Callable[[bytes], ir.Row | None] | None = None
+        self._row_out: Callable[[ir.Row], bytes] | None = getattr(encoder, "row", None)
+        if self._enforcer is None and self._row_out is not None:
+            self._row_in = getattr(decoder, "row", None)
 
     def feed(self, data: bytes) -> bytes:
         if len(data) <= _MANY:
@@ -125,6 +129,12 @@ class Translate:
         return b"" if self.record.error is not None and not self.record.content else b"".join(out)
 
     def _fed(self, data: bytes) -> bytes:
+        if self._row_in is not None and self._row_out is not None and (row := self._row_in(data)) is not None:
+            # Nothing but pieces of a text: there is nothing to restore, to finish or to tell the books.
+            self.record.content = True
+            if self._complete is not None:
+                self._complete.said(row)
+            return self._row_out(row)
         return self.pass_on(self._decoder.feed(data) if data else self._decoder.finish())
 
     def pass_on(self, events: list[ir.Event]) -> bytes:

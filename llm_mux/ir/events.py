@@ -101,6 +101,19 @@ Event: TypeAlias = (
 )
 
 
+class Row(Struct, frozen=True):
+    """Pieces of one text that came at once, none of them empty: what as many `TextDelta`s say. `spelled` is each piece
+    as JSON."""
+
+    index: int
+    texts: list[str]
+    spelled: list[bytes]
+
+    @property
+    def deltas(self) -> list[TextDelta]:
+        return [TextDelta(self.index, text) for text in self.texts]
+
+
 def one_text(events: Sequence[Event]) -> list[TextDelta] | None:
     """The events, if all of them are pieces of one text and say nothing else."""
     first = events[0]

@@ -114,7 +114,10 @@ class ModelInfo(Struct, frozen=True):
 
 
 class StreamDecoder(Protocol):
-    """Upstream bytes to events. After `finish` the last event ever given is Done or Failed; later bytes are ignored."""
+    """Upstream bytes to events. After `finish` the last event ever given is Done or Failed; later bytes are ignored.
+
+    Some have a `row(data)` too, as `FrameDecoder` has.
+    """
 
     def feed(self, data: bytes) -> list[ir.Event]: ...
 
@@ -122,7 +125,10 @@ class StreamDecoder(Protocol):
 
 
 class StreamEncoder(Protocol):
-    """Events to client bytes. Failed becomes the protocol's own mid-stream error, Done its end marks."""
+    """Events to client bytes. Failed becomes the protocol's own mid-stream error, Done its end marks.
+
+    Some have a `row(row)` too, which is `encode(row.deltas)` for less.
+    """
 
     def encode(self, events: Sequence[ir.Event]) -> bytes: ...
 
@@ -215,14 +221,12 @@ class FrameDecoder:
     def closed(self) -> list[ir.Event]:
         return [ir.Failed(cut_short())]
 
-    def pieces(self, data: bytes) -> list[ir.Event] | None:
-        """The events of many records at once, where all of them carry on one text; None where they have to be read one
-        by one."""
+    def row(self, data: bytes) -> ir.Row | None:
+        """What records say, many or one, that are sure to be whole and to do no more than carry on one text; None:
+        `feed` has to read them."""
         return None
 
     def feed(self, data: bytes) -> list[ir.Event]:
-        if self.splitter.between and not self.over and (events := self.pieces(data)) is not None:
-            return events
         try:
             return self._events(self.splitter.feed(data))
         except sse.TooLong as error:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from llm_mux.wire import jsonx
+from llm_mux import ir
 
 Mould = tuple[bytes, ...]
 """The bytes of one record before, between and after its values."""
@@ -159,16 +159,9 @@ def around(make: Callable[[str], bytes]) -> tuple[bytes, bytes]:
     return before, after
 
 
-def row(texts: Sequence[str], before: bytes, after: bytes) -> bytes:
-    """The records of all `texts` one after the other, each between `before` and `after`."""
-    try:
-        coded = msgspec.json.encode(texts)
-    except UnicodeEncodeError:
-        coded = b'\\"'
-    if b'\\"' in coded:
-        return b"".join([before + jsonx.encode(text) + after for text in texts])
-    # Without a quote inside of a text every second one ends a text, and the next begins behind a comma.
-    return b'%b"%b%b' % (before, coded[2:-1].replace(b'","', b'"%b%b"' % (after, before)), after)
+def row(spelled: Sequence[bytes], before: bytes, after: bytes) -> bytes:
+    """The records of all texts, given as JSON, one after the other, each between `before` and `after`."""
+    return b"%b%b%b" % (before, (after + before).join(spelled), after) if spelled else b""
 
 
 def decoded(mould: Mould, decode: Callable[[bytes], object]) -> object:
@@ -182,12 +175,13 @@ def decoded(mould: Mould, decode: Callable[[bytes], object]) -> object:
 class Known:
     """The last record that said nothing but one piece of a text, by which the next ones like it are known."""
 
-    __slots__ = ("_after", "_glue", "_head", "_raw_head", "_raw_tail", "_tail", "_tries", "_values")
+    __slots__ = ("_after", "_begin", "_glue", "_head", "_raw_head", "_raw_tail", "_stop", "_tail", "_tries", "_values")
 
     def __init__(self, values: re.Pattern[bytes], tries: int = 40) -> None:
         self._values = values
         self._tries = tries
-        self._after = -1
+        self._after = self._stop = -1
+        self._begin = 0
         self.forget()
 
     def text(self, data: bytes) -> str | None:
@@ -199,19 +193,20 @@ class Known:
         except ValueError:
             return None
 
-    def texts(self, records: bytes) -> list[str] | None:
-        """The pieces that whole records say if all of them are like that one and none is empty."""
-        head, tail = self._raw_head, self._raw_tail
-        if not (tail and records.startswith(head) and records.endswith(tail)):
+    def row(self, index: int, records: bytes) -> ir.Row | None:
+        """What whole records say, if all of them are like that one and none says nothing."""
+        tail = self._raw_tail
+        if not (tail and records.startswith(self._raw_head) and records.endswith(tail)):
             return None
-        found = between(records[len(head) : -len(tail)], self._glue)
+        body = records[self._begin : self._stop]
+        found = [body] if len(body) < len(self._glue) else between(body, self._glue)
         if found is None:
             return None
         try:
             texts = _texts.decode(b"[%b]" % b",".join(found))
         except ValueError:
             return None
-        return texts if len(texts) == len(found) and all(texts) else None
+        return ir.Row(index, texts, found) if len(texts) == len(found) and all(texts) else None
 
     @property
     def curious(self) -> bool:
@@ -236,6 +231,7 @@ class Known:
         before, found, after = raw.partition(data)
         if found and after == b"\n\n":
             self._raw_head, self._raw_tail = before + self._head, self._tail + after
+            self._begin, self._stop = len(self._raw_head), -len(self._raw_tail)
             self._glue = self._raw_tail + self._raw_head
         return True
 

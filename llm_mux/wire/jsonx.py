@@ -198,6 +198,11 @@ class Surrogates:
     def __init__(self) -> None:
         self._held = ""
 
+    @property
+    def waits(self) -> bool:
+        """Whether half a character is held."""
+        return bool(self._held)
+
     def feed(self, text: str) -> str:
         if not self._held and (text.isascii() or not _HALF.search(text)):
             return text

@@ -86,12 +86,11 @@ class Decoder(FrameDecoder):
             case _:
                 return []
 
-    def pieces(self, data: bytes) -> list[ir.Event] | None:
+    def row(self, data: bytes) -> ir.Row | None:
         held = self._open
         if held is None or held is not self._telling or held.kind != "text" or self._halves is not None:
             return None
-        texts = self._known.texts(data)
-        return None if texts is None else [ir.TextDelta(held.index, text) for text in texts]
+        return self._known.row(held.index, data) if self.splitter.between and not self.over else None
 
     def _learn(self, frame: sse.Frame, events: list[ir.Event]) -> None:
         """Remembers a record that says one piece of the open block."""

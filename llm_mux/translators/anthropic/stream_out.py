@@ -238,7 +238,14 @@ class Encoder:
             return
         texts = [event.text for event in events[1:]]
         self._remember(held, texts)
-        out.append(moulds.row(texts, *held.around))
+        out.append(moulds.row([jsonx.encode(text) for text in texts], *held.around))
+
+    def row(self, row: ir.Row) -> bytes:
+        held = self._parts.get(row.index)
+        if self._over or held is None or held.around is None or isinstance(held.part, ir.Refusal):
+            return self.encode(row.deltas)
+        self._remember(held, row.texts)
+        return moulds.row(row.spelled, *held.around)
 
     def _remember(self, held: _Part, texts: Sequence[str]) -> None:
         held.text.extend(texts)

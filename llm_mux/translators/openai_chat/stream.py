@@ -81,10 +81,10 @@ class Decoder(FrameDecoder):
             self._learn(frame, chunk, events[0])
         return events
 
-    def pieces(self, data: bytes) -> list[ir.Event] | None:
-        if self._speaker is None or (texts := self._known.texts(data)) is None:
+    def row(self, data: bytes) -> ir.Row | None:
+        if self._speaker is None or (index := self._speaker.telling()) is None:
             return None
-        return self._speaker.texts(texts)
+        return self._known.row(index, data) if self.splitter.between and not self.over else None
 
     def _learn(self, frame: sse.Frame, chunk: wire.Answer, event: ir.Event) -> None:
         """Remembers a record that says one piece of an open part and nothing else."""
@@ -193,11 +193,11 @@ class _Choice:
         text = self._halves.feed(text)
         return ir.ReasoningDelta(self._index, text) if self._kind is ir.Reasoning else ir.TextDelta(self._index, text)
 
-    def texts(self, texts: list[str]) -> list[ir.Event] | None:
-        """The next pieces of the text that was open then, None for anything else."""
+    def telling(self) -> int | None:
+        """The index of the text that was open then, if it still is and nothing of it waits; None for anything else."""
         if self._kind is not ir.Text or (self._kind, self._call, len(self._calls.all)) != self._carrying:
             return None
-        return [ir.TextDelta(self._index, self._halves.feed(text)) for text in texts]
+        return None if self._halves.waits else self._index
 
     @property
     def whole(self) -> bool:
