@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import json
 import pathlib
+import re
 from collections.abc import AsyncIterator, Iterable
 
 import pytest
 
+from llm_mux.server.serving import DAEMON
 from tests.daemon import daemon
-from tests.fake_upstream import FakeUpstream, json_reply
+from tests.fake_upstream import FakeUpstream, Reply, json_reply, sse_reply
 from tests.server.conftest import Run
 
 BODY = json.dumps({"model": "demo", "messages": [{"role": "user", "content": "hi"}]}).encode()
@@ -176,3 +178,40 @@ async def test_idle_connections_do_not_hold_up_the_end(demo: Run) -> None:
             await halfway.send(b"POST /v1/chat")
         assert await used.reader.read() == b""
         assert await halfway.reader.read() == b""
+
+
+def event(**fields: object) -> bytes:
+    record = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", **fields}
+    return b"data: %b\n\n" % json.dumps(record).encode()
+
+
+def said(delta: dict[str, str], finish: str | None = None) -> bytes:
+    return event(choices=[{"index": 0, "delta": delta, "finish_reason": finish}])
+
+
+TOLD = [said({"role": "assistant", "content": ""}), *[said({"content": f"word {n} "}) for n in range(40)]]
+END = [said({}, "stop"), event(choices=[], usage={"prompt_tokens": 3, "completion_tokens": 40}), b"data: [DONE]\n\n"]
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+@pytest.mark.parametrize("whole", [True, False])
+async def test_a_stream_that_is_there_at_once_is_told_and_booked_like_one_that_comes_in_pieces(
+    tmp_path: pathlib.Path, path: str, whole: bool
+) -> None:
+    records = TOLD + END if whole else TOLD
+    asked = post(json.dumps({**json.loads(BODY), "model": "m", "stream": True, "max_tokens": 99}).encode(), path=path)
+    found = []
+    for number, reply in enumerate([Reply(b"".join(records), content_type="text/event-stream"), sse_reply(*records)]):
+        upstream = FakeUpstream().on("/v1/chat/completions", reply)
+        async with upstream:
+            entry = {"type": "openai-compatible", "id": "up", "base-url": f"{upstream.url}/v1", "models": ["m"]}
+            async with daemon(tmp_path / str(number), {"providers": [entry]}) as mux, connected(mux.url) as client:
+                await client.send(asked + asked)
+                answers = [await client.answer() for _ in range(2)]
+                parts = mux.app[DAEMON].parts
+                parts.books.flush()
+                lines = parts.recent.after(0, 9)
+        told = [(status, re.sub(rb"(chatcmpl-|msg_)[0-9a-f]+|\d{10}", b"", body)) for status, _, body in answers]
+        found.append((told, [(line["stop"], line["error"], line["output_tokens"], line["status"]) for line in lines]))
+    assert found[0] == found[1]
+    assert len(found[0][1]) == 2
