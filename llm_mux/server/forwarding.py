@@ -13,6 +13,7 @@ from aiohttp import ClientError, ClientTimeout, web
 from llm_mux.errors import Kind, MuxError
 from llm_mux.server.answers import error_body
 from llm_mux.server.peers import PEER, PEERS, Peers, address_of, by_the_door
+from llm_mux.server.serving import request_id
 
 _PASSED_ON_S = 60.0
 _OF_ONE_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "content-length"})
@@ -43,7 +44,9 @@ async def pass_on(peers: Peers, request: web.Request) -> web.StreamResponse:
     except (ClientError, TimeoutError):
         if response is None:
             error = MuxError(Kind.NO_TARGET, "The worker that answers this is being started; ask again.")
-            return web.json_response(error_body(error, 503), status=503, headers={"Retry-After": "1"})
+            return web.json_response(
+                error_body(error, 503), status=503, headers={"Retry-After": "1", "X-Request-ID": request_id(request)}
+            )
         response.force_close()
     return response
 

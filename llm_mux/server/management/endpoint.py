@@ -28,7 +28,7 @@ from llm_mux.wire import jsonx
 ROOT = "/v0/management"
 JSON = "application/json"
 _MOST_JSON = 1 << 20
-_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,7 +124,7 @@ def _behind_the_key(answer: Callable[[web.Request, Daemon, Session | None], Awai
             log.logger.exception("request.broken", path=request.path)
             response = _refused(MuxError(Kind.INTERNAL, "llm-mux failed on this request; its log has the details."))
         if not response.prepared:
-            response.headers.update({**_HEADERS, "X-Request-ID": name})
+            response.headers.update({**HEADERS, "X-Request-ID": name})
             if daemon.parts.drain.leaving:
                 response.force_close()
         return response

@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from llm_mux.server.management.endpoint import Call
+from llm_mux.server.management.endpoint import HEADERS, Call
+from llm_mux.server.serving import request_id
 
 BEAT_S = 15.0
 EVENTS = "text/event-stream"
@@ -20,8 +21,11 @@ _BEAT = b": beat\n\n"
 async def streamed(call: Call, next_events: Callable[[], Awaitable[bytes | None]]) -> web.StreamResponse:
     """What `next_events` gives, as it gives it; None: the daemon ends. It may be called off at any moment, and what
     takes longer than a beat is bridged by a comment."""
-    response = web.StreamResponse(headers={"Content-Type": EVENTS, "Cache-Control": "no-store"})
+    named = {"X-Request-ID": request_id(call.request), "Content-Type": EVENTS}
+    response = web.StreamResponse(headers={**HEADERS, **named})
     await response.prepare(call.request)
+    if call.request.method == "HEAD":
+        return response
     await response.write(b": live\n\n")
     while True:
         try:
