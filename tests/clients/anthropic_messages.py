@@ -7,7 +7,7 @@ from typing import Any
 
 import anthropic
 
-from tests.clients.conversation import Abilities, Answer, Ask, Call, Result, Results, Said, Turn, User, Words
+from tests.clients.conversation import Abilities, Answer, Ask, Call, Link, Result, Results, Said, Turn, User, Words
 
 
 class AnthropicMessages:
@@ -15,7 +15,7 @@ class AnthropicMessages:
 
     protocol = "anthropic"
     words = Words("end_turn", "tool_use", "max_tokens", "refusal", "stop_sequence")
-    abilities = Abilities()
+    abilities = Abilities(links=("image/png", "application/pdf"))
 
     def __init__(self, url: str) -> None:
         self.client: Any = anthropic.Anthropic(base_url=url, api_key="test", max_retries=0, timeout=30)
@@ -86,12 +86,19 @@ def _source(media_type: str, data: bytes) -> dict[str, Any]:
     return {"type": "base64", "media_type": media_type, "data": base64.b64encode(data).decode()}
 
 
+def _linked(link: Link) -> dict[str, Any]:
+    kind = "document" if link.media_type == "application/pdf" else "image"
+    return {"type": kind, "source": {"type": "url", "url": link.url}}
+
+
 def _content(turn: User) -> Any:
     blocks: list[dict[str, Any]] = [{"type": "text", "text": turn.text}]
     if turn.image is not None:
         blocks.append({"type": "image", "source": _source("image/png", turn.image)})
     if turn.pdf is not None:
         blocks.append({"type": "document", "source": _source("application/pdf", turn.pdf)})
+    if turn.link is not None:
+        blocks.append(_linked(turn.link))
     return turn.text if len(blocks) == 1 else blocks
 
 
@@ -99,6 +106,8 @@ def _result(result: Result) -> dict[str, Any]:
     content: list[dict[str, Any]] = [{"type": "text", "text": result.text}]
     if result.image is not None:
         content.append({"type": "image", "source": _source("image/png", result.image)})
+    if result.link is not None:
+        content.append(_linked(result.link))
     return {"type": "tool_result", "tool_use_id": result.call.id, "content": content, "is_error": result.error}
 
 

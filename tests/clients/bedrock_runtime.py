@@ -17,7 +17,7 @@ class BedrockRuntime:
 
     protocol = "bedrock"
     words = Words("end_turn", "tool_use", "max_tokens", "content_filtered", "stop_sequence")
-    abilities = Abilities(reasoned=False)
+    abilities = Abilities(reasoned=False, video=True)
 
     def __init__(self, url: str, **options: Any) -> None:
         self.client: Any = boto3.client(
@@ -105,6 +105,8 @@ def _content(turn: User) -> list[dict[str, Any]]:
         blocks.append({"image": {"format": "png", "source": {"bytes": turn.image}}})
     if turn.pdf is not None:
         blocks.append({"document": {"format": "pdf", "name": "report", "source": {"bytes": turn.pdf}}})
+    if turn.video is not None:
+        blocks.append({"video": {"format": "mp4", "source": {"bytes": turn.video}}})
     return blocks
 
 

@@ -25,22 +25,33 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """A file that is named by its URL."""
+
+    media_type: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
-    """What a tool gave back, perhaps with a PNG."""
+    """What a tool gave back, perhaps with a PNG, here or elsewhere."""
 
     call: Call
     text: str
     image: bytes | None = None
     error: bool = False
+    link: Link | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user's turn: words, perhaps a PNG, perhaps a PDF."""
+    """A user's turn: words, perhaps a PNG, a PDF or an MP4, perhaps a file that is elsewhere."""
 
     text: str
     image: bytes | None = None
     pdf: bytes | None = None
+    video: bytes | None = None
+    link: Link | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +119,7 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """What a protocol can say at all."""
+    """What a protocol can say at all; `links` are the media types of files that it names by URL."""
 
     force: bool = True
     call_ids: bool = True
@@ -119,6 +130,8 @@ class Abilities:
     stop: bool = True
     cached: bool = True
     reasoned: bool = True
+    video: bool = False
+    links: tuple[str, ...] = ()
 
 
 class Driver(Protocol):

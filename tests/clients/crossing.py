@@ -83,7 +83,7 @@ def config(mock: AiMock, played: Played) -> Mapping[str, Any]:
     """Three providers for each format: of the mock, of the mock for the tests that make it fail, and of the played upstream."""
     named = [(upstream, name(upstream)) for name in (alias, failing_alias) for upstream in UPSTREAMS]
     providers = [_provider(upstream, mock, name) for upstream, name in named]
-    return {"request-retry": 0, "providers": providers + played.providers()}
+    return {"request-retry": 0, "download-hosts": ["127.0.0.1"], "providers": providers + played.providers()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ class GoogleGenAI:
 
     protocol = "gemini"
     words = Words("STOP", "STOP", "MAX_TOKENS", "SAFETY", "STOP")
-    abilities = Abilities()
+    abilities = Abilities(video=True, links=("image/png", "application/pdf", "audio/wav", "video/mp4"))
 
     def __init__(self, url: str) -> None:
         options = types.HttpOptions(base_url=url, api_version=VERSION, timeout=30_000)
@@ -93,6 +93,10 @@ def _parts(turn: User) -> list[types.Part]:
         parts.append(types.Part.from_bytes(data=turn.image, mime_type="image/png"))
     if turn.pdf is not None:
         parts.append(types.Part.from_bytes(data=turn.pdf, mime_type="application/pdf"))
+    if turn.video is not None:
+        parts.append(types.Part.from_bytes(data=turn.video, mime_type="video/mp4"))
+    if turn.link is not None:
+        parts.append(types.Part.from_uri(file_uri=turn.link.url, mime_type=turn.link.media_type))
     return parts
 
 
@@ -105,6 +109,9 @@ def _result(result: Result) -> types.Part:
     if result.image is not None:
         blob = types.FunctionResponseBlob(data=result.image, mime_type="image/png")
         response.parts = [types.FunctionResponsePart(inline_data=blob)]
+    if result.link is not None:
+        file = types.FunctionResponseFileData(file_uri=result.link.url, mime_type=result.link.media_type)
+        response.parts = [types.FunctionResponsePart(file_data=file)]
     return types.Part(function_response=response)
 
 

@@ -42,34 +42,53 @@ class Client:
 
 _UNIFIED = Words("stop", "tool-calls", "length", "content-filter", "stop")
 _TEXT_RESULTS = {"result_images": False, "result_errors": False}
+_FILES = ("image/png", "application/pdf")
 
 CLIENTS = (
     Client(
         "openai-chat",
         "openai-chat",
         Words("stop", "tool_calls", "length", "content_filter", "stop"),
-        Abilities(**_TEXT_RESULTS, count=False),
+        Abilities(**_TEXT_RESULTS, count=False, links=("image/png",)),
     ),
     Client(
         "openai-responses",
         "openai-responses",
         Words("completed", "completed", "incomplete: max_output_tokens", "incomplete: content_filter", "completed"),
-        Abilities(result_errors=False, stop=False),
+        Abilities(result_errors=False, stop=False, links=_FILES),
     ),
     Client(
-        "anthropic", "anthropic", Words("end_turn", "tool_use", "max_tokens", "refusal", "stop_sequence"), Abilities()
+        "anthropic",
+        "anthropic",
+        Words("end_turn", "tool_use", "max_tokens", "refusal", "stop_sequence"),
+        Abilities(links=_FILES),
     ),
-    Client("google-genai", "gemini", Words("STOP", "STOP", "MAX_TOKENS", "SAFETY", "STOP"), Abilities()),
+    Client(
+        "google-genai",
+        "gemini",
+        Words("STOP", "STOP", "MAX_TOKENS", "SAFETY", "STOP"),
+        Abilities(video=True, links=(*_FILES, "audio/wav", "video/mp4")),
+    ),
     Client(
         "ollama",
         "ollama",
         Words("stop", "stop", "length", "stop", "stop"),
         Abilities(**_TEXT_RESULTS, force=False, call_ids=False, pdf=False, count=False, cached=False, reasoned=False),
     ),
-    Client("ai-sdk openai", "openai-responses", _UNIFIED, Abilities(result_errors=False, count=False, stop=False)),
-    Client("ai-sdk openai-compatible", "openai-chat", _UNIFIED, Abilities(**_TEXT_RESULTS, count=False)),
-    Client("ai-sdk anthropic", "anthropic", _UNIFIED, Abilities(count=False)),
-    Client("ai-sdk google", "gemini", _UNIFIED, Abilities(count=False)),
+    Client(
+        "ai-sdk openai",
+        "openai-responses",
+        _UNIFIED,
+        Abilities(result_errors=False, count=False, stop=False, links=_FILES),
+    ),
+    Client(
+        "ai-sdk openai-compatible",
+        "openai-chat",
+        _UNIFIED,
+        Abilities(**_TEXT_RESULTS, count=False, links=("image/png",)),
+    ),
+    Client("ai-sdk anthropic", "anthropic", _UNIFIED, Abilities(count=False, links=_FILES)),
+    Client("ai-sdk google", "gemini", _UNIFIED, Abilities(count=False, video=True)),
 )
 
 

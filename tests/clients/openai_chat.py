@@ -16,7 +16,7 @@ class OpenAIChat:
 
     protocol = "openai-chat"
     words = Words("stop", "tool_calls", "length", "content_filter", "stop")
-    abilities = Abilities(result_images=False, result_errors=False, count=False)
+    abilities = Abilities(result_images=False, result_errors=False, count=False, links=("image/png",))
 
     def __init__(self, url: str) -> None:
         self.client: Any = openai.OpenAI(base_url=f"{url}/v1", api_key="test", max_retries=0, timeout=30)
@@ -98,6 +98,8 @@ def _content(turn: User) -> Any:
     if turn.pdf is not None:
         data = f"data:application/pdf;base64,{base64.b64encode(turn.pdf).decode()}"
         parts.append({"type": "file", "file": {"filename": "paper.pdf", "file_data": data}})
+    if turn.link is not None:
+        parts.append({"type": "image_url", "image_url": {"url": turn.link.url}})
     return turn.text if len(parts) == 1 else parts
 
 

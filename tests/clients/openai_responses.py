@@ -8,7 +8,7 @@ from typing import Any
 
 import openai
 
-from tests.clients.conversation import Abilities, Answer, Ask, Call, Result, Results, Said, Turn, User, Words
+from tests.clients.conversation import Abilities, Answer, Ask, Call, Link, Result, Results, Said, Turn, User, Words
 
 
 class OpenAIResponses:
@@ -16,7 +16,7 @@ class OpenAIResponses:
 
     protocol = "openai-responses"
     words = Words("completed", "completed", "incomplete: max_output_tokens", "incomplete: content_filter", "completed")
-    abilities = Abilities(result_errors=False, stop=False)
+    abilities = Abilities(result_errors=False, stop=False, links=("image/png", "application/pdf"))
 
     def __init__(self, url: str) -> None:
         self.client: Any = openai.OpenAI(base_url=f"{url}/v1", api_key="test", max_retries=0, timeout=30)
@@ -119,13 +119,21 @@ def _content(turn: User) -> Any:
     if turn.pdf is not None:
         data = f"data:application/pdf;base64,{base64.b64encode(turn.pdf).decode()}"
         parts.append({"type": "input_file", "filename": "paper.pdf", "file_data": data})
+    if turn.link is not None:
+        parts.append(_linked(turn.link))
     return turn.text if len(parts) == 1 else parts
 
 
+def _linked(link: Link) -> dict[str, Any]:
+    if link.media_type == "application/pdf":
+        return {"type": "input_file", "file_url": link.url}
+    return {"type": "input_image", "image_url": link.url, "detail": "auto"}
+
+
 def _output(result: Result) -> Any:
-    if result.image is None:
-        return result.text
-    return [{"type": "input_text", "text": result.text}, _image(result.image)]
+    pictures = [] if result.image is None else [_image(result.image)]
+    pictures += [] if result.link is None else [_linked(result.link)]
+    return [{"type": "input_text", "text": result.text}, *pictures] if pictures else result.text
 
 
 def _answer(response: Any) -> Answer:

@@ -9,7 +9,7 @@ globalThis.AI_SDK_LOG_WARNINGS = false;
 
 const PROVIDERS = {
   openai: (url) => createOpenAI({ baseURL: `${url}/v1`, apiKey: "test" }),
-  "openai-compatible": (url) => createOpenAICompatible({ name: "mux", baseURL: `${url}/v1`, apiKey: "test", includeUsage: true, supportsStructuredOutputs: true }),
+  "openai-compatible": (url) => createOpenAICompatible({ name: "mux", baseURL: `${url}/v1`, apiKey: "test", includeUsage: true, supportsStructuredOutputs: true, supportedUrls: () => ({ "image/*": [/^https?:/] }) }),
   anthropic: (url) => createAnthropic({ baseURL: `${url}/v1`, apiKey: "test" }),
   google: (url) => createGoogleGenerativeAI({ baseURL: `${url}/v1beta`, apiKey: "test" }),
 };
@@ -93,8 +93,14 @@ function made({ text, calls }) {
 
 const file = (mediaType, data) => ({ type: "file", mediaType, data: { type: "data", data } });
 
-function content({ text, image, pdf }) {
-  return [{ type: "text", text }, ...(image ? [file("image/png", image)] : []), ...(pdf ? [{ ...file("application/pdf", pdf), filename: "paper.pdf" }] : [])];
+function content({ text, image, pdf, video, link }) {
+  return [
+    { type: "text", text },
+    ...(image ? [file("image/png", image)] : []),
+    ...(pdf ? [{ ...file("application/pdf", pdf), filename: "paper.pdf" }] : []),
+    ...(video ? [file("video/mp4", video)] : []),
+    ...(link ? [{ type: "file", mediaType: link.media_type, data: { type: "url", url: new URL(link.url) } }] : []),
+  ];
 }
 
 function result({ call, text, image, error }) {

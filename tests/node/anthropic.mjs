@@ -53,16 +53,19 @@ function made({ text, calls }) {
 
 const inline = (type, media_type, data) => ({ type, source: { type: "base64", media_type, data } });
 
-function content({ text, image, pdf }) {
-  if (!image && !pdf) return text;
+const linked = ({ media_type, url }) => ({ type: media_type === "application/pdf" ? "document" : "image", source: { type: "url", url } });
+
+function content({ text, image, pdf, link }) {
+  if (!image && !pdf && !link) return text;
   const blocks = [{ type: "text", text }];
   if (image) blocks.push(inline("image", "image/png", image));
   if (pdf) blocks.push(inline("document", "application/pdf", pdf));
+  if (link) blocks.push(linked(link));
   return blocks;
 }
 
-function result({ call, text, image, error }) {
-  return { type: "tool_result", tool_use_id: call.id, content: content({ text, image }), is_error: error };
+function result({ call, text, image, error, link }) {
+  return { type: "tool_result", tool_use_id: call.id, content: content({ text, image, link }), is_error: error };
 }
 
 function answer({ content, stop_reason, usage }) {

@@ -54,14 +54,23 @@ function made({ text, calls }) {
 
 const inline = (mimeType, data) => ({ inlineData: { mimeType, data } });
 
-function parts({ text, image, pdf }) {
-  return [{ text }, ...(image ? [inline("image/png", image)] : []), ...(pdf ? [inline("application/pdf", pdf)] : [])];
+const linked = ({ media_type, url }) => ({ fileData: { mimeType: media_type, fileUri: url } });
+
+function parts({ text, image, pdf, video, link }) {
+  return [
+    { text },
+    ...(image ? [inline("image/png", image)] : []),
+    ...(pdf ? [inline("application/pdf", pdf)] : []),
+    ...(video ? [inline("video/mp4", video)] : []),
+    ...(link ? [linked(link)] : []),
+  ];
 }
 
-function result({ call, text, image, error }) {
+function result({ call, text, image, error, link }) {
   const functionResponse = { name: call.name, response: { [error ? "error" : "output"]: text } };
   if (call.id) functionResponse.id = call.id;
   if (image) functionResponse.parts = [inline("image/png", image)];
+  if (link) functionResponse.parts = [linked(link)];
   return { functionResponse };
 }
 

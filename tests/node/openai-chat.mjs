@@ -59,11 +59,12 @@ function made({ text, calls }) {
   return { role: "assistant", content: text || null, ...(calls.length && { tool_calls }) };
 }
 
-function content({ text, image, pdf }) {
-  if (!image && !pdf) return text;
+function content({ text, image, pdf, link }) {
+  if (!image && !pdf && !link) return text;
   const parts = [{ type: "text", text }];
   if (image) parts.push({ type: "image_url", image_url: { url: `data:image/png;base64,${image}` } });
   if (pdf) parts.push({ type: "file", file: { filename: "paper.pdf", file_data: `data:application/pdf;base64,${pdf}` } });
+  if (link) parts.push({ type: "image_url", image_url: { url: link.url } });
   return parts;
 }
 

@@ -52,15 +52,21 @@ function made({ text, calls }) {
 
 const picture = (png) => ({ type: "input_image", image_url: `data:image/png;base64,${png}`, detail: "auto" });
 
-function content({ text, image, pdf }) {
-  if (!image && !pdf) return text;
+function linked({ media_type, url }) {
+  if (media_type === "application/pdf") return { type: "input_file", file_url: url };
+  return { type: "input_image", image_url: url, detail: "auto" };
+}
+
+function content({ text, image, pdf, link }) {
+  if (!image && !pdf && !link) return text;
   const parts = [{ type: "input_text", text }];
   if (image) parts.push(picture(image));
   if (pdf) parts.push({ type: "input_file", filename: "paper.pdf", file_data: `data:application/pdf;base64,${pdf}` });
+  if (link) parts.push(linked(link));
   return parts;
 }
 
-const output = ({ text, image }) => (image ? [{ type: "input_text", text }, picture(image)] : text);
+const output = ({ text, image, link }) => content({ text, image, link });
 
 function answer({ output, output_text, status, incomplete_details, error, usage }) {
   if (status === "failed") throw new Error(JSON.stringify(error));
