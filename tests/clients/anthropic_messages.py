@@ -54,6 +54,8 @@ def _body(model: str, ask: Ask) -> dict[str, Any]:
         body["system"] = ask.system
     if ask.tools:
         body["tools"] = [{"name": t.name, "description": t.description, "input_schema": t.schema} for t in ask.tools]
+    if ask.search:
+        body["tools"] = [*body.get("tools", ()), {"type": "web_search_20250305", "name": "web_search"}]
     if ask.force:
         body["tool_choice"] = {"type": "tool", "name": ask.force}
     if ask.schema is not None:
@@ -125,4 +127,6 @@ def _answer(message: Any) -> Answer:
         usage.input_tokens + read + written,
         read,
         usage.output_tokens_details.thinking_tokens if usage.output_tokens_details else None,
+        tuple((c.url, c.title, block.text) for block in blocks if block.type == "text" for c in block.citations or ()),
+        tuple(block.input.get("query", "") for block in blocks if block.type == "server_tool_use"),
     )

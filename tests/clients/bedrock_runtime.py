@@ -17,7 +17,7 @@ class BedrockRuntime:
 
     protocol = "bedrock"
     words = Words("end_turn", "tool_use", "max_tokens", "content_filtered", "stop_sequence")
-    abilities = Abilities(reasoned=False, video=True)
+    abilities = Abilities(reasoned=False, video=True, search=False)
 
     def __init__(self, url: str, **options: Any) -> None:
         self.client: Any = boto3.client(
@@ -131,6 +131,12 @@ def _answer(blocks: list[dict[str, Any]], stop: str, usage: dict[str, Any]) -> A
         blocks,
         usage["inputTokens"] + usage.get("cacheReadInputTokens", 0) + usage.get("cacheWriteInputTokens", 0),
         usage.get("cacheReadInputTokens"),
+        None,
+        tuple(
+            (one["location"]["web"]["url"], one["title"], _text(block))
+            for block in blocks
+            for one in block.get("citationsContent", {}).get("citations", ())
+        ),
     )
 
 
@@ -156,6 +162,8 @@ def _gathered(events: Any) -> Answer:
         elif "metadata" in event:
             usage = event["metadata"]["usage"]
     for block in blocks.values():
+        if cited := block.pop("citations", None):
+            block["citationsContent"] = {"content": [{"text": block.pop("text", "")}], "citations": cited}
         if "toolUse" in block:
             block["toolUse"]["input"] = json.loads(block["toolUse"]["input"] or "{}")
     return _answer([blocks[index] for index in sorted(blocks)], stop, usage)
@@ -164,6 +172,8 @@ def _gathered(events: Any) -> Answer:
 def _grow(block: dict[str, Any], delta: dict[str, Any]) -> None:
     if "text" in delta:
         block["text"] = block.get("text", "") + delta["text"]
+    elif "citation" in delta:
+        block.setdefault("citations", []).append(delta["citation"])
     elif "toolUse" in delta:
         block["toolUse"]["input"] += delta["toolUse"]["input"]
     elif "reasoningContent" in delta:

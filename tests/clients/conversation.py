@@ -61,13 +61,18 @@ class Said:
     text: str
 
 
+Source = tuple[str, str, str]
+"""A source that an answer names: its URL, its title, and the words that it stands for ("" where the SDK has no place)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A reply; `stop` is the protocol's own word, `native` what the SDK's manual says to send back as history. With None
     there the turn is made of the text and the calls alone, as by a client that keeps nothing else.
 
     `prompt_tokens` are all of the prompt, of which `cached_tokens` were read from a cache; `reasoning_tokens` are a part
-    of the output, None where the protocol does not tell them apart.
+    of the output, None where the protocol does not tell them apart. `searches` are the questions that the vendor's own
+    search asked.
     """
 
     text: str
@@ -80,6 +85,8 @@ class Answer:
     prompt_tokens: int = 0
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
+    sources: tuple[Source, ...] = ()
+    searches: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +101,7 @@ Turn = User | Said | Answer | Results
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request. `force` names the tool that must be called."""
+    """One request. `force` names the tool that must be called; with `search` the vendor may search the web."""
 
     turns: tuple[Turn, ...]
     system: str | None = None
@@ -104,6 +111,7 @@ class Ask:
     think: bool = False
     max_tokens: int = 4000
     stop: tuple[str, ...] = ()
+    search: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +139,8 @@ class Abilities:
     cached: bool = True
     reasoned: bool = True
     video: bool = False
+    search: bool = True
+    sources: bool = True
     links: tuple[str, ...] = ()
 
 

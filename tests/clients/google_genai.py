@@ -8,7 +8,7 @@ from typing import Any
 from google import genai
 from google.genai import errors, types
 
-from tests.clients.conversation import Abilities, Answer, Ask, Call, Result, Results, Said, Turn, User, Words
+from tests.clients.conversation import Abilities, Answer, Ask, Call, Result, Results, Said, Source, Turn, User, Words
 
 VERSION = "v1beta" if os.environ.get("LLM_MUX_CLIENTS_DIRECT") == "1" else None
 """None: as the SDK likes. The mock, asked directly, knows only the older one."""
@@ -57,6 +57,8 @@ def _body(model: str, ask: Ask) -> dict[str, Any]:
             {"name": t.name, "description": t.description, "parameters_json_schema": dict(t.schema)} for t in ask.tools
         ]
         config["tools"] = [{"function_declarations": declared}]
+    if ask.search:
+        config["tools"] = [*config.get("tools", ()), {"google_search": {}}]
     if ask.force:
         config["tool_config"] = {"function_calling_config": {"mode": "ANY", "allowed_function_names": [ask.force]}}
     if ask.schema is not None:
@@ -143,4 +145,23 @@ def _answer(chunks: list[Any]) -> Answer:
         usage.prompt_token_count or 0,
         usage.cached_content_token_count,
         usage.thoughts_token_count,
+        tuple(source for grounding in _groundings(chunks) for source in _sources(grounding, parts)),
+        tuple(query for grounding in _groundings(chunks) for query in grounding.web_search_queries or ()),
     )
+
+
+def _groundings(chunks: list[Any]) -> list[types.GroundingMetadata]:
+    candidates = [chunk.candidates[0] for chunk in chunks if chunk.candidates]
+    return [candidate.grounding_metadata for candidate in candidates if candidate.grounding_metadata]
+
+
+def _sources(grounding: types.GroundingMetadata, parts: list[types.Part]) -> Iterator[Source]:
+    """Offsets count bytes."""
+    said = "".join(part.text for part in parts if part.text and not part.thought).encode()
+    for support in grounding.grounding_supports or ():
+        assert support.segment is not None
+        words = said[support.segment.start_index or 0 : support.segment.end_index].decode()
+        for index in support.grounding_chunk_indices or ():
+            web = (grounding.grounding_chunks or [])[index].web
+            assert web is not None
+            yield web.uri or "", web.title or "", words

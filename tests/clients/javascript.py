@@ -73,7 +73,17 @@ CLIENTS = (
         "ollama",
         "ollama",
         Words("stop", "stop", "length", "stop", "stop"),
-        Abilities(**_TEXT_RESULTS, force=False, call_ids=False, pdf=False, count=False, cached=False, reasoned=False),
+        Abilities(
+            **_TEXT_RESULTS,
+            force=False,
+            call_ids=False,
+            pdf=False,
+            count=False,
+            cached=False,
+            reasoned=False,
+            search=False,
+            sources=False,
+        ),
     ),
     Client(
         "ai-sdk openai",
@@ -85,10 +95,10 @@ CLIENTS = (
         "ai-sdk openai-compatible",
         "openai-chat",
         _UNIFIED,
-        Abilities(**_TEXT_RESULTS, count=False, links=("image/png",)),
+        Abilities(**_TEXT_RESULTS, count=False, links=("image/png",), search=False, sources=False),
     ),
     Client("ai-sdk anthropic", "anthropic", _UNIFIED, Abilities(count=False, links=_FILES)),
-    Client("ai-sdk google", "gemini", _UNIFIED, Abilities(count=False, video=True)),
+    Client("ai-sdk google", "gemini", _UNIFIED, Abilities(count=False, video=True, search=False)),
 )
 
 
@@ -218,4 +228,5 @@ def _plain(value: Any) -> Any:
 
 def _answer(found: dict[str, Any]) -> Answer:
     calls = tuple(Call(call["id"], call["name"], call["arguments"]) for call in found.pop("calls"))
-    return Answer(calls=calls, **found)
+    sources = tuple((url, title, text) for url, title, text in found.pop("sources", ()))
+    return Answer(calls=calls, sources=sources, searches=tuple(found.pop("searches", ())), **found)

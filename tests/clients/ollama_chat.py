@@ -23,6 +23,8 @@ class OllamaChat:
         count=False,
         cached=False,
         reasoned=False,
+        search=False,
+        sources=False,
     )
 
     def __init__(self, url: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import openai
 
-from tests.clients.conversation import Abilities, Answer, Ask, Call, Results, Said, Turn, User, Words
+from tests.clients.conversation import Abilities, Answer, Ask, Call, Results, Said, Source, Turn, User, Words
 
 
 class OpenAIChat:
@@ -63,6 +63,8 @@ def _body(model: str, ask: Ask) -> dict[str, Any]:
     if ask.schema is not None:
         named = {"name": "person", "schema": ask.schema, "strict": True}
         body["response_format"] = {"type": "json_schema", "json_schema": named}
+    if ask.search:
+        body["web_search_options"] = {}
     if ask.think:
         body["reasoning_effort"] = "medium"
     if ask.stop:
@@ -125,4 +127,11 @@ def _answer(completion: Any) -> Answer:
         usage.prompt_tokens,
         usage.prompt_tokens_details.cached_tokens if usage.prompt_tokens_details else None,
         usage.completion_tokens_details.reasoning_tokens if usage.completion_tokens_details else None,
+        tuple(_source(note, message.content) for note in message.annotations or ()),
     )
+
+
+def _source(note: Any, content: str) -> Source:
+    """The stream helper leaves annotations as they came."""
+    cited = note["url_citation"] if isinstance(note, dict) else note.url_citation.to_dict()
+    return cited["url"], cited["title"], content[cited["start_index"] : cited["end_index"]]

@@ -79,6 +79,8 @@ def _body(model: str, ask: Ask) -> dict[str, Any]:
         body["tool_choice"] = {"type": "function", "name": ask.force}
     if ask.schema is not None:
         body["text"] = {"format": {"type": "json_schema", "name": "person", "schema": ask.schema, "strict": True}}
+    if ask.search:
+        body["tools"] = [*body.get("tools", ()), {"type": "web_search"}]
     if ask.think:
         body |= {"reasoning": {"effort": "medium", "summary": "auto"}, "include": ["reasoning.encrypted_content"]}
     return body | {"max_output_tokens": ask.max_tokens}
@@ -159,4 +161,12 @@ def _answer(response: Any) -> Answer:
         usage.input_tokens,
         usage.input_tokens_details.cached_tokens if usage.input_tokens_details else None,
         usage.output_tokens_details.reasoning_tokens if usage.output_tokens_details else None,
+        tuple(
+            (note.url, note.title, part.text[note.start_index : note.end_index])
+            for item in response.output
+            if item.type == "message"
+            for part in item.content
+            for note in part.annotations
+        ),
+        tuple(item.action.query for item in response.output if item.type == "web_search_call"),
     )

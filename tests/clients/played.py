@@ -41,6 +41,7 @@ MODELS = (
 )
 SAMPLED = Model("openai-chat", "openai", "gpt-4.1", "/v1", "played-sampled")
 """A model of OpenAI's that samples: those that reason tell no probabilities and take no temperature."""
+SEARCHING = Model("openai-chat", "openai", "gpt-4o-search-preview", "/v1", "played-searching")
 OLDER = Model("gemini", "gemini", "gemini-2.5-flash", other="played-older")
 """A model of Gemini's that reads no files at URLs."""
 
@@ -87,7 +88,7 @@ class Played:
                 "api-key": "played",
                 "models": [{"name": model.name, "alias": model.alias}],
             }
-            for model in (*MODELS, SAMPLED, OLDER)
+            for model in (*MODELS, SAMPLED, SEARCHING, OLDER)
         ]
 
 

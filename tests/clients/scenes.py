@@ -88,7 +88,7 @@ def _stop(format_: str, scene: Scene) -> str:
     return words.get("tool" if scene.call and scene.stop == "stop" else scene.stop, words["stop"])
 
 
-def _sse(*events: Json, named: bool = False) -> list[bytes]:
+def sse(*events: Json, named: bool = False) -> list[bytes]:
     return [
         (f"event: {event['type']}\n" if named else "").encode() + b"data: " + json.dumps(event).encode() + b"\n\n"
         for event in events
@@ -140,7 +140,7 @@ def _chat_records(scene: Scene) -> list[bytes]:
         pieces = halves(json.dumps(scene.arguments))
         deltas += [{"tool_calls": [{"index": 0, "function": {"arguments": piece}}]} for piece in pieces]
     chunks = [*(chunk(delta) for delta in deltas), chunk({}, _stop("openai-chat", scene))]
-    return [*_sse(*chunks, {**head, "choices": [], "usage": _CHAT_USAGE}), b"data: [DONE]\n\n"]
+    return [*sse(*chunks, {**head, "choices": [], "usage": _CHAT_USAGE}), b"data: [DONE]\n\n"]
 
 
 # OpenAI Responses.
@@ -206,7 +206,7 @@ def _responses_records(scene: Scene) -> list[bytes]:
         events += [event | place for event in _ITEM_EVENTS[item["type"]](item)]
     last = _response(scene)
     events.append({"type": f"response.{last['status']}", "response": last})
-    return _sse(*({**event, "sequence_number": number} for number, event in enumerate(events)), named=True)
+    return sse(*({**event, "sequence_number": number} for number, event in enumerate(events)), named=True)
 
 
 def _wrapped(item: Json, begun: Json, inner: list[Json]) -> list[Json]:
@@ -262,7 +262,7 @@ _ITEM_EVENTS = {
 
 # Anthropic Messages.
 
-_MESSAGES_USAGE: Json = {
+MESSAGES_USAGE: Json = {
     "input_tokens": PROMPT - CACHED,
     "cache_read_input_tokens": CACHED,
     "cache_creation_input_tokens": 0,
@@ -285,13 +285,13 @@ def _blocks(scene: Scene) -> list[Json]:
 def _messages_whole(scene: Scene) -> Json:
     head = {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-opus-5"}
     sequence = STOP_STRING if scene.stop == "stopped" else None
-    ended = {"stop_reason": _stop("anthropic", scene), "stop_sequence": sequence, "usage": _MESSAGES_USAGE}
+    ended = {"stop_reason": _stop("anthropic", scene), "stop_sequence": sequence, "usage": MESSAGES_USAGE}
     return {**head, "content": _blocks(scene), **ended}
 
 
 def _messages_records(scene: Scene) -> list[bytes]:
     message = _messages_whole(scene)
-    begun = {"content": [], "stop_reason": None, "usage": _MESSAGES_USAGE | {"output_tokens": 1}}
+    begun = {"content": [], "stop_reason": None, "usage": MESSAGES_USAGE | {"output_tokens": 1}}
     events: list[Json] = [{"type": "message_start", "message": message | begun}]
     for index, block in enumerate(message["content"]):
         empty = {"thinking": {"thinking": "", "signature": ""}, "text": {"text": ""}, "tool_use": {"input": {}}}
@@ -301,7 +301,7 @@ def _messages_records(scene: Scene) -> list[bytes]:
         events.append({"type": "content_block_stop", "index": index})
     delta = {"stop_reason": message["stop_reason"], "stop_sequence": message["stop_sequence"]}
     events.append({"type": "message_delta", "delta": delta, "usage": message["usage"]})
-    return _sse(*events, {"type": "message_stop"}, named=True)
+    return sse(*events, {"type": "message_stop"}, named=True)
 
 
 def _deltas(block: Json) -> list[Json]:
@@ -356,7 +356,7 @@ def _gemini_records(scene: Scene) -> list[bytes]:
         parts += [{key: value for key, value in part.items() if key != "thoughtSignature"} | {"text": first}]
         parts += [part | {"text": rest}]
     chunks = [_candidate([part]) for part in parts]
-    return _sse(*chunks, _candidate([{"text": ""}], _stop("gemini", scene)))
+    return sse(*chunks, _candidate([{"text": ""}], _stop("gemini", scene)))
 
 
 # Ollama.

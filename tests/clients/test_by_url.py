@@ -135,7 +135,7 @@ def test_a_video_arrives_or_is_refused(play: Play, model: Model) -> None:
     play.says(HELLO)
     ask = Ask((User("What happens here?", video=film),))
     if model.format not in FILMING or model == SAMPLED:
-        with pytest.raises(Exception, match="[Vv]ideo") as refused:
+        with pytest.raises(Exception, match=r"[Vv]ideo") as refused:
             play.ask(ask)
         assert play.driver.status_of(refused.value) == 400
         assert not play.played.bodies()

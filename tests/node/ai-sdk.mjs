@@ -17,6 +17,12 @@ const PROVIDERS = {
 const NATIVE_SCHEMAS = { structuredOutputMode: "outputFormat" };
 const STATELESS = { store: false, include: ["reasoning.encrypted_content"] };
 
+const SEARCHES = {
+  openai: (provider) => provider.tools.webSearch({}),
+  anthropic: (provider) => provider.tools.webSearch_20250305({}),
+  google: (provider) => provider.tools.googleSearch({}),
+};
+
 // How each provider is told to think and to show it.
 const THINKING = {
   openai: { openai: { ...STATELESS, reasoningEffort: "medium", reasoningSummary: "auto", forceReasoning: true } },
@@ -27,13 +33,13 @@ const THINKING = {
 
 export default function make(url, name) {
   const provider = PROVIDERS[name](url);
-  const asked = (model, ask) => body(provider(model), name, ask);
+  const asked = (model, ask) => body(provider(model), name, ask, provider);
   return {
     ask: async (model, ask) => answer(await generateText(asked(model, ask))),
     async stream(model, ask) {
       const result = streamText({ ...asked(model, ask), onError() {} });
       for await (const part of result.fullStream) if (part.type === "error") throw part.error;
-      const names = ["text", "toolCalls", "reasoningText", "finishReason", "usage", "responseMessages"];
+      const names = ["text", "toolCalls", "reasoningText", "finishReason", "usage", "responseMessages", "sources"];
       const values = await Promise.all(names.map((each) => result[each]));
       return answer(Object.fromEntries(names.map((each, index) => [each, values[index]])));
     },
@@ -57,8 +63,9 @@ export default function make(url, name) {
   };
 }
 
-function body(model, name, ask) {
+function body(model, name, ask, provider) {
   const tools = ask.tools.map(({ name, description, schema }) => [name, define({ description, inputSchema: jsonSchema(schema) })]);
+  if (ask.search) tools.push([name === "google" ? "google_search" : "web_search", SEARCHES[name](provider)]);
   return {
     model,
     maxRetries: 0,
@@ -108,10 +115,10 @@ function result({ call, text, image, error }) {
   return { type: "tool-result", toolCallId: call.id, toolName: call.name, output };
 }
 
-function answer({ text, toolCalls, reasoningText, finishReason, usage, responseMessages }) {
+function answer({ text, toolCalls, reasoningText, finishReason, usage, responseMessages, sources }) {
   return {
     text,
-    calls: toolCalls.map((call) => ({ id: call.toolCallId, name: call.toolName, arguments: call.input })),
+    calls: toolCalls.filter((call) => !call.providerExecuted).map((call) => ({ id: call.toolCallId, name: call.toolName, arguments: call.input })),
     reasoning: reasoningText ?? "",
     stop: finishReason,
     input_tokens: usage.inputTokens ?? 0,
@@ -119,6 +126,7 @@ function answer({ text, toolCalls, reasoningText, finishReason, usage, responseM
     prompt_tokens: usage.inputTokens ?? 0,
     cached_tokens: usage.inputTokenDetails?.cacheReadTokens ?? null,
     reasoning_tokens: usage.outputTokenDetails?.reasoningTokens ?? null,
+    sources: sources.filter((each) => each.sourceType === "url").map(({ url, title }) => [url, title ?? "", ""]),
     native: responseMessages,
   };
 }

@@ -20,6 +20,7 @@ export default function make(url) {
 
 function body(model, ask) {
   const tools = ask.tools.map(({ name, description, schema }) => ({ name, description, input_schema: schema }));
+  if (ask.search) tools.push({ type: "web_search_20250305", name: "web_search" });
   return {
     model,
     messages: ask.turns.map(message),
@@ -80,6 +81,8 @@ function answer({ content, stop_reason, usage }) {
     prompt_tokens: usage.input_tokens + (usage.cache_read_input_tokens ?? 0) + (usage.cache_creation_input_tokens ?? 0),
     cached_tokens: usage.cache_read_input_tokens ?? 0,
     reasoning_tokens: usage.output_tokens_details?.thinking_tokens ?? null,
+    sources: content.flatMap((block) => (block.citations ?? []).map(({ url, title }) => [url, title, block.text])),
+    searches: content.filter((block) => block.type === "server_tool_use").map(({ input }) => input.query),
     native: content,
   };
 }

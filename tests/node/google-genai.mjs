@@ -25,7 +25,7 @@ function body(model, ask) {
   const config = {
     maxOutputTokens: ask.max_tokens,
     ...(ask.system !== null && { systemInstruction: ask.system }),
-    ...(declared.length && { tools: [{ functionDeclarations: declared }] }),
+    ...((declared.length || ask.search) && { tools: [...(declared.length ? [{ functionDeclarations: declared }] : []), ...(ask.search ? [{ googleSearch: {} }] : [])] }),
     ...(ask.force && { toolConfig: { functionCallingConfig: { mode: "ANY", allowedFunctionNames: [ask.force] } } }),
     ...(ask.schema && { responseMimeType: "application/json", responseJsonSchema: ask.schema }),
     ...(ask.stop.length && { stopSequences: ask.stop }),
@@ -90,6 +90,21 @@ function answer(chunks) {
     prompt_tokens: usage.promptTokenCount ?? 0,
     cached_tokens: usage.cachedContentTokenCount ?? null,
     reasoning_tokens: usage.thoughtsTokenCount ?? null,
+    sources: groundings(chunks).flatMap((grounding) => sources(grounding, text(false))),
+    searches: groundings(chunks).flatMap((grounding) => grounding.webSearchQueries ?? []),
     native: { role: "model", parts },
   };
+}
+
+const groundings = (chunks) => chunks.map((chunk) => chunk.candidates?.[0]?.groundingMetadata).filter(Boolean);
+
+// Offsets count bytes.
+function sources({ groundingChunks, groundingSupports }, text) {
+  const bytes = Buffer.from(text);
+  return (groundingSupports ?? []).flatMap(({ segment, groundingChunkIndices }) =>
+    groundingChunkIndices.map((index) => {
+      const { uri, title } = groundingChunks[index].web;
+      return [uri, title, bytes.subarray(segment.startIndex ?? 0, segment.endIndex).toString()];
+    }),
+  );
 }

@@ -37,6 +37,7 @@ function body(model, ask) {
     ...(ask.force && { tool_choice: { type: "function", function: { name: ask.force } } }),
     ...(ask.schema && { response_format: format }),
     ...(ask.stop.length && { stop: ask.stop }),
+    ...(ask.search && { web_search_options: {} }),
     ...(ask.think && { reasoning_effort: "medium" }),
   };
 }
@@ -81,6 +82,7 @@ function answer({ choices: [{ message, finish_reason }], usage }, reasoning) {
     prompt_tokens: usage.prompt_tokens,
     cached_tokens: usage.prompt_tokens_details?.cached_tokens ?? null,
     reasoning_tokens: usage.completion_tokens_details?.reasoning_tokens ?? null,
+    sources: (message.annotations ?? []).map(({ url_citation: c }) => [c.url, c.title, message.content.slice(c.start_index, c.end_index)]),
     // The stream helper keeps the last piece of what it does not know, so the thoughts are put in whole.
     native: { ...kept, ...(reasoning && { reasoning_content: reasoning }), ...(tool_calls && { tool_calls }) },
   };

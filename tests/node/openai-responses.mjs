@@ -18,6 +18,7 @@ export default function make(url) {
 
 function body(model, ask) {
   const tools = ask.tools.map(({ name, description, schema }) => ({ type: "function", name, description, parameters: schema, strict: false }));
+  if (ask.search) tools.push({ type: "web_search" });
   const format = { type: "json_schema", name: "person", schema: ask.schema, strict: true };
   return {
     model,
@@ -80,6 +81,8 @@ function answer({ output, output_text, status, incomplete_details, error, usage 
     prompt_tokens: usage.input_tokens,
     cached_tokens: usage.input_tokens_details?.cached_tokens ?? null,
     reasoning_tokens: usage.output_tokens_details?.reasoning_tokens ?? null,
+    sources: output.flatMap((item) => item.content ?? []).flatMap(({ text, annotations }) => (annotations ?? []).map((a) => [a.url, a.title, text.slice(a.start_index, a.end_index)])),
+    searches: output.filter((item) => item.type === "web_search_call").map((item) => item.action.query),
     native: output,
   };
 }

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from llm_mux import ir
-from llm_mux.translators import ids
+from llm_mux.translators import ids, sources
 from llm_mux.translators.anthropic import encode_blocks, seals, wire
 from llm_mux.translators.anthropic.wire import NAME
 from llm_mux.wire import jsonx
@@ -22,12 +22,13 @@ from llm_mux.wire import jsonx
 _SEARCHES: Final = frozenset({"web_search_call", "web_search"})
 
 
-def blocks(parts: Sequence[ir.Part], seed: str) -> Iterator[wire.Block | Raw]:
-    """The content of a whole answer; `seed` (its id) makes ids for calls that have none."""
+def blocks(parts: Sequence[ir.Part], seed: str, *, linked: bool = True) -> Iterator[wire.Block | Raw]:
+    """The content of a whole answer; `seed` (its id) makes ids for calls that have none, `linked`: links may stand
+    below the text."""
     for index, part in enumerate(parts):
         match part:
             case ir.Text():
-                yield from _text(part)
+                yield from _text(part, linked=linked)
             case ir.Reasoning():
                 yield from _thinking(part)
             case ir.ToolCall():
@@ -46,8 +47,8 @@ def placeholder(part: ir.Part) -> str:
     return f"[{type(part).__name__.lower()} output cannot be shown here]"
 
 
-def _text(part: ir.Text) -> Iterator[wire.Block | Raw]:
-    text = part.text + links(part.citations, part.text)
+def _text(part: ir.Text, *, linked: bool) -> Iterator[wire.Block | Raw]:
+    text = part.text + (links(part.citations, part.text) if linked else "")
     if not text:
         return
     own = own_citations(part.citations)
@@ -62,12 +63,7 @@ def own_citations(citations: Sequence[ir.Citation]) -> list[Raw]:
 
 def links(citations: Sequence[ir.Citation], text: str) -> str:
     """A list of the sources that other vendors' citations name and the text does not."""
-    sources = {
-        c.url: c.title or c.url
-        for c in citations
-        if c.url and c.url not in text and (c.native is None or c.native.owner != NAME)
-    }
-    return "\n\nSources:\n" + "\n".join(f"- [{title}]({url})" for url, title in sources.items()) if sources else ""
+    return sources.links((c for c in citations if c.native is None or c.native.owner != NAME), text)
 
 
 def _thinking(part: ir.Reasoning) -> Iterator[wire.Block]:

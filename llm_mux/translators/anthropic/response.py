@@ -14,7 +14,7 @@ from msgspec import Raw, Struct
 
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
-from llm_mux.translators import tools
+from llm_mux.translators import sources, tools
 from llm_mux.translators.anthropic import answer_blocks, decode_blocks, errors, finish, usage, wire
 from llm_mux.translators.anthropic.wire import NAME
 from llm_mux.translators.base import Summary, Target, nonsense, present
@@ -65,7 +65,7 @@ def encode_response(response: ir.Response, request: ir.Request) -> bytes:
     if choice.finish.reason == "broken":
         raise broken(choice.finish)
     parts = tools.whole_parts(choice)
-    content = list(answer_blocks.blocks(parts, response.id))
+    content = list(answer_blocks.blocks(parts, response.id, linked=sources.linked(request)))
     if content and all(isinstance(block, wire.Thinking | wire.RedactedThinking) for block in content):
         # Some SDKs fail on an answer that holds thinking alone.
         content.append(wire.Text(""))

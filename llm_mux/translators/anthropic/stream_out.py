@@ -15,7 +15,7 @@ from msgspec import Raw, Struct
 
 from llm_mux import ir
 from llm_mux.errors import MuxError
-from llm_mux.translators import estimate, moulds
+from llm_mux.translators import estimate, moulds, sources
 from llm_mux.translators.anthropic import answer_blocks, encode_blocks, errors, finish, response, seals, usage, wire
 from llm_mux.translators.anthropic.wire import NAME
 from llm_mux.wire import jsonx, sse
@@ -291,7 +291,7 @@ class Encoder:
         own = answer_blocks.own_citations([citation])
         if own and held.block is not None:
             self._write(out, held, wire.CitationsDelta(own[0]))
-        elif not own:
+        elif not own and sources.linked(self._request):
             held.cites.append(citation)
 
     def _end(self, out: list[bytes], index: int) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from llm_mux import ir
 from llm_mux.errors import MuxError
+from llm_mux.translators import sources
 from llm_mux.translators.ollama import wire
 from llm_mux.translators.ollama.errors import broken, encode_error
 from llm_mux.translators.ollama.response import (
@@ -43,6 +44,9 @@ class Encoder:
         self._parts: dict[int, ir.Part] = {}
         self._arguments: dict[int, list[str]] = {}
         self._cut: list[ir.ToolCall] = []
+        self._cites: list[ir.Citation] = []
+        self._said: list[str] = []
+        self._linked = sources.linked(request)
         self._calls = 0
         self._spoke = False
         self._usage: ir.Usage | None = None
@@ -70,6 +74,8 @@ class Encoder:
                 out.append(self._line(self._thought, text))
             case ir.ArgumentsDelta(index=index, text=text) if index in self._arguments:
                 self._arguments[index].append(text)
+            case ir.Cite(index=index, citation=citation) if index in self._parts and self._linked:
+                self._cites.append(citation)
             case ir.PartStart(index=index, part=part, choice=0):
                 self._open(index, part, out)
             case ir.PartEnd(index=index):
@@ -97,6 +103,8 @@ class Encoder:
         if self._first is None:
             self._first = self._clock()
         self._spoke = True
+        if self._linked:
+            self._said.append(event.text)
         tokens = token_list(event.logprobs) if event.logprobs is not None else None
         log = b',"logprobs":' + bytes(tokens) if tokens is not None else b""
         out.append(self._line(self._words, event.text, log))
@@ -149,6 +157,8 @@ class Encoder:
             self._fail(broken(end.detail), out)
             return
         out += [self._call(call) for call in self._cut if keeps(call, end)]
+        if self._cites and not self._calls and (links := sources.links(self._cites, "".join(self._said))):
+            out.append(self._line(self._words, links))
         if not (self._spoke or self._calls) and (text := instead(end)):
             out.append(self._line(self._words, text))
         self._over = True

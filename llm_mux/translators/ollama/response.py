@@ -2,6 +2,7 @@
 
 Rules. An answer that is not `done` is cut, and a 200 with an `error` in it is an error. A client gets one choice, its
 thinking beside the content, calls with arguments as objects, and only the two reasons that Ollama has for an end.
+Sources are links below an answer that calls no tools.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct
 
 from llm_mux import ir
+from llm_mux.translators import sources
 from llm_mux.translators.base import Summary, Target, cut_short, nonsense, present
 from llm_mux.translators.ollama import wire
 from llm_mux.translators.ollama.errors import broken, decode_failure
@@ -74,10 +76,13 @@ class Spoken(Struct, frozen=True):
     calls: list[wire.CallOut]
 
 
-def spoken(parts: Sequence[ir.Part], end: ir.Finish) -> Spoken:
+def spoken(parts: Sequence[ir.Part], end: ir.Finish, *, linked: bool) -> Spoken:
     calls = [part for part in parts if isinstance(part, ir.ToolCall) and keeps(part, end)]
     images = [part.source.data for part in parts if isinstance(part, ir.Image) and isinstance(part.source, ir.Inline)]
     text = "".join(_words(parts))
+    if linked and not calls:
+        cited = [citation for part in parts if isinstance(part, ir.Text) for citation in part.citations]
+        text += sources.links(cited, text)
     return Spoken(
         text=text or (instead(end) if not (calls or images) else ""),
         thinking="".join(part.text for part in parts if isinstance(part, ir.Reasoning)),
@@ -152,7 +157,9 @@ class Whole:
         if end.reason == "broken":
             raise broken(end.detail)
         body: dict[str, object] = {"model": response.model, "created_at": created_at(response.created)}
-        body |= placed(spoken(choice.parts, end), generates=wire.OPERATION in request.extras)
+        body |= placed(
+            spoken(choice.parts, end, linked=sources.linked(request)), generates=wire.OPERATION in request.extras
+        )
         body |= {"done": True, "done_reason": done_reason(end)}
         body |= self._durations(response)
         body |= counts(response.usage)

@@ -165,6 +165,11 @@ def content_out(
     return wire.OutputTextOut(part.text, [note for note in notes if note is not None], logprobs)
 
 
+def spans_all(citation: ir.Citation) -> bool:
+    """Whether the citation is of the whole text, whose length is known when it has ended."""
+    return citation.end is None and (citation.native is None or citation.native.owner != OWNER)
+
+
 def annotation_out(citation: ir.Citation, length: int) -> Raw | None:
     """A citation as an annotation: its own form, or a URL over its span; None for one without a URL."""
     if citation.native is not None and citation.native.owner == OWNER:

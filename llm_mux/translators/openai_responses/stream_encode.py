@@ -85,6 +85,7 @@ class _Message:
         self.refusal = False
         self.pieces: list[str] = []
         self.notes: list[Raw] = []
+        self.cites: list[ir.Citation] = []
         self.logprobs: list[Raw] = []
 
     def piece(self, text: str, number: int, logprobs: Raw = wire.EMPTY_LIST) -> _DeltaOut:
@@ -268,7 +269,7 @@ class ResponsesStreamEncoder:
             self._open = message
             self._item_added(answer.message_out(message.id, (), phase, "in_progress"))
         message.refusal = isinstance(part, ir.Refusal) and not self._client.codex
-        message.pieces, message.notes, message.logprobs, message.around = [], [], [], None
+        message.pieces, message.notes, message.cites, message.logprobs, message.around = [], [], [], [], None
         empty = wire.RefusalOut("") if message.refusal else wire.OutputTextOut("")
         if not message.refusal:
             self._texts[self._part] = message, len(message.content)
@@ -301,10 +302,15 @@ class ResponsesStreamEncoder:
             return
         item, at = self._texts[event.index]
         ended = item.content[at] if at < len(item.content) else None
-        notes, size = item.notes, sum(map(len, item.pieces))
         if isinstance(ended, wire.OutputTextOut):
-            notes, size = ended.annotations, len(ended.text)
-        note = answer.annotation_out(event.citation, size)
+            self._note(item, at, ended.annotations, len(ended.text), event.citation)
+        elif answer.spans_all(event.citation):
+            item.cites.append(event.citation)
+        else:
+            self._note(item, at, item.notes, sum(map(len, item.pieces)), event.citation)
+
+    def _note(self, item: _Message, at: int, notes: list[Raw], size: int, citation: ir.Citation) -> None:
+        note = answer.annotation_out(citation, size)
         if note is not None:
             place = {"item_id": item.id, "output_index": item.index, "content_index": at}
             name = "response.output_text.annotation.added"
@@ -394,6 +400,8 @@ class ResponsesStreamEncoder:
             content = wire.RefusalOut(text)
             self._content("response.refusal.done", item, refusal=text)
         else:
+            for citation in item.cites:
+                self._note(item, len(item.content), item.notes, len(text), citation)
             content = wire.OutputTextOut(text, item.notes, _one_list(item.logprobs))
             self._content("response.output_text.done", item, text=text, logprobs=content.logprobs)
         self._content("response.content_part.done", item, part=content)

@@ -11,6 +11,7 @@ import pytest
 
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
+from llm_mux.gateway.fold import unfold
 from llm_mux.translators.anthropic.translator import TRANSLATOR
 from llm_mux.translators.base import Hints
 from tests.translators.anthropic import kit
@@ -245,6 +246,14 @@ def test_another_vendors_citations_become_links_unless_the_text_has_them() -> No
     cites = (ir.Citation(url="https://a.org/x", title="A"), ir.Citation(url="https://b.org", title="B"))
     (block,) = kit.written(kit.response(ir.Text("See https://b.org.", citations=cites)))["content"]
     assert block == {"type": "text", "text": "See https://b.org.\n\nSources:\n- [A](https://a.org/x)"}
+
+
+def test_no_links_stand_below_json_that_was_asked_for() -> None:
+    cited = ir.Text("{}", citations=(ir.Citation(url="https://a.org/x", title="A"),))
+    asked = msgspec.structs.replace(kit.decoded("hi"), output=ir.OutputFormat("json"))
+    made = kit.response(cited)
+    assert kit.written(made, asked)["content"] == [{"type": "text", "text": "{}"}]
+    assert b"Sources" not in kit.shown(list(unfold(made)), asked)
 
 
 @pytest.mark.parametrize(

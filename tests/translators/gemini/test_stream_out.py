@@ -181,6 +181,13 @@ def test_sources_are_in_the_last_record_in_bytes() -> None:
     assert grounding["groundingSupports"][0]["segment"] == {"startIndex": 2, "endIndex": 7}
 
 
+def test_a_source_that_comes_before_its_text_is_of_all_of_it() -> None:
+    cite = ir.Cite(0, ir.Citation("https://a.example", "A"))
+    events = [START, ir.PartStart(0, ir.Text("")), cite, ir.TextDelta(0, "Café"), ir.PartEnd(0), *ended()]
+    grounding = records_of(shown(events))[-1]["candidates"][0]["groundingMetadata"]
+    assert grounding["groundingSupports"][0]["segment"] == {"startIndex": 0, "endIndex": 5}
+
+
 def test_every_choice_gets_its_finish() -> None:
     events = [START, *text(0, "a"), *text(1, "b", choice=1), *ended(ir.Finish("stop"), ir.Finish("length", 1))]
     last = records_of(shown(events))[-1]["candidates"]

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import msgspec
 import ollama
 import pytest
 from msgspec import Raw
@@ -141,6 +142,24 @@ def test_durations_are_measured() -> None:
     last = json.loads(encoder.encode(unfold(answer(ir.Text("Hi"), ir.Text("ho")))).splitlines()[-1])
     names = ("total_duration", "load_duration", "prompt_eval_duration", "eval_duration")
     assert [last[name] for name in names] == [3000, 0, 500, 2500]
+
+
+CITED = ir.Text("Cold.", citations=(ir.Citation("https://a.org", "A"), ir.Citation("https://a.org", "A")))
+
+
+@pytest.mark.parametrize(
+    ("parts", "output", "shown"),
+    [
+        pytest.param((CITED, ir.Text(" Yes.")), "text", "Cold. Yes.\n\nSources:\n- [A](https://a.org)", id="below all"),
+        pytest.param((ir.Text("{}", citations=CITED.citations),), "json", "{}", id="not below JSON"),
+        pytest.param((CITED, CALLS[0]), "text", "Cold.", id="not beside calls"),
+    ],
+)
+def test_sources_are_links_below_the_answer(parts: tuple[ir.Part, ...], output: Any, shown: str) -> None:
+    asked = msgspec.structs.replace(ASKED, output=ir.OutputFormat(output))
+    made = answer(*parts)
+    assert json.loads(Whole().encode(made, asked))["message"]["content"] == shown
+    assert "".join(line["message"]["content"] for line in map(json.loads, stream(made, asked).splitlines())) == shown
 
 
 def test_a_time_that_cannot_be_is_no_duration() -> None:

@@ -425,6 +425,18 @@ def test_citations_and_log_probabilities_are_told() -> None:
     ]
 
 
+@pytest.mark.parametrize("native", [None, ir.Native("anthropic", raw({}))])
+def test_a_source_that_comes_before_its_text_is_of_all_of_it(native: ir.Native | None) -> None:
+    cite = ir.Cite(0, ir.Citation(url="https://a.org", title="A", native=native))
+    words = ir.TextDelta(0, "cold")
+    records = sent([ir.Start("abc", MODEL), ir.PartStart(0, ir.Text("")), cite, words, ir.PartEnd(0), STOP, ir.Done()])
+    (note,) = final(records)["output"][0]["content"][0]["annotations"]
+    assert (note["start_index"], note["end_index"]) == (0, 4)
+    names = kinds(records)
+    told = names.index("output_text.annotation.added")
+    assert names.index("output_text.delta") < told < names.index("output_text.done")
+
+
 PARTS = st.one_of(
     st.builds(ir.Text, st.text(max_size=5)),
     st.builds(ir.Refusal, st.text(max_size=5)),
