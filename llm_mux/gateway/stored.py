@@ -94,6 +94,10 @@ class Memory:
         if self._behind is not None and wishes.store is not False:
             self._behind.put(ask, finished, items, wishes)
 
+    def knows(self, id: str) -> bool:
+        """Whether the response was made on this connection."""
+        return id in self._kept
+
     def remember(self, id: str, kept: Kept, previous: str | None) -> None:
         self._kept[id] = previous, kept
 

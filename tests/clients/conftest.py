@@ -19,6 +19,7 @@ from tests.clients.crossing import (
     config,
     failing_alias,
 )
+from tests.clients.javascript import NodeClients
 from tests.clients.played import MODELS, Model, Played, played
 from tests.clients.workplace import Workplace
 from tests.daemon import management_key, process_daemon
@@ -69,10 +70,15 @@ def no_rests(daemon_of_clients: Mux) -> None:
 
 
 @pytest.fixture(scope="session")
-def drivers(
-    mux: str, node_tools: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Mapping[str, Driver]]:
-    with all_drivers(mux, node_tools, tmp_path_factory.mktemp("node")) as made:
+def nodes(mux: str, node_tools: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeClients]:
+    made = NodeClients(mux, node_tools, tmp_path_factory.mktemp("node"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def drivers(mux: str, nodes: NodeClients) -> Iterator[Mapping[str, Driver]]:
+    with all_drivers(mux, nodes) as made:
         yield made
 
 

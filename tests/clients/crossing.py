@@ -7,7 +7,6 @@ itself: what fails there is the mock's doing or the test's.
 import contextlib
 import json
 import os
-import pathlib
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -48,14 +47,12 @@ DRIVERS: Mapping[str, Kind] = {**PYTHON, **JAVASCRIPT}
 
 
 @contextlib.contextmanager
-def all_drivers(url: str, node_tools: pathlib.Path, folder: pathlib.Path) -> Iterator[Mapping[str, Driver]]:
-    """Every SDK at the daemon of this URL, by its name in `DRIVERS`."""
-    nodes = NodeClients(url, node_tools, folder)
+def all_drivers(url: str, nodes: NodeClients) -> Iterator[Mapping[str, Driver]]:
+    """Every SDK at the daemon of this URL, by its name in `DRIVERS`; `nodes` holds those of JavaScript."""
     made = {name: driver(url) for name, driver in PYTHON.items()}
     yield {**made, **{name: JavaScript(nodes, client) for name, client in JAVASCRIPT.items()}}
     for driver in made.values():
         driver.close()
-    nodes.close()
 
 
 def alias(upstream: Upstream) -> str:

@@ -25,9 +25,10 @@ PATIENCE_S = 30
 class SdkError(Exception):
     """An exception of a JavaScript SDK; `status` is the HTTP status it stands for, if any."""
 
-    def __init__(self, name: str, message: str, status: int | None) -> None:
+    def __init__(self, name: str, message: str, status: int | None, code: str | None = None) -> None:
         super().__init__(f"{name}: {message}")
         self.status = status
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)

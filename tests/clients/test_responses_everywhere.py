@@ -1,6 +1,7 @@
-"""What only the Responses API has, on every target, through OpenAI's own SDK: kept responses that go on, a websocket,
+"""What only the Responses API has, on every target, through OpenAI's own SDKs: kept responses that go on, a websocket,
 compaction, counting, free-text tools and tools in namespaces."""
 
+import contextlib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +10,9 @@ import openai
 import pytest
 
 from tests.clients.crossing import DIRECT
+from tests.clients.javascript import SdkError
 from tests.clients.played import MODELS, Model, Played
+from tests.clients.raw_sdks import Sdk
 from tests.clients.scenes import Scene, records, streamed, whole
 from tests.clients.test_signatures import no_envelope, sealed
 from tests.fake_upstream import Reply
@@ -29,10 +32,22 @@ WEATHER: Any = {
 }
 
 
-@pytest.fixture(scope="module")
-def client(mux: str) -> Iterator[Any]:
+@pytest.fixture(scope="module", params=["python", "javascript"])
+def client(request: pytest.FixtureRequest, mux: str) -> Iterator[Any]:
+    if request.param == "javascript":
+        yield Sdk(request.getfixturevalue("nodes"), "openai")
+        return
     with openai.OpenAI(base_url=f"{mux}/v1", api_key="test", max_retries=0, timeout=30) as made:
         yield made
+
+
+@contextlib.contextmanager
+def refused(status: int, code: str = "", words: str = "") -> Iterator[None]:
+    """The SDK raises this status."""
+    with pytest.raises((openai.APIStatusError, SdkError), match=words or None) as raised:
+        yield
+    assert status in (getattr(raised.value, "status_code", None), getattr(raised.value, "status", None))
+    assert not code or raised.value.code == code
 
 
 @pytest.fixture
@@ -99,19 +114,95 @@ def test_a_kept_response_is_shown_listed_and_deleted(
     assert (shown.id, shown.output_text, shown.status) == (made.id, "Snow.", "completed")
     (item,) = client.responses.input_items.list(made.id)
     assert item.content[0].text == PLEASE
-    with pytest.raises(openai.BadRequestError, match="background"):
+    with refused(400, words="background"):
         client.responses.cancel(made.id)
     client.responses.delete(made.id)
-    with pytest.raises(openai.NotFoundError):
+    with refused(404):
         client.responses.retrieve(made.id)
     gone = {"model": model.alias, "input": "go on", "previous_response_id": made.id}
     if model.format == NATIVE:
         create(client, mode, **gone)
         assert played_upstream.bodies()[-1]["previous_response_id"] == made.id, "the provider may know it"
         return
-    with pytest.raises(openai.BadRequestError) as refused:
+    with refused(400, "previous_response_not_found"):
         create(client, mode, **gone)
-    assert refused.value.code == "previous_response_not_found"
+
+
+def finished(connection: Any, lane: str | None = None) -> Any:
+    """The response whose events come next, all of them on this lane."""
+    events: list[Any] = []
+    while not events or events[-1].type not in ("response.completed", "response.failed", "error"):
+        events.append(connection.recv())
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert {event.to_dict().get("stream_id") for event in events} == {lane}
+    assert events[-1].type == "response.completed", events[-1]
+    return events[-1].response
+
+
+IDS = {
+    "openai-chat": b'"chatcmpl-1"',
+    "openai-responses": b'"resp_1"',
+    "anthropic": b'"id": "msg_1"',
+    "gemini": b'"responseId": "r1"',
+}
+
+
+def numbered(model: Model, scene: Scene, number: int) -> Reply:
+    """The stream of a scene, with an id of its own where the upstream gives ids."""
+    old = IDS.get(model.format, b"")
+    new = old.replace(b"1", str(number).encode())
+    return streamed(model.format, [r.replace(old, new) if old else r for r in records(model.format, scene)])
+
+
+@pytest.mark.filterwarnings("ignore:connect\\(\\) must be used as a context manager")
+@pytest.mark.parametrize("mode", ["stream"])
+def test_lanes_of_a_websocket_keep_apart(client: Any, model: Model, mode: str, played_upstream: Played) -> None:
+    texts = ("Snow.", "Rain.", "Sun.")
+    played_upstream.answers(*(numbered(model, Scene(text=text), number) for number, text in enumerate(texts, 1)))
+    asked = {"model": model.alias, "store": False}
+    with client.responses.connect() as connection:
+        connection.response.create(**asked, input="Oslo?", stream_id="a")
+        connection.response.create(**asked, input="Rome?", stream_id="b")
+        first, other = finished(connection, "a"), finished(connection, "b")
+        connection.response.create(**asked, input="and later?", stream_id="a", previous_response_id=first.id)
+        last = finished(connection, "a")
+    said = [text_of(each.to_dict()) for each in (first, other, last)]
+    assert [text in each for text, each in zip(texts, said, strict=True)] == [True] * 3
+    after = text_of(played_upstream.bodies()[-1])
+    assert all(words in after for words in ("Oslo?", "Snow.", "and later?"))
+    assert "Rome?" not in after and "Rain." not in after
+
+
+@pytest.mark.filterwarnings("ignore:connect\\(\\) must be used as a context manager")
+@pytest.mark.parametrize("mode", ["stream"])
+def test_a_steering_is_given_back_and_can_be_sent_as_the_next_input(
+    client: Any, model: Model, mode: str, says: Any, played_upstream: Played
+) -> None:
+    says(ANSWER, Scene(text="Rain."))
+    asked = {"model": model.alias, "store": False, "stream_id": "a"}
+    with client.responses.connect() as connection:
+        connection.response.create(**asked, input="Oslo?")
+        made = finished(connection, "a")
+        connection.response.steer(previous_response_id=made.id, input="in Fahrenheit")
+        connection.response.steer(previous_response_id="resp_other", input="in Fahrenheit")
+        late, unknown = connection.recv(), connection.recv()
+        codes = ("response_already_completed", "response_not_found")
+        assert (late.error.code, unknown.error.code) == codes
+        assert (late.steer.input, late.steer.previous_response_id) == ("in Fahrenheit", made.id)
+        assert late.to_dict()["stream_id"] == "a"
+        connection.response.create(**asked, input=late.steer.input, previous_response_id=made.id)
+        assert "Rain." in text_of(finished(connection, "a").to_dict())
+    assert all(words in text_of(played_upstream.bodies()[-1]) for words in ("Oslo?", "Snow.", "in Fahrenheit"))
+
+
+def test_a_conversation_that_lives_at_openai_is_refused(
+    client: Any, model: Model, mode: str, says: Any, played_upstream: Played
+) -> None:
+    says(ANSWER)
+    for conversation in ("conv_1", {"id": "conv_1"}):
+        with refused(400, words="[Cc]onversation"):
+            create(client, mode, model=model.alias, input="go on", conversation=conversation)
+    assert not played_upstream.bodies()
 
 
 @pytest.mark.filterwarnings("ignore:connect\\(\\) must be used as a context manager")
@@ -120,20 +211,14 @@ def test_the_websocket_goes_on_with_new_items_only(
     client: Any, model: Model, mode: str, says: Any, played_upstream: Played
 ) -> None:
     says(CALLING, ANSWER)
+    asked = {"model": model.alias, "tools": [WEATHER], "store": False}
     with client.responses.connect() as connection:
-
-        def ask(**asked: Any) -> Any:
-            connection.response.create(model=model.alias, tools=[WEATHER], store=False, **asked)
-            events = []
-            while not events or events[-1].type not in ("response.completed", "response.failed", "error"):
-                events.append(connection.recv())
-            assert [event.sequence_number for event in events] == list(range(len(events)))
-            assert events[-1].type == "response.completed", events[-1]
-            return events[-1].response
-
-        first = ask(input=PLEASE)
+        connection.response.create(**asked, input=PLEASE)
+        first = finished(connection)
         (call,) = [item for item in first.output if item.type == "function_call"]
-        last = ask(input=[result(call.call_id, "-3 degrees")], previous_response_id=first.id)
+        items = [result(call.call_id, "-3 degrees")]
+        connection.response.create(**asked, input=items, previous_response_id=first.id)
+        last = finished(connection)
     assert "Snow." in text_of(last.to_dict())
     after = played_upstream.bodies()[-1]
     for words in (PLEASE, "Oslo", "-3 degrees"):

@@ -1,6 +1,7 @@
 """Sealed reasoning over several turns: each vendor gets its own back where it belongs, through every client, and no other."""
 
 import base64
+import contextlib
 import json
 import pathlib
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ import pytest
 
 from tests.clients.conversation import WEATHER, Ask, Driver, Result, Results, Turn, User
 from tests.clients.crossing import DIRECT, DRIVERS, Mode, Play, all_drivers, config
+from tests.clients.javascript import NodeClients
 from tests.clients.played import MODELS, Model, Played
 from tests.clients.scenes import Scene
 from tests.daemon import process_daemon
@@ -148,7 +150,8 @@ def elsewhere(
     """The same clients at another daemon, which remembers nothing of what the first one saw."""
     with (
         process_daemon(tmp_path_factory.mktemp("elsewhere"), config(mock, played_upstream)) as daemon,
-        all_drivers(daemon.url, node_tools, tmp_path_factory.mktemp("node-elsewhere")) as made,
+        contextlib.closing(NodeClients(daemon.url, node_tools, tmp_path_factory.mktemp("node-elsewhere"))) as nodes,
+        all_drivers(daemon.url, nodes) as made,
     ):
         yield made
 

@@ -23,7 +23,7 @@ const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 function told(error) {
   const status = [error?.status, error?.statusCode, error?.status_code].find(Number.isInteger);
   const told = [error?.message, error?.code, error?.responseBody].filter(Boolean);
-  return { name: String(error?.name), message: told.join(" "), status: status ?? null };
+  return { name: String(error?.name), message: told.join(" "), status: status ?? null, code: typeof error?.code === "string" ? error.code : null };
 }
 
 async function pieces(id, found, { model, ask }) {

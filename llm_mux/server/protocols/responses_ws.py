@@ -2,6 +2,7 @@
 
 A client that asks for an upgrade gets the real thing; a plain GET gets 426, at which Codex falls back to HTTP at once.
 A connection remembers its own responses, also those with `store: false`, so that only new items need to be sent.
+Requests run one after another, so a `response.steer` is read when its response has ended, and is given back.
 """
 
 from __future__ import annotations
@@ -41,8 +42,24 @@ class _Fields(Struct):
     input: Raw = Raw(b"[]")
 
 
+class _Named(Struct):
+    id: str = ""
+
+
+class _Created(Struct):
+    response: _Named
+
+
 class _ErrorBody(Struct):
     error: Raw
+
+
+def _id_of(created: bytes) -> str:
+    """The id of the response that an event begins, "" when it says none."""
+    try:
+        return jsonx.decode(created, _Created).response.id
+    except jsonx.Malformed:
+        return ""
 
 
 async def connect(request: web.Request) -> web.StreamResponse:
@@ -86,6 +103,7 @@ class _Connection:
         self._request = request
         self._socket = socket
         self._memory = stored.Memory(store_of(request.app[DAEMON]))
+        self._lanes: dict[str, str] = {}
         self._made = 0
         self._busy = False
         self.leaving = False
@@ -116,9 +134,12 @@ class _Connection:
     async def _answer(self, data: bytes) -> None:
         lane = None
         try:
-            create = websocket.split_ws_create(data)
-            lane = create.stream_id
-            await self._run(create)
+            message = websocket.split_ws(data)
+            if isinstance(message, websocket.Steer):
+                await self._steer(message)
+                return
+            lane = message.stream_id
+            await self._run(message)
         except MuxError as error:
             await self.fail(error, error.http_status, lane)
         except ConnectionError:
@@ -126,6 +147,14 @@ class _Connection:
         except Exception:
             log.logger.exception("request.broken", path="websocket")
             await self.fail(MuxError(Kind.INTERNAL, "llm-mux failed on this request."), 500, lane)
+
+    async def _steer(self, steer: websocket.Steer) -> None:
+        target = steer.previous_response_id
+        if self._memory.knows(target):
+            code, said = "response_already_completed", f"Response '{target}' has ended; send this input with its id."
+        else:
+            code, said = "response_not_found", f"Response '{target}' was not made on this connection."
+        await self._send(websocket.steer_failed(steer, code, said), self._lanes.get(target))
 
     async def _run(self, create: websocket.Create) -> None:
         fields = jsonx.decode(create.body, _Fields, strict=False)
@@ -168,6 +197,8 @@ class _Connection:
 
         async def write(piece: bytes) -> None:
             for frame in splitter.feed(piece):
+                if lane is not None and b'"response.created"' in frame.data[:200]:
+                    self._lanes[_id_of(frame.data)] = lane
                 await self._send(frame.data, lane)
 
         await answer.pump(write)

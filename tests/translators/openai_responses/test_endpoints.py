@@ -16,7 +16,7 @@ from llm_mux.translators.openai_responses.compact import compact_request, compac
 from llm_mux.translators.openai_responses.quirks import Quirks
 from llm_mux.translators.openai_responses.store import items_of, prepend_items
 from llm_mux.translators.openai_responses.translator import TRANSLATOR
-from llm_mux.translators.openai_responses.websocket import on_lane, split_ws_create
+from llm_mux.translators.openai_responses.websocket import Create, Steer, on_lane, split_ws, steer_failed
 from llm_mux.wire import jsonx
 from tests.translators.openai_responses.kit import MODEL, TARGET, body, client_for, decode, encode, raw
 
@@ -183,18 +183,36 @@ def test_a_websocket_message_becomes_a_body() -> None:
         "stream_id": "a",
         "background": True,
     }
-    made = split_ws_create(json.dumps(message).encode())
+    made = split_ws(json.dumps(message).encode())
+    assert isinstance(made, Create)
     assert json.loads(made.body) == {"model": "m", "input": "x", "stream": True}
     assert (made.generate, made.stream_id) == (False, "a")
-    assert split_ws_create(b'{"type":"response.create","model":"m"}').generate
+    bare = split_ws(b'{"type":"response.create","model":"m"}')
+    assert isinstance(bare, Create) and bare.generate
     assert json.loads(on_lane(b'{"type":"x"}', "a")) == {"type": "x", "stream_id": "a"}
     assert on_lane(b'{"type":"x"}', None) == b'{"type":"x"}'
 
 
-@pytest.mark.parametrize("message", [b"", b"[]", b"{}", b'{"type":"response.steer"}', b'{"type":5}'])
+BAD_STEERS = [
+    b'{"type":"response.steer"}',
+    b'{"type":"response.steer","input":"x"}',
+    b'{"type":"response.steer","input":"x","previous_response_id":5}',
+]
+
+
+@pytest.mark.parametrize("message", [b"", b"[]", b"{}", b'{"type":5}', *BAD_STEERS])
 def test_other_websocket_messages_are_refused(message: bytes) -> None:
     with pytest.raises(MuxError):
-        split_ws_create(message)
+        split_ws(message)
+
+
+def test_a_steering_is_given_back_as_it_came() -> None:
+    message = {"type": "response.steer", "previous_response_id": "resp_1", "input": [{"role": "user", "content": "é"}]}
+    steer = split_ws(json.dumps(message).encode())
+    assert isinstance(steer, Steer)
+    event = json.loads(steer_failed(steer, "response_not_found", "No."))
+    assert event["steer"] == {name: message[name] for name in ("previous_response_id", "input")}
+    assert (event["type"], event["error"]["code"]) == ("response.steer.failed", "response_not_found")
 
 
 def test_model_lists_are_read() -> None:
