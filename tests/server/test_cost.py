@@ -69,15 +69,15 @@ class Case(NamedTuple):
 
 
 CASES = {
-    "splice": Case(costing.small("same", stream=False), 232, 4),
-    "translate": Case(costing.small("other", stream=False), 636, 6),
+    "splice": Case(costing.small("same", stream=False), 195, 3),
+    "translate": Case(costing.small("other", stream=False), 585, 6),
     "spliced stream of 100 events": Case(costing.small("same", stream=True), 3400, 111),
     "translated stream of 100 events": Case(costing.small("other", stream=True), 6300, 117),
     "spliced stream, ten events a read": Case(costing.small("same", stream=True), 1100, 20, 10),
     "translated stream, ten events a read": Case(costing.small("other", stream=True), 1800, 32, 10),
     "spliced stream that comes at once": Case(costing.small("same", stream=True), 570, 8, 200),
     "translated stream that comes at once": Case(costing.small("other", stream=True), 1030, 16, 200),
-    "splice of 40 turns": Case(costing.agents("same", 40), 790, 4),
+    "splice of 40 turns": Case(costing.agents("same", 40), 750, 3),
     "translate 40 turns": Case(costing.agents("other", 40), 4450, 6),
 }
 
