@@ -8,11 +8,10 @@ than SQLite to execute it, in statements of a few sizes, many rows each. Runs in
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from functools import lru_cache
 from itertools import chain, pairwise
-from operator import attrgetter
 from sqlite3 import DataError as SqliteDataError
 from sqlite3 import IntegrityError as SqliteIntegrityError
 from typing import Any, NamedTuple
@@ -20,11 +19,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Table
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
-from llm_mux.errors import Kind
 from llm_mux.ledger.balances import Settlement
+from llm_mux.ledger.gather import MEASURES, Gathered, Group, gathered, merge
 from llm_mux.ledger.payments import pay
-from llm_mux.ledger.rows import SECONDS_A_DAY, SECONDS_AN_HOUR, Exchange, Value, columns, mended, plain
-from llm_mux.ledger.schema import DIMENSIONS, MEASURES, exchanges, metadata, usage_days, usage_hours, writers
+from llm_mux.ledger.rows import SECONDS_A_DAY, SECONDS_AN_HOUR, Exchange, mended
+from llm_mux.ledger.schema import exchange_names, exchange_rows, metadata, usage_days, usage_hours, writers
 from llm_mux.ledger.spool import Piece
 
 SIZES = (256, 64, 16, 4, 1)
@@ -40,11 +39,7 @@ _FAULTS = (
     TypeError,
 )
 
-_GONE = Kind.CLIENT_GONE.value
 _ADDED = ", ".join(f"{name} = {{table}}.{name} + excluded.{name}" for name in MEASURES)
-_DIMENSIONS = attrgetter(*DIMENSIONS)
-
-Group = tuple[str, ...]
 
 
 class Written(NamedTuple):
@@ -61,8 +56,9 @@ def write(connection: Connection, writer: str, pieces: Sequence[Piece], now: flo
     rows = [piece.row for piece in new if piece.row is not None]
     payments = [piece.payment for piece in new if piece.payment is not None]
     if rows:
-        insert_rows(connection, [columns(row) for row in rows])
-        _add_up(connection, rows)
+        batch = gathered(rows)
+        _insert_rows(connection, batch)
+        _add_up(connection, batch)
     balances = pay(connection, payments) if payments else {}
     if new:
         _remember(connection, writer, pieces[-1].number, now)
@@ -75,8 +71,8 @@ def write_carefully(connection: Connection, writer: str, pieces: Sequence[Piece]
     rows = [piece.row for piece in new if piece.row is not None]
     payments = [piece.payment for piece in new if piece.payment is not None]
     taken = [kept for row in rows if (kept := _tried(connection, row)) is not None]
-    if rows:
-        _add_up(connection, taken)
+    if taken:
+        _add_up(connection, gathered(taken))
     balances: dict[str, Decimal] = {}
     unpaid = sum(not _paid(connection, each, balances) for each in payments)
     if new:
@@ -99,8 +95,7 @@ def _tried(connection: Connection, row: Exchange) -> Exchange | None:
     try:
         row = mended(row)
         with connection.begin_nested():
-            insert_rows(connection, [columns(row)])
-            _ = sums([row], SECONDS_A_DAY)
+            _insert_rows(connection, gathered([row]))
     except Exception as error:
         if fault_of_a_row(error):
             return None
@@ -115,9 +110,9 @@ def fault_of_a_row(error: Exception) -> bool:
     return isinstance(error, _FAULTS) or str(getattr(refused, "sqlstate", "")).startswith("22")
 
 
-def insert_rows(connection: Connection, values: Sequence[tuple[Value, ...]]) -> None:
-    """Rows as `rows.columns` makes them."""
-    _insert(connection, exchanges, values)
+def _insert_rows(connection: Connection, batch: Gathered) -> None:
+    _insert(connection, exchange_names, batch.names)
+    _insert(connection, exchange_rows, batch.rows)
 
 
 def _insert(connection: Connection, table: Table, values: Sequence[tuple[Any, ...]]) -> None:
@@ -159,65 +154,20 @@ def _remember(connection: Connection, writer: str, number: int, now: float) -> N
     _insert(connection, writers, [(writer, number, now)])
 
 
-def _add_up(connection: Connection, rows: Iterable[Exchange]) -> None:
-    hours = sums(rows, SECONDS_AN_HOUR)
+def _add_up(connection: Connection, batch: Gathered) -> None:
     days: dict[tuple[int, Group], list[int]] = {}
-    for (hour, group), values in hours.items():
-        _merge(days, (hour * SECONDS_AN_HOUR // SECONDS_A_DAY, group), values)
-    for table, found in ((usage_hours, hours), (usage_days, days)):
+    for (hour, group), values in batch.hours.items():
+        merge(days, (hour * SECONDS_AN_HOUR // SECONDS_A_DAY, group), values)
+    for table, found in ((usage_hours, batch.hours), (usage_days, days)):
         # In one order everywhere: two daemons that add to the same sums never wait for each other in a ring.
         _insert(connection, table, [(period, *group, *values) for (period, group), values in sorted(found.items())])
-
-
-def sums(rows: Iterable[Exchange], seconds: int) -> dict[tuple[int, Group], list[int]]:
-    """(period, DIMENSIONS) -> MEASURES."""
-    named: dict[tuple[Any, ...], list[int]] = {}
-    for row in rows:
-        where = (int(row.time // seconds), _DIMENSIONS(row))
-        values = named.get(where)
-        if values is None:
-            values = named[where] = [0] * len(MEASURES)
-        _measure(row, values)
-    found: dict[tuple[int, Group], list[int]] = {}
-    for (period, names), values in named.items():
-        _merge(found, (period, tuple(plain(name or "") for name in names)), values)
-    return found
-
-
-def _merge(into: dict[tuple[int, Group], list[int]], key: tuple[int, Group], values: list[int]) -> None:
-    there = into.get(key)
-    into[key] = values if there is None else [one + two for one, two in zip(there, values, strict=True)]
-
-
-def _measure(row: Exchange, values: list[int]) -> None:
-    """Adds a row to MEASURES, in their order."""
-    values[0] += 1
-    if row.error_kind == _GONE:
-        values[2] += 1
-    elif row.error_kind is not None or row.status >= 400:
-        values[1] += 1
-    if row.attempts > 1:
-        values[3] += row.attempts - 1
-    values[4] += row.input_tokens
-    values[5] += row.output_tokens
-    values[6] += row.cache_read_tokens
-    values[7] += row.cache_write_tokens
-    if row.reasoning_tokens:
-        values[8] += row.reasoning_tokens
-    if row.cost is not None:
-        values[10] += row.cost
-    elif row.tokens > 0:
-        values[9] += 1
-    values[11] += round(row.duration_ms)
-    if row.ttft_ms is not None:
-        values[12] += round(row.ttft_ms)
-        values[13] += 1
 
 
 @lru_cache(maxsize=64)
 def _insert_sql(dialect: str, table: str, size: int) -> str:
     """A statement with a place for each value of `size` lines."""
-    columns = [column.name for column in metadata.tables[table].columns if column.name != "id"]
+    numbered = metadata.tables[table] is exchange_rows
+    columns = [column.name for column in metadata.tables[table].columns if not numbered or column.name != "id"]
     names = ", ".join(f'"{name}"' for name in columns)
     lines = ", ".join(f"({_places(dialect, len(columns), line * len(columns))})" for line in range(size))
     return f"INSERT INTO {table} ({names}) VALUES {lines}{_onto(table)}"  # noqa: S608  # names of the schema
@@ -229,9 +179,11 @@ def _places(dialect: str, count: int, first: int) -> str:
 
 
 def _onto(table: str) -> str:
-    """What becomes of a line that is there already: sums are added to, a writer's place is replaced."""
-    if table == exchanges.name:
+    """What becomes of a line that is there already: names stay, sums are added to, a writer's place is replaced."""
+    if table == exchange_rows.name:
         return ""
+    if table == exchange_names.name:
+        return " ON CONFLICT (id) DO NOTHING"
     key = ", ".join(f'"{column.name}"' for column in metadata.tables[table].primary_key.columns)
     change = "batch = excluded.batch, time = excluded.time" if table == writers.name else _ADDED.format(table=table)
     return f" ON CONFLICT ({key}) DO UPDATE SET {change}"

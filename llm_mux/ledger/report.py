@@ -92,7 +92,8 @@ async def usages(
 def _query(group_by: GroupBy | None, then_by: GroupBy | None, first_day: int, last_day: int, only: Only) -> Select[Any]:
     from sqlalchemy import func, literal, select
 
-    from llm_mux.ledger.schema import MEASURES, usage_days, usage_hours
+    from llm_mux.ledger.gather import MEASURES
+    from llm_mux.ledger.schema import usage_days, usage_hours
 
     table = usage_hours if group_by == "hour" else usage_days
     period = table.columns[0]

@@ -51,7 +51,7 @@ class Retention:
     async def shorten(self, now: float) -> int:
         """Removes what is older; the number of exchanges that went."""
         day = int(now // SECONDS_A_DAY) - self.days
-        await self._database.transact(lambda connection: _forget_periods(connection, day, now))
+        await self._database.transact(lambda connection: _forget_periods(connection, day, self.days, now))
         gone = 0
         while True:
             chunk = await self._database.transact(_oldest(day))
@@ -61,13 +61,14 @@ class Retention:
             await asyncio.sleep(_PAUSE_S)
 
 
-def _forget_periods(connection: Connection, day: int, now: float) -> None:
+def _forget_periods(connection: Connection, day: int, days: int, now: float) -> None:
     from sqlalchemy import delete
 
-    from llm_mux.ledger.schema import holds, usage_hours, writers
+    from llm_mux.ledger.schema import exchange_names, holds, usage_hours, writers
 
     connection.execute(delete(holds).where(holds.c.expires < now))
-
+    # A row that came late goes late, when it is among the oldest; its names wait for it.
+    connection.execute(delete(exchange_names).where(exchange_names.c.day < day - days))
     connection.execute(delete(usage_hours).where(usage_hours.c.hour < day * 24))
     connection.execute(delete(writers).where(writers.c.time < day * SECONDS_A_DAY))
 
@@ -78,9 +79,10 @@ def _oldest(day: int) -> Callable[[Connection], int]:
     def forget(connection: Connection) -> int:
         from sqlalchemy import delete, select
 
-        from llm_mux.ledger.schema import exchanges
+        from llm_mux.ledger.schema import exchange_rows as rows
 
-        first = select(exchanges.c.id).order_by(exchanges.c.id).limit(CHUNK).scalar_subquery()
-        return connection.execute(delete(exchanges).where(exchanges.c.id.in_(first), exchanges.c.day < day)).rowcount
+        first = select(rows.c.id).order_by(rows.c.id).limit(CHUNK).scalar_subquery()
+        old = rows.c.time < day * SECONDS_A_DAY
+        return connection.execute(delete(rows).where(rows.c.id.in_(first), old)).rowcount
 
     return forget

@@ -1,8 +1,8 @@
 """What the books say about one exchange, as the gateway hands it over.
 
 Rule: no database library is imported here, so that a row can be made before one is loaded. `schema.exchanges` has one
-column for each field, in this order (a test compares them), and `day`, which follows from `time`. Money is whole
-picodollars, so that it adds up.
+column for each field, in this order (a test compares them), and `day`, which follows from `time`. `gather` says what
+the fields become in the tables. Money is whole picodollars, so that it adds up.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 from math import isfinite
-from operator import attrgetter
 from typing import Any, Literal
 
 from msgspec import Struct
-from msgspec.structs import astuple, replace
+from msgspec.structs import replace
 
 PICO = 12
 SECONDS_A_DAY = 86_400
@@ -72,24 +71,25 @@ class Exchange(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
         return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens + self.output_tokens
 
 
-_MADE_UP = ("request_id", "client_key", "user", "model_asked", "model_served", "provider", "account", "stop_reason")
-_NAMED = attrgetter(*_MADE_UP, "price_source")
-"""What others may have made up; the other texts are ours."""
-
-
-def columns(row: Exchange) -> tuple[Value, ...]:
-    """What the columns of `schema.exchanges` after `id` hold for a row, in their order.
-
-    A name that a client or an upstream made up never spoils its batch: text is cut at `LONGEST_TEXT` and loses what no
-    database stores.
-    """
-    made_up = (
-        f"{row.request_id}{row.model_asked}{row.model_served}{row.client_key}{row.user}{row.account}{row.stop_reason}"
-    )
-    values = astuple(row)
-    if len(made_up) > LONGEST_TEXT or not made_up.isprintable():
-        values = tuple(plain(value) if type(value) is str else value for value in values)
-    return int(row.time // SECONDS_A_DAY), *values
+NAMED = (
+    "client_key",
+    "user",
+    "protocol",
+    "model_asked",
+    "model_served",
+    "provider",
+    "account",
+    "attempts",
+    "status",
+    "error_kind",
+    "stop_reason",
+    "usage_estimated",
+    "price_source",
+    "path",
+)
+"""What many rows of a day have in common, kept once for all of them."""
+COUNTED = tuple(name for name in Exchange.__struct_fields__ if name not in NAMED)
+"""What is a row's own."""
 
 
 def mended(row: Exchange) -> Exchange:

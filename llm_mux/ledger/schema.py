@@ -2,7 +2,9 @@
 
 Rule: a change here comes with a revision under `migrations/versions` and a new `REVISION`; tests compare a fresh
 database with an upgraded one. Importing this module loads SQLAlchemy; only code that talks to the database does.
-Money is whole picodollars in a 64-bit integer: sums are exact in both databases, up to 9.2 million USD.
+Money is whole picodollars in a 64-bit integer: sums are exact in both databases, up to 9.2 million USD. A row of
+`exchange_rows` has what is its own, and the number of its line in `exchange_names`, which many rows of a day share; the
+view `exchanges` shows both together.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Connection,
     Double,
     Index,
     Integer,
@@ -24,13 +27,15 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    event,
 )
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-from llm_mux.ledger.rows import dollars, picodollars
+from llm_mux.ledger.gather import DIMENSIONS, MEASURES
+from llm_mux.ledger.rows import COUNTED, NAMED, dollars, picodollars
 
-REVISION = "0004"
+REVISION = "0005"
 """The newest revision under `migrations/versions`."""
 
 
@@ -56,10 +61,12 @@ version = Table(
     PrimaryKeyConstraint("version_num", name="llm_mux_version_pkc"),
 )
 
+_NUMBER = BigInteger().with_variant(Integer, "sqlite")
+
 exchanges = Table(
     "exchanges",
-    metadata,
-    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    MetaData(),  # a view
+    Column("id", _NUMBER, primary_key=True),
     Column("day", Integer, nullable=False),  # whole days since 1970 in UTC
     Column("time", Double, nullable=False),
     Column("request_id", Text, nullable=False),
@@ -85,29 +92,45 @@ exchanges = Table(
     Column("cost", Usd),
     Column("price_source", Text),
     Column("path", Text),
-    Column("cache_write_1h_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("cache_write_1h_tokens", BigInteger, nullable=False),
 )
 
-DIMENSIONS = ("model_served", "provider", "account", "client_key", "user", "protocol")
-"""What sums are kept apart by; "" where an exchange has no such thing."""
 
-MEASURES = (
-    "requests",
-    "failures",
-    "cancelled",
-    "retries",
-    "input_tokens",
-    "output_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "reasoning_tokens",
-    "unpriced",
-    "cost",
-    "duration_ms",
-    "ttft_ms",
-    "ttfts",
+def _own(*names: str) -> list[Column[Any]]:
+    """Columns of the view as a table has them."""
+    return [Column(name, exchanges.c[name].type, nullable=exchanges.c[name].nullable) for name in names]
+
+
+exchange_names = Table(
+    "exchange_names",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),  # follows from the rest (`gather`)
+    *_own("day", *NAMED),
 )
-"""What is summed; `ttfts` counts the exchanges that `ttft_ms` is the sum of, `cost` is in picodollars."""
+
+exchange_rows = Table(
+    "exchange_rows",
+    metadata,
+    Column("id", _NUMBER, primary_key=True),
+    Column("names", BigInteger, nullable=False),
+    *_own(*COUNTED),
+)
+
+_SHOWN = ", ".join(f'{"n" if name in ("day", *NAMED) else "r"}."{name}"' for name in exchanges.columns.keys())  # noqa: SIM118
+_VIEW = (
+    f"CREATE VIEW exchanges AS SELECT {_SHOWN} FROM exchange_rows AS r "  # noqa: S608  # names of this module
+    "LEFT JOIN exchange_names AS n ON n.id = r.names"
+)
+
+
+@event.listens_for(metadata, "after_create")
+def _make_view(target: MetaData, connection: Connection, **_: object) -> None:
+    connection.exec_driver_sql(_VIEW)
+
+
+@event.listens_for(metadata, "before_drop")
+def _drop_view(target: MetaData, connection: Connection, **_: object) -> None:
+    connection.exec_driver_sql("DROP VIEW IF EXISTS exchanges")
 
 
 def _sums(name: str, period: str) -> Table:

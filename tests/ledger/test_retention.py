@@ -8,7 +8,7 @@ from llm_mux.ledger.database import Database
 from llm_mux.ledger.report import usage
 from llm_mux.ledger.retention import Retention
 from llm_mux.ledger.rows import SECONDS_A_DAY
-from llm_mux.ledger.schema import exchanges, usage_hours, writers
+from llm_mux.ledger.schema import exchange_names, exchanges, usage_hours, writers
 from llm_mux.ledger.writer import Writer
 from tests.ledger.samples import NOON, exchange
 
@@ -45,3 +45,14 @@ async def test_a_row_that_came_late_from_the_spool_does_not_hold_up_the_others(d
         writer.record(exchange(time=NOON + day * SECONDS_A_DAY))
     await writer.close()
     assert await Retention(database, days=1).shorten(NOON + 4 * SECONDS_A_DAY) == 2
+
+
+async def test_names_stay_for_rows_that_came_late_and_go_after_them(database: Database) -> None:
+    writer = Writer(database)
+    for day in range(6):
+        writer.record(exchange(time=NOON + day * SECONDS_A_DAY))
+    await writer.close()
+    await Retention(database, days=2).shorten(NOON + 5 * SECONDS_A_DAY)
+    async with database.read() as connection:
+        days = (await connection.execute(select(exchange_names.c.day).order_by(exchange_names.c.day))).scalars().all()
+    assert [day - int(NOON // SECONDS_A_DAY) for day in days] == [1, 2, 3, 4, 5]

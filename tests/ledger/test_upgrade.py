@@ -8,16 +8,17 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, delete, inspect, text
+from msgspec.structs import asdict
+from sqlalchemy import Connection, create_engine, delete, inspect, select, text
 
 from llm_mux.ledger import schema, upgrade
 from llm_mux.ledger.database import Database
+from llm_mux.ledger.migrations.versions import r0005_names_once
 from llm_mux.ledger.report import usage
-from llm_mux.ledger.rows import columns
+from llm_mux.ledger.rows import SECONDS_A_DAY, picodollars
 from llm_mux.ledger.writer import Writer
 from tests.ledger.samples import exchange
 
-COLUMNS = [column.name for column in schema.exchanges.columns if column.name != "id"]
 SUMS = (schema.usage_days, schema.usage_hours)
 DAY = date(2026, 9, 21)
 
@@ -64,7 +65,8 @@ def test_alembic_finds_nothing_to_change_after_the_last_revision(tmp_path: pathl
 async def test_rows_from_before_there_were_sums_are_in_them(location: pathlib.Path | str) -> None:
     database = Database(location)
     row = exchange(error_kind="client_gone", attempts=3, cost=None, ttft_ms=320.4)
-    old = {name: value for name, value in zip(COLUMNS, columns(row), strict=True) if name != "cache_write_1h_tokens"}
+    old = {"day": int(row.time // SECONDS_A_DAY), **asdict(row)}
+    del old["cache_write_1h_tokens"]
     places = ", ".join(f":{name}" for name in old)
     names = ", ".join(f'"{name}"' for name in old)
 
@@ -81,6 +83,35 @@ async def test_rows_from_before_there_were_sums_are_in_them(location: pathlib.Pa
     writer.record(row)
     await writer.close()
     assert upgraded == (await usage(database, "hour", DAY, DAY), await usage(database, "day", DAY, DAY))
+    await database.close()
+
+
+async def test_rows_from_before_names_were_kept_once_are_shown_as_they_were(
+    location: pathlib.Path | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(location)
+    rows = [exchange(f"req-{number}", model_asked=f"m{number % 3}", cost=number or None) for number in range(25)]
+    old = [{"id": 7 + number, "day": number % 2, **asdict(row)} for number, row in enumerate(rows)]
+    names = ", ".join(f'"{name}"' for name in old[0])
+    places = ", ".join(f":{name}" for name in old[0])
+    monkeypatch.setattr(r0005_names_once, "_CHUNK", 10)
+
+    def at_revision_4(connection: Connection) -> None:
+        schema.metadata.drop_all(connection)
+        command.upgrade(upgrade.alembic_config(connection), "0004")
+        connection.execute(text(f"INSERT INTO exchanges ({names}) VALUES ({places})"), old)
+
+    await database.transact(at_revision_4)
+    await database.transact(upgrade.to_newest)
+    writer = Writer(database)
+    writer.record(exchange("new"))
+    await writer.close()
+    async with database.read() as connection:
+        shown = (await connection.execute(select(schema.exchanges).order_by(schema.exchanges.c.id))).mappings().all()
+        lines = (await connection.execute(select(schema.exchange_names.c.id))).scalars().all()
+    assert [{**each, "cost": each["cost"] and picodollars(each["cost"])} for each in shown[:-1]] == old
+    assert shown[-1]["request_id"] == "new"
+    assert len(lines) == 7
     await database.close()
 
 
