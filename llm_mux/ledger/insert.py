@@ -23,7 +23,15 @@ from llm_mux.ledger.balances import Settlement
 from llm_mux.ledger.gather import MEASURES, Gathered, Group, gathered, merge
 from llm_mux.ledger.payments import pay
 from llm_mux.ledger.rows import SECONDS_A_DAY, SECONDS_AN_HOUR, Exchange, mended
-from llm_mux.ledger.schema import exchange_names, exchange_rows, metadata, usage_days, usage_hours, writers
+from llm_mux.ledger.schema import (
+    exchange_names,
+    exchange_rows,
+    metadata,
+    usage_days,
+    usage_hours,
+    usage_totals,
+    writers,
+)
 from llm_mux.ledger.spool import Piece
 
 SIZES = (256, 64, 16, 4, 1)
@@ -156,9 +164,11 @@ def _remember(connection: Connection, writer: str, number: int, now: float) -> N
 
 def _add_up(connection: Connection, batch: Gathered) -> None:
     days: dict[tuple[int, Group], list[int]] = {}
+    totals: dict[tuple[int, Group], list[int]] = {}
     for (hour, group), values in batch.hours.items():
         merge(days, (hour * SECONDS_AN_HOUR // SECONDS_A_DAY, group), values)
-    for table, found in ((usage_hours, batch.hours), (usage_days, days)):
+        merge(totals, (hour, ()), values)
+    for table, found in ((usage_hours, batch.hours), (usage_days, days), (usage_totals, totals)):
         # In one order everywhere: two daemons that add to the same sums never wait for each other in a ring.
         _insert(connection, table, [(period, *group, *values) for (period, group), values in sorted(found.items())])
 

@@ -93,9 +93,8 @@ def _query(group_by: GroupBy | None, then_by: GroupBy | None, first_day: int, la
     from sqlalchemy import func, literal, select
 
     from llm_mux.ledger.gather import MEASURES
-    from llm_mux.ledger.schema import usage_days, usage_hours
 
-    table = usage_hours if group_by == "hour" else usage_days
+    table = _table(group_by, everything=then_by is None and only == Only())
     period = table.columns[0]
     scale = 24 if group_by == "hour" else 1
     name: ColumnElement[Any] = literal("") if group_by is None else _named(table, group_by)
@@ -112,6 +111,15 @@ def _query(group_by: GroupBy | None, then_by: GroupBy | None, first_day: int, la
         told.append(then.label("then"))
     query = select(*told, *measures).where(period >= first_day * scale, period < (last_day + 1) * scale, *wanted)
     return query.group_by(*named).order_by(*named)
+
+
+def _table(group_by: GroupBy | None, *, everything: bool) -> Table:
+    """The smallest that has what is asked for."""
+    from llm_mux.ledger.schema import usage_days, usage_hours, usage_totals
+
+    if group_by != "hour":
+        return usage_days
+    return usage_totals if everything else usage_hours
 
 
 def _named(table: Table, group_by: GroupBy) -> ColumnElement[Any]:

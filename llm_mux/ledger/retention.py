@@ -64,12 +64,13 @@ class Retention:
 def _forget_periods(connection: Connection, day: int, days: int, now: float) -> None:
     from sqlalchemy import delete
 
-    from llm_mux.ledger.schema import exchange_names, holds, usage_hours, writers
+    from llm_mux.ledger.schema import exchange_names, holds, usage_hours, usage_totals, writers
 
     connection.execute(delete(holds).where(holds.c.expires < now))
     # A row that came late goes late, when it is among the oldest; its names wait for it.
     connection.execute(delete(exchange_names).where(exchange_names.c.day < day - days))
-    connection.execute(delete(usage_hours).where(usage_hours.c.hour < day * 24))
+    for sums in (usage_hours, usage_totals):
+        connection.execute(delete(sums).where(sums.c.hour < day * 24))
     connection.execute(delete(writers).where(writers.c.time < day * SECONDS_A_DAY))
 
 

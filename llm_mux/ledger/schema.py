@@ -35,7 +35,7 @@ from sqlalchemy.types import TypeDecorator
 from llm_mux.ledger.gather import DIMENSIONS, MEASURES
 from llm_mux.ledger.rows import COUNTED, NAMED, dollars, picodollars
 
-REVISION = "0005"
+REVISION = "0006"
 """The newest revision under `migrations/versions`."""
 
 
@@ -133,21 +133,23 @@ def _drop_view(target: MetaData, connection: Connection, **_: object) -> None:
     connection.exec_driver_sql("DROP VIEW IF EXISTS exchanges")
 
 
-def _sums(name: str, period: str) -> Table:
+def _sums(name: str, period: str, dimensions: tuple[str, ...] = DIMENSIONS) -> Table:
     """Sums over an hour or a day, counted since 1970 in UTC."""
     return Table(
         name,
         metadata,
         Column(period, Integer, nullable=False),
-        *(Column(dimension, Text, nullable=False) for dimension in DIMENSIONS),
+        *(Column(dimension, Text, nullable=False) for dimension in dimensions),
         *(Column(measure, BigInteger, nullable=False) for measure in MEASURES),
-        PrimaryKeyConstraint(period, *DIMENSIONS, name=f"{name}_pkc"),
+        PrimaryKeyConstraint(period, *dimensions, name=f"{name}_pkc"),
         sqlite_with_rowid=False,
     )
 
 
 usage_hours = _sums("usage_hours", "hour")
 usage_days = _sums("usage_days", "day")
+usage_totals = _sums("usage_totals", "hour", ())
+"""Of everything together: where a thousand groups are used in every hour, adding them up takes seconds."""
 
 writers = Table(
     "ledger_writers",

@@ -4,7 +4,7 @@ from decimal import Decimal
 import pytest
 
 from llm_mux.ledger.database import Database
-from llm_mux.ledger.report import GroupBy, Line, usage, usages
+from llm_mux.ledger.report import GroupBy, Line, Only, usage, usages
 from llm_mux.ledger.writer import Writer
 from tests.ledger.samples import NOON, exchange
 
@@ -93,3 +93,9 @@ async def test_groups_are_parted_again(books: Database) -> None:
         ("2026-09-21T14:00Z", "", 1),
         ("2026-09-21T14:00Z", "claude-sonnet-4-5", 3),
     ]
+
+
+async def test_hours_of_everything_are_what_their_parts_add_up_to(books: Database) -> None:
+    hours = await usage(books, "hour", DAY, NEXT_DAY)
+    assert [line.requests for line in hours] == [4, 1]
+    assert hours == await usage(books, "hour", DAY, NEXT_DAY, Only(provider="anthropic"))

@@ -19,7 +19,7 @@ from llm_mux.ledger.rows import SECONDS_A_DAY, picodollars
 from llm_mux.ledger.writer import Writer
 from tests.ledger.samples import exchange
 
-SUMS = (schema.usage_days, schema.usage_hours)
+SUMS = (schema.usage_days, schema.usage_hours, schema.usage_totals)
 DAY = date(2026, 9, 21)
 
 

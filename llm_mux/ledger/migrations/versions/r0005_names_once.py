@@ -95,7 +95,7 @@ def upgrade() -> None:
 
 
 def _copy(connection: sa.Connection, names: sa.Table, rows: sa.Table) -> None:
-    """The names of what was there get numbers below zero, which no later ones have."""
+    """The names of what was there get numbers below zero, which no later ones have; rows keep theirs."""
     known: dict[tuple[Any, ...], int] = {}
     for old in _chunks(connection):
         before = len(known)
@@ -108,6 +108,9 @@ def _copy(connection: sa.Connection, names: sa.Table, rows: sa.Table) -> None:
         if new:
             connection.execute(sa.insert(names), new)
         connection.execute(sa.insert(rows), lines)
+    if connection.dialect.name == "postgresql":
+        sequence = "pg_get_serial_sequence('exchange_rows', 'id')"
+        op.execute(f"SELECT setval({sequence}, max(id)) FROM exchange_rows HAVING max(id) > 0")  # noqa: S608  # constant
 
 
 def _chunks(connection: sa.Connection) -> Iterator[Sequence[sa.RowMapping]]:
