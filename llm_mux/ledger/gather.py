@@ -21,6 +21,7 @@ from llm_mux.errors import Kind
 from llm_mux.ledger.rows import (
     COUNTED,
     LONGEST_TEXT,
+    MOST,
     NAMED,
     SECONDS_A_DAY,
     SECONDS_AN_HOUR,
@@ -92,9 +93,9 @@ def gathered(rows: Sequence[Exchange]) -> Gathered:
 
 
 def merge(into: dict[tuple[int, Group], list[int]], key: tuple[int, Group], values: list[int]) -> None:
-    """Adds to the sums of a group."""
+    """Adds to the sums of a group; what no column takes any more stays the most that one does."""
     there = into.get(key)
-    into[key] = values if there is None else [one + two for one, two in zip(there, values, strict=True)]
+    into[key] = values if there is None else [min(one + two, MOST) for one, two in zip(there, values, strict=True)]
 
 
 def _readable(rows: Sequence[Exchange]) -> Sequence[Exchange]:
@@ -133,7 +134,7 @@ def _measured(named: Line, counts: Sequence[Line]) -> list[int]:
     unpriced = 0
     if len(costs) < requests:
         unpriced = sum(cost is None and sum(each) > 0 for cost, *each in zip(columns["cost"], *tokens, strict=True))
-    return [
+    measures = (
         requests,
         requests if error_kind != _GONE and (error_kind is not None or status >= 400) else 0,
         requests if error_kind == _GONE else 0,
@@ -145,4 +146,5 @@ def _measured(named: Line, counts: Sequence[Line]) -> list[int]:
         sum(map(round, columns["duration_ms"])),
         sum(map(round, ttfts)),
         len(ttfts),
-    ]
+    )
+    return [min(measure, MOST) for measure in measures]

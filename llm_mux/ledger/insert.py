@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 from functools import lru_cache
-from itertools import chain, pairwise
+from itertools import chain
 from sqlite3 import DataError as SqliteDataError
 from sqlite3 import IntegrityError as SqliteIntegrityError
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from llm_mux.ledger.balances import Settlement
 from llm_mux.ledger.gather import MEASURES, Gathered, Group, gathered, merge
 from llm_mux.ledger.payments import pay
-from llm_mux.ledger.rows import SECONDS_A_DAY, SECONDS_AN_HOUR, Exchange, mended
+from llm_mux.ledger.rows import MOST, SECONDS_A_DAY, SECONDS_AN_HOUR, Exchange, mended
 from llm_mux.ledger.schema import (
     exchange_names,
     exchange_rows,
@@ -47,7 +47,11 @@ _FAULTS = (
     TypeError,
 )
 
-_ADDED = ", ".join(f"{name} = {{table}}.{name} + excluded.{name}" for name in MEASURES)
+_SUM = {
+    "sqlite": "{name} = {table}.{name} + excluded.{name}",
+    "postgresql": f"{{name}} = LEAST({{table}}.{{name}}::numeric + excluded.{{name}}, {MOST})::bigint",
+}
+"""SQLite goes on in floats where a sum is too large, PostgreSQL would refuse the batch."""
 
 
 class Written(NamedTuple):
@@ -141,14 +145,15 @@ def _run(connection: Connection, sql: str, values: tuple[Any, ...]) -> Any:
 
 
 def _new(connection: Connection, writer: str, pieces: Sequence[Piece], now: float) -> Sequence[Piece]:
-    assert all(one.number < two.number for one, two in pairwise(pieces))
+    assert pieces[0].number <= pieces[-1].number
     found = _last(connection, writer)
     if found is None:
         # A transaction whose end nobody heard of may still run: whoever is first with this line makes the other wait.
         places = _places(connection.dialect.name, 3, 0)
         _run(connection, f"INSERT INTO {writers.name} VALUES ({places}) ON CONFLICT DO NOTHING", (writer, 0, now))  # noqa: S608
         found = _last(connection, writer)
-    return [piece for piece in pieces if piece.number > (found or 0)]
+    known = found or 0
+    return pieces if pieces[0].number > known else [piece for piece in pieces if piece.number > known]
 
 
 def _last(connection: Connection, writer: str) -> int | None:
@@ -180,7 +185,7 @@ def _insert_sql(dialect: str, table: str, size: int) -> str:
     columns = [column.name for column in metadata.tables[table].columns if not numbered or column.name != "id"]
     names = ", ".join(f'"{name}"' for name in columns)
     lines = ", ".join(f"({_places(dialect, len(columns), line * len(columns))})" for line in range(size))
-    return f"INSERT INTO {table} ({names}) VALUES {lines}{_onto(table)}"  # noqa: S608  # names of the schema
+    return f"INSERT INTO {table} ({names}) VALUES {lines}{_onto(dialect, table)}"  # noqa: S608  # names of the schema
 
 
 def _places(dialect: str, count: int, first: int) -> str:
@@ -188,12 +193,13 @@ def _places(dialect: str, count: int, first: int) -> str:
     return ", ".join(f"${number}" if dialect == "postgresql" else "?" for number in numbers)
 
 
-def _onto(table: str) -> str:
+def _onto(dialect: str, table: str) -> str:
     """What becomes of a line that is there already: names stay, sums are added to, a writer's place is replaced."""
     if table == exchange_rows.name:
         return ""
     if table == exchange_names.name:
         return " ON CONFLICT (id) DO NOTHING"
     key = ", ".join(f'"{column.name}"' for column in metadata.tables[table].primary_key.columns)
-    change = "batch = excluded.batch, time = excluded.time" if table == writers.name else _ADDED.format(table=table)
+    added = ", ".join(_SUM[dialect].format(name=name, table=table) for name in MEASURES)
+    change = "batch = excluded.batch, time = excluded.time" if table == writers.name else added
     return f" ON CONFLICT ({key}) DO UPDATE SET {change}"

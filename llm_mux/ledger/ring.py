@@ -57,7 +57,7 @@ class Ring:
         """Bytes that are in it."""
         return self._used
 
-    def append(self, data: bytes) -> bool:
+    def append(self, data: bytes | bytearray) -> bool:
         """Whether there was room."""
         size, at = len(data), self._end
         end, used = at + size, self._used + size

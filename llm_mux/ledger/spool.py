@@ -35,7 +35,7 @@ SEGMENT_BYTES = 1 << 20
 
 _ROWS, _RING = ".rows", ".ring"
 _LENGTH = struct.Struct("<I")
-_encoded = msgspec.msgpack.Encoder().encode
+_encode_into = msgspec.msgpack.Encoder().encode_into
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
 
 
@@ -79,6 +79,7 @@ class Spool:
         self._ring: Ring | None = None
         self._late = False
         self._last = 0
+        self._data = bytearray()
         self._busy = threading.Lock()
         self._lock: int | None = None
         self._made = 0
@@ -87,12 +88,13 @@ class Spool:
 
     def append(self, piece: Piece) -> None:
         """Put a piece at the end. Raises OSError, and then it is not there."""
-        try:
-            data = _encoded(piece)
-        except (UnicodeError, OverflowError, ValueError) as error:
-            raise OSError(errno.EINVAL, f"a row that no file takes: {error}") from error
-        data = _LENGTH.pack(len(data)) + data
         with self._busy:
+            data = self._data
+            try:
+                _encode_into(piece, data, _LENGTH.size)
+            except (UnicodeError, OverflowError, ValueError) as error:
+                raise OSError(errno.EINVAL, f"a row that no file takes: {error}") from error
+            _LENGTH.pack_into(data, 0, len(data) - _LENGTH.size)
             ring = self._ring
             if ring is None or self._late or not ring.append(data):
                 self._append_otherwise(data, piece.number)
@@ -152,7 +154,7 @@ class Spool:
                 os.close(self._lock)
                 self._lock = None
 
-    def _append_otherwise(self, data: bytes, number: int) -> None:
+    def _append_otherwise(self, data: bytearray, number: int) -> None:
         """Not into the ring that there was."""
         if self._ring is None and self._shared is not None:
             self._ring = self._new_ring(self._shared)
@@ -161,7 +163,7 @@ class Spool:
         if self._ring is None or self._late or not self._ring.append(data):
             self._append_to_segment(data, number)
 
-    def _append_to_segment(self, data: bytes, number: int) -> None:
+    def _append_to_segment(self, data: bytes | bytearray, number: int) -> None:
         if self.size + len(data) > self._most_bytes:
             raise OSError(errno.ENOSPC, "the spool is full")
         segment = self._segments[-1] if self._segments else None
@@ -250,7 +252,7 @@ class Left:
         return found
 
 
-def _write(segment: _Segment, data: bytes) -> None:
+def _write(segment: _Segment, data: bytes | bytearray) -> None:
     """At the end of a segment; half a piece does not stay."""
     try:
         written = os.write(segment.fd, data)
