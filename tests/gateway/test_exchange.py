@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import json
 import pathlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -132,6 +133,41 @@ async def test_an_error_inside_a_200_stream_moves_on_unseen(mux: Run, path: str,
         assert answer.status == 200
         assert "Hel" in text
         assert "overloaded" not in text
+
+
+def event(kind: str, **fields: object) -> bytes:
+    return f"event: {kind}\ndata: {json.dumps({'type': kind, **fields})}\n\n".encode()
+
+
+BEGUN = [
+    event(f"response.{name}", response={"id": "r", "status": "in_progress"}) for name in ("created", "in_progress")
+]
+FULL = {"code": "server_is_overloaded", "message": "Overloaded."}
+PART = {"type": "output_text", "text": "Hel", "annotations": []}
+SAID = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": [PART]}
+
+
+@pytest.mark.covers("FB-107")
+@pytest.mark.parametrize(
+    ("path", "body"), [*PATHS, pytest.param("/v1/responses", {"model": "m", "input": "hi"}, id="Responses")]
+)
+async def test_an_overload_told_after_the_handshake_of_a_response_moves_on_unseen(
+    mux: Run, path: str, body: dict[str, object]
+) -> None:
+    failed = event("response.failed", response={"id": "r", "status": "failed", "error": FULL})
+    good = event("response.completed", response={"id": "g", "status": "completed", "output": [SAID]})
+    async with FakeUpstream() as upstream:
+        upstream.on("/v1/responses", sse_reply(*BEGUN, failed), sse_reply(*BEGUN, good))
+        config = two_accounts(upstream)
+        config["providers"][0]["format"] = "openai-responses"  # type: ignore[index]  # it is a list
+        async with mux(config) as url, aiohttp.ClientSession() as client:
+            async with client.post(url + path, json={**body, "stream": True}) as answer:
+                text = await answer.text()
+        assert answer.status == 200, text
+        assert answer.headers["x-llm-mux-account"] == "second"
+        assert "Hel" in text
+        assert "verloaded" not in text
+        assert text.count("response.created") <= 2, "the handshake is told once"
 
 
 EMPTY = chunk()

@@ -18,18 +18,36 @@ _list: msgspec.json.Decoder[list[Raw]] = msgspec.json.Decoder(list[Raw])
 
 
 def prepend_items(body: bytes, items: bytes) -> bytes:
-    """`body` with the stored `items` (a JSON list) in front of its own; every other byte stays.
+    """`body` with the stored `items` (a JSON list) in front of its own; every other byte stays. An item that the client
+    sends again although it is stored is there once.
 
     The `previous_response_id` moves to a key of ours, from where the response object repeats it.
     """
     top = jsonx.top(body)
-    own = input_messages(top.get("input"))
-    joined = msgspec.json.encode([*_list.decode(items), *own])
+    stored = _list.decode(items)
+    known = {name for item in stored if (name := _name(item)) is not None}
+    own = [item for item in input_messages(top.get("input")) if _name(item) not in known]
+    joined = msgspec.json.encode([*stored, *own])
     previous = top.get("previous_response_id")
     edits: dict[str, bytes | None] = {"input": joined, "previous_response_id": None}
     if previous is not None and present(previous):
         edits[RESOLVED] = bytes(previous)
     return jsonx.splice(body, edits)
+
+
+class _Item(msgspec.Struct):
+    type: str | None = None
+    id: str | None = None
+    call_id: str | None = None
+
+
+def _name(item: Raw) -> tuple[str | None, str, str | None] | None:
+    """What an item is known by; None for one without an id. Some servers give the calls of one answer the same id."""
+    try:
+        found = jsonx.peek(bytes(item), _Item)
+    except jsonx.Malformed:
+        return None
+    return (found.type, found.id, found.call_id) if found.id else None
 
 
 def continuing(response: bytes, previous: bytes) -> bytes:

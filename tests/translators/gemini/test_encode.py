@@ -269,6 +269,18 @@ def test_a_declaration_holds_only_what_the_format_knows() -> None:
     assert declared[1:] == [{"name": "none"}, {"name": "bare"}]
 
 
+@pytest.mark.covers("FB-43")
+@pytest.mark.parametrize("name", [NEW, "gemini-2.0-flash"])
+def test_what_is_taken_out_of_a_schema_stays_in_the_arguments_of_earlier_calls(name: str) -> None:
+    given = b'{"$schema":"s","title":"t","const":1,"properties":{"format":"x"},"additionalProperties":false}'
+    history = (said("Go."), answered(ir.ToolCall("x", "f", given.decode())), said(result("x", "ok")))
+    schema = Raw(b'{"$schema":"s","type":"object","properties":{"title":{"const":1}}}')
+    body = sent(asked(*history, tools=(ir.Tool("f", schema=schema),)), name)
+    (made,) = [part["functionCall"] for part in parts_of(body, 1)]
+    assert made["args"] == json.loads(given)
+    assert "$schema" not in json.dumps(body["tools"])
+
+
 @pytest.mark.covers("FB-55", "PF-132")
 def test_a_plain_schema_keeps_its_bytes() -> None:
     schema = b'{ "type": "object", "properties": {"a": {"type":"integer","maximum":12345678901234567890}} }'

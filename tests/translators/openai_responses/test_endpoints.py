@@ -193,6 +193,18 @@ def test_a_websocket_message_becomes_a_body() -> None:
     assert on_lane(b'{"type":"x"}', None) == b'{"type":"x"}'
 
 
+@pytest.mark.covers("FB-143")
+def test_what_is_stored_and_sent_again_is_there_once() -> None:
+    calls = [
+        {"type": "function_call", "id": "fc_1", "call_id": c, "name": "f", "arguments": "{}"} for c in ("c1", "c2")
+    ]
+    user = {"type": "message", "role": "user", "content": "x"}
+    results = [{"type": "function_call_output", "call_id": c, "output": "ok"} for c in ("c1", "c2")]
+    stored = json.dumps([user, calls[0]]).encode()
+    joined = prepend_items(body(previous_response_id="resp_1", input=[user, *calls, *results]), stored)
+    assert json.loads(joined)["input"] == [user, calls[0], user, calls[1], *results]
+
+
 BAD_STEERS = [
     b'{"type":"response.steer"}',
     b'{"type":"response.steer","input":"x"}',
