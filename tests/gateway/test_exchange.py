@@ -100,6 +100,21 @@ async def test_the_next_account_answers_when_the_first_refuses(mux: Run, path: s
         assert [r.headers["Authorization"] for r in upstream.requests] == ["Bearer first-key", "Bearer second-key"]
 
 
+@pytest.mark.covers("FB-81")
+async def test_a_model_asked_with_a_thinking_suffix_rests_by_its_name_and_is_told_as_asked(mux: Run) -> None:
+    refusal = json_reply({"error": {"message": "slow down", "type": "rate_limit_error"}}, 429, retry_after="60")
+    async with FakeUpstream() as upstream:
+        upstream.on("/v1/chat/completions", refusal, json_reply(whole("Hello")))
+        async with mux(two_accounts(upstream)) as url, aiohttp.ClientSession() as client:
+            for model in ("m(high)", "m", "m(low)"):
+                async with client.post(url + "/v1/chat/completions", json={**CHAT, "model": model}) as answer:
+                    assert answer.status == 200, await answer.text()
+                    assert (await answer.json())["model"] == model
+        keys = [request.headers["Authorization"].removeprefix("Bearer ") for request in upstream.requests]
+        assert keys == ["first-key", *["second-key"] * 3], "the first account rests for every spelling"
+        assert {request.json()["model"] for request in upstream.requests} == {"m"}
+
+
 @pytest.mark.covers("RC-6")
 async def test_requests_of_one_name_get_ids_of_their_own(mux: Run) -> None:
     """Some clients give all their requests one X-Request-ID, and some servers all their calls one id."""
