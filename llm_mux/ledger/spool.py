@@ -4,8 +4,8 @@ Rule: `append` is a copy into shared memory (`ring`), or, where there is none or
 write at the end of an open file, so it may stand on the event loop; either outlives the process, however it ends. What
 the disk has is always older than what the ring has. What reads, empties and removes files may take longer: the writer
 calls it in a thread. Segments and ring belong to the writer whose name they carry; while it lives it holds the lock
-beside them, and whoever can take that lock afterwards may read what is left. A piece that was not finished ends its
-segment.
+beside them, and whoever can take that lock afterwards knows that it is gone, and may read what is left. A piece that was
+not finished ends its segment.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ from llm_mux.paths import private_dir
 
 MOST_BYTES = 128 << 20
 SEGMENT_BYTES = 1 << 20
+_TRIES = 3
 
-_ROWS, _RING = ".rows", ".ring"
+_ROWS, _RING, _LOCK = ".rows", ".ring", ".lock"
 _LENGTH = struct.Struct("<I")
 _encode_into = msgspec.msgpack.Encoder().encode_into
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
@@ -85,6 +86,12 @@ class Spool:
         self._made = 0
         self.size = 0
         """Bytes on disk."""
+
+    def claim(self) -> None:
+        """From here on others can see whether this writer lives. Raises OSError."""
+        if self._lock is None:
+            with self._busy:
+                self._hold_lock()
 
     def append(self, piece: Piece) -> None:
         """Put a piece at the end. Raises OSError, and then it is not there."""
@@ -196,8 +203,9 @@ class Spool:
 
     def _hold_lock(self) -> None:
         private_dir(self._folder)
-        if self._lock is None:
-            self._lock = _locked(_lock_of(self._folder, self.writer))
+        for _ in range(_TRIES):
+            if self._lock is None:
+                self._lock = _locked(_lock_of(self._folder, self.writer))
 
     def _new_segment(self) -> _Segment:
         self._hold_lock()
@@ -228,25 +236,29 @@ class Left:
 
     def anything(self) -> bool:
         """Whether there may be something; another that lives may have it."""
-        return any(path.suffix in (_ROWS, _RING) for path in self._folder.glob("*"))
+        return any(path.suffix in (_ROWS, _RING, _LOCK) for path in self._folder.glob("*"))
 
     def pieces(self) -> Iterator[tuple[str, list[Piece]]]:
-        """Each segment's writer and pieces, oldest first, those of its ring last; either goes once the next is asked
-        for."""
+        """Each segment's writer and pieces, oldest first, those of its ring last, and then none; either goes once the
+        next is asked for."""
         for writer, paths in self._by_writer().items():
             lock = _locked(_lock_of(self._folder, writer))
             if lock is None:
                 continue
             try:
                 for path in paths:
-                    yield writer, list(_read(path) if path.suffix == _ROWS else _pieces(ring.left(path)))
+                    if pieces := list(_read(path) if path.suffix == _ROWS else _pieces(ring.left(path))):
+                        yield writer, pieces
                     ring.remove(path) if path.suffix == _RING else path.unlink(missing_ok=True)
+                yield writer, []
                 _lock_of(self._folder, writer).unlink(missing_ok=True)
             finally:
                 os.close(lock)
 
     def _by_writer(self) -> dict[str, list[Path]]:
         found: dict[str, list[Path]] = {}
+        for path in self._folder.glob(f"*{_LOCK}"):
+            found[path.name.split(".", 1)[0]] = []
         for path in (*sorted(self._folder.glob(f"*{_ROWS}")), *self._folder.glob(f"*{_RING}")):
             found.setdefault(path.name.split(".", 1)[0], []).append(path)
         return found
@@ -287,7 +299,7 @@ def _pieces(content: bytes) -> Iterator[Piece]:
 
 
 def _lock_of(folder: Path, writer: str) -> Path:
-    return folder / f"{writer}.lock"
+    return folder / f"{writer}{_LOCK}"
 
 
 def _locked(path: Path) -> int | None:
@@ -298,4 +310,15 @@ def _locked(path: Path) -> int | None:
     except OSError:
         os.close(fd)
         return None
-    return fd
+    if _there(path, fd):
+        return fd
+    os.close(fd)
+    return None
+
+
+def _there(path: Path, fd: int) -> bool:
+    """Whether the open file still has that name: whoever looked for writers that are gone may have removed it."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(fd))
+    except OSError:
+        return False

@@ -2,17 +2,20 @@
 behind the answer, by the writer, with their row.
 
 Rule: only a hold is waited for. Holds that are asked for while others are being written are written together, so many
-requests at once cost hardly more than one.
+requests at once cost hardly more than one. A hold is renewed until the books have its end, so one that lapses is of a
+process that is gone; where its disk is left, whoever finds its spool ends its holds at once (`writer`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+import secrets
+import time
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
-from llm_mux.ledger.balances import ZERO, Balances, Hold, Settlement, Shortage
+from llm_mux.ledger.balances import HOLD_S, ZERO, Balances, Hold, Settlement, Shortage, holds_of
 from llm_mux.ledger.writer import Writer
 
 _MOST_AT_ONCE = 500
@@ -28,12 +31,19 @@ class Till:
         self._asked: list[tuple[Hold, float, asyncio.Future[Decimal | Shortage]]] = []
         self._taking: asyncio.Task[None] | None = None
         self._known: dict[str, Decimal] = {}
+        self._open: set[str] = set()
+        self._renewing: asyncio.Task[None] | None = None
         writer.paid = self._note
+        writer.ended = self._ended
 
     @property
     def known(self) -> Mapping[str, Decimal]:
         """Balances as they were when last seen from here."""
         return self._known
+
+    def new_id(self) -> str:
+        """For a hold: it says whose it is."""
+        return holds_of(self._writer.claimed()) + secrets.token_hex(8)
 
     async def look(self, most: int, *, patience_s: float = 1.0) -> None:
         """See the balances as they are now: of those who were here, and of others, as many as `most`. While the
@@ -65,6 +75,8 @@ class Till:
 
     async def close(self, *, deadline_s: float = 5.0) -> None:
         """The holds that are being written are."""
+        if self._renewing is not None:
+            self._renewing.cancel()
         if self._taking is not None:
             await asyncio.wait((self._taking,), timeout=deadline_s)
 
@@ -82,8 +94,23 @@ class Till:
                 for _, _, future in batch:
                     future.set_exception(error)
             else:
-                for (_, _, future), answer in zip(batch, answers, strict=True):
+                for (hold, _, future), answer in zip(batch, answers, strict=True):
+                    if not isinstance(answer, Shortage):
+                        self._open.add(hold.id)
                     future.set_result(answer)
+            if self._open and (self._renewing is None or self._renewing.done()):
+                self._renewing = asyncio.create_task(self._renew())
+
+    async def _renew(self) -> None:
+        """Long answers keep their holds while they last."""
+        while self._open:
+            await asyncio.sleep(HOLD_S / 3)
+            with contextlib.suppress(Exception):
+                await self.balances.renew(list(self._open), time.time())
+
+    def _ended(self, ids: Iterable[str]) -> None:
+        """The books have their end."""
+        self._open.difference_update(ids)
 
     def _note(self, balances: Mapping[str, Decimal]) -> None:
         for user, balance in balances.items():

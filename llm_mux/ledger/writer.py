@@ -10,6 +10,7 @@ disk, rows wait in memory, bounded; the oldest go first, counted in `state`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -66,7 +67,7 @@ class State(Struct, frozen=True, kw_only=True):
 
 class Writer:
     """`record` rows at any time, `run` as a task beside the server, `close` at the end. Used from one event loop.
-    `paid` is told the balances of those who paid."""
+    `paid` is told the balances of those who paid, `ended` the holds whose end is in the books."""
 
     def __init__(
         self, database: Database, spool: Path | None = None, *, capacity: int = CAPACITY, gather_s: float = GATHER_S
@@ -89,6 +90,14 @@ class Writer:
         self._catching: asyncio.Task[bool] | None = None
         self._coming: asyncio.Task[bool] | None = None
         self.paid: Callable[[Mapping[str, Decimal]], None] | None = None
+        self.ended: Callable[[Iterable[str]], None] | None = None
+
+    def claimed(self) -> str:
+        """The name of this writer, by which others can see whether it lives, if the disk takes anything."""
+        if self._spool is not None:
+            with contextlib.suppress(OSError):
+                self._spool.claim()
+        return self._name
 
     def record(self, row: Exchange, payment: Settlement | None = None) -> None:
         """Take a row, with what is paid for it."""
@@ -105,7 +114,7 @@ class Writer:
         if self._unspooled or not self._kept(piece):
             self._unspooled.append(piece)
             if len(self._unspooled) > self._capacity:
-                self._unspooled.popleft()
+                self._end([self._unspooled.popleft()])
         self._writing.wake()
 
     def _kept(self, piece: Piece) -> bool:
@@ -213,6 +222,7 @@ class Writer:
             rejected = await self._into_books(self._name, pieces)
             self._rejected += rejected
             self._written += _count(pieces) - rejected
+            self._end(pieces)
             await self._done(pieces[-1].number)
 
     async def _next(self) -> list[Piece]:
@@ -235,17 +245,30 @@ class Writer:
         else:
             self._spool.written(number)
 
+    def _end(self, pieces: Sequence[Piece]) -> None:
+        if self.ended is not None:
+            self.ended(piece.payment.hold.id for piece in pieces if piece.payment is not None)
+
     async def _write_left(self) -> None:
-        """What writers that are gone left in the spool; looked for once."""
+        """What writers that are gone left in the spool, then the end of what they hold; looked for once."""
         if self._left_seen or self._folder is None:
             return
         left = Left(self._folder).pieces()
         while (found := await asyncio.to_thread(next, left, None)) is not None:
             writer, pieces = found
+            if not pieces:
+                await self._free(writer)
             for first in range(0, len(pieces), TRANSACTION_ROWS):
                 await self._into_books(writer, pieces[first : first + TRANSACTION_ROWS])
             self._replayed += _count(pieces)
         self._left_seen = True
+
+    async def _free(self, writer: str) -> None:
+        await self._database.open()
+        from llm_mux.ledger.payments import free
+
+        if ended := await self._database.transact(partial(free, writer=writer)):
+            _log.info("billing.holds_freed", holds=ended, writer=writer)
 
     async def _into_books(self, writer: str, pieces: Sequence[Piece]) -> int:
         await self._database.open()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -209,7 +208,7 @@ class Admission:
     async def _held(self, gateway: Gateway, ask: Ask, size: Size) -> Hold:
         scopes = ask.caller.scopes or Scopes()
         hold = Hold(
-            id=secrets.token_hex(12),
+            id=self.till.new_id(),
             amount=await self._most_cost(gateway, ask, size),
             user=ask.caller.user_id if self.billing else None,
             client_key=ask.caller.key_id if scopes.budgeted else None,

@@ -25,6 +25,7 @@ from llm_mux.server.peers import PEERS
 from llm_mux.server.protocols import anthropic, bedrock, gemini, ollama, openai, responses, responses_ws
 from llm_mux.server.reload import RELOADER, Reloader
 from llm_mux.server.serving import DAEMON, ModelRoute, cors, request_id
+from llm_mux.server.understood import understood
 from llm_mux.server.worker import Worker
 
 ROUTES = (openai, responses, anthropic, gemini, ollama, bedrock, billing, health, metadata, pages, management, openapi)
@@ -41,13 +42,14 @@ def make_app(
     closed when it ends."""
     app = web.Application(
         client_max_size=loaded.config.max_request_size,
-        middlewares=[forwarding.to_the_leader] if worker is not None and not worker.leads else [],
+        middlewares=[understood, *([forwarding.to_the_leader] if worker is not None and not worker.leads else [])],
     )
 
     async def life(app: web.Application) -> AsyncIterator[None]:
         async with opened(loaded.config, env, secrets, demo_url, worker) as parts:
             app[PEERS] = parts.peers
             app[DAEMON] = daemon = await build(loaded, parts)
+            parts.limiters.succeed()
             app[RELOADER] = reloader = Reloader(daemon)
             async with running(reloader.run(), *together.loops(daemon, reloader)):
                 yield

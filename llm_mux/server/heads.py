@@ -24,6 +24,7 @@ _FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,100}):[ \t]*([!-~](?:[ -~\
 _SPECIAL = frozenset(
     {"transfer-encoding", "content-encoding", "expect", "upgrade", "trailer", "http2-settings", "content-length"}
 )
+HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[\w.~!$&'()*+,;=%-]*)(?::\d*)?", re.ASCII)
 _ONCE = frozenset({"host", "content-type", "authorization", "origin", "connection"})
 _PLAIN_QUERY = re.compile(r"[\w.~=&-]*", re.ASCII)
 
@@ -109,6 +110,8 @@ def _fields(lines: list[bytes]) -> list[tuple[str, str]] | None:
         name, value = found[1].decode(), (found[2] or b"").decode()
         lowered = name.lower()
         if lowered in _SPECIAL or (lowered in _ONCE and lowered in seen):
+            return None
+        if lowered == "host" and HOST.fullmatch(value) is None:
             return None
         if lowered == "connection" and value.lower() != "keep-alive":
             return None

@@ -146,9 +146,11 @@ class SharedLimiter:
 
 
 class Limiters:
-    """The counters that outlive a configuration: one in memory, and one for each Redis that was named."""
+    """The counters that outlive a configuration: one in memory, and one for each Redis that was named. `place` names a
+    worker and whoever is in its place after it."""
 
-    def __init__(self) -> None:
+    def __init__(self, place: str = "") -> None:
+        self._place = place
         self._local = LocalLimiter()
         self._redis: dict[str, RedisWindows] = {}
 
@@ -161,8 +163,13 @@ class Limiters:
         if windows is None:
             from llm_mux.server.redis_limits import RedisWindows
 
-            windows = self._redis[redis_url] = RedisWindows(redis_url)
+            windows = self._redis[redis_url] = RedisWindows(redis_url, place=self._place)
         return SharedLimiter(windows, self._local, refuse=refuse)
+
+    def succeed(self) -> None:
+        """What those who were in this worker's place before have left under way ends."""
+        for windows in self._redis.values():
+            windows.succeed()
 
     async def close(self) -> None:
         await asyncio.gather(*(windows.close() for windows in self._redis.values()))

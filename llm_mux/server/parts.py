@@ -118,7 +118,7 @@ async def opened(
         database = Database(located(config.usage.database, paths.data_dir(env)))
         shared = worker is not None or database.shared
         writer, responses, retention = await _ledger(stack, database, paths.data_dir(env) / "spool", shared=shared)
-        key_book, limiters, till = await _clients(stack, database, writer)
+        key_book, limiters, till = await _clients(stack, database, writer, worker)
         metrics = Metrics(
             (*readings(credentials), user_balances(till), *of_the_ledger(writer), *of_the_upstream(upstream))
         )
@@ -224,9 +224,12 @@ async def _resting(
     return waiting, cooldowns, quotas, rests, account_notes
 
 
-async def _clients(stack: AsyncExitStack, database: Database, writer: Writer) -> tuple[KeyBook, Limiters, Till]:
+async def _clients(
+    stack: AsyncExitStack, database: Database, writer: Writer, worker: Worker | None
+) -> tuple[KeyBook, Limiters, Till]:
     """What is known of clients: their keys, how fast they are, what they have."""
-    key_book, limiters, till = KeyBook(KeyTable(database)), Limiters(), Till(Balances(database), writer)
+    limiters = Limiters("" if worker is None else worker.place)
+    key_book, till = KeyBook(KeyTable(database)), Till(Balances(database), writer)
     stack.push_async_callback(limiters.close)
     stack.push_async_callback(key_book.close)
     await stack.enter_async_context(running(key_book.run()))

@@ -2,8 +2,9 @@
 
 Rule: whether a request is admitted is decided by one script, all limits at once, in one round trip, with the same
 results as the windows in memory, and takes nothing twice when it is asked twice. What is told behind an answer and does
-not arrive is told again when Redis answers. Times are unix seconds of the daemon that asks. A daemon that dies leaves
-its requests under way for at most `LEASE_S`.
+not arrive is told again when Redis answers. Times are unix seconds of the daemon that asks. A worker that dies leaves
+its requests under way to its successor, which ends them when it starts; a daemon that dies, for at most `LEASE_S`. What
+they have reserved of tokens stays for its minute: nobody knows what they used.
 """
 
 from __future__ import annotations
@@ -118,10 +119,28 @@ return 1
 """
 
 
-class RedisWindows:
-    """`failures` are the exceptions that mean that Redis does not answer. Used from one event loop."""
+# KEYS: the set of logs in which a worker and those before it in its place have requests under way. ARGV: what the names
+# of all of them begin with, and those of the worker itself.
+_FREE = """
+local freed = 0
+for _, log in ipairs(redis.call('SMEMBERS', KEYS[1])) do
+  for _, name in ipairs(redis.call('ZRANGE', log, 0, -1)) do
+    if string.sub(name, 1, #ARGV[1]) == ARGV[1] and string.sub(name, 1, #ARGV[2]) ~= ARGV[2] then
+      freed = freed + redis.call('ZREM', log, name)
+    end
+  end
+end
+return freed
+"""
 
-    def __init__(self, url: str, *, clock: Callable[[], float] = time.time, prefix: str = _PREFIX) -> None:
+
+class RedisWindows:
+    """`failures` are the exceptions that mean that Redis does not answer. Used from one event loop. `place` names the
+    worker and whoever is in its place after it."""
+
+    def __init__(
+        self, url: str, *, clock: Callable[[], float] = time.time, prefix: str = _PREFIX, place: str = ""
+    ) -> None:
         try:
             import redis.asyncio as client
             from redis.asyncio.retry import Retry
@@ -145,15 +164,24 @@ class RedisWindows:
         self._admit = self._redis.register_script(_ADMIT)
         self._settle = self._redis.register_script(_SETTLE)
         self._undo = self._redis.register_script(_UNDO)
+        self._free = self._redis.register_script(_FREE)
         self._clock = clock
         self._prefix = prefix
+        self._place = f"{place}:" if place else ""
+        self._name = f"{self._place}{secrets.token_hex(4)}:" if place else ""
+        self._noted: set[str] = set()
         self._telling: set[asyncio.Task[None]] = set()
         self._owed: deque[Callable[[], Coroutine[Any, Any, Any]]] = deque(maxlen=_MOST_OWED)
         self._leased: dict[str, list[str]] = {}
         self._renewing: asyncio.Task[None] | None = None
 
+    def succeed(self) -> None:
+        """End what those who were in this worker's place before have left under way."""
+        if self._place:
+            self._tell(lambda: self._free(keys=[self._places_logs], args=[self._place, self._name]))
+
     async def admit(self, wanted: Sequence[Charge], tokens: int) -> RedisPass | Refused:
-        now, name = self._clock(), secrets.token_hex(8)
+        now, name = self._clock(), self._name + secrets.token_hex(8)
         try:
             admitted, found = await self._asked(name, wanted, tokens, now)
         except BaseException:
@@ -224,6 +252,7 @@ class RedisWindows:
         if not logs:
             return
         self._leased[name] = logs
+        self._note([log for log in logs if log not in self._noted])
         if self._renewing is None or self._renewing.done():
             self._renewing = asyncio.create_task(self._renew())
 
@@ -237,6 +266,19 @@ class RedisWindows:
                     for log in logs:
                         await self._redis.zadd(log, {name: until}, xx=True)
                         await self._redis.expire(log, int(2 * LEASE_S))
+                await self._redis.expire(self._places_logs, int(2 * LEASE_S))
+        self._noted.clear()
+
+    @property
+    def _places_logs(self) -> str:
+        return f"{self._prefix}place:{self._place}"
+
+    def _note(self, logs: list[str]) -> None:
+        """Where a successor is to look."""
+        if self._place and logs:
+            self._noted.update(logs)
+            self._tell(lambda: self._redis.sadd(self._places_logs, *logs))
+            self._tell(lambda: self._redis.expire(self._places_logs, int(2 * LEASE_S)))
 
     def _tell(self, what: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         """Something that no answer waits for, and that does no harm a second time."""

@@ -36,6 +36,11 @@ class Worker(Struct, frozen=True):
         """Whether this one answers for all of them."""
         return self.number == 0
 
+    @property
+    def place(self) -> str:
+        """The same for whoever is in this one's place after it, and for nobody else."""
+        return f"{Path(self.folder).name}.{self.number}"
+
     def door_of(self, number: int) -> str:
         """Where a worker listens for the others."""
         return str(Path(self.folder) / f"{number}.sock")

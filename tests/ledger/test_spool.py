@@ -72,7 +72,7 @@ def test_what_a_living_writer_has_is_not_taken_from_it(folder: pathlib.Path) -> 
     spool.append(piece(1))
     assert list(Left(folder).pieces()) == []
     spool.close(0)
-    assert list(Left(folder).pieces()) == [(spool.writer, [piece(1)])]
+    assert list(Left(folder).pieces()) == [(spool.writer, [piece(1)]), (spool.writer, [])]
     assert files(folder) == []
 
 
@@ -83,7 +83,7 @@ def test_a_segment_stays_until_the_next_is_asked_for(folder: pathlib.Path) -> No
     left = Left(folder).pieces()
     next(left)
     left.close()
-    assert len(list(Left(folder).pieces())) == 1
+    assert list(Left(folder).pieces()) == [(spool.writer, [piece(1)]), (spool.writer, [])]
 
 
 @pytest.mark.parametrize("cut", [1, 20, 180])
@@ -94,7 +94,18 @@ def test_half_a_piece_at_the_end_is_left_out(folder: pathlib.Path, cut: int) -> 
     spool.close(0)
     (segment,) = folder.glob("*.rows")
     os.truncate(segment, segment.stat().st_size - cut)
-    assert list(Left(folder).pieces()) == [(spool.writer, [piece(1)])]
+    assert list(Left(folder).pieces()) == [(spool.writer, [piece(1)]), (spool.writer, [])]
+
+
+def test_a_writer_that_is_gone_is_found_though_it_wrote_nothing(folder: pathlib.Path) -> None:
+    spool = Spool(folder)
+    spool.claim()
+    assert list(Left(folder).pieces()) == []
+    assert spool._lock is not None
+    os.close(spool._lock)
+    assert Left(folder).anything()
+    assert list(Left(folder).pieces()) == [(spool.writer, [])]
+    assert files(folder) == []
 
 
 def test_a_folder_that_was_deleted_is_made_again(folder: pathlib.Path) -> None:

@@ -12,6 +12,10 @@ from llm_mux.gateway.http.head import Malformed
 
 _MOST_SIZE_LINE = 4096
 _MOST_TRAILERS = 1 << 16
+_MOST_EXTENSIONS = 1 << 20
+"""In a whole body; short ones are not counted."""
+_SHORT = 64
+_TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\0\r\n]*")
 _HEX = b"0123456789abcdefABCDEF"
 _SIZE = re.compile(rb"([0-9a-fA-F]{1,8})\r\n")
 
@@ -64,13 +68,14 @@ class UntilClose:
 class Chunked:
     """A chunked body; extensions and trailers are read over."""
 
-    __slots__ = ("_held", "_left", "_trailing", "over", "rest")
+    __slots__ = ("_extensions", "_held", "_left", "_trailing", "over", "rest")
 
     def __init__(self) -> None:
         self._held = b""
         # Bytes of the chunk under way and the CR LF after it; 0: a size line comes next.
         self._left = 0
         self._trailing = 0
+        self._extensions = 0
         self.over = False
         self.rest = b""
 
@@ -111,9 +116,10 @@ class Chunked:
             return self._hold(data, at, _MOST_SIZE_LINE)
         text = data[at:end]
         if len(text) > 8 or text.strip(_HEX):
-            text = _size(text)
+            self._extensions += len(text) if len(text) > _SHORT else 0
+            text = _size(text) if self._extensions <= _MOST_EXTENSIONS else b""
         if not text:
-            raise Malformed("a chunk without a size")
+            raise Malformed("a chunk without a size, or too much beside the sizes")
         length = int(text, 16)
         start = end + 2
         if not length:
@@ -155,7 +161,7 @@ class Chunked:
             return at + 2
         line = data[at:end]
         self._trailing += len(line)
-        if self._trailing > _MOST_TRAILERS or b"\n" in line or b"\r" in line or b":" not in line:
+        if self._trailing > _MOST_TRAILERS or _TRAILER.fullmatch(line) is None:
             raise Malformed("a trailer that is none, or too much of them")
         return end + 2
 

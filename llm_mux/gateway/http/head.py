@@ -68,6 +68,8 @@ def parse(parser: HttpResponseParser, data: bytes) -> Head:
     lines = data.count(b"\r\n")
     if data.count(b"\n") != lines or data.count(b"\r") != lines or b"\n " in data or b"\n\t" in data:
         raise Malformed("a line is folded or not ended by CR LF")
+    if b"\0" in data:
+        raise Malformed("a NUL in the head")
     if b" :" in data or b"\t:" in data:
         _refuse_spaced_names(data)
     try:
