@@ -140,11 +140,13 @@ class Gateway:
         free = not account.breakers and account.most is None and not self.standing.hosts
         return [reach.candidates[0]] if free else None
 
-    async def targets(self, name: str, ask: Ask) -> list[Candidate]:
-        """The targets of `name` that may be asked now, best first. Raises MuxError when there is none."""
+    async def targets(self, name: str, ask: Ask, *, few: bool = False) -> list[Candidate]:
+        """The targets of `name` that may be asked now, best first; `few`: of many, the first of them. Raises MuxError
+        when there is none."""
         reach = await self.reach(name, ask.caller.scopes)
         candidates = reach.candidates
-        return order(reach.routes, candidates, self.moment(ask, len(candidates) > 1), self.choice, reach.known)
+        moment = self.moment(ask, len(candidates) > 1)
+        return order(reach.routes, candidates, moment, self.choice, reach.known, few=few)
 
     def moment(self, ask: Ask, chosen: bool = True) -> Moment:
         """Now, as a choice sees it; `chosen`: there is something to choose."""
@@ -164,12 +166,12 @@ class Gateway:
                 await self.lists.refresh(self.accounts, self.upstream)
                 catalog = self.catalog
             routes = catalog.resolve(name)
-            reach = Reach(routes, paired(routes, self.accounts), {})
+            reach = Reach(routes, paired(routes, self.accounts), Favourites())
             if len(self._reaches) < _MOST_ROUTES:
                 self._reaches[name] = reach
         if scopes is not None and scopes.narrow:
             kept, accounts = reached(reach.routes, self.accounts, scopes, name)
-            return Reach(tuple(kept), paired(kept, accounts), {})
+            return Reach(tuple(kept), paired(kept, accounts), Favourites())
         return reach
 
     def chain(self, name: str) -> tuple[str, ...]:

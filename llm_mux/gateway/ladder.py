@@ -9,6 +9,7 @@ at which a client could no longer be told a status. A client's own mistake ends 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,7 +21,7 @@ from llm_mux.gateway.ask import Ask
 from llm_mux.gateway.core import Gateway
 from llm_mux.gateway.drain import told
 from llm_mux.routing.retry import Patience, Round, pause
-from llm_mux.routing.select import Candidate, busy
+from llm_mux.routing.select import FEW, Candidate, busy
 from llm_mux.routing.standing import UNREACHED, Host, host_of
 
 if TYPE_CHECKING:
@@ -106,17 +107,25 @@ class Ladder(Generic[T]):
         at = 0
         while at < len(names):
             try:
-                candidates = gateway.lone(names[at], self._ask) or await gateway.targets(names[at], self._ask)
+                candidates = gateway.lone(names[at], self._ask) or await self._targets(names[at], few=True)
             except MuxError as error:
                 if at == 0:
                     self._unanswered(error)
                 candidates = []
-            if (answer := await self._each(candidates)) is not None:
+            answer = await self._each(candidates)
+            if answer is None and len(candidates) == FEW:
+                with contextlib.suppress(MuxError):
+                    candidates = await self._targets(names[at], few=False)
+                answer = await self._each(candidates)
+            if answer is not None:
                 return answer
             if at == 0:
                 names = gateway.chain(names[0])
             at += 1
         return None
+
+    async def _targets(self, name: str, *, few: bool) -> list[Candidate]:
+        return await self._gateway.targets(name, self._ask, few=few)
 
     def _unanswered(self, error: MuxError) -> None:
         """Nobody can be asked for the model itself. Raises what no fallback may get around."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from llm_mux.routing.accounts import Account
-from llm_mux.routing.select import Candidate, Choice, Judged, Moment, judge, ranked
+from llm_mux.routing.select import Candidate, Choice, Judged, Moment, judge, placed, ranked
 
 
 class Quota(Struct, frozen=True):
@@ -63,7 +63,8 @@ def explained(chain: Sequence[Reached], moment: Moment, choice: Choice) -> list[
     asked = 0
     for reached in chain:
         judged = [judge(candidate, moment, choice) for candidate in reached.candidates]
-        able = ranked([each for each in judged if each.passed is None], moment, choice)
+        there = placed(reached.candidates, moment)
+        able = ranked([each for each in judged if each.passed is None], there, choice)
         for each in able:
             asked += 1
             found.append(_target(reached.name, each, asked, moment, choice))

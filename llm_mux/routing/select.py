@@ -1,8 +1,8 @@
 """Which account is asked, and in which order the others follow. Pure: time, chance and the conversation are parameters.
 
-Sticky by rendezvous hash: a conversation stays with one account while it can (the provider's prompt cache keeps
-hitting), and losing or adding an account moves only the conversations that it served. It yields softly: to a rest, a
-full account, a quota that is nearly spent, a context that is too small.
+Sticky by rendezvous hash, among many accounts by a ring (`ring`): a conversation stays with one account while it can
+(the provider's prompt cache keeps hitting), and losing or adding an account moves only the conversations that it
+served. It yields softly: to a rest, a full account, a quota that is nearly spent, a context that is too small.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
 from llm_mux.errors import Kind, MuxError
 from llm_mux.routing.accounts import Account
 from llm_mux.routing.catalog import Route
+from llm_mux.routing.ring import Ring, ring_of
 from llm_mux.routing.standing import Hosts, host_of
 
 Price = Callable[[str, str], float | None]
@@ -28,6 +30,9 @@ _GOLDEN = (math.sqrt(5) - 1) / 2
 _STALE_S = 300.0
 _BYTES_PER_TOKEN = 4
 _MOST_KNOWN = 512
+_MANY = 16
+"""So many targets are put in order by a ring, which is not as even as a draw and does not look at each of them."""
+FEW = 8
 SOON_S = 1.0
 _SURELY_FITS = 4096 * _BYTES_PER_TOKEN
 """Bytes of a request that every model takes."""
@@ -51,13 +56,14 @@ class Choice(Struct, frozen=True):
 
 class Moment(Struct, frozen=True):
     """One request at one time: `now` in monotonic seconds, its conversation, its turn, its size in bytes, the hosts
-    that something is known against."""
+    that something is known against. `places`: of many accounts, in which order the conversation asks them."""
 
     now: float
     conversation: str = ""
     turn: int = 0
     size: int = 0
     hosts: Hosts = {}
+    places: Mapping[str, int] = {}
 
 
 class Judged(Struct, frozen=True):
@@ -71,8 +77,11 @@ class Judged(Struct, frozen=True):
     score: float = 0.0
 
 
-Favourites = dict[bytes, Sequence[Candidate]]
-"""By conversation, for one set of candidates."""
+class Favourites(dict[bytes, Sequence[Candidate]]):
+    """By conversation, for one set of candidates; of many, their `tiers` instead."""
+
+    tiers: Sequence[tuple[Ring, Sequence[Candidate]]] = ()
+
 
 STICKY = Choice()
 _KEEP_ROUTES = frozenset({"sticky", "fill-first"})
@@ -96,18 +105,24 @@ def order(
     moment: Moment,
     choice: Choice = STICKY,
     known: Favourites | None = None,
+    *,
+    few: bool = False,
 ) -> list[Candidate]:
     """The `candidates` of the routes that may be asked now, best first. Raises MuxError when none may, saying when.
-    `known` remembers what was worked out for these candidates before.
+    `known` remembers what was worked out for these candidates before. `few`: of many, the first are enough.
 
     Higher priority goes first, what is held back last; sticky and fill-first keep the routes' order (the
     configuration's), the others compare all accounts.
     """
+    known = Favourites() if known is None else known
     if choice.strategy == "sticky" and not moment.hosts:
         # Nobody is held back a little: the same order as below, for less.
-        favourites = _favourites(candidates, moment.conversation, {} if known is None else known)
-        if ready := _plainly_ready(favourites, moment, choice):
+        if len(candidates) <= _MANY:
+            if ready := _plainly_ready(_favourites(candidates, moment.conversation, known), moment, choice):
+                return ready
+        elif few and (ready := _first_ready(candidates, moment, choice, known)):
             return ready
+    moment = placed(candidates, moment)
     judged = [judge(candidate, moment, choice) for candidate in candidates]
     able = [each for each in judged if each.passed is None]
     if able:
@@ -152,6 +167,38 @@ def _plainly_ready(candidates: Sequence[Candidate], moment: Moment, choice: Choi
                 return []
         found.append(each)
     return found
+
+
+def _first_ready(candidates: Sequence[Candidate], moment: Moment, choice: Choice, known: Favourites) -> list[Candidate]:
+    """The first of many that may be asked and are not held back; none where there are fewer than `FEW`."""
+    if not known.tiers:
+        tiers: dict[tuple[int, int], list[Candidate]] = {}
+        for each in candidates:
+            tiers.setdefault((-each.account.priority, each.place), []).append(each)
+        known.tiers = [(_ring(tier), tier) for _, tier in sorted(tiers.items(), key=lambda item: item[0])]
+    said, found = _digest(moment.conversation), list[Candidate]()
+    for ring, tier in known.tiers:
+        for number in ring.walk(said):
+            judged = judge(tier[number], moment, choice)
+            if judged.passed is None and not judged.handicap:
+                found.append(tier[number])
+                if len(found) == FEW:
+                    return found
+    return []
+
+
+def _ring(candidates: Sequence[Candidate]) -> Ring:
+    return ring_of(tuple((each.account.name, each.account.weight) for each in candidates))
+
+
+def placed(candidates: Sequence[Candidate], moment: Moment) -> Moment:
+    """The moment, with the order in which its conversation asks all of these where they are many."""
+    if len(candidates) <= _MANY:
+        return moment
+    accounts = {each.account.name: each for each in candidates}
+    names = list(accounts)
+    walk = _ring(list(accounts.values())).walk(_digest(moment.conversation))
+    return msgspec.structs.replace(moment, places={names[number]: place for place, number in enumerate(walk)})
 
 
 def _too_small(candidate: Candidate, moment: Moment, choice: Choice) -> bool:
@@ -240,6 +287,8 @@ Scores = Callable[[Sequence[Candidate], Moment, Choice], list[float]]
 
 
 def _sticky(tier: Sequence[Candidate], moment: Moment, choice: Choice) -> list[float]:
+    if moment.places:
+        return [-float(moment.places[each.account.name]) for each in tier]
     said = _digest(moment.conversation)
     return [_score(each.account, said) for each in tier]
 
