@@ -18,6 +18,7 @@ from llm_mux.server.serving import ModelRoute
 MOST_HEAD: Final = 16 << 10
 _MOST_KEPT = 256
 _LENGTHS = (b"\r\nContent-Length: ", b"\r\ncontent-length: ")
+_START = re.compile(rb"[A-Z]{1,20}(?: |\Z)")
 _LINE = re.compile(rb"POST (/[!-~]*) HTTP/1\.1")
 _FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,100}):[ \t]*([!-~](?:[ -~\t]*[!-~])?)?[ \t]*")
 # What changes how a message ends or is packed, or asks for another protocol.
@@ -97,6 +98,11 @@ class Heads:
         if route is None:
             return None
         return Head(route, path, CIMultiDictProxy(CIMultiDict(fields)), values.get("key"))
+
+
+def unfinished(data: bytes) -> bool:
+    """Whether the start of a request may yet become a head, of any method: the rest is waited for, but not for ever."""
+    return len(data) < MOST_HEAD and data.count(b"\n") == data.count(b"\r\n") and _START.match(data) is not None
 
 
 def _fields(lines: list[bytes]) -> list[tuple[str, str]] | None:

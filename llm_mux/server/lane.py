@@ -21,7 +21,7 @@ from llm_mux.gateway.ahead import Ahead
 from llm_mux.gateway.ask import Outlet, Whole, Write
 from llm_mux.server.answer_heads import Forms, written
 from llm_mux.server.express import Express, begun
-from llm_mux.server.heads import MOST_HEAD, Find, Head, Heads
+from llm_mux.server.heads import MOST_HEAD, Find, Head, Heads, unfinished
 from llm_mux.server.serving import DAEMON, labelled, serve
 
 _MOST_BODY: Final = 4 << 20
@@ -56,7 +56,8 @@ class Lanes:
             self._sweeper = self.loop.call_later(_SWEEP_S, self._sweep)
 
     def _sweep(self) -> None:
-        """Closes what has been silent for long between two requests; looks only while there are connections."""
+        """Closes what has been silent for long between two requests or in a body, and whose head takes as long; looks
+        only while there are connections."""
         now = self.loop.time()
         for lane in [lane for lane in self.lanes if not lane.busy and now - lane.since > _IDLE_S]:
             lane.close()
@@ -187,12 +188,13 @@ class Lane(asyncio.Protocol):
 
     def _begin(self, data: bytes) -> None:
         """The start of a request."""
-        self._ahead = b""
-        self.since = self._lanes.loop.time()
+        if not self._ahead:
+            self.since = self._lanes.loop.time()
         end = data.find(b"\r\n\r\n", 0, MOST_HEAD)
-        if end < 0 and len(data) < MOST_HEAD and data.startswith(b"POST "[: len(data)]):
+        if end < 0 and unfinished(data):
             self._ahead = data
             return
+        self._ahead = b""
         found = self._lanes.heads.read(data[:end]) if end >= 0 else None
         if found is None:
             self._hand_over(data)

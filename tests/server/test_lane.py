@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterable
 
 import pytest
 
+from llm_mux.server import lane
 from llm_mux.server.serving import DAEMON
 from tests.daemon import daemon
 from tests.fake_upstream import FakeUpstream, Reply, json_reply, sse_reply
@@ -166,6 +167,34 @@ async def test_strangers_are_refused_in_the_lane_too(demo: Run) -> None:
     assert (host, origin, good) == (403, 403, 200)
     assert headers["access-control-allow-origin"] == "http://localhost:3000"
     assert headers["x-request-id"] == "mine"
+
+
+@pytest.mark.parametrize("start", [b"P", b"POST /v1/chat", b"GET /healthz", HEALTH[:-2]])
+async def test_a_head_that_does_not_end_is_not_waited_for_for_ever(
+    demo: Run, start: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though a byte comes now and then."""
+    monkeypatch.setattr(lane, "_IDLE_S", 0.3)
+    monkeypatch.setattr(lane, "_SWEEP_S", 0.05)
+    async with demo() as mux, connected(mux.url) as client, asyncio.timeout(10):
+        await client.send(start[:1])
+
+        async def trickled() -> None:
+            with contextlib.suppress(ConnectionError):
+                for at in range(1, len(start)):
+                    await client.send(start[at : at + 1])
+                    await asyncio.sleep(0.02)
+
+        trickling = asyncio.create_task(trickled())
+        assert await client.reader.read() == b""
+        await trickling
+
+
+@pytest.mark.parametrize("request_", [HEALTH, HEALTH.replace(b"GET", b"HEAD"), CHUNKED], ids=["GET", "HEAD", "chunks"])
+async def test_a_request_out_of_the_lane_may_come_in_pieces(demo: Run, request_: bytes) -> None:
+    async with demo() as mux, connected(mux.url) as client:
+        await client.send(*(request_[at : at + 1] for at in range(len(request_))))
+        assert (await client.reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200")
 
 
 async def test_idle_connections_do_not_hold_up_the_end(demo: Run) -> None:
