@@ -111,6 +111,7 @@ class Gateway:
         self._catalog: Catalog | None = None
         self._made_of = -1
         self._reaches: dict[str, Reach] = {}
+        self._narrowed: dict[tuple[str, Scopes], Reach] = {}
 
     @property
     def catalog(self) -> Catalog:
@@ -118,6 +119,7 @@ class Gateway:
         if self._catalog is None or self._made_of != self.lists.version:
             self._made_of = self.lists.version
             self._reaches.clear()
+            self._narrowed.clear()
             self._catalog = Catalog(
                 offers=tuple(offer for offer in map(self.lists.completed, self._offers) if offer.there),
                 aliases=self.settings.aliases,
@@ -170,9 +172,19 @@ class Gateway:
             if len(self._reaches) < _MOST_ROUTES:
                 self._reaches[name] = reach
         if scopes is not None and scopes.narrow:
-            kept, accounts = reached(reach.routes, self.accounts, scopes, name)
-            return Reach(tuple(kept), paired(kept, accounts), Favourites())
+            return self._narrow(name, reach, scopes)
         return reach
+
+    def _narrow(self, name: str, reach: Reach, scopes: Scopes) -> Reach:
+        """What is left of it for these scopes."""
+        narrowed = self._narrowed.get((name, scopes))
+        if narrowed is None:
+            kept, accounts = reached(reach.routes, self.accounts, scopes, name)
+            narrowed = Reach(tuple(kept), paired(kept, accounts), Favourites())
+            if len(self._narrowed) >= _MOST_ROUTES:
+                self._narrowed.clear()
+            self._narrowed[name, scopes] = narrowed
+        return narrowed
 
     def chain(self, name: str) -> tuple[str, ...]:
         """The names to try in order: the one that was asked for, then its fallbacks."""
