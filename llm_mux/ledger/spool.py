@@ -4,8 +4,8 @@ Rule: `append` is a copy into shared memory (`ring`), or, where there is none or
 write at the end of an open file, so it may stand on the event loop; either outlives the process, however it ends. What
 the disk has is always older than what the ring has. What reads, empties and removes files may take longer: the writer
 calls it in a thread. Segments and ring belong to the writer whose name they carry; while it lives it holds the lock
-beside them, and whoever can take that lock afterwards knows that it is gone, and may read what is left. A piece that was
-not finished ends its segment.
+beside them, and whoever can take that lock afterwards knows that it is gone and may read what is left. A piece that
+was not finished ends its segment.
 """
 
 from __future__ import annotations
