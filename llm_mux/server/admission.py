@@ -31,7 +31,7 @@ from llm_mux.ledger.rows import PICO, Exchange
 from llm_mux.ledger.till import Till
 from llm_mux.routing.limits import HOUR_S, Charge, Refused, Standing, charges
 from llm_mux.routing.select import Candidate
-from llm_mux.server.limiter import Limiter, Pass
+from llm_mux.server.limiter import Limiter, LocalLimiter, Pass
 from llm_mux.server.metrics import Metrics
 from llm_mux.translators import estimate
 
@@ -156,6 +156,12 @@ class Admission:
     def concerns(self, caller: Caller) -> bool:
         """Whether there is anything to ask at all."""
         return self._always or (caller.scopes is not None and caller.scopes.limited)
+
+    def instant(self, caller: Caller) -> bool:
+        """Whether `enter` waits for nothing: limits that are counted here, and nobody who pays."""
+        scopes = caller.scopes
+        paying = self.billing or (scopes is not None and scopes.budgeted)
+        return not paying and isinstance(self.limiter, LocalLimiter)
 
     async def enter(self, gateway: Gateway, ask: Ask, headers: dict[str, str]) -> Entry:
         """Takes what a request needs; `headers` are given where its limits stand, also when it is refused.

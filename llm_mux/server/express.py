@@ -1,38 +1,43 @@
 """The usual request for a whole answer, without a task: read, sent, and answered in the sockets' callbacks.
 
 Rule: only what `serving` would do without waiting for anything is done here, in the same words. Whatever else turns up
-(a key that is not known yet, a limit, a page's origin, an onlooker, a stream, an answer that is no usual one) goes on
-in a task: from the start (`begun` gives None) or from where it is (`Lane.go_on`).
+(a key that is not known yet, limits that others count too, a page's origin, an onlooker, a stream, an answer that is no
+usual one) goes on in a task: from the start (`begun` gives None) or from where it is (`Lane.go_on`).
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, TypeVar
 
 from llm_mux.errors import MuxError
 from llm_mux.gateway.ahead import Ahead
 from llm_mux.gateway.upstream import Reply
+from llm_mux.server.admission import Entry
 from llm_mux.server.guard import Passed
-from llm_mux.server.serving import Daemon, ModelRoute, asked, exchange, labelled, peek, request_id
+from llm_mux.server.serving import Advance, Daemon, ModelRoute, admitted, asked, exchange, labelled, peek, request_id
 from llm_mux.translators import registry
 
 if TYPE_CHECKING:
     from llm_mux.server.lane import Lane
 
+T = TypeVar("T")
+
 
 class Express:
     """One request under way. `sent`: its answer will be told to this (a `Receiver` and `Sink` of the gateway)."""
 
-    __slots__ = ("_daemon", "_lane", "_pieces", "_reply", "exchange", "sent")
+    __slots__ = ("_daemon", "_lane", "_pieces", "_reply", "advance", "exchange", "sent")
 
-    def __init__(self, daemon: Daemon, lane: Lane, exchange: Ahead) -> None:
+    def __init__(self, daemon: Daemon, lane: Lane, advance: Advance) -> None:
         self._daemon = daemon
         self._lane = lane
         self._reply: Reply | None = None
         self._pieces: list[bytes] = []
-        self.exchange = exchange
-        self.sent = exchange.begin(self)
+        self.advance = advance
+        self.exchange = advance.exchange
+        self.sent = advance.refused is None and advance.exchange.begin(self)
         if self.sent:
             daemon.metrics.active_requests += 1
             daemon.parts.drain.enter(self)
@@ -71,7 +76,7 @@ class Express:
             self._lane.go_on()
             return
         self.over()
-        self._lane.plain(self.exchange, answer)
+        self._lane.plain(self.exchange, answer, self.advance.more)
 
     # How it ends otherwise.
 
@@ -79,7 +84,7 @@ class Express:
         """The daemon does not finish it."""
         answer = self.exchange.told()
         self.over()
-        self._lane.told(answer, labelled(answer.headers, answer.content_type))
+        self._lane.told(answer, labelled(answer.headers | self.advance.more, answer.content_type))
 
     def gone(self) -> None:
         """The client left."""
@@ -87,6 +92,12 @@ class Express:
         self.over()
 
     def over(self) -> None:
+        """It is at its end."""
+        self.handed_over()
+        if self.advance.entry is not None:
+            self.advance.entry.leave()
+
+    def handed_over(self) -> None:
         """It is not under way here any more."""
         self._daemon.parts.drain.leave(self)
         self._daemon.metrics.active_requests -= 1
@@ -97,7 +108,8 @@ def begun(daemon: Daemon, lane: Lane, route: ModelRoute, body: bytes) -> Express
     passed: Passed | None = lane.memo.get(Passed)
     if passed is None or passed.guard is not daemon.guard or passed.origin is not None or route.run is not exchange:
         return None
-    if daemon.parts.recent.looked_at or daemon.admission.concerns(passed.caller):
+    limited = daemon.admission.concerns(passed.caller)
+    if daemon.parts.recent.looked_at or (limited and not daemon.admission.instant(passed.caller)):
         return None
     started, now = time.monotonic(), time.time()
     try:
@@ -107,4 +119,23 @@ def begun(daemon: Daemon, lane: Lane, route: ModelRoute, body: bytes) -> Express
     if peeked.stream:
         return None
     ask = asked(lane, route, passed.caller, peeked, request_id(lane), started, now)
-    return Express(daemon, lane, Ahead(daemon.gateway, ask))
+    more: dict[str, str] = {}
+    entry: Entry | None = None
+    refused: MuxError | None = None
+    if limited:
+        try:
+            entry = at_once(admitted(daemon, ask, more))
+        except MuxError as error:
+            refused = error
+    return Express(daemon, lane, Advance(Ahead(daemon.gateway, ask), more, entry, refused))
+
+
+def at_once(coroutine: Coroutine[object, None, T]) -> T:
+    """What a coroutine gives that waits for nothing."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        found: T = end.value
+        return found
+    coroutine.close()
+    raise RuntimeError("it waits for something")

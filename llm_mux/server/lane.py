@@ -22,7 +22,7 @@ from llm_mux.gateway.ask import Outlet, Whole, Write
 from llm_mux.server.answer_heads import Forms, written
 from llm_mux.server.express import Express, begun
 from llm_mux.server.heads import MOST_HEAD, Find, Head, Heads, unfinished
-from llm_mux.server.serving import DAEMON, labelled, serve
+from llm_mux.server.serving import DAEMON, Advance, labelled, serve
 
 _MOST_BODY: Final = 4 << 20
 _MOST_AHEAD: Final = 64 << 10
@@ -247,9 +247,9 @@ class Lane(asyncio.Protocol):
         if express is not None and express.sent:
             self._express = express
         else:
-            self.task = self._lanes.loop.create_task(self._served(head, None if express is None else express.exchange))
+            self.task = self._lanes.loop.create_task(self._served(head, None if express is None else express.advance))
 
-    async def _served(self, head: Head, ahead: Ahead | None) -> None:
+    async def _served(self, head: Head, ahead: Advance | None) -> None:
         try:
             await serve(self._lanes.daemon, self, head.route, ahead)
         except asyncio.CancelledError:
@@ -280,8 +280,8 @@ class Lane(asyncio.Protocol):
         """What was begun without a task needs one."""
         express, self._express = self._express, None
         if express is not None and self._head is not None:
-            express.over()
-            self.task = self._lanes.loop.create_task(self._served(self._head, express.exchange))
+            express.handed_over()
+            self.task = self._lanes.loop.create_task(self._served(self._head, express.advance))
 
     def leave(self) -> None:
         """Closes at once, or after the answer under way."""
@@ -303,10 +303,10 @@ class Lane(asyncio.Protocol):
         self._put_whole(answer.status, answer.body, headers)
         self._end_of_express()
 
-    def plain(self, exchange: Ahead, body: bytes) -> None:
-        """The same with the head of an exchange that went well."""
-        if self._lanes.drain.leaving:
-            self._put_whole(200, body, labelled(exchange.headers(), "application/json"))
+    def plain(self, exchange: Ahead, body: bytes, more: dict[str, str]) -> None:
+        """The same with the head of an exchange that went well; `more` are headers that say where limits stand."""
+        if more or self._lanes.drain.leaving:
+            self._put_whole(200, body, labelled(exchange.headers() | more, "application/json"))
         elif self._transport is not None and not self._gone:
             self._transport.write(self._lanes.forms.head(exchange, len(body), self._lanes.date()) + body)
         self._end_of_express()

@@ -122,7 +122,17 @@ def request_id(request: _Headed) -> str:
     return f"{_PREFIX}{next(_COUNT):x}"
 
 
-async def serve(daemon: Daemon, arrival: Arrival, route: ModelRoute, ahead: Ahead | None = None) -> None:
+class Advance(NamedTuple):
+    """What was done of a request before it had a task: what it took of its limits, the headers that say where those
+    stand, or why it is `refused`."""
+
+    exchange: Ahead
+    more: dict[str, str]
+    entry: Entry | None = None
+    refused: MuxError | None = None
+
+
+async def serve(daemon: Daemon, arrival: Arrival, route: ModelRoute, ahead: Advance | None = None) -> None:
     """One model request from the first header to the last byte, or from where it was begun `ahead`."""
     metrics, drain = daemon.metrics, daemon.parts.drain
     metrics.active_requests += 1
@@ -186,16 +196,18 @@ def asked(
     )
 
 
-async def _answer(daemon: Daemon, arrival: Arrival, route: ModelRoute, early: _Early, ahead: Ahead | None) -> Answer:
+async def _answer(daemon: Daemon, arrival: Arrival, route: ModelRoute, early: _Early, ahead: Advance | None) -> Answer:
     started, now = time.monotonic(), time.time()
     protocol = registry.get(route.protocol)
-    name = request_id(arrival) if ahead is None else ahead.ask.request_id
+    name = request_id(arrival) if ahead is None else ahead.exchange.ask.request_id
     ask: Ask | None = None
     passed: Passed | None = arrival.memo.get(Passed)
     try:
         if ahead is not None:
-            ask = ahead.ask
-            return await ahead.serve()
+            ask, early.entry, early.more = ahead.exchange.ask, ahead.entry, ahead.more
+            if ahead.refused is not None:
+                raise ahead.refused
+            return await ahead.exchange.serve()
         if passed is None or passed.guard is not daemon.guard:
             passed = None
             # Before the key: the page of an allowed origin may read why it was refused.

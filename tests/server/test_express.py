@@ -245,3 +245,30 @@ async def test_a_key_that_is_taken_away_counts_from_the_next_request_on(tmp_path
         kept.guard = guard
         await client.send(post(BODY))
         assert (await client.answer())[0] == 401
+
+
+LIMITS = {"rate-limits": {"requests-per-minute": 3, "concurrent": 1}}
+
+
+async def test_limits_are_counted_told_and_given_back(tmp_path: pathlib.Path) -> None:
+    never = asyncio.Event()
+    async with running(tmp_path, [Wait(never)], **LIMITS) as (upstream, mux, client):
+        async with connected(mux.url) as other:
+            await client.send(post(BODY))
+            await until(lambda: len(upstream.requests) == 2)
+            await other.send(post(BODY))
+            status, headers, _ = await other.answer()
+            assert (status, headers["x-ratelimit-limit"]) == (429, "1")
+            client.writer.close()
+            await until(lambda: at_rest(mux))
+            await other.send(post(BODY) * 2)
+            found = [(await other.answer())[:2] for _ in range(2)]
+            assert [(status, headers["x-ratelimit-remaining"]) for status, headers in found] == [(200, "0"), (429, "0")]
+        assert [line[:2] for line in booked(mux)] == [
+            (200, None),
+            (429, Kind.LIMITED.value),
+            (499, Kind.CLIENT_GONE.value),
+            (200, None),
+            (429, Kind.LIMITED.value),
+        ]
+        assert at_rest(mux)
