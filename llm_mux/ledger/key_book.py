@@ -64,10 +64,16 @@ class KeyBook:
             return None
         return key
 
+    @property
+    def fresh(self) -> bool:
+        """Whether a key that is known needs no question before it is let in."""
+        arrived = self._clock()
+        return arrived - self.asked_at <= FRESH_S or arrived - self._failed_at <= FRESH_S
+
     async def find(self, secret: str, now: float) -> ClientKey | None:
         """The valid key of this secret, waiting where what is known is too old to say so, or not to."""
         arrived = self._clock()
-        if arrived - self.asked_at > FRESH_S and arrived - self._failed_at > FRESH_S:
+        if not self.fresh:
             await self._ask_once()
         found = self.known(secret, now)
         if found is None and self.asked_at < arrived and self._failed_at < arrived:

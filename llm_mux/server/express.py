@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from llm_mux.errors import MuxError
 from llm_mux.gateway.ahead import Ahead
+from llm_mux.gateway.ask import Caller
 from llm_mux.gateway.upstream import Reply
 from llm_mux.server.admission import Entry
 from llm_mux.server.guard import Passed
@@ -105,11 +106,11 @@ class Express:
 
 def begun(daemon: Daemon, lane: Lane, route: ModelRoute, body: bytes) -> Express | None:
     """A request that is under way, or at least read; None for one of which nothing was done."""
-    passed: Passed | None = lane.memo.get(Passed)
-    if passed is None or passed.guard is not daemon.guard or passed.origin is not None or route.run is not exchange:
+    caller = _caller(daemon, lane) if route.run is exchange else None
+    if caller is None:
         return None
-    limited = daemon.admission.concerns(passed.caller)
-    if daemon.parts.recent.looked_at or (limited and not daemon.admission.instant(passed.caller)):
+    limited = daemon.admission.concerns(caller)
+    if daemon.parts.recent.looked_at or (limited and not daemon.admission.instant(caller)):
         return None
     started, now = time.monotonic(), time.time()
     try:
@@ -118,7 +119,7 @@ def begun(daemon: Daemon, lane: Lane, route: ModelRoute, body: bytes) -> Express
         return None
     if peeked.stream:
         return None
-    ask = asked(lane, route, passed.caller, peeked, request_id(lane), started, now)
+    ask = asked(lane, route, caller, peeked, request_id(lane), started, now)
     more: dict[str, str] = {}
     entry: Entry | None = None
     refused: MuxError | None = None
@@ -128,6 +129,18 @@ def begun(daemon: Daemon, lane: Lane, route: ModelRoute, body: bytes) -> Express
         except MuxError as error:
             refused = error
     return Express(daemon, lane, Advance(Ahead(daemon.gateway, ask), more, entry, refused))
+
+
+def _caller(daemon: Daemon, lane: Lane) -> Caller | None:
+    """Who asks, where that is known; None for a page, which wants to be told more."""
+    passed: Passed | None = lane.memo.get(Passed)
+    if passed is not None and passed.guard is daemon.guard:
+        return passed.caller if passed.origin is None else None
+    try:
+        origin = daemon.guard.check(lane.headers)
+    except MuxError:
+        return None
+    return daemon.guard.caller_at_once(lane.headers, lane.query_key) if origin is None else None
 
 
 def at_once(coroutine: Coroutine[object, None, T]) -> T:

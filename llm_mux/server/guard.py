@@ -117,6 +117,19 @@ class Guard:
         passed = memo[Passed] = Passed(self, origin, fixed)
         return passed
 
+    def caller_at_once(self, headers: Mapping[str, str], query_key: str | None) -> Caller | None:
+        """Who asks with a key, where `caller` would say so without waiting; None for whoever it may refuse."""
+        key = client_key(headers, query_key)
+        if not key or (self.tokens is not None and jwt.looks_signed(key)):
+            return None
+        configured = self._keys.get(_digest(key)) if self._keys else None
+        if configured is not None:
+            return configured
+        found = self._book.known(key, time.time()) if self.open or self._book.fresh else None
+        if found is not None:
+            return _owner(found, key)
+        return Caller(key=key) if self.open else None
+
     async def caller(self, headers: Mapping[str, str], query_key: str | None) -> Caller:
         """Who asks. Waits only for a key that is not known yet. Raises MuxError CLIENT_AUTH when keys are required and
         none, or a wrong one, came."""

@@ -160,6 +160,7 @@ async def test_requests_at_the_same_time_are_limited_until_their_streams_end(dem
                 status, headers, text = await post(client, mux)
                 assert (status, headers["Retry-After"], "at the same time" in text) == (429, "1", True)
                 held.set()
+            assert await mux.app[DAEMON].parts.drain.idle(10)
             assert (await post(client, mux))[0] == 200
 
 

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 import pathlib
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -235,6 +236,32 @@ async def test_what_waits_when_the_server_ends_is_waited_for(tmp_path: pathlib.P
                 go.set()
                 assert (await client.answer())[0] == 200
                 await ending
+
+
+async def test_a_key_of_the_database_needs_no_task_and_ends_when_it_is_revoked(tmp_path: pathlib.Path) -> None:
+    go = asyncio.Event()
+    async with RawServer(lambda connection, request: [Wait(go), GOOD] if request == 1 else [GOOD]) as upstream:
+        entry = {"type": "openai-compatible", "id": "up", "base-url": f"{upstream.url}/v1", "models": ["m"]}
+        async with daemon(tmp_path, {"providers": [entry], "disable-auth": False}) as mux, connected(mux.url) as client:
+            table = mux.app[DAEMON].parts.key_book.table
+            key, secret = await table.create("laptop", now=time.time())
+            asked = post(BODY, f"Authorization: Bearer {secret}")
+            await client.send(asked)
+            assert (await client.answer())[0] == 200
+            tasks = asyncio.all_tasks()
+            await client.send(asked)
+            await until(lambda: len(upstream.requests) == 2)
+            assert not [task for task in asyncio.all_tasks() - tasks if "Lane" in repr(task.get_coro())]
+            go.set()
+            assert (await client.answer())[0] == 200
+            await table.revoke(key.id, now=time.time())
+            async with asyncio.timeout(20):
+                while True:
+                    await client.send(asked)
+                    if (found := (await client.answer())[0]) != 200:
+                        break
+            assert found == 401
+            assert {line["client"] for line in mux.app[DAEMON].parts.recent.after(0, 9)} <= {"laptop"}
 
 
 async def test_a_key_that_is_taken_away_counts_from_the_next_request_on(tmp_path: pathlib.Path) -> None:
