@@ -17,6 +17,7 @@ from llm_mux.gateway.ask import Answer, Ask, Whole
 from llm_mux.gateway.core import Gateway
 from llm_mux.gateway.drain import told
 from llm_mux.gateway.exchange import Exchange
+from llm_mux.gateway.outcome import Outcome
 from llm_mux.gateway.refusal import notice_quota
 from llm_mux.gateway.upstream import Begun, Read, Receiver, Reply
 from llm_mux.routing.select import Candidate
@@ -35,7 +36,7 @@ class Ahead(Exchange):
 
     def begin(self, receiver: Receiver) -> bool:
         """Sends the request if nothing speaks against it; `receiver` is told of the answer."""
-        gateway, ask = self._gateway, self.ask
+        gateway, ask = self._gateway, self._ask
         lone = gateway.lone(ask.model, ask)
         if lone is None or ask.watch is not None or gateway.seals.elsewhere is not None:
             return False
@@ -54,9 +55,9 @@ class Ahead(Exchange):
             return False
         self._sent = chosen
         self._began = time.monotonic()
-        self.out.attempts = 1
+        self._out.attempts = 1
         account.enter(chosen.model, self._began)
-        self.out.holds(gateway, account)
+        self._out.holds(gateway, account)
         return True
 
     def usual(self, reply: Reply) -> bool:
@@ -95,14 +96,22 @@ class Ahead(Exchange):
         self._drop()
         return self._refuse(told())
 
+    @property
+    def ask(self) -> Ask:
+        return self._ask
+
+    @property
+    def outcome(self) -> Outcome:
+        return self._out
+
     def headers(self) -> dict[str, str]:
         """What the client's answer says of the exchange."""
-        return self._headers(self.out.usage)
+        return self._headers(self._out.usage)
 
     async def serve(self) -> Answer:
         # The ladder counts for itself.
-        self.out.release()
-        self.out.attempts = 0
+        self._out.release()
+        self._out.attempts = 0
         try:
             return await super().serve()
         finally:

@@ -7,8 +7,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from msgspec import Struct
-
 from llm_mux import ir
 from llm_mux.auth.scopes import Scopes
 from llm_mux.errors import MuxError
@@ -81,7 +79,8 @@ class Entry(Protocol):
         """What is paid for the row."""
 
 
-class Ask(Struct):
+@dataclass(slots=True)
+class Ask:
     """One client request as it arrived. `headers` have lower-case names. `model` and `stream` were peeked,
     `outline` is what else that look found.
 
@@ -104,7 +103,7 @@ class Ask(Struct):
     outline: Outline | None = None
     entry: Entry | None = None
     watch: Watch | None = None
-    _request: ir.Request | None = None
+    _request: ir.Request | None = field(default=None, init=False, repr=False)
 
     def decoded(self) -> ir.Request:
         """The canonical form of the body, read once. Raises MuxError for what cannot be read."""

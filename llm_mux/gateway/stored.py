@@ -7,7 +7,7 @@ the client said `store: false`. A connection of the websocket mode has a memory 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import msgspec
@@ -168,8 +168,7 @@ async def _continued(gateway: Gateway, ask: Ask, wishes: Wishes, store: Store | 
             return ask
         raise
     arrays = [part for link in links for part in (link.items, link.output)]
-    body = store_format.prepend_items(ask.body, joined(arrays))
-    return msgspec.structs.replace(ask, body=body, outline=None, _request=None)
+    return replace(ask, body=store_format.prepend_items(ask.body, joined(arrays)), outline=None)
 
 
 async def _provider_keeps(gateway: Gateway, ask: Ask) -> bool:

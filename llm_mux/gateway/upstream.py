@@ -46,8 +46,7 @@ class Call(Struct, frozen=True):
 
 
 @lru_cache(256)
-def media_type(said: str) -> str:
-    """What a Content-Type says beside its parameters."""
+def _media_type(said: str) -> str:
     return said.split(";", 1)[0].strip().lower()
 
 
@@ -76,7 +75,7 @@ class Reply(ABC):
 
     @property
     def content_type(self) -> str:
-        return media_type(self.headers.get("Content-Type", ""))
+        return _media_type(self.headers.get("Content-Type", ""))
 
     @property
     def lowered(self) -> dict[str, str]:

@@ -35,8 +35,8 @@ class Forms:
     def __init__(self) -> None:
         self._known: dict[tuple[object, ...], bytes] = {}
 
-    def head(self, exchange: Ahead, length: int, date: bytes) -> bytes:
-        out = exchange.out
+    def head(self, exchange: Ahead, length: int, date: str) -> bytes:
+        out = exchange.outcome
         account, usage = out.account, out.usage
         assert account is not None
         provider = account.provider
@@ -44,11 +44,11 @@ class Forms:
         form = self._known.get(key) or self._made(key, exchange)
         name = exchange.ask.request_id.encode()
         if usage is None:
-            return form % (name, length, date)
-        return form % (name, usage.prompt, usage.output, length, date)
+            return form % (name, length, date.encode())
+        return form % (name, usage.prompt, usage.output, length, date.encode())
 
     def _made(self, key: tuple[object, ...], exchange: Ahead) -> bytes:
-        out = exchange.out
+        out = exchange.outcome
         marks = (f"{_MARK}b", None if out.usage is None else f"{_MARK}d", f"{_MARK}d")
         headers = labelled(out.headers(*marks), "application/json")
         text = written(200, headers | {"Content-Length": f"{_MARK}d", "Date": f"{_MARK}b"})

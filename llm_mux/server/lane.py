@@ -44,7 +44,7 @@ class Lanes:
         self.loop = asyncio.get_running_loop()
         self.lanes: set[Lane] = set()
         self._sweeper: asyncio.TimerHandle | None = None
-        self._date = (0, b"")
+        self._date = (0, "")
         self.forms = Forms()
 
     def __call__(self) -> Lane:
@@ -63,10 +63,10 @@ class Lanes:
             lane.close()
         self._sweeper = self.loop.call_later(_SWEEP_S, self._sweep) if self.lanes else None
 
-    def date(self) -> bytes:
+    def date(self) -> str:
         now = int(time.time())
         if now != self._date[0]:
-            self._date = (now, formatdate(now, usegmt=True).encode())
+            self._date = (now, formatdate(now, usegmt=True))
         return self._date[1]
 
     def pre_shutdown(self) -> None:
@@ -365,7 +365,7 @@ class Lane(asyncio.Protocol):
         self._pending, self._chunked, self._outlet = b"", False, None
 
     def _headed(self, status: int, headers: dict[str, str]) -> bytes:
-        headers["Date"] = self._lanes.date().decode()
+        headers["Date"] = self._lanes.date()
         if self._lanes.drain.leaving:
             headers["Connection"] = "close"
             self._leaving = True

@@ -31,7 +31,6 @@ class LeanReply(Reply):
         "_held",
         "_label",
         "_looked",
-        "_media",
         "_packed",
         "_pieces",
         "_sink",
@@ -43,7 +42,6 @@ class LeanReply(Reply):
         self._call = call
         self._connection: Connection | None = connection
         self._label = head.packed
-        self._media = head.media
         self._looked = False
         self._packed: Unpacking | None = None
         self._pieces: list[bytes] = []
@@ -55,10 +53,6 @@ class LeanReply(Reply):
         self._held = False
 
     # Reading.
-
-    @property
-    def content_type(self) -> str:
-        return self._media
 
     def ready(self) -> bytes:
         pieces, packed = self._pieces, self._packed

@@ -7,7 +7,6 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from llm_mux.config.edits import Unedited, with_mapping
 from llm_mux.errors import Kind, MuxError
 from llm_mux.routing.explain import Target
 from llm_mux.routing.rests import Rest, listed
@@ -65,6 +64,8 @@ class Names(Struct, frozen=True, forbid_unknown_fields=True):
 
 async def _rename(call: Call) -> State:
     """Comments and everything else in the file stay."""
+    from llm_mux.config.edits import Unedited, with_mapping
+
     wish, text = call.body, call.daemon.loaded.text
     given = {"aliases": wish.aliases, "fallbacks": wish.fallbacks}
     try:

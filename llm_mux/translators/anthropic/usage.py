@@ -29,7 +29,7 @@ def decode(found: wire.Usage) -> ir.Usage:
 
 
 def _count(value: int | None) -> int:
-    return value if value is not None and value > 0 else 0
+    return max(value or 0, 0)
 
 
 def merged(first: wire.Usage, later: wire.Usage) -> wire.Usage:

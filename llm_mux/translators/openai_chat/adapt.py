@@ -118,22 +118,21 @@ class _Part(Struct):
 
 _parts: msgspec.json.Decoder[list[_Part]] = msgspec.json.Decoder(list[_Part])
 _TEXT = frozenset({"text"})
-_WITH_MESSAGES = (Usual, Wide)
 
 
 def _takes_messages(head: Head, rules: _Rules) -> bool:
     """Whether all messages can go as they are."""
-    found = head.messages if isinstance(head, _WITH_MESSAGES) else None
+    found = head.messages if isinstance(head, Usual | Wide) else None
     if found is None:
         return False
     if rules.quirks.single_system and sum(1 for m in found if m.role in ("system", "developer")) > 1:
         return False
-    look: _Look | None = None
+    look = _Look(rules)
     for m in found:
-        if type(m) is Plain and not m.tool_calls and m.role != "tool" and memoryview(m.content)[0] == _QUOTE:
-            continue
-        look = look or _Look(rules)
-        if not (look.plain(m) if type(m) is Plain else look.whatever(m)):
+        if type(m) is not Plain:
+            if not look.whatever(m):
+                return False
+        elif (m.tool_calls or m.role == "tool" or memoryview(m.content)[0] != _QUOTE) and not look.plain(m):
             return False
     return True
 
@@ -296,7 +295,6 @@ def _says_something(name: str, value: Raw | UnsetType) -> bool:
 
 def _edits(body: bytes, head: Head, lacks: frozenset[str], rules: _Rules, stream: bool) -> Edits:
     edits: dict[str, bytes | None] = {}
-    asked = b"" if head.stream is None else b"true" if head.stream else b"false"
     if head.model != rules.target.model:
         edits["model"] = rules.model
     dropped: list[str] = []
@@ -305,11 +303,10 @@ def _edits(body: bytes, head: Head, lacks: frozenset[str], rules: _Rules, stream
             edits[name] = None
             if _says_something(name, value):
                 dropped.append(name)
-        dropped.sort()
-    if head.max_tokens is not UNSET or head.max_completion_tokens is not UNSET:
-        _limit(head, rules, edits)
+    _limit(head, rules, edits)
+    asked = b"" if head.stream is None else b"true" if head.stream else b"false"
     hide = _stream(asked, head.stream_options, rules.quirks, stream, edits)
-    return Edits(edits, tuple(dropped), hide)
+    return Edits(edits, tuple(sorted(dropped)), hide)
 
 
 def _said(body: bytes, head: Head, names: frozenset[str]) -> Iterable[tuple[str, Raw | UnsetType]]:
@@ -328,15 +325,10 @@ def legacy_edits(top: dict[str, Raw], target: Target, stream: bool) -> Edits:
     return Edits(edits, hide_usage=hide)
 
 
-@lru_cache(256)
-def _number(raw: bytes) -> int:
-    return _whole.decode(raw)
-
-
 def _limit(head: Head, rules: _Rules, edits: dict[str, bytes | None]) -> None:
     """The limit on the answer under the server's own name for it, clamped to what the model can."""
     given = head.max_completion_tokens if present(head.max_completion_tokens) else head.max_tokens
-    limit = _number(bytes(given)) if isinstance(given, Raw) and present(given) else 0
+    limit = _whole.decode(given) if isinstance(given, Raw) and present(given) else 0
     field = rules.quirks.max_tokens_field
     named, other = head.max_completion_tokens, head.max_tokens
     if field == "max_tokens":
