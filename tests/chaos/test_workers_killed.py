@@ -40,8 +40,10 @@ async def test_killing_a_worker_every_second_loses_no_row_and_doubles_none(tmp_p
     async with upstream_of(healthy) as upstream:
         with process_daemon(tmp_path, {"providers": [provider(upstream)], "workers": 2}) as mux:
             async with Load().running(mux.url, CLIENTS) as seen:
-                until = asyncio.get_running_loop().time() + SECONDS
-                while asyncio.get_running_loop().time() < until:
+                now = asyncio.get_running_loop().time
+                until = now() + SECONDS
+                # A slow machine gets its answers too, only later.
+                while now() < until or (seen.verdicts["200"] <= 20 and now() < until + 60):
                     await asyncio.sleep(1)
                     if workers := workers_of(mux):
                         kills += 1
