@@ -19,7 +19,7 @@ from llm_mux.gateway.drain import told
 from llm_mux.gateway.exchange import Exchange
 from llm_mux.gateway.outcome import Outcome
 from llm_mux.gateway.refusal import notice_quota
-from llm_mux.gateway.upstream import Begun, Read, Receiver, Reply
+from llm_mux.gateway.upstream import Begun, Call, Read, Receiver, Reply
 from llm_mux.routing.select import Candidate
 
 
@@ -36,29 +36,35 @@ class Ahead(Exchange):
 
     def begin(self, receiver: Receiver) -> bool:
         """Sends the request if nothing speaks against it; `receiver` is told of the answer."""
-        gateway, ask = self._gateway, self._ask
-        lone = gateway.lone(ask.model, ask)
-        if lone is None or ask.watch is not None or gateway.seals.elsewhere is not None:
-            return False
-        account = lone[0].account
-        if account.session is not None or account.sign is not None:
-            return False
         try:
-            chosen = self._planned = super()._plan(lone[0], self._decoded)
+            found = self._usual_way()
         except Exception:
             # It comes up again in `serve`, and is told there.
             return False
-        if chosen.endpoint.unwrap is not None:
+        if found is None:
             return False
-        self._begun = gateway.upstream.begin(self._call(chosen), receiver)
+        chosen, call = found
+        self._begun = self._gateway.upstream.begin(call, receiver)
         if self._begun is None:
             return False
         self._sent = chosen
         self._began = time.monotonic()
         self._out.attempts = 1
-        account.enter(chosen.model, self._began)
-        self._out.holds(gateway, account)
+        chosen.account.enter(chosen.model, self._began)
+        self._out.holds(self._gateway, chosen.account)
         return True
+
+    def _usual_way(self) -> tuple[plan.Plan, Call] | None:
+        """The only target's plan and call; None where something speaks against going ahead."""
+        gateway, ask = self._gateway, self._ask
+        lone = gateway.lone(ask.model, ask)
+        if lone is None or ask.watch is not None or gateway.seals.elsewhere is not None:
+            return None
+        account = lone[0].account
+        if account.session is not None or account.sign is not None:
+            return None
+        chosen = self._planned = super()._plan(lone[0], self._decoded)
+        return None if chosen.endpoint.unwrap is not None else (chosen, self._call(chosen))
 
     def usual(self, reply: Reply) -> bool:
         """Whether it is an answer that `finish` takes once it is whole."""
