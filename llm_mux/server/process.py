@@ -20,6 +20,7 @@ from llm_mux.auth.store import open_store
 from llm_mux.config import ConfigError, Loaded
 from llm_mux.server import early, handover
 from llm_mux.server.address import Doors, Unheard
+from llm_mux.server.allocator import keep_pages
 from llm_mux.server.announce import EXIT_OK, announce, exit_code, show_ways_in
 from llm_mux.server.app import make_app, start
 from llm_mux.server.checks import accounts_of
@@ -140,6 +141,7 @@ async def _settle_down(app: web.Application) -> None:
     """What has time until a while after the start."""
     await asyncio.sleep(_SETTLED_S)
     early.settled()
+    keep_pages()
     gateway = app[DAEMON].gateway
     if any(account.provider.base_url.startswith("https:") for account in gateway.accounts):
         await gateway.upstream.prepare()
