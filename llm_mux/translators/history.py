@@ -51,19 +51,16 @@ def _orderly(messages: Sequence[ir.Message]) -> tuple[ir.Message, ...] | None:
                 return None
             out.append(answer)
             turn, calls = [], []
-        last = out[-1] if out else None
-        if role != "assistant" and last is not None and last.role == "assistant":
+        last = out[-1].role if out else None
+        if role != "assistant" and last == "assistant":
             return None
-        for part in parts:
-            if isinstance(part, ir.ToolCall):
-                calls.append(part)
-                ids.append(part.id)
-            elif type(part) is ir.ToolResult or (type(part) is ir.Text and _blank(part)):
+        if not _sound(parts, calls, ids):
+            return None
+        if role == "assistant" and last == "assistant":
+            before = out[-1]
+            if not _mergeable(before, message):
                 return None
-        if role == "assistant" and last is not None and last.role == "assistant":
-            if not _mergeable(last, message):
-                return None
-            out[-1] = ir.Message(role, last.parts + parts, last.name, last.phase, last.native)
+            out[-1] = ir.Message(role, before.parts + parts, before.name, before.phase, before.native)
         else:
             out.append(message)
     if turn or calls:
@@ -73,12 +70,29 @@ def _orderly(messages: Sequence[ir.Message]) -> tuple[ir.Message, ...] | None:
     return tuple(out) if len(set(ids)) == len(ids) else None
 
 
+def _sound(parts: Sequence[ir.Part], calls: list[ir.ToolCall], ids: list[str]) -> bool:
+    """Whether a turn that is no user's has nothing to repair. Its calls are added to `calls` and `ids`."""
+    for part in parts:
+        if type(part) is ir.ToolCall:
+            calls.append(part)
+            ids.append(part.id)
+        elif type(part) is ir.ToolResult or (type(part) is ir.Text and _blank(part)):
+            return False
+    return True
+
+
 def _as_one(turn: Sequence[ir.Message], calls: Sequence[ir.ToolCall]) -> ir.Message | None:
     """A user's turns in a row as one that answers just these calls in their order; None for anything else."""
     if not turn:
         return None
     first = turn[0]
     parts = first.parts
+    if len(turn) == 1 and len(parts) == 1 == len(calls):
+        # One call and its result, as most turns of an agent are.
+        only, call = parts[0], calls[0]
+        if type(only) is not ir.ToolResult or only.call_id != call.id:
+            return None
+        return ir.Message("user", (_result(call, only),), first.name, first.phase, first.native)
     if len(turn) > 1:
         if not all([_mergeable(first, message) for message in turn[1:]]):
             return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
@@ -66,10 +67,71 @@ def legal_name(name: str, rules: NameRules) -> str:
     return made if len(made) <= rules.limit else f"{made[: rules.limit - 9]}_{digest(name)[:8]}"
 
 
+Listed = tuple[ir.Tool | ir.HostedTool, ...]
+T = TypeVar("T")
+
+
+class Lists(Generic[T]):
+    """What was made of whole lists of tools. An agent's decoder gives the same list with every turn, so it is known by
+    its identity; a list that merely looks the same is another one."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[int, object], tuple[Listed, T]] = {}
+
+    def get(self, tools: Listed, key: object) -> T | None:
+        """What was kept of just this list under `key`, which holds all else that it depends on."""
+        found = self._kept.get((id(tools), key))
+        return found[1] if found is not None and found[0] is tools else None
+
+    def keep(self, tools: Listed, key: object, made: T) -> T:
+        """Keeps `made`, which nobody may change from now on."""
+        if len(self._kept) >= _MOST_LISTS:
+            self._kept.clear()
+        self._kept[id(tools), key] = (tools, made)
+        return made
+
+
+_MOST_LISTS = 64
+
+
+class _Declared(NamedTuple):
+    known: frozenset[tuple[str | None, str]]
+    names: Names
+
+
+_declared: Lists[_Declared] = Lists()
+
+
 def names_for(request: ir.Request, rules: NameRules) -> Names:
-    """The name map for every tool that the request declares or its history calls."""
+    """The name map for every tool that the request declares or its history calls. It is shared: nobody changes it."""
+    declared = _declared_in(request.tools, rules)
+    known = declared.known
+    more = [
+        Client(part.name, part.namespace, part.custom)
+        for message in request.messages
+        if message.role == "assistant"
+        for part in message.parts
+        if type(part) is ir.ToolCall and (part.namespace, part.name) not in known
+    ]
+    if not more:
+        return declared.names
+    names = Names(dict(declared.names.to_client), dict(declared.names.to_wire))
+    _add(names, more, rules)
+    return names
+
+
+def _declared_in(tools: Listed, rules: NameRules) -> _Declared:
+    found = _declared.get(tools, rules)
+    if found is not None:
+        return found
+    own = [tool for tool in tools if isinstance(tool, ir.Tool)]
     names = Names()
-    for client in _clients(request):
+    _add(names, [Client(tool.name, tool.namespace, tool.free_text) for tool in own], rules)
+    return _declared.keep(tools, rules, _Declared(frozenset([(tool.namespace, tool.name) for tool in own]), names))
+
+
+def _add(names: Names, clients: Iterable[Client], rules: NameRules) -> None:
+    for client in clients:
         key = (client.namespace, client.name)
         if key in names.to_wire:
             continue
@@ -79,20 +141,6 @@ def names_for(request: ir.Request, rules: NameRules) -> Names:
             made = f"{made[: rules.limit - 9]}_{digest(full)[:8]}"
         names.to_client[made] = client
         names.to_wire[key] = made
-    return names
-
-
-def _clients(request: ir.Request) -> Iterable[Client]:
-    declared = [tool for tool in request.tools if isinstance(tool, ir.Tool)]
-    for tool in declared:
-        yield Client(tool.name, tool.namespace, tool.free_text)
-    known = {(tool.namespace, tool.name) for tool in declared}
-    for message in request.messages:
-        if message.role != "assistant":
-            continue
-        for part in message.parts:
-            if type(part) is ir.ToolCall and (part.namespace, part.name) not in known:
-                yield Client(part.name, part.namespace, part.custom)
 
 
 def lower(request: ir.Request, names: Names) -> tuple[ir.Tool, ...]:

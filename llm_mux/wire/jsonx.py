@@ -249,12 +249,20 @@ def _unspaced(body: bytes) -> bytes:
     return msgspec.json.format(body, indent=-1)
 
 
+_raw: msgspec.json.Decoder[Raw] = msgspec.json.Decoder(Raw)
+
+
 def object_arguments(text: str) -> Raw:
     """A tool call's argument text as the bytes of a JSON object.
 
     Nothing, blanks and null are `{}`; an object keeps its bytes (big numbers and repeated keys too); any other JSON
     and text that is no JSON is kept under `_raw`, so that no call and no word of it is lost.
     """
+    if text[:1] == "{":
+        try:
+            return _raw.decode(text)
+        except (ValueError, RecursionError):
+            pass
     body = whole_text(text).strip().encode()
     if body in (b"", b"null"):
         return Raw(b"{}")

@@ -35,9 +35,14 @@ _ERROR: Final = "Error"
 def blocks(parts: Sequence[ir.Part], role: str, look: Outlook, *, thinking: bool = True) -> Blocks:
     """The blocks of one message. `role` is the message's, or "tool_result"; `thinking` False leaves thoughts out."""
     found: Blocks = []
+    block: wire.Block | Raw | None
     for part in parts:
         if type(part) is ir.Text:
             block = _text(part, role)
+        elif type(part) is ir.ToolResult:
+            block = _result(part, look)
+        elif type(part) is ir.ToolCall:
+            block = _call(part, look)
         else:
             block = _block(part, role, look, thinking=thinking)
         if block is not None:
@@ -47,12 +52,6 @@ def blocks(parts: Sequence[ir.Part], role: str, look: Outlook, *, thinking: bool
 
 def _block(part: ir.Part, role: str, look: Outlook, *, thinking: bool) -> wire.Block | Raw | None:
     match part:
-        case ir.Text():
-            return _text(part, role)
-        case ir.ToolCall():
-            return _call(part, look)
-        case ir.ToolResult():
-            return _result(part, look)
         case ir.Reasoning():
             return reasoning(part, look.target.model) if thinking else None
         case ir.Refusal(text=text):
@@ -91,12 +90,17 @@ def reasoning(part: ir.Reasoning, model: str) -> wire.Block | None:
 def _call(part: ir.ToolCall, look: Outlook) -> wire.Block | Raw:
     call = tools.lower_call(part, look.names)
     arguments = jsonx.object_arguments(call.arguments)
+    if part.cache is None and part.native is None:
+        return wire.ToolUse(ids.legal(call.id), call.name, arguments)
     block = wire.ToolUse(ids.legal(call.id), call.name, arguments, _mark(part.cache))
     return block if part.native is None else beside(block, part.native)
 
 
 def _result(part: ir.ToolResult, look: Outlook) -> wire.Block | Raw:
-    inner = blocks(part.content, "tool_result", look)
+    held = part.content
+    if len(held) == 1 and type(only := held[0]) is ir.Text and _bare(only, part):
+        return wire.ToolResult(ids.legal(part.call_id), only.text, part.is_error or None)
+    inner = blocks(held, "tool_result", look)
     content: str | Blocks | None = inner or None
     if len(inner) == 1 and isinstance(first := inner[0], wire.Text) and first.cache_control is None:
         content = first.text
@@ -109,6 +113,13 @@ def _result(part: ir.ToolResult, look: Outlook) -> wire.Block | Raw:
         _mark(part.cache),
     )
     return block if part.native is None else beside(block, part.native)
+
+
+def _bare(text: ir.Text, result: ir.ToolResult) -> bool:
+    """Whether a result is that text and nothing else has to be said of either."""
+    said = text.text
+    plain = bool(said) and not said.isspace() and text.native is None and text.cache is None and not text.citations
+    return plain and result.cache is None and result.native is None
 
 
 def _opaque(part: ir.Opaque, look: Outlook) -> wire.Block | Raw | None:

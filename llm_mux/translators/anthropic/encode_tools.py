@@ -36,7 +36,7 @@ class Toolbox(NamedTuple):
 
 def toolbox(look: Outlook) -> Toolbox:
     request = look.request
-    declared = [_tool(tool, look) for tool in _offered(look)]
+    declared = _declared(look)
     hosted = [found for tool in request.tools if isinstance(tool, ir.HostedTool) for found in _hosted(tool, look)]
     offered: list[wire.Tool | Raw] = [*declared, *hosted]
     if not offered and not look.own and (called := _called(look)):
@@ -44,6 +44,30 @@ def toolbox(look: Outlook) -> Toolbox:
     if not offered:
         return Toolbox([], None)
     return _with_choice(offered, look)
+
+
+class _Made(NamedTuple):
+    names: tools.Names
+    tools: list[wire.Tool | Raw]
+    lost_strict: bool
+
+
+_made: Final[tools.Lists[_Made]] = tools.Lists()
+
+
+def _declared(look: Outlook) -> list[wire.Tool | Raw]:
+    """The client's own tools, made once for a list that comes again and again."""
+    choice, listed = look.request.tool_choice, look.request.tools
+    if choice is not None and (choice.names or choice.mode in ("any", "tool")):
+        return [_tool(tool, look) for tool in _offered(look)]
+    key = (look.structured and look.quirks.strict_tools, look.own, ir.family(look.target.model) == "claude")
+    found = _made.get(listed, key)
+    if found is None or found.names is not look.names:
+        made: list[wire.Tool | Raw] = [_tool(tool, look) for tool in _offered(look)]
+        found = _made.keep(listed, key, _Made(look.names, made, "tools.strict" in look.dropped))
+    if found.lost_strict:
+        look.drop("tools.strict")
+    return list(found.tools)
 
 
 def _offered(look: Outlook) -> list[ir.Tool]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
 from llm_mux import ir
 from llm_mux.errors import bad_request
@@ -24,6 +24,7 @@ from llm_mux.wire import jsonx
 # The client declared `functions`, so its answers hold `function_call` instead of `tool_calls`.
 LEGACY_FUNCTIONS = "__functions"
 
+_NAMES = (*wire.Params.__struct_fields__, "tools")
 _KNOWN = frozenset(wire.Params.__struct_fields__) | {"messages", "tools"}
 # Kept for servers of this format beside what is understood of them.
 _KEPT = ("chat_template_kwargs", "stream_options")
@@ -33,7 +34,7 @@ _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 def decode_request(body: bytes, hints: Hints) -> ir.Request:
     """A `POST /v1/chat/completions` body. Raises BAD_REQUEST naming the field that cannot be understood."""
-    top = _top(body)
+    found, top = _at_once(body)
     params = _params(top)
     model = hints.model or params.model
     if not model:
@@ -41,7 +42,7 @@ def decode_request(body: bytes, hints: Hints) -> ir.Request:
     stream = params.stream if hints.stream is None else hints.stream
     return ir.Request(
         model=model,
-        messages=_messages(top.get("messages")),
+        messages=_messages(top.get("messages")) if found is None else _Conversation().read(found),
         protocol=wire.NAME,
         stream=bool(stream),
         tools=_tools(top.get("tools"), params),
@@ -61,6 +62,18 @@ def decode_request(body: bytes, hints: Hints) -> ir.Request:
         modalities=tuple(params.modalities or ()),
         extras=_extras(top, params),
     )
+
+
+def _at_once(body: bytes) -> tuple[list[wire.Message] | None, dict[str, Raw]]:
+    """The messages and the other values of a body in which nothing is unusual, read in one pass; of any other body
+    all values as they stand there."""
+    try:
+        read = wire.body.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None, _top(body)
+    if not read.messages:
+        return None, _top(body)
+    return read.messages, {name: raw for name in _NAMES if (raw := getattr(read, name)) is not UNSET}
 
 
 def _top(body: bytes) -> dict[str, Raw]:

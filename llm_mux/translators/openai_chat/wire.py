@@ -7,7 +7,7 @@ chat completions; the extensions are those in wide use (DeepSeek, OpenRouter, Ge
 
 from __future__ import annotations
 
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType, defstruct
 from msgspec.json import Decoder
 
 NAME = "openai_chat"
@@ -220,6 +220,13 @@ class Params(Struct, frozen=True):
     web_search_options: Raw | UnsetType = UNSET
 
 
+class Body(Struct, frozen=True):
+    """What `body` reads: the messages, and all else that is known raw under its name."""
+
+    messages: list[Message]
+    tools: Raw | UnsetType = UNSET
+
+
 class JsonSchema(Struct, frozen=True):
     name: str | None = None
     schema: Raw | UnsetType = UNSET
@@ -374,6 +381,10 @@ class Answer(Struct, frozen=True):
     x_groq: Groq | None = None
 
 
+_rest = [(name, Raw | UnsetType, UNSET) for name in Params.__struct_fields__]
+body: Decoder[Body] = Decoder(
+    defstruct("Body", _rest, bases=(Body,), frozen=True, forbid_unknown_fields=True), strict=False
+)
 messages: Decoder[list[Message]] = Decoder(list[Message], strict=False)
 part: Decoder[Part] = Decoder(Part, strict=False)
 detail: Decoder[Detail] = Decoder(Detail, strict=False)
