@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Iterator
 from typing import Any
 
 SIZES = {"2 KB": 2_000, "200 KB": 200_000, "1 MB": 1_000_000}
@@ -22,6 +24,26 @@ def chat(size: int, *, stream: bool) -> bytes:
         turn += 5
     body["messages"].append({"role": "user", "content": "Go on."})
     return json.dumps(body, separators=(",", ":")).encode()
+
+
+def unseen(body: bytes) -> Iterator[bytes]:
+    """The same request again and again, each beginning in words of its own: nothing of it was ever seen."""
+    for number in itertools.count():
+        yield body.replace(b"You are a coding agent. ", b"You are agent %09d. " % number, 1)
+
+
+def growing(size: int, at_once: int, *, model: str) -> Iterator[bytes]:
+    """Agents' conversations of about `size` bytes by turns, each longer by a call and its result every time."""
+    body = json.loads(chat(size, stream=False)) | {"model": model}
+    frame = json.dumps(body | {"messages": []}, separators=(",", ":")).encode()
+    head, tail = frame.split(b'"messages":[]')
+    begun = json.dumps(body["messages"], separators=(",", ":"))[1:-1].encode()
+    for number in itertools.count():
+        agent, step = number % at_once, number // at_once
+        steps = [message for turn in range(step) for message in _turns(100_000 * (agent + 1) + 10 * turn + 1, 1, True)]
+        first = begun.replace(b"You are a coding agent. ", b"You are agent %09d. " % agent, 1)
+        more = b"".join(b",%b" % json.dumps(message, separators=(",", ":")).encode() for message in steps)
+        yield b'%b"messages":[%b%b]%b' % (head, first, more, tail)
 
 
 def _turns(start: int, count: int, agent: bool) -> list[dict[str, Any]]:

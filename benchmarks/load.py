@@ -7,8 +7,10 @@ end mark; a wrong one counts as an error.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import statistics
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -90,16 +92,17 @@ async def connect(port: int) -> Connection:
     return protocol
 
 
-async def closed_loop(port: int, request: bytes, *, concurrency: int, total: int) -> Result:
-    """`total` requests, `concurrency` at a time."""
+async def closed_loop(port: int, request: bytes | Iterator[bytes], *, concurrency: int, total: int) -> Result:
+    """`total` requests, `concurrency` at a time; the same one, or the next of several."""
     result, left = Result(), total
+    requests = itertools.repeat(request) if isinstance(request, bytes) else request
 
     async def worker() -> None:
         nonlocal left
         connection = await connect(port)
         while left > 0:
             left -= 1
-            good = await connection.ask(request)
+            good = await connection.ask(next(requests))
             _note(result, connection, good)
             if not good:
                 connection = await connect(port)

@@ -22,8 +22,8 @@ MISSING = "No result: the call was interrupted before it finished."
 
 def tidy(messages: Sequence[ir.Message], *, complete: bool = True) -> tuple[ir.Message, ...]:
     """The conversation with the invariants above. `complete` False leaves calls of the last turn unanswered."""
-    orderly = _orderly(messages)
-    return repaired(messages, complete=complete) if orderly is None else orderly
+    found = orderly(messages)
+    return repaired(messages, complete=complete) if found is None else found
 
 
 def repaired(messages: Sequence[ir.Message], *, complete: bool = True) -> tuple[ir.Message, ...]:
@@ -32,7 +32,7 @@ def repaired(messages: Sequence[ir.Message], *, complete: bool = True) -> tuple[
     return _answered(_unique_ids(_merged(cleaned)), complete)
 
 
-def _orderly(messages: Sequence[ir.Message]) -> tuple[ir.Message, ...] | None:
+def orderly(messages: Sequence[ir.Message]) -> tuple[ir.Message, ...] | None:
     """A conversation of which nothing has to be repaired, with names on its results and turns of one role in a row as
     one: a single look, for nearly all there are. None for any other."""
     out: list[ir.Message] = []

@@ -8,14 +8,15 @@ Spec: translation matrix, section 1; the Messages API page, sections 1 and 2.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import Raw
 
 from llm_mux import ir
-from llm_mux.translators import history
-from llm_mux.translators.anthropic import wire
+from llm_mux.translators import history, memory
+from llm_mux.translators.anthropic import marks, wire
 from llm_mux.translators.anthropic.encode_blocks import Blocks, blocks
 from llm_mux.translators.anthropic.outlook import Outlook
 from llm_mux.translators.anthropic.wire import NAME
@@ -29,7 +30,7 @@ def ordered(look: Outlook) -> tuple[tuple[ir.Part, ...], tuple[ir.Message, ...]]
     """The system slot and the conversation after it, in the order that the API demands."""
     claude = ir.family(look.target.model) == "claude"
     slot, rest = history.system_slot(look.request.messages, keep_attribution=claude)
-    turns = history.tidy(rest)
+    turns = memory.tidied(look.request.messages, rest)
     if any(turn.role in ("system", "developer") for turn in turns):
         turns = _with_systems_placed(turns, look)
     return slot, history.alternate(turns)
@@ -93,8 +94,11 @@ class Entry(NamedTuple):
         return Raw(jsonx.splice(msgspec.json.encode(turn), {key: bytes(value) for key, value in extras.items()}))
 
 
-def encode(turns: Sequence[ir.Message], look: Outlook, *, thinking: bool, prefill: bool) -> list[Entry]:
-    """`messages`. `thinking` False leaves thoughts out; `prefill`: the last turn may be the assistant's."""
+def encode(
+    turns: Sequence[ir.Message], look: Outlook, *, thinking: bool, prefill: bool, begun: bool = False
+) -> list[Entry]:
+    """`messages`. `thinking` False leaves thoughts out; `prefill`: the last turn may be the assistant's; `begun`: other
+    turns stand before these."""
     out: list[Entry] = []
     for turn in turns:
         content = blocks(turn.parts, turn.role, look, thinking=thinking)
@@ -102,11 +106,30 @@ def encode(turns: Sequence[ir.Message], look: Outlook, *, thinking: bool, prefil
             out[-1].content.extend(content)
         elif content:
             out.append(Entry(turn.role, content, turn.native))
-    if not out or out[0].role != "user":
+    if begun and not out:
+        return out
+    if not begun and (not out or out[0].role != "user"):
         out.insert(0, Entry("user", [wire.Text(_GO_ON)]))
     if out[-1].role == "assistant":
         _end_of_prefill(out, look, prefill=prefill)
     return out
+
+
+def sealed(turns: Sequence[ir.Message], look: Outlook, *, thinking: bool) -> list[Raw]:
+    """The turns at the beginning of a remembered conversation as they were written before, without the last two."""
+    if not turns or turns[0].role != "user":
+        return []
+    write = partial(_seal, look=look, thinking=thinking)
+    return memory.written(look.request, turns[:-2], look.target, look.names, (NAME, thinking, look.own), write)
+
+
+def _seal(turn: ir.Message, look: Outlook, thinking: bool) -> Raw | None:
+    """A turn of which nothing depends on the others."""
+    lost = len(look.dropped)
+    content = blocks(turn.parts, turn.role, look, thinking=thinking)
+    if not content or not marks.unmarked(content) or len(look.dropped) != lost:
+        return None
+    return Raw(jsonx.encode(Entry(turn.role, content, turn.native).finished()))
 
 
 def _end_of_prefill(out: list[Entry], look: Outlook, *, prefill: bool) -> None:

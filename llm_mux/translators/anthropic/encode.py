@@ -39,7 +39,10 @@ def encode_request(request: ir.Request, target: Target) -> Encoded:
     box = encode_tools.toolbox(look)
     form, sentence = encode_tools.output_format(look)
     prefill = look.facts.prefill and not plan.on and form is None
-    entries = conversation.encode(turns, look, thinking=plan.replay, prefill=prefill)
+    known: list[Raw] = [] if box.sentence else conversation.sealed(turns, look, thinking=plan.replay)
+    entries = conversation.encode(turns[len(known) :], look, thinking=plan.replay, prefill=prefill, begun=bool(known))
+    if known and (not entries or entries[0].role == turns[len(known) - 1].role):
+        known, entries = [], conversation.encode(turns, look, thinking=plan.replay, prefill=prefill)
     if box.sentence:
         _say(entries, box.sentence)
     system: Blocks = blocks(slot, "system", look)
@@ -54,7 +57,7 @@ def encode_request(request: ir.Request, target: Target) -> Encoded:
         body["tools"] = box.tools
     if box.choice is not None:
         body["tool_choice"] = box.choice
-    body["messages"] = [entry.finished() for entry in entries]
+    body["messages"] = [*known, *(entry.finished() for entry in entries)]
     _add_settings(body, look, plan, form)
     _add_extras(body, look, thinks=plan.on)
     return Encoded(

@@ -27,7 +27,7 @@ def control(ttl: str | None) -> wire.CacheControl:
 def limit(lists: Iterable[list[Any]], most: int) -> None:
     """Takes marks out of the blocks in `lists`, in place, until the API's rules hold."""
     lists = list(lists)
-    if all([_unmarked(blocks) for blocks in lists]):
+    if all([unmarked(blocks) for blocks in lists]):
         return
     marked = [(blocks, at, _ttl(blocks[at])) for blocks in lists for blocks, at in _marked(blocks)]
     surplus = len(marked) - max(most, 0)
@@ -41,7 +41,7 @@ def limit(lists: Iterable[list[Any]], most: int) -> None:
             blocks[at] = _with(blocks[at], wire.CacheControl())
 
 
-def _unmarked(blocks: list[Any]) -> bool:
+def unmarked(blocks: list[Any]) -> bool:
     """Whether a glance is enough to see that there is no mark."""
     for block in blocks:
         if type(block) is Raw or block.cache_control is not None:

@@ -10,20 +10,26 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import cast
 
 import msgspec
 from msgspec import UNSET, Raw
 
 from llm_mux import ir
-from llm_mux.errors import bad_request
+from llm_mux.errors import MuxError, bad_request
 from llm_mux.translators.base import Hints, present
 from llm_mux.translators.ids import synthesised
+from llm_mux.translators.memory import LEAST, MEMORY, Past, Thread
 from llm_mux.translators.openai_chat import parts, reasoning, thinking, wire
 from llm_mux.wire import jsonx
 
 # The client declared `functions`, so its answers hold `function_call` instead of `tool_calls`.
 LEGACY_FUNCTIONS = "__functions"
 
+# Bytes from which on one pass less over a body is worth the look for all names.
+_MANY = 8 << 10
+# The other values behind the messages, beside the tools, are small.
+_BESIDE = 512
 _NAMES = (*wire.Params.__struct_fields__, "tools")
 _KNOWN = frozenset(wire.Params.__struct_fields__) | {"messages", "tools"}
 # Kept for servers of this format beside what is understood of them.
@@ -34,7 +40,9 @@ _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 def decode_request(body: bytes, hints: Hints) -> ir.Request:
     """A `POST /v1/chat/completions` body. Raises BAD_REQUEST naming the field that cannot be understood."""
-    found, top = _at_once(body)
+    thread, top = _grown(body) or (None, {})
+    if thread is None:
+        found, top = _at_once(body)
     params = _params(top)
     model = hints.model or params.model
     if not model:
@@ -42,7 +50,7 @@ def decode_request(body: bytes, hints: Hints) -> ir.Request:
     stream = params.stream if hints.stream is None else hints.stream
     return ir.Request(
         model=model,
-        messages=_messages(top.get("messages")) if found is None else _Conversation().read(found),
+        messages=_thread(body, top, found) if thread is None else thread,
         protocol=wire.NAME,
         stream=bool(stream),
         tools=_tools(top.get("tools"), params),
@@ -67,6 +75,8 @@ def decode_request(body: bytes, hints: Hints) -> ir.Request:
 def _at_once(body: bytes) -> tuple[list[wire.Message] | None, dict[str, Raw]]:
     """The messages and the other values of a body in which nothing is unusual, read in one pass; of any other body
     all values as they stand there."""
+    if len(body) < _MANY:
+        return None, _top(body)
     try:
         read = wire.body.decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -74,6 +84,32 @@ def _at_once(body: bytes) -> tuple[list[wire.Message] | None, dict[str, Raw]]:
     if not read.messages:
         return None, _top(body)
     return read.messages, {name: raw for name in _NAMES if (raw := getattr(read, name)) is not UNSET}
+
+
+def _grown(body: bytes) -> tuple[Thread, dict[str, Raw]] | None:
+    """The messages of a conversation whose beginning is remembered, and the other values of its body."""
+    known = MEMORY.find("messages", body)
+    if known is None:
+        return None
+    past, (top, added, start) = known
+    conversation = _Conversation(cast("_State", past.state))
+    try:
+        new = conversation.read(wire.messages.decode(added)) if added is not None else ()
+    except (msgspec.MsgspecError, MuxError):
+        # Read as a whole it says which of the messages is wrong.
+        return None
+    messages = past.messages + new
+    made = Past(b"", past.key, messages, conversation.state, start, past.opened, past.tidied, past.written)
+    return MEMORY.keep(made, past), top
+
+
+def _thread(body: bytes, top: dict[str, Raw], found: list[wire.Message] | None) -> tuple[ir.Message, ...]:
+    """The messages, remembered for the next turn if they are many."""
+    conversation = _Conversation()
+    messages = conversation.read(_messages(top.get("messages")) if found is None else found)
+    if len(body) < LEAST:
+        return messages
+    return MEMORY.keep(Past(body, "messages", messages, conversation.state), tail=len(top.get("tools", b"")) + _BESIDE)
 
 
 def _top(body: bytes) -> dict[str, Raw]:
@@ -247,7 +283,7 @@ def _mode(word: str) -> ir.ToolChoice:
             raise bad_request("tool_choice must be none, auto, required or name a tool.", param="tool_choice")
 
 
-def _messages(raw: Raw | None) -> tuple[ir.Message, ...]:
+def _messages(raw: Raw | None) -> list[wire.Message]:
     if raw is None or not present(raw):
         raise bad_request("messages is missing.", param="messages")
     try:
@@ -257,15 +293,24 @@ def _messages(raw: Raw | None) -> tuple[ir.Message, ...]:
         raise bad_request(f"{where} cannot be read: {error}.", param=where) from error
     if not found:
         raise bad_request("messages is empty: send at least one message.", param="messages")
-    return _Conversation().read(found)
+    return found
+
+
+_State = tuple[int, tuple[tuple[str, str], ...]]
+_BEGUN: _State = (0, ())
 
 
 class _Conversation:
     """Reads messages in order; remembers calls without ids so that the old `function` messages find theirs."""
 
-    def __init__(self) -> None:
-        self._turn = 0
-        self._unanswered: list[tuple[str, str]] = []
+    def __init__(self, state: _State = _BEGUN) -> None:
+        self._turn = state[0]
+        self._unanswered = list(state[1])
+
+    @property
+    def state(self) -> _State:
+        """With this another one goes on after the last message that was read."""
+        return self._turn, tuple(self._unanswered)
 
     def read(self, found: Sequence[wire.Message]) -> tuple[ir.Message, ...]:
         return tuple([self._plain(message) or self._message(message, n) for n, message in enumerate(found)])
