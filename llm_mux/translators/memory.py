@@ -29,6 +29,7 @@ _MOST: Final = 16 << 20
 _STEP: Final = 8 << 10
 _HEAD: Final = 512
 _SAMPLE: Final = 96
+_MOST_SEEN: Final = 4096
 _SHARE: Final = 3
 """A conversation takes about so many times its bytes: they themselves, their canonical form, what was written of it."""
 
@@ -38,6 +39,9 @@ _MARK: Final = b'"%b"' % secrets.token_hex(16).encode()
 _OPENED: Final = b"[" + _MARK
 
 
+_Place = tuple[str, bytes, int, bytes]
+
+
 class Grown(NamedTuple):
     """A body that goes on from a known beginning: its top-level values, the JSON array of the new messages (None: there
     are none), and its bytes up to its last message."""
@@ -45,6 +49,14 @@ class Grown(NamedTuple):
     top: dict[str, Raw]
     added: bytes | None
     start: bytes
+
+
+class Met(NamedTuple):
+    """What is known of a body: the conversation that it goes on from, or whether it seems to go on from one that was
+    seen without being kept."""
+
+    before: tuple[Past, Grown] | None = None
+    again: bool = False
 
 
 class _Tidied(NamedTuple):
@@ -78,7 +90,7 @@ class Past:
     tidied: _Tidied | None = None
     written: dict[object, Written] = field(default_factory=dict)
     size: int = 0
-    places: set[tuple[str, bytes, int, bytes]] = field(default_factory=set)
+    places: set[_Place] = field(default_factory=set)
 
     @property
     def grown(self) -> bool:
@@ -125,9 +137,6 @@ class Thread(tuple[ir.Message, ...]):
     past: Past
 
 
-_Place = tuple[str, bytes, int, bytes]
-
-
 class Memory:
     """The conversations that are kept, each under its first bytes, a few of its last, and where those stand."""
 
@@ -135,32 +144,38 @@ class Memory:
         self._most = most
         self._kept: OrderedDict[_Place, Past] = OrderedDict()
         self._bytes = 0
+        # Hashes of places. What comes once is not worth more: keeping a conversation costs as much as reading a half.
+        self._seen: set[int] = set()
 
-    def find(self, key: str, body: bytes) -> tuple[Past, Grown] | None:
-        """The longest known conversation that `body` goes on from."""
-        if len(body) < LEAST or not self._kept:
-            return None
-        head = body[:_HEAD]
+    def meet(self, key: str, body: bytes) -> Met:
+        """The longest known conversation that `body` goes on from, or whether it is to be kept."""
+        if len(body) < LEAST:
+            return _STRANGER
+        head, again = body[:_HEAD], False
         for at in range(len(body) // _STEP * _STEP, 0, -_STEP):
             place = (key, head, at, body[at - _SAMPLE : at])
             past = self._kept.get(place)
             if past is not None and (grown := past.grow(body)) is not None:
                 self._kept.move_to_end(place)
-                return past, grown
-        return None
+                return Met((past, grown))
+            again = again or hash(place) in self._seen
+        return _SEEN if again else _STRANGER
+
+    def note(self, key: str, body: bytes, tail: int) -> None:
+        """That `body` was seen. `tail`: bytes that may follow the messages in it."""
+        if len(self._seen) >= _MOST_SEEN:
+            self._seen.clear()
+        self._seen |= {hash(place) for place in _places(key, body, tail)}
 
     def keep(self, past: Past, before: Past | None = None, tail: int = 0) -> Thread:
-        """The messages of `past` as a thread, kept instead of what it goes on from. `tail`: bytes that may follow the
-        messages in a body."""
+        """The messages of `past` as a thread, kept instead of what it goes on from."""
         thread = Thread(past.messages)
         thread.past = past
         if before is not None:
             self._drop(before)
         bytes_ = past.start or past.body
         if LEAST <= len(bytes_) <= self._most // (2 * _SHARE):
-            past.size = _SHARE * len(bytes_)
-            head = bytes_[:_HEAD]
-            past.places = {(past.key, head, at, bytes_[at - _SAMPLE : at]) for at in _steps(len(bytes_), tail)}
+            past.size, past.places = _SHARE * len(bytes_), _places(past.key, bytes_, tail)
             for place in past.places:
                 if (other := self._kept.get(place)) is not None:
                     self._drop(other)
@@ -173,6 +188,7 @@ class Memory:
     def clear(self) -> None:
         """Forgets everything."""
         self._kept.clear()
+        self._seen.clear()
         self._bytes = 0
 
     def _drop(self, past: Past) -> None:
@@ -184,9 +200,14 @@ class Memory:
         past.size = 0
 
 
-def _steps(size: int, tail: int) -> set[int]:
-    return {end // _STEP * _STEP for end in (size, size - tail) if end >= _STEP}
+def _places(key: str, body: bytes, tail: int) -> set[_Place]:
+    """Where a conversation is looked for that ends with `body`, or `tail` bytes before its end."""
+    head, ends = body[:_HEAD], (len(body), len(body) - tail)
+    return {(key, head, at, body[at - _SAMPLE : at]) for end in ends if (at := end // _STEP * _STEP) > 0}
 
+
+_STRANGER: Final = Met()
+_SEEN: Final = Met(again=True)
 
 MEMORY: Final = Memory()
 """The process's own."""

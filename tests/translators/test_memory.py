@@ -138,7 +138,7 @@ def test_a_transcript_that_goes_on_comes_out_the_same(transcript: Any, format_: 
     body = json.loads(transcript.body("request"))
     body["messages"] = [SYSTEM, *body["messages"]]
     bodies = []
-    for more in ([], steps(1), steps(2), steps(3)):
+    for more in ([], steps(1), steps(2), steps(3), steps(4)):
         bodies.append(json.dumps({**body, "messages": [*body["messages"], *more]}).encode())
     remembered = [outcome(body, format_) for body in bodies]
     assert remembered == [forgetful(body, format_) for body in bodies]
@@ -146,13 +146,15 @@ def test_a_transcript_that_goes_on_comes_out_the_same(transcript: Any, format_: 
 
 def known_of(body: bytes) -> int:
     """How many of the messages were not read again."""
-    found = MEMORY.find("messages", body)
-    return 0 if found is None else len(found[0].messages)
+    before = MEMORY.meet("messages", body).before
+    return 0 if before is None else len(before[0].messages)
 
 
 def test_a_turn_reads_only_what_is_new_in_it() -> None:
     grown = steps(8)
-    first, second, third = (body_of(grown[:end]) for end in (20, 22, 24))
+    once, first, second, third = (body_of(grown[:end]) for end in (18, 20, 22, 24))
+    outcome(once, "anthropic")
+    assert known_of(first) == 0
     outcome(first, "anthropic")
     assert known_of(second) == 21
     before = CHAT.decode_request(second, Hints()).messages
@@ -163,17 +165,18 @@ def test_a_turn_reads_only_what_is_new_in_it() -> None:
 
 def test_a_turn_writes_only_what_is_new_in_it() -> None:
     grown = steps(8)
-    requests = [CHAT.decode_request(body_of(grown[:end]), Hints()) for end in (20, 22, 24)]
+    requests = [CHAT.decode_request(body_of(grown[:end]), Hints()) for end in (18, 20, 22, 24)]
     for request in requests:
         sent(request, "anthropic")
     thread = requests[-1].messages
     assert isinstance(thread, Thread)
     [(_, written)] = thread.past.written.items()
-    assert [turn.role for turn, _ in written.turns] == ["user", "assistant"] * 9
+    assert [turn.role for turn, _ in written.turns] == ["user", "assistant"] * 11
 
 
 def test_a_turn_that_changed_what_was_said_is_read_anew() -> None:
     grown = steps(8)
+    outcome(body_of(grown[:18]), "anthropic")
     outcome(body_of(grown[:20]), "anthropic")
     changed = [*grown[:19], {"role": "user", "content": "Another."}, *grown[20:]]
     assert known_of(body_of(changed)) == 0
@@ -199,8 +202,10 @@ def test_whatever_follows_a_known_beginning_is_read_as_without_it(tail: bytes) -
     body = HEAD + tail
     expected = forgetful(body, "anthropic")
     outcome(HEAD + b"]}", "anthropic")
+    outcome(HEAD + b"]}", "anthropic")
     outcome(HEAD + b',{"role":"assistant","content":"so"},{"role":"user","content":"x"}]}', "anthropic")
     MEMORY.clear()
+    outcome(HEAD + b"]}", "anthropic")
     outcome(HEAD + b"]}", "anthropic")
     assert outcome(body, "anthropic") == expected
     assert outcome(body, "anthropic") == expected
@@ -221,7 +226,7 @@ def test_the_oldest_conversations_go_first_when_there_is_no_room() -> None:
     pasts = [past_of(number, LEAST) for number in range(8)]
     for past in pasts:
         memory.keep(past)
-    found = [memory.find("messages", past.body or past.start + b"]}") is not None for past in pasts]
+    found = [memory.meet("messages", past.body or past.start + b"]}").before is not None for past in pasts]
     assert found == [False, False, True, True, True, True, True, True]
 
 
@@ -229,4 +234,4 @@ def test_a_body_that_would_fill_the_memory_is_not_kept() -> None:
     memory = Memory(most=20 * LEAST)
     past = past_of(1, 10 * LEAST)
     memory.keep(past)
-    assert memory.find("messages", past.body) is None
+    assert memory.meet("messages", past.body).before is None

@@ -19,7 +19,7 @@ from llm_mux import ir
 from llm_mux.errors import MuxError, bad_request
 from llm_mux.translators.base import Hints, present
 from llm_mux.translators.ids import synthesised
-from llm_mux.translators.memory import LEAST, MEMORY, Past, Thread
+from llm_mux.translators.memory import LEAST, MEMORY, Met, Past, Thread
 from llm_mux.translators.openai_chat import parts, reasoning, thinking, wire
 from llm_mux.wire import jsonx
 
@@ -40,7 +40,8 @@ _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 def decode_request(body: bytes, hints: Hints) -> ir.Request:
     """A `POST /v1/chat/completions` body. Raises BAD_REQUEST naming the field that cannot be understood."""
-    thread, top = _grown(body) or (None, {})
+    met = MEMORY.meet("messages", body)
+    thread, top = _grown(met) or (None, {})
     if thread is None:
         found, top = _at_once(body)
     params = _params(top)
@@ -50,7 +51,7 @@ def decode_request(body: bytes, hints: Hints) -> ir.Request:
     stream = params.stream if hints.stream is None else hints.stream
     return ir.Request(
         model=model,
-        messages=_thread(body, top, found) if thread is None else thread,
+        messages=_thread(body, top, found, met) if thread is None else thread,
         protocol=wire.NAME,
         stream=bool(stream),
         tools=_tools(top.get("tools"), params),
@@ -86,12 +87,11 @@ def _at_once(body: bytes) -> tuple[list[wire.Message] | None, dict[str, Raw]]:
     return read.messages, {name: raw for name in _NAMES if (raw := getattr(read, name)) is not UNSET}
 
 
-def _grown(body: bytes) -> tuple[Thread, dict[str, Raw]] | None:
+def _grown(met: Met) -> tuple[Thread, dict[str, Raw]] | None:
     """The messages of a conversation whose beginning is remembered, and the other values of its body."""
-    known = MEMORY.find("messages", body)
-    if known is None:
+    if met.before is None:
         return None
-    past, (top, added, start) = known
+    past, (top, added, start) = met.before
     conversation = _Conversation(cast("_State", past.state))
     try:
         new = conversation.read(wire.messages.decode(added)) if added is not None else ()
@@ -103,13 +103,17 @@ def _grown(body: bytes) -> tuple[Thread, dict[str, Raw]] | None:
     return MEMORY.keep(made, past), top
 
 
-def _thread(body: bytes, top: dict[str, Raw], found: list[wire.Message] | None) -> tuple[ir.Message, ...]:
-    """The messages, remembered for the next turn if they are many."""
+def _thread(body: bytes, top: dict[str, Raw], found: list[wire.Message] | None, met: Met) -> tuple[ir.Message, ...]:
+    """The messages, remembered if they are many and seem to be sent with every turn."""
     conversation = _Conversation()
     messages = conversation.read(_messages(top.get("messages")) if found is None else found)
     if len(body) < LEAST:
         return messages
-    return MEMORY.keep(Past(body, "messages", messages, conversation.state), tail=len(top.get("tools", b"")) + _BESIDE)
+    tail = len(top.get("tools", b"")) + _BESIDE
+    if met.again:
+        return MEMORY.keep(Past(body, "messages", messages, conversation.state), tail=tail)
+    MEMORY.note("messages", body, tail)
+    return messages
 
 
 def _top(body: bytes) -> dict[str, Raw]:
