@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
@@ -67,11 +67,23 @@ class Encoded:
     max_tokens: int | None = None
 
 
+class Repeats(NamedTuple):
+    """What an outline's `messages` hold, by means of `translators.outlined`. `mark`: a message that holds only
+    `memory.MARK`; `marked` knows it again; `kept` is a message without anything that holds on to its body."""
+
+    mark: bytes
+    marked: Callable[[Any], bool]
+    kept: Callable[[Any], Any]
+
+
 class Outline(Struct, frozen=True):
     """What routing reads of a client's body; a translator's own also holds what its `adapt` looks at.
 
     `bedrock_model` and `model_provider`: how clients of Bedrock gateways say where a request goes; they end here.
+    `repeats` says how messages are remembered of which every request of a conversation repeats those before.
     """
+
+    repeats: ClassVar[Repeats | None] = None
 
     model: str | None = None
     stream: bool | None = None

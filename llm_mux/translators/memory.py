@@ -12,7 +12,8 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from operator import is_
+from typing import ClassVar, Final, NamedTuple
 
 from msgspec import Raw
 
@@ -25,18 +26,18 @@ from llm_mux.wire import jsonx
 LEAST: Final = 32 << 10
 """Bytes of a body below which nothing is kept."""
 
-_MOST: Final = 16 << 20
+_MOST: Final = 32 << 20
 _STEP: Final = 8 << 10
 _HEAD: Final = 512
 _SAMPLE: Final = 96
+_MOST_CHUNKS: Final = 24
 _MOST_SEEN: Final = 4096
-_SHARE: Final = 3
-"""A conversation takes about so many times its bytes: they themselves, their canonical form, what was written of it."""
+_LARGEST: Final = 6
+"""A conversation is not kept of which that many would not fit."""
 
 _BLANKS: Final = b" \t\r\n"
-# Stands for the messages that are known; no client can know it.
-_MARK: Final = b'"%b"' % secrets.token_hex(16).encode()
-_OPENED: Final = b"[" + _MARK
+MARK: Final = b'"%b"' % secrets.token_hex(16).encode()
+"""A JSON string that stands for the messages that are known, by itself or in a message; no client can know it."""
 
 
 _Place = tuple[str, bytes, int, bytes]
@@ -44,18 +45,19 @@ _Place = tuple[str, bytes, int, bytes]
 
 class Grown(NamedTuple):
     """A body that goes on from a known beginning: its top-level values, the JSON array of the new messages (None: there
-    are none), and its bytes up to its last message."""
+    are none), and how many bytes it has up to its last message."""
 
     top: dict[str, Raw]
     added: bytes | None
-    start: bytes
+    length: int
 
 
 class Met(NamedTuple):
-    """What is known of a body: the conversation that it goes on from, or whether it seems to go on from one that was
-    seen without being kept."""
+    """What is known of a body: what it goes on from and its shortened form, or whether it seems to go on from one that
+    was seen without being kept."""
 
-    before: tuple[Past, Grown] | None = None
+    before: Beginning | None = None
+    short: bytes = b""
     again: bool = False
 
 
@@ -69,37 +71,33 @@ class _Tidied(NamedTuple):
 
 
 class Written(NamedTuple):
-    """What was written for one target of the turns at the beginning, each beside what it was written of."""
+    """What was written for one target of the turns at the beginning, and those turns."""
 
     target: Target
     names: Names
-    turns: list[tuple[ir.Message, Raw]]
+    turns: list[ir.Message]
+    raws: list[Raw]
 
 
 @dataclass(slots=True, eq=False)
-class Past:
-    """One conversation up to some message. `start` are the bytes of its body up to there, `opened` is where its
-    messages begin; both are looked for only when it goes on. `state` is what its decoder needs to go on."""
+class Beginning:
+    """A body that others may go on from. Its bytes up to its last message are `chunks`, `length` together; `opened` is
+    where its messages begin, the array under `key`. They are looked for only when another body seems to go on."""
 
     body: bytes
     key: str
-    messages: tuple[ir.Message, ...]
-    state: object
-    start: bytes = b""
+    chunks: tuple[bytes, ...] = ()
+    length: int = 0
     opened: int = 0
-    tidied: _Tidied | None = None
-    written: dict[object, Written] = field(default_factory=dict)
     size: int = 0
     places: set[_Place] = field(default_factory=set)
 
-    @property
-    def grown(self) -> bool:
-        """Whether it went on at least once; before that nothing is written down."""
-        return bool(self.start)
+    share: ClassVar[float] = 1.25
+    """So many times its bytes it takes, about."""
 
     def found(self) -> bool:
-        """Looks for its start in its body, once; False: it has none that could be recognised."""
-        if not self.start:
+        """Looks for its messages in its body, once; False: it has none that could be recognised."""
+        if not self.chunks:
             try:
                 raw = bytes(jsonx.top(self.body).get(self.key, b""))
             except jsonx.Malformed:
@@ -107,28 +105,60 @@ class Past:
             at, elements = self.body.find(raw), raw[:-1].rstrip(_BLANKS)
             if at < 0 or not raw.startswith(b"[") or len(elements) < 2:
                 return False
-            self.start, self.opened = self.body[: at + len(elements)], at + 1
-            self.body = b""
+            self.length, self.opened = at + len(elements), at + 1
+            self.chunks, self.body = (self.body[: self.length],), b""
         return True
 
-    def grow(self, body: bytes) -> Grown | None:
-        """`body` as a continuation; None when it is not one, or not one that is easily read."""
-        if not self.start and not body.startswith(self.body[:LEAST]):
+    def shortened(self, body: bytes, mark: bytes) -> bytes | None:
+        """`body` with `mark` in place of the messages that are known; None when it does not go on from here."""
+        if not self.chunks and not body.startswith(self.body[:LEAST]):
             return None
-        if not self.found() or not body.startswith(self.start):
+        if not self.found():
             return None
-        short = b"%b%b%b" % (self.start[: self.opened], _MARK, body[len(self.start) :])
+        at = 0
+        for chunk in self.chunks:
+            if not body.startswith(chunk, at):
+                return None
+            at += len(chunk)
+        return b"%b%b%b" % (body[: self.opened], mark, body[at:])
+
+    def grow(self, short: bytes, mark: bytes) -> Grown | None:
+        """What goes on from here, by its shortened form; None when it is not easily read."""
         try:
             top = jsonx.top(short)
         except jsonx.Malformed:
             return None
-        raw = bytes(top.get(self.key, b""))
-        if not raw.startswith(_OPENED) or not short.startswith(raw, self.opened - 1):
+        raw, opened = bytes(top.get(self.key, b"")), b"[" + mark
+        if not raw.startswith(opened) or not short.startswith(raw, self.opened - 1):
             return None
-        rest = raw[len(_OPENED) :]
-        start = body[: len(self.start) + len(rest[:-1].rstrip(_BLANKS))]
+        rest = raw[len(opened) :]
+        length = self.length + len(rest[:-1].rstrip(_BLANKS))
         rest = rest.lstrip(_BLANKS)
-        return Grown(top, b"[" + rest[1:] if rest.startswith(b",") else None, start)
+        return Grown(top, b"[" + rest[1:] if rest.startswith(b",") else None, length)
+
+    def extended(self, body: bytes, length: int) -> tuple[bytes, ...]:
+        """The chunks of a body that goes on from here, up to `length`."""
+        if len(self.chunks) >= _MOST_CHUNKS:
+            return (body[:length],)
+        return (*self.chunks, body[self.length : length]) if length > self.length else self.chunks
+
+
+@dataclass(slots=True, eq=False)
+class Past(Beginning):
+    """A conversation up to some message, as its translator read it. `state` is what its decoder needs to go on."""
+
+    messages: tuple[ir.Message, ...] = ()
+    state: object = None
+    tidied: _Tidied | None = None
+    written: dict[object, Written] = field(default_factory=dict)
+
+    # The bytes themselves, their canonical form, and what was written of it.
+    share: ClassVar[float] = 3.0
+
+    @property
+    def grown(self) -> bool:
+        """Whether it went on at least once; before that nothing is written down."""
+        return bool(self.chunks)
 
 
 class Thread(tuple[ir.Message, ...]):
@@ -136,54 +166,62 @@ class Thread(tuple[ir.Message, ...]):
 
     past: Past
 
+    @classmethod
+    def of(cls, past: Past) -> Thread:
+        made = cls(past.messages)
+        made.past = past
+        return made
+
 
 class Memory:
     """The conversations that are kept, each under its first bytes, a few of its last, and where those stand."""
 
     def __init__(self, most: int = _MOST) -> None:
         self._most = most
-        self._kept: OrderedDict[_Place, Past] = OrderedDict()
+        self._kept: OrderedDict[_Place, Beginning] = OrderedDict()
         self._bytes = 0
         # Hashes of places. What comes once is not worth more: keeping a conversation costs as much as reading a half.
         self._seen: set[int] = set()
 
-    def meet(self, key: str, body: bytes) -> Met:
-        """The longest known conversation that `body` goes on from, or whether it is to be kept."""
+    def meet(self, key: str, body: bytes, mark: bytes = MARK, kind: str = "") -> Met:
+        """The longest known beginning of `body`, or whether it is to be kept. What is kept for one `kind` of reader is
+        not for another."""
         if len(body) < LEAST:
             return _STRANGER
-        head, again = body[:_HEAD], False
+        head, again, key = body[:_HEAD], False, kind + key
         for at in range(len(body) // _STEP * _STEP, 0, -_STEP):
             place = (key, head, at, body[at - _SAMPLE : at])
-            past = self._kept.get(place)
-            if past is not None and (grown := past.grow(body)) is not None:
+            before = self._kept.get(place)
+            if before is not None and (short := before.shortened(body, mark)) is not None:
                 self._kept.move_to_end(place)
-                return Met((past, grown))
+                return Met(before, short)
             again = again or hash(place) in self._seen
         return _SEEN if again else _STRANGER
 
-    def note(self, key: str, body: bytes, tail: int) -> None:
-        """That `body` was seen. `tail`: bytes that may follow the messages in it."""
+    def note(self, key: str, body: bytes, kind: str = "") -> None:
+        """That `body` was seen."""
         if len(self._seen) >= _MOST_SEEN:
             self._seen.clear()
-        self._seen |= {hash(place) for place in _places(key, body, tail)}
+        self._seen |= {hash(place) for place in _places(kind + key, body, len(body))}
 
-    def keep(self, past: Past, before: Past | None = None, tail: int = 0) -> Thread:
-        """The messages of `past` as a thread, kept instead of what it goes on from."""
-        thread = Thread(past.messages)
-        thread.past = past
+    def keep(self, made: Beginning, body: bytes, before: Beginning | None = None, kind: str = "") -> None:
+        """Keeps `made`, a beginning of `body`, instead of what it goes on from."""
         if before is not None:
             self._drop(before)
-        bytes_ = past.start or past.body
-        if LEAST <= len(bytes_) <= self._most // (2 * _SHARE):
-            past.size, past.places = _SHARE * len(bytes_), _places(past.key, bytes_, tail)
-            for place in past.places:
-                if (other := self._kept.get(place)) is not None:
-                    self._drop(other)
-                self._kept[place] = past
-            self._bytes += past.size
+        length = made.length or len(body)
+        size = int(made.share * length)
+        if length >= LEAST and size <= self._most // _LARGEST:
+            made.size, made.places = size, _places(kind + made.key, body, length)
+            for place in made.places:
+                other = self._kept.get(place)
+                self._kept[place] = made
+                if other is not None:
+                    other.places.discard(place)
+                    if not other.places:
+                        self._drop(other)
+            self._bytes += made.size
             while self._bytes > self._most:
                 self._drop(next(iter(self._kept.values())))
-        return thread
 
     def clear(self) -> None:
         """Forgets everything."""
@@ -191,18 +229,19 @@ class Memory:
         self._seen.clear()
         self._bytes = 0
 
-    def _drop(self, past: Past) -> None:
-        for place in past.places:
-            if self._kept.get(place) is past:
+    def _drop(self, kept: Beginning) -> None:
+        for place in kept.places:
+            if self._kept.get(place) is kept:
                 del self._kept[place]
-        past.places = set()
-        self._bytes -= past.size
-        past.size = 0
+        kept.places = set()
+        self._bytes -= kept.size
+        kept.size = 0
 
 
-def _places(key: str, body: bytes, tail: int) -> set[_Place]:
-    """Where a conversation is looked for that ends with `body`, or `tail` bytes before its end."""
-    head, ends = body[:_HEAD], (len(body), len(body) - tail)
+def _places(key: str, body: bytes, length: int) -> set[_Place]:
+    """Where what begins like the first `length` bytes of `body` is looked for: at their end, and, as other values may
+    follow the messages, in the middle."""
+    head, ends = body[:_HEAD], (length, length // 2)
     return {(key, head, at, body[at - _SAMPLE : at]) for end in ends if (at := end // _STEP * _STEP) > 0}
 
 
@@ -228,13 +267,13 @@ def tidied(messages: Sequence[ir.Message], rest: Sequence[ir.Message]) -> tuple[
     if not known.ids.isdisjoint(ids):
         return history.tidy(rest)
     turns = known.turns + more
-    past.tidied = _closed(skipped, rest, turns) or past.tidied
+    past.tidied = _closed(known, rest, turns) or past.tidied
     return turns
 
 
-def _closed(skipped: int, rest: Sequence[ir.Message], turns: tuple[ir.Message, ...]) -> _Tidied | None:
+def _closed(known: _Tidied, rest: Sequence[ir.Message], turns: tuple[ir.Message, ...]) -> _Tidied | None:
     """As much of `turns` as nothing that follows can change: all before the last turn of the assistant that follows one
-    of the user."""
+    of the user. `known` is what was known of them before."""
     until, last = len(rest), len(turns)
     while until and rest[until - 1].role != "assistant":
         until -= 1
@@ -245,9 +284,10 @@ def _closed(skipped: int, rest: Sequence[ir.Message], turns: tuple[ir.Message, .
     last -= 1
     if last < 1 or not until or turns[last - 1].role != "user" or rest[until - 1].role != "user":
         return None
-    kept = turns[:last]
-    ids = frozenset([part.id for turn in kept for part in turn.parts if type(part) is ir.ToolCall])
-    return _Tidied(skipped, until, kept, ids)
+    if last <= len(known.turns):
+        return known
+    new = [part.id for turn in turns[len(known.turns) : last] for part in turn.parts if type(part) is ir.ToolCall]
+    return _Tidied(known.skipped, until, turns[:last], known.ids.union(new))
 
 
 def written(
@@ -265,18 +305,17 @@ def written(
         return []
     found = past.written.get(style)
     if found is None or found.target is not target or found.names is not names:
-        found = past.written[style] = Written(target, names, [])
-    kept, out = found.turns, []
-    for number, turn in enumerate(past.tidied.turns[: len(turns)]):
-        if turn is not turns[number]:
-            break
-        if number < len(kept) and kept[number][0] is turn:
-            out.append(kept[number][1])
-            continue
+        found = past.written[style] = Written(target, names, [], [])
+    settled, sealed = past.tidied.turns[: len(turns)], found.turns
+    if not all(map(is_, settled, turns)):
+        return []
+    if not all(map(is_, sealed, settled)):
+        sealed.clear()
+        found.raws.clear()
+    for turn in settled[len(sealed) :]:
         made = write(turn)
         if made is None:
             break
-        del kept[number:]
-        kept.append((turn, made))
-        out.append(made)
-    return out
+        sealed.append(turn)
+        found.raws.append(made)
+    return found.raws[: len(settled)]

@@ -21,6 +21,7 @@ from llm_mux.translators.openai_chat import thinking, wire
 from llm_mux.translators.openai_chat.encode import RULES, lacking, stops_taken
 from llm_mux.translators.openai_chat.outline import OUTLINED, Call, Head, Message, Plain, Usual, Wide
 from llm_mux.translators.openai_chat.quirks import Quirks
+from llm_mux.translators.outlined import Known
 from llm_mux.translators.tools import legal_name
 from llm_mux.wire import jsonx, sse
 
@@ -127,13 +128,16 @@ def _takes_messages(head: Head, rules: _Rules) -> bool:
         return False
     if rules.quirks.single_system and sum(1 for m in found if m.role in ("system", "developer")) > 1:
         return False
-    look = _Look(rules)
-    for m in found:
+    look, looked = _Look(rules), found.looked if type(found) is Known else None
+    start = looked.checked if looked is not None and looked.rules is rules else 0
+    for m in found[start:] if start else found:
         if type(m) is not Plain:
             if not look.whatever(m):
                 return False
         elif (m.tool_calls or m.role == "tool" or memoryview(m.content)[0] != _QUOTE) and not look.plain(m):
             return False
+    if looked is not None:
+        looked.rules, looked.checked = rules, len(looked.messages)
     return True
 
 

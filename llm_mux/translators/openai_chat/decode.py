@@ -19,7 +19,7 @@ from llm_mux import ir
 from llm_mux.errors import MuxError, bad_request
 from llm_mux.translators.base import Hints, present
 from llm_mux.translators.ids import synthesised
-from llm_mux.translators.memory import LEAST, MEMORY, Met, Past, Thread
+from llm_mux.translators.memory import LEAST, MARK, MEMORY, Met, Past, Thread
 from llm_mux.translators.openai_chat import parts, reasoning, thinking, wire
 from llm_mux.wire import jsonx
 
@@ -28,8 +28,6 @@ LEGACY_FUNCTIONS = "__functions"
 
 # Bytes from which on one pass less over a body is worth the look for all names.
 _MANY = 8 << 10
-# The other values behind the messages, beside the tools, are small.
-_BESIDE = 512
 _NAMES = (*wire.Params.__struct_fields__, "tools")
 _KNOWN = frozenset(wire.Params.__struct_fields__) | {"messages", "tools"}
 # Kept for servers of this format beside what is understood of them.
@@ -41,7 +39,7 @@ _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 def decode_request(body: bytes, hints: Hints) -> ir.Request:
     """A `POST /v1/chat/completions` body. Raises BAD_REQUEST naming the field that cannot be understood."""
     met = MEMORY.meet("messages", body)
-    thread, top = _grown(met) or (None, {})
+    thread, top = _grown(body, met) or (None, {})
     if thread is None:
         found, top = _at_once(body)
     params = _params(top)
@@ -87,20 +85,31 @@ def _at_once(body: bytes) -> tuple[list[wire.Message] | None, dict[str, Raw]]:
     return read.messages, {name: raw for name in _NAMES if (raw := getattr(read, name)) is not UNSET}
 
 
-def _grown(met: Met) -> tuple[Thread, dict[str, Raw]] | None:
+def _grown(body: bytes, met: Met) -> tuple[Thread, dict[str, Raw]] | None:
     """The messages of a conversation whose beginning is remembered, and the other values of its body."""
-    if met.before is None:
+    past = met.before
+    if not isinstance(past, Past) or (grown := past.grow(met.short, MARK)) is None:
         return None
-    past, (top, added, start) = met.before
+    top, added, length = grown
     conversation = _Conversation(cast("_State", past.state))
     try:
         new = conversation.read(wire.messages.decode(added)) if added is not None else ()
     except (msgspec.MsgspecError, MuxError):
         # Read as a whole it says which of the messages is wrong.
         return None
-    messages = past.messages + new
-    made = Past(b"", past.key, messages, conversation.state, start, past.opened, past.tidied, past.written)
-    return MEMORY.keep(made, past), top
+    made = Past(
+        b"",
+        past.key,
+        past.extended(body, length),
+        length,
+        past.opened,
+        messages=past.messages + new,
+        state=conversation.state,
+        tidied=past.tidied,
+        written=past.written,
+    )
+    MEMORY.keep(made, body, past)
+    return Thread.of(made), top
 
 
 def _thread(body: bytes, top: dict[str, Raw], found: list[wire.Message] | None, met: Met) -> tuple[ir.Message, ...]:
@@ -109,10 +118,11 @@ def _thread(body: bytes, top: dict[str, Raw], found: list[wire.Message] | None, 
     messages = conversation.read(_messages(top.get("messages")) if found is None else found)
     if len(body) < LEAST:
         return messages
-    tail = len(top.get("tools", b"")) + _BESIDE
     if met.again:
-        return MEMORY.keep(Past(body, "messages", messages, conversation.state), tail=tail)
-    MEMORY.note("messages", body, tail)
+        past = Past(body, "messages", messages=messages, state=conversation.state)
+        MEMORY.keep(past, body)
+        return Thread.of(past)
+    MEMORY.note("messages", body)
     return messages
 
 

@@ -6,11 +6,12 @@ once. The look for routing and that of `adapt` are one. Nearly all histories are
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from llm_mux.translators.base import Outline
+from llm_mux.translators.base import Outline, Repeats
+from llm_mux.translators.memory import MARK
 
 
 class Call(Struct):
@@ -103,8 +104,29 @@ class Head(Outline, frozen=True):
     modalities: Raw | UnsetType = UNSET
 
 
+_SAID: Final = Raw(b'""')
+_SPOKEN: Final = {role: Plain(role, _SAID) for role in ("user", "assistant", "tool", "system")}
+
+
+def _kept(message: Plain) -> Plain:
+    """`message` with a short text in place of its own, which is never looked into."""
+    said = memoryview(message.content)[0] == ord('"')
+    if said and message.tool_calls is None and message.tool_call_id is None:
+        return _SPOKEN[message.role]
+    calls = message.tool_calls
+    if calls is not None and any([call.extra_content is not UNSET for call in calls]):
+        calls = [Call(c.id, UNSET if c.extra_content is UNSET else Raw(bytes(c.extra_content))) for c in calls]
+    return Plain(message.role, _SAID if said else Raw(bytes(message.content)), calls, message.tool_call_id)
+
+
+def _marked(message: Plain) -> bool:
+    return bytes(message.content) == MARK
+
+
 class Usual(Head, frozen=True):
     messages: list[Plain] | None = None
+
+    repeats: ClassVar[Repeats | None] = Repeats(b'{"role":"user","content":%b}' % MARK, _marked, _kept)
 
 
 class Wide(Head, frozen=True):
