@@ -23,6 +23,7 @@ from llm_mux.server.answer_heads import Forms, written
 from llm_mux.server.express import Express, begun
 from llm_mux.server.heads import MOST_HEAD, Find, Head, Heads, unfinished
 from llm_mux.server.serving import DAEMON, Advance, labelled, serve
+from llm_mux.translators.memory import MEMORY
 
 _MOST_BODY: Final = 4 << 20
 _MOST_AHEAD: Final = 64 << 10
@@ -56,11 +57,14 @@ class Lanes:
             self._sweeper = self.loop.call_later(_SWEEP_S, self._sweep)
 
     def _sweep(self) -> None:
-        """Closes what has been silent for long between two requests or in a body, and whose head takes as long; looks
-        only while there are connections."""
+        """Closes what has been silent for long between two requests or in a body, and whose head takes as long, and
+        forgets conversations that are over; looks only while there are connections."""
         now = self.loop.time()
         for lane in [lane for lane in self.lanes if not lane.busy and now - lane.since > _IDLE_S]:
             lane.close()
+        MEMORY.age()
+        if not self.lanes:
+            MEMORY.clear()
         self._sweeper = self.loop.call_later(_SWEEP_S, self._sweep) if self.lanes else None
 
     def date(self) -> str:

@@ -30,6 +30,7 @@ _MOST: Final = 32 << 20
 _STEP: Final = 8 << 10
 _HEAD: Final = 512
 _SAMPLE: Final = 96
+_LIFE: Final = 40
 _MOST_CHUNKS: Final = 24
 _MOST_SEEN: Final = 4096
 _LARGEST: Final = 6
@@ -90,6 +91,7 @@ class Beginning:
     length: int = 0
     opened: int = 0
     size: int = 0
+    used: int = 0
     places: set[_Place] = field(default_factory=set)
 
     share: ClassVar[float] = 1.25
@@ -180,6 +182,7 @@ class Memory:
         self._most = most
         self._kept: OrderedDict[_Place, Beginning] = OrderedDict()
         self._bytes = 0
+        self._age = 0
         # Hashes of places. What comes once is not worth more: keeping a conversation costs as much as reading a half.
         self._seen: set[int] = set()
 
@@ -193,7 +196,7 @@ class Memory:
             place = (key, head, at, body[at - _SAMPLE : at])
             before = self._kept.get(place)
             if before is not None and (short := before.shortened(body, mark)) is not None:
-                self._kept.move_to_end(place)
+                self._use(before)
                 return Met(before, short)
             again = again or hash(place) in self._seen
         return _SEEN if again else _STRANGER
@@ -219,9 +222,21 @@ class Memory:
                     other.places.discard(place)
                     if not other.places:
                         self._drop(other)
+            self._use(made)
             self._bytes += made.size
             while self._bytes > self._most:
                 self._drop(next(iter(self._kept.values())))
+
+    def age(self) -> None:
+        """Called now and then. What was of no use in the last `_LIFE` times is forgotten."""
+        self._age += 1
+        while self._kept and (oldest := next(iter(self._kept.values()))).used < self._age - _LIFE:
+            self._drop(oldest)
+
+    def _use(self, kept: Beginning) -> None:
+        kept.used = self._age
+        for place in kept.places:
+            self._kept.move_to_end(place)
 
     def clear(self) -> None:
         """Forgets everything."""

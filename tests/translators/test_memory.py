@@ -235,3 +235,15 @@ def test_a_body_that_would_fill_the_memory_is_not_kept() -> None:
     past = past_of(1, 10 * LEAST)
     memory.keep(past, past.body)
     assert memory.meet("messages", past.body or past.chunks[0] + b"]}").before is None
+
+
+def test_what_is_of_no_use_for_long_is_forgotten() -> None:
+    memory = Memory()
+    used, unused = past_of(1, LEAST), past_of(2, LEAST)
+    for past in (used, unused):
+        memory.keep(past, past.body)
+    bodies = [past.body for past in (used, unused)]
+    for _ in range(50):
+        memory.age()
+        assert memory.meet("messages", bodies[0]).before is used
+    assert memory.meet("messages", bodies[1]).before is None
