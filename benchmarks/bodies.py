@@ -26,9 +26,12 @@ def chat(size: int, *, stream: bool) -> bytes:
     return json.dumps(body, separators=(",", ":")).encode()
 
 
+_numbers = itertools.count()
+
+
 def unseen(body: bytes) -> Iterator[bytes]:
     """The same request again and again, each beginning in words of its own: nothing of it was ever seen."""
-    for number in itertools.count():
+    for number in _numbers:
         yield body.replace(b"You are a coding agent. ", b"You are agent %09d. " % number, 1)
 
 
@@ -38,10 +41,11 @@ def growing(size: int, at_once: int, *, model: str) -> Iterator[bytes]:
     frame = json.dumps(body | {"messages": []}, separators=(",", ":")).encode()
     head, tail = frame.split(b'"messages":[]')
     begun = json.dumps(body["messages"], separators=(",", ":"))[1:-1].encode()
+    names = [next(_numbers) for _ in range(at_once)]
     for number in itertools.count():
         agent, step = number % at_once, number // at_once
         steps = [message for turn in range(step) for message in _turns(100_000 * (agent + 1) + 10 * turn + 1, 1, True)]
-        first = begun.replace(b"You are a coding agent. ", b"You are agent %09d. " % agent, 1)
+        first = begun.replace(b"You are a coding agent. ", b"You are agent %09d. " % names[agent], 1)
         more = b"".join(b",%b" % json.dumps(message, separators=(",", ":")).encode() for message in steps)
         yield b'%b"messages":[%b%b]%b' % (head, first, more, tail)
 

@@ -115,20 +115,20 @@ async def closed_loop(port: int, request: bytes | Iterator[bytes], *, concurrenc
     return result
 
 
-async def open_loop(port: int, request: bytes, *, rate: float, seconds: float) -> Result:
-    """Requests at a fixed rate; each takes a free connection or opens one."""
+async def open_loop(port: int, requests: Iterator[bytes], *, rate: float, seconds: float) -> Result:
+    """Requests at a fixed rate, one after the other; each takes a free connection or opens one."""
     result, free, tasks = Result(), [], []
     started = time.perf_counter()
 
-    async def one() -> None:
+    async def one(request: bytes) -> None:
         connection = free.pop() if free else await connect(port)
         _note(result, connection, await connection.ask(request))
         free.append(connection)
 
     for number in range(int(rate * seconds)):
-        due = started + number / rate
+        due, request = started + number / rate, next(requests)
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
-        tasks.append(asyncio.ensure_future(one()))
+        tasks.append(asyncio.ensure_future(one(request)))
     await asyncio.gather(*tasks)
     result.seconds = time.perf_counter() - started
     for connection in free:
