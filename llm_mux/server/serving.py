@@ -33,6 +33,7 @@ from llm_mux.server.parts import Parts
 from llm_mux.server.recent import Onlooker
 from llm_mux.translators import registry
 from llm_mux.translators.base import Hints, Outline
+from llm_mux.translators.memory import LEAST
 from llm_mux.translators.outlined import look
 from llm_mux.wire import jsonx
 
@@ -266,7 +267,7 @@ def _directed(model: str, body: bytes, found: Outline) -> tuple[str, bytes, Outl
 def _looked_at(body: bytes, outline: type[Outline]) -> tuple[Outline, bytes]:
     """What the protocol's own outline finds, or a bare one of a body that has not its shape."""
     try:
-        return look(body, outline)
+        return look(body, outline) if len(body) >= LEAST else jsonx.sound(body, outline)
     except jsonx.Malformed:
         pass
     try:

@@ -190,7 +190,7 @@ class Memory:
         """The longest known beginning of `body`, or whether it is to be kept. What is kept for one `kind` of reader is
         not for another."""
         if len(body) < LEAST:
-            return _STRANGER
+            return STRANGER
         head, again, key = body[:_HEAD], False, kind + key
         for at in range(len(body) // _STEP * _STEP, 0, -_STEP):
             place = (key, head, at, body[at - _SAMPLE : at])
@@ -199,7 +199,7 @@ class Memory:
                 self._use(before)
                 return Met(before, short)
             again = again or hash(place) in self._seen
-        return _SEEN if again else _STRANGER
+        return _SEEN if again else STRANGER
 
     def note(self, key: str, body: bytes, kind: str = "") -> None:
         """That `body` was seen."""
@@ -260,7 +260,7 @@ def _places(key: str, body: bytes, length: int) -> set[_Place]:
     return {(key, head, at, body[at - _SAMPLE : at]) for end in ends if (at := end // _STEP * _STEP) > 0}
 
 
-_STRANGER: Final = Met()
+STRANGER: Final = Met()
 _SEEN: Final = Met(again=True)
 
 MEMORY: Final = Memory()

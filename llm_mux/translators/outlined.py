@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from llm_mux.translators.base import Outline
-from llm_mux.translators.memory import LEAST, MEMORY, Beginning
+from llm_mux.translators.memory import MEMORY, Beginning
 from llm_mux.wire import jsonx
 
 _MOST_NEW = 8
@@ -47,7 +47,7 @@ class Known(list[Any]):
 def look(body: bytes, outline: type[Outline]) -> tuple[Outline, bytes]:
     """What `outline` finds in `body`, and the bytes that it was found in. Raises jsonx.Malformed."""
     repeats = outline.repeats
-    if repeats is None or len(body) < LEAST:
+    if repeats is None:
         return jsonx.sound(body, outline)
     kind = _KIND + outline.__name__
     met = MEMORY.meet(_KEY, body, repeats.mark, kind)

@@ -100,6 +100,7 @@ class _Declared(NamedTuple):
 
 
 _declared: Lists[_Declared] = Lists()
+_UNDECLARED = _Declared(frozenset(), Names())
 
 
 def names_for(request: ir.Request, rules: NameRules) -> Names:
@@ -121,6 +122,8 @@ def names_for(request: ir.Request, rules: NameRules) -> Names:
 
 
 def _declared_in(tools: Listed, rules: NameRules) -> _Declared:
+    if not tools:
+        return _UNDECLARED
     found = _declared.get(tools, rules)
     if found is not None:
         return found

@@ -21,6 +21,7 @@ from llm_mux.translators.anthropic.encode_blocks import Blocks, blocks
 from llm_mux.translators.anthropic.outlook import Outlook, outlook
 from llm_mux.translators.base import Encoded, Target
 from llm_mux.translators.foreign import lost_fields, refuse_thread
+from llm_mux.translators.memory import Thread
 from llm_mux.wire import jsonx
 
 _TIERS: Final = {"auto": "auto", "default": "standard_only", "standard": "standard_only"}
@@ -39,7 +40,9 @@ def encode_request(request: ir.Request, target: Target) -> Encoded:
     box = encode_tools.toolbox(look)
     form, sentence = encode_tools.output_format(look)
     prefill = look.facts.prefill and not plan.on and form is None
-    known: list[Raw] = [] if box.sentence else conversation.sealed(turns, look, thinking=plan.replay)
+    known: list[Raw] = []
+    if type(request.messages) is Thread and not box.sentence:
+        known = conversation.sealed(turns, look, thinking=plan.replay)
     entries = conversation.encode(turns[len(known) :], look, thinking=plan.replay, prefill=prefill, begun=bool(known))
     if known and (not entries or entries[0].role == turns[len(known) - 1].role):
         known, entries = [], conversation.encode(turns, look, thinking=plan.replay, prefill=prefill)

@@ -19,7 +19,7 @@ from llm_mux import ir
 from llm_mux.errors import MuxError, bad_request
 from llm_mux.translators.base import Hints, present
 from llm_mux.translators.ids import synthesised
-from llm_mux.translators.memory import LEAST, MARK, MEMORY, Met, Past, Thread
+from llm_mux.translators.memory import LEAST, MARK, MEMORY, STRANGER, Met, Past, Thread
 from llm_mux.translators.openai_chat import parts, reasoning, thinking, wire
 from llm_mux.wire import jsonx
 
@@ -38,8 +38,10 @@ _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 def decode_request(body: bytes, hints: Hints) -> ir.Request:
     """A `POST /v1/chat/completions` body. Raises BAD_REQUEST naming the field that cannot be understood."""
-    met = MEMORY.meet("messages", body)
-    thread, top = _grown(body, met) or (None, {})
+    thread, top, met = None, {}, STRANGER
+    if len(body) >= LEAST:
+        met = MEMORY.meet("messages", body)
+        thread, top = _grown(body, met) or (None, {})
     if thread is None:
         found, top = _at_once(body)
     params = _params(top)
