@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from operator import is_
 from typing import Protocol
 
 import msgspec
@@ -77,7 +78,10 @@ class Seals:
         """`request` with what its client stripped from earlier tool calls."""
         if not self._kept:
             return request
-        messages = tuple(self._restored(tenant, m, now) if m.role == "assistant" else m for m in request.messages)
+        messages = tuple([self._restored(tenant, m, now) if m.role == "assistant" else m for m in request.messages])
+        if all(map(is_, messages, request.messages)):
+            # What is remembered of the conversation is bound to these very messages.
+            return request
         return msgspec.structs.replace(request, messages=messages)
 
     async def recalled(self, tenant: str, request: ir.Request, now: float) -> bool:
@@ -120,7 +124,10 @@ class Seals:
             if not had_reasoning:
                 parts = [p for p in parts if not (kept.reasoning and isinstance(p, ir.Reasoning))]
                 parts.extend(kept.reasoning)
-            parts.append(part if part.native is not None else msgspec.structs.replace(part, native=kept.native))
+            own = part.native is not None or kept.native is None
+            parts.append(part if own else msgspec.structs.replace(part, native=kept.native))
+        if len(parts) == len(message.parts) and all(map(is_, parts, message.parts)):
+            return message
         return msgspec.structs.replace(message, parts=tuple(parts))
 
     def _find(self, tenant: str, call: ir.ToolCall, now: float) -> _Kept | None:

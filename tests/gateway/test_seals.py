@@ -56,6 +56,12 @@ def test_what_the_client_kept_is_not_doubled() -> None:
     assert parts_of(seals.restore("local", request(bare, CALL), now=1)) == (THOUGHT, CALL)
 
 
+def test_a_request_from_which_nothing_was_stripped_stays_the_one_it_is() -> None:
+    seals = kept(THOUGHT, CALL)
+    for asked in (request(ir.Text("no call")), request(ir.ToolCall("call_9", "other", "{}")), request(THOUGHT, CALL)):
+        assert seals.restore("local", asked, now=1) is asked
+
+
 @pytest.mark.covers("PF-135")
 def test_tenants_never_see_each_others_seals() -> None:
     seals = kept(THOUGHT, CALL, tenant="one")
