@@ -16,7 +16,7 @@ from msgspec import Raw
 
 from llm_mux import ir
 from llm_mux.errors import refused
-from llm_mux.translators import documents, history
+from llm_mux.translators import documents, history, memory
 from llm_mux.translators.base import usable
 from llm_mux.translators.gemini import seals, wire
 from llm_mux.translators.gemini.outlook import Outlook
@@ -36,7 +36,7 @@ def system_and_turns(look: Outlook) -> tuple[list[WirePart], list[wire.Turn]]:
     messages = rest if not look.names.changed else [_with_wire_names(message, look) for message in rest]
     if any(message.role in ("system", "developer") for message in messages):
         messages = history.fold_late_system(messages)
-    tidied = history.tidy(messages)
+    tidied = memory.tidied(look.request.messages, rest) if messages is rest else history.tidy(messages)
     if any(message.role == following.role for message, following in pairwise(tidied)):
         tidied = history.alternate(tidied)
     return [part for one in lead for part in _system_part(one, look)], _framed(_turns(tidied, look), look)

@@ -14,7 +14,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from llm_mux import ir
 from llm_mux.errors import refused
-from llm_mux.translators import documents, history, openai_models
+from llm_mux.translators import documents, history, memory, openai_models
 from llm_mux.translators.base import Target, usable
 from llm_mux.translators.ids import digest, legal
 from llm_mux.translators.openai_chat import parts as parts_
@@ -53,7 +53,7 @@ class MessageOut(Struct, frozen=True, omit_defaults=True):
 def encode(request: ir.Request, target: Target, names: Names, dropped: list[str]) -> list[MessageOut]:
     """The messages of `request`."""
     quirks = quirks_.of(target)
-    messages = history.tidy(request.messages)
+    messages: Sequence[ir.Message] = memory.tidied(request.messages, request.messages)
     if quirks.single_system:
         messages = _one_system(messages)
     return list(_Writer(messages, target, names, dropped).write())

@@ -16,7 +16,7 @@ from msgspec import Raw
 
 from llm_mux import ir
 from llm_mux.errors import refused
-from llm_mux.translators import cache_key, history, ids, openai_models
+from llm_mux.translators import cache_key, history, ids, memory, openai_models
 from llm_mux.translators import effort as efforts
 from llm_mux.translators.base import Encoded, Target
 from llm_mux.translators.foreign import lost_fields
@@ -101,7 +101,7 @@ def _conversation(body: Body, request: ir.Request, way: Way) -> None:
     said = [part for part in slot if not (isinstance(part, ir.Opaque) and part.hint)]
     texts = [part.text for part in said if isinstance(part, ir.Text) and part.text]
     marked = way.marks and any(getattr(part, "cache", None) is not None for part in said)
-    messages = history.tidy(rest)
+    messages = memory.tidied(request.messages, rest)
     if marked or len(texts) < len([part for part in said if not (isinstance(part, ir.Text) and not part.text)]):
         messages = (ir.Message("developer", tuple(said)), *messages)
         texts = []
