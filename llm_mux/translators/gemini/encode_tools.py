@@ -7,7 +7,7 @@ left out and reported.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal, NamedTuple
 
 from msgspec import Raw, Struct
 
@@ -34,10 +34,10 @@ class _Declaration(Struct, frozen=True, omit_defaults=True):
 
 def encoded_tools(look: Outlook) -> list[object]:
     """The `tools` list, empty when nothing is left."""
-    functions = [tool for tool in tools.lower(look.request, look.names) if _offered(tool.name, look)]
+    functions = _functions(look)
     made: list[object] = []
     if functions:
-        made.append({"functionDeclarations": [_declaration(tool, look) for tool in functions]})
+        made.append({"functionDeclarations": functions})
     made.extend(
         hosted
         for tool in look.request.tools
@@ -45,6 +45,28 @@ def encoded_tools(look: Outlook) -> list[object]:
         for hosted in _hosted(tool, look, beside=bool(functions))
     )
     return made
+
+
+class _Made(NamedTuple):
+    names: tools.Names
+    functions: list[object]
+
+
+_made: Final[tools.Lists[_Made]] = tools.Lists()
+
+
+def _functions(look: Outlook) -> list[object]:
+    """The declarations of the client's own tools, made once for a list that comes again and again."""
+    choice, listed = look.request.tool_choice, look.request.tools
+    if choice is not None and choice.names:
+        offered = [tool for tool in tools.lower(look.request, look.names) if _offered(tool.name, look)]
+        return [_declaration(tool, look) for tool in offered]
+    key = (look.target.model, look.json_schema)
+    found = _made.get(listed, key)
+    if found is None or found.names is not look.names:
+        functions = [_declaration(tool, look) for tool in tools.lower(look.request, look.names)]
+        found = _made.keep(listed, key, _Made(look.names, functions))
+    return found.functions
 
 
 def _offered(wire_name: str, look: Outlook) -> bool:
