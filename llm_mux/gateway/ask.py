@@ -78,6 +78,9 @@ class Entry(Protocol):
     def settle(self, row: Exchange) -> Settlement | None:
         """What is paid for the row."""
 
+    def stay(self) -> Callable[[], None]:
+        """The request goes on after its answer; what this gives ends it."""
+
 
 @dataclass(slots=True)
 class Ask:

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, structs
 
 from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.gateway.ask import Answer, Ask, Streaming, Whole, Write, error_answer
+from llm_mux.gateway.background import Background, Running
 from llm_mux.gateway.core import Gateway
 from llm_mux.gateway.exchange import Exchange
+from llm_mux.translators.ids import digest
 from llm_mux.translators.openai_responses import store as store_format
+from llm_mux.translators.openai_responses.answer import response_id
+from llm_mux.translators.openai_responses.background import Retelling
 from llm_mux.wire import jsonx, sse
 
 _ENDS = frozenset({"response.completed", "response.incomplete"})
@@ -66,6 +70,11 @@ class Store(Protocol):
 
     def put(self, ask: Ask, finished: bytes, items: bytes, wishes: Wishes) -> None: ...
 
+    @property
+    def shared(self) -> bool:
+        """Whether other processes look into it."""
+        ...
+
 
 class Memory:
     """A websocket connection's own responses (`store: false` ones too), then the shared store's."""
@@ -98,6 +107,10 @@ class Memory:
         """Whether the response was made on this connection."""
         return id in self._kept
 
+    @property
+    def shared(self) -> bool:
+        return False
+
     def remember(self, id: str, kept: Kept, previous: str | None) -> None:
         self._kept[id] = previous, kept
 
@@ -112,23 +125,29 @@ def _endless(id: str) -> MuxError:
     return MuxError(Kind.BAD_REQUEST, message, param="previous_response_id")
 
 
-def server(store: Store | None, *, keep_all: bool = False) -> Callable[[Gateway, Ask], Awaitable[Answer]]:
-    """How a Responses request is served with `store` behind it. `keep_all`: also those with `store: false`."""
+def server(
+    store: Store | None, *, keep_all: bool = False, background: Background | None = None
+) -> Callable[[Gateway, Ask], Awaitable[Answer]]:
+    """How a Responses request is served with `store` behind it. `keep_all`: also those with `store: false`.
+    `background`: where those run that go on without their client."""
 
     async def serve(gateway: Gateway, ask: Ask) -> Answer:
         given = ask
         try:
             wishes = jsonx.decode(ask.body, Wishes)
-            _refuse_unbuilt(wishes)
+            _refuse_unbuilt(wishes, store, background)
             items = own_items(wishes.input)
             ask = await _continued(gateway, ask, wishes, store)
+            if wishes.background and background is not None and store is not None:
+                continued = wishes.previous_response_id if ask is not given else None
+                return await _begun(gateway, ask, Going(wishes, items, store, background, continued))
         except jsonx.Malformed as error:
             return _error(bad_request(f"The request body is not a valid request: {error}"), ask)
         except MuxError as error:
             return _error(error, ask)
         answer = await Exchange(gateway, ask).serve()
-        if ask is not given:
-            answer = _naming(answer, msgspec.json.encode(wishes.previous_response_id))
+        if ask is not given and wishes.previous_response_id is not None:
+            answer = _naming(answer, wishes.previous_response_id)
         if store is None or (wishes.store is False and not keep_all):
             return answer
         return _keeping(answer, ask, wishes, items, store)
@@ -140,11 +159,12 @@ def _error(error: MuxError, ask: Ask) -> Whole:
     return error_answer(error, ask.protocol, ask.request_id, {"X-Request-ID": ask.request_id})
 
 
-def _refuse_unbuilt(wishes: Wishes) -> None:
-    if wishes.background:
-        raise bad_request(
-            "Background responses are not kept running here; send the request without it.", param="background"
-        )
+def _refuse_unbuilt(wishes: Wishes, store: Store | None, background: Background | None) -> None:
+    if wishes.background and wishes.store is False:
+        raise bad_request("A background response has to be stored: leave `store: false` out.", param="background")
+    if wishes.background and (store is None or background is None):
+        message = "Background responses need stored ones, which `store-responses: false` turned off."
+        raise bad_request(message, param="background")
     if bytes(wishes.conversation).strip() != b"null":
         raise bad_request("Conversations live at OpenAI only; use `previous_response_id`.", param="conversation")
 
@@ -185,8 +205,48 @@ def joined(arrays: Sequence[bytes]) -> bytes:
     return b"[" + b",".join(part for part in inner if part) + b"]"
 
 
-def _naming(answer: Answer, previous: bytes) -> Answer:
+class Going(NamedTuple):
+    """A request that goes on without its client. `continued`: the response before it, whose items are in it."""
+
+    wishes: Wishes
+    items: bytes
+    store: Store
+    background: Background
+    continued: str | None
+
+
+async def _begun(gateway: Gateway, ask: Ask, going: Going) -> Answer:
+    """The response as it waits, or its stream. Raises MuxError for what can be known to fail."""
+    going.background.room()
+    await gateway.reach(ask.model, ask.caller.scopes)
+    id_ = response_id(digest(f"{ask.request_id}\x00{ask.time}\x00{ask.started}"))
+    retelling = Retelling(ask.protocol.decode_request(ask.body, ask.hints), id_, ask.model, int(ask.time))
+    body = jsonx.splice(ask.body, {"background": None, "stream": b"true"})
+    hints = structs.replace(ask.hints, stream=True)
+    alone = replace(ask, body=body, hints=hints, stream=True, begin=None, watch=None, outline=None)
+    most, keepalive_s = going.background.bounds.most_bytes, gateway.settings.keepalive_s
+    running = Running(ask.caller.tenant, retelling, gateway.drain, keepalive_s, most)
+
+    async def serve() -> Answer:
+        answer = await Exchange(gateway, alone).serve()
+        return answer if going.continued is None else _naming(answer, going.continued)
+
+    def keep(body: bytes) -> None:
+        going.store.put(ask, body, going.items, going.wishes)
+
+    leave = ask.entry.stay() if ask.entry is not None else _nothing
+    going.background.start(running, serve, keep, leave, beats=going.store.shared)
+    headers = {"X-Request-ID": ask.request_id}
+    return running.stream(headers) if ask.stream else Whole(200, running.told.body, headers)
+
+
+def _nothing() -> None:
+    """What ends a request that took nothing."""
+
+
+def _naming(answer: Answer, id_: str) -> Answer:
     """The answer of a chain that was put into the request: its response says the id that the client gave."""
+    previous = msgspec.json.encode(id_)
     if isinstance(answer, Whole):
         if answer.status == 200:
             answer.body = store_format.continuing(answer.body, previous)

@@ -111,7 +111,9 @@ class ResponseStore:
         unwritten_bytes: int = UNWRITTEN_BYTES,
         gather_s: float = GATHER_S,
         patience_s: float = 0.0,
+        lasting: Callable[[bytes], bool] = lambda body: True,
     ) -> None:
+        self._lasting = lasting
         self._patience_s = patience_s
         self.elsewhere: Elsewhere | None = None
         self._table = ResponseTable(database, max_bytes=max_bytes)
@@ -148,9 +150,14 @@ class ResponseStore:
         if stored is None:
             found = await self._read_chain(tenant, id, now, links=1)
             stored = found[0] if found else None
-            if stored is not None:
+            if stored is not None and self._lasting(stored.body):
                 self._recent.add(stored)
         return stored
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes write to the same database."""
+        return self._patience_s > 0
 
     async def delete(self, tenant: str, id: str, *, now: float) -> bool:
         """Whether there was one; MuxError when the database does not answer, and then nothing is deleted."""
@@ -232,7 +239,8 @@ class ResponseStore:
                 await self._table.write(batch, self._now)
                 for stored in batch:
                     self._unwritten.discard(stored)
-                    self._recent.add(stored)
+                    if self._lasting(stored.body):
+                        self._recent.add(stored)
 
 
 @contextlib.asynccontextmanager

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from operator import attrgetter
@@ -82,15 +82,15 @@ _NO_SIZE = Size()
 
 
 class Entry:
-    """A request that was admitted. `settle` is for the books; `leave` ends it, however it went."""
+    """A request that was admitted. `settle` is for the books; `leave` ends it, however it went, unless it stays."""
 
-    __slots__ = ("_hold", "_pass", "_settled", "_till")
+    __slots__ = ("_hold", "_pass", "_settled", "_stays", "_till")
 
     def __init__(self, granted: Pass | None, hold: Hold | None, till: Till) -> None:
         self._pass = granted
         self._hold = hold
         self._till = till
-        self._settled = False
+        self._settled = self._stays = False
 
     def settle(self, row: Exchange) -> Settlement | None:
         """With what the exchange did use; what is paid for it."""
@@ -105,7 +105,16 @@ class Entry:
         what = f"{_OPERATIONS.get(row.protocol, 'Request')} with {row.model_served or row.model_asked}"
         return Settlement(hold=self._hold, cost=cost, description=what, time=row.time)
 
+    def stay(self) -> Callable[[], None]:
+        self._stays = True
+        return self._end
+
     def leave(self) -> None:
+        """The answer is given; the end of what does not go on after it."""
+        if not self._stays:
+            self._end()
+
+    def _end(self) -> None:
         if self._pass is not None:
             self._pass.leave()
         if self._settled:

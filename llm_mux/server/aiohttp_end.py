@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from aiohttp import web
 
 from llm_mux.errors import Kind, MuxError, bad_request
-from llm_mux.gateway.ask import Whole, Write, error_answer
-from llm_mux.server.serving import DAEMON, SERVER, ModelRoute, cors, request_id, serve
+from llm_mux.gateway.ask import Answer, Whole, Write, error_answer
+from llm_mux.server.serving import DAEMON, SERVER, ModelRoute, cors, request_id, serve, write
 from llm_mux.translators import registry
 
 Response = TypeVar("Response", bound=web.StreamResponse)
@@ -64,6 +64,13 @@ async def serve_route(request: web.Request, route: ModelRoute) -> web.StreamResp
     """One model request from the first header to the last byte."""
     arrival = _Request(request)
     await serve(request.app[DAEMON], arrival, route)
+    return arrival.response or web.Response(status=500)
+
+
+async def streamed(request: web.Request, answer: Answer) -> web.StreamResponse:
+    """A stream that answers no model request."""
+    arrival = _Request(request)
+    await write(request.app[DAEMON], arrival, answer)
     return arrival.response or web.Response(status=500)
 
 

@@ -19,6 +19,7 @@ from llm_mux import log, paths
 from llm_mux.auth.postgres_store import PostgresStore
 from llm_mux.auth.store import SecretStore, StoreError
 from llm_mux.config import Config
+from llm_mux.gateway.background import Background
 from llm_mux.gateway.credentials import Credentials
 from llm_mux.gateway.drain import Drain
 from llm_mux.gateway.models import ModelLists
@@ -53,6 +54,7 @@ from llm_mux.server.sign_ins import SignIns
 from llm_mux.server.traces import Traces
 from llm_mux.server.upstream_metrics import of_the_upstream
 from llm_mux.server.worker import Worker
+from llm_mux.translators.openai_responses.background import running as is_running
 
 _PARTIAL_S = 60.0
 _FOLLOW_S = 3.0
@@ -70,6 +72,7 @@ class Parts:
     writer: Writer
     retention: Retention
     responses: ResponseStore
+    background: Background
     metrics: Metrics
     books: Books
     lists: ModelLists
@@ -128,6 +131,8 @@ async def opened(
         traces, sentry = await _telemetry(stack, upstream)
         books = Books(writer, metrics, recent, traces)
         stack.callback(books.flush)
+        in_background = Background()
+        stack.push_async_callback(in_background.close)
         peers, shared_seals = _beside(stack, worker, env)
         standing = Standing()
         waiting, cooldowns, quotas, rests, account_notes = await _resting(stack, env, database, standing, peers)
@@ -139,6 +144,7 @@ async def opened(
             writer=writer,
             retention=retention,
             responses=responses,
+            background=in_background,
             metrics=metrics,
             books=books,
             lists=ModelLists(paths.cache_dir(env) / "models", credentials),
@@ -243,7 +249,8 @@ async def _ledger(
     """What writes to the database; it closes after all of them. `shared`: other processes write to it too."""
     stack.push_async_callback(database.close)
     writer, retention = Writer(database, spool), Retention(database)
-    responses = ResponseStore(database, patience_s=SHARED_PATIENCE_S if shared else 0.0)
+    patience_s = SHARED_PATIENCE_S if shared else 0.0
+    responses = ResponseStore(database, patience_s=patience_s, lasting=lambda body: not is_running(body))
     opening = (_opened_soon(database),) if shared else ()
     await stack.enter_async_context(running(writer.run(), responses.run(), retention.run(), *opening))
     stack.push_async_callback(responses.close)

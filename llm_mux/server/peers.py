@@ -28,6 +28,14 @@ class Clearing(Struct, frozen=True):
     model: str | None = None
 
 
+class Cancelled(Struct, frozen=True):
+    """A background response that is to end; `forget`: it was deleted."""
+
+    tenant: str
+    id: str
+    forget: bool = False
+
+
 class Said(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one worker tells the others. `records` of its log and `happenings` are for worker 0 alone, which says by
     `watched` whether anybody wants those."""
@@ -44,6 +52,7 @@ class Said(Struct, frozen=True, kw_only=True, omit_defaults=True):
     forget_log: bool = False
     seals: list[bytes] = []
     reload: bool = False
+    cancelled: list[Cancelled] = []
 
 
 class Peers:

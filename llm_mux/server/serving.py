@@ -320,6 +320,13 @@ async def respond(metrics: Metrics, arrival: Arrival, answer: Answer, early: _Ea
         metrics.active_streams -= 1
 
 
+async def write(daemon: Daemon, arrival: Arrival, answer: Answer) -> None:
+    """An answer of a route that asks no model, beginning with its headers."""
+    early = _Early(arrival)
+    early.origin = daemon.guard.check(arrival.headers)
+    await respond(daemon.metrics, arrival, answer, early)
+
+
 def labelled(headers: dict[str, str], content_type: str, origin: str | None = None) -> dict[str, str]:
     """The headers of an answer with those that all have."""
     headers = {**headers, "Server": SERVER, "Content-Type": content_type}

@@ -170,6 +170,8 @@ async def _told(request: web.Request) -> web.StreamResponse:
         daemon.parts.seals.take(packed, time.monotonic())
     if said.clearing is not None:
         daemon.gateway.clear(said.clearing.account, said.clearing.model)
+    for each in said.cancelled:
+        await daemon.parts.background.cancel(each.tenant, each.id, forget=each.forget)
     if said.debug is not None:
         log.set_debug(said.debug)
     if said.capture is not None:

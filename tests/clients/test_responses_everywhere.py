@@ -297,3 +297,25 @@ def test_a_tool_of_a_namespace_is_called_by_its_names(
     before, after = played_upstream.bodies()
     assert ("forecasts__weather" in text_of(before)) is not native
     assert "-3 degrees" in text_of(after)
+
+
+@pytest.mark.parametrize("mode", ["stream"])
+def test_a_background_response_is_polled_streamed_again_and_cancelled(
+    client: Any, model: Model, mode: str, says: Any, played_upstream: Played
+) -> None:
+    says(ANSWER)
+    made = client.responses.create(model=model.alias, input=PLEASE, background=True)
+    assert (made.status, made.background, made.output) == ("queued", True, [])
+    with client.responses.retrieve(made.id, stream=True) as events:
+        told = list(events)
+    assert [event.sequence_number for event in told] == list(range(len(told)))
+    assert [event.type for event in told[:3]] == ["response.created", "response.queued", "response.in_progress"]
+    assert told[-1].type == "response.completed"
+    with client.responses.retrieve(made.id, stream=True, starting_after=3) as events:
+        assert [event.sequence_number for event in events] == [event.sequence_number for event in told[4:]]
+    done = client.responses.retrieve(made.id)
+    assert (done.id, done.status, done.output_text) == (made.id, "completed", "Snow.")
+    assert client.responses.cancel(made.id).status == "completed", "it is finished"
+    says(ANSWER)
+    with client.responses.create(model=model.alias, input="and?", background=True, stream=True) as events:
+        assert list(events)[-1].response.output_text == "Snow."
