@@ -109,6 +109,45 @@ async def test_a_conversation_over_websockets_goes_on_at_another_worker(tmp_path
         assert kept["type"] == "response.completed"
 
 
+async def other_than(worker: str, url: str, stack: contextlib.AsyncExitStack) -> aiohttp.ClientSession:
+    """A client whose connection is with another worker than this one."""
+    async with asyncio.timeout(30):
+        while True:
+            session = await stack.enter_async_context(aiohttp.ClientSession())
+            async with session.get(f"{url}/v1/responses/resp_nobody") as answered:
+                await answered.read()
+                if answered.headers["X-Request-ID"][:16] != worker:
+                    return session
+
+
+async def test_a_background_response_is_seen_and_cancelled_at_another_worker(tmp_path: pathlib.Path) -> None:
+    gone = asyncio.Event()
+
+    async def answer(upstream: Upstream, request: web.Request) -> web.StreamResponse:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            gone.set()
+        return whole()
+
+    async with upstream_of(answer) as upstream, contextlib.AsyncExitStack() as stack:
+        mux = stack.enter_context(process_daemon(tmp_path, {"providers": [provider(upstream)], "workers": 2}))
+        session, body = await stack.enter_async_context(fresh()), {"model": "m", "input": "hi", "background": True}
+        async with session.post(f"{mux.url}/v1/responses", json=body) as answered:
+            made, worker = await answered.json(), answered.headers["X-Request-ID"][:16]
+        await asyncio.wait_for(upstream.reached.wait(), 20)
+        other = await other_than(worker, mux.url, stack)
+        url = f"{mux.url}/v1/responses/{made['id']}"
+        async with other.get(url) as answered:
+            assert (await answered.json())["status"] in ("queued", "in_progress")
+            assert answered.headers["X-Request-ID"][:16] != worker
+        async with other.get(f"{url}?stream=true") as answered:
+            assert answered.status == 400, "its events are where it runs"
+        async with other.post(f"{url}/cancel") as answered:
+            assert (await answered.json())["status"] == "cancelled"
+        await asyncio.wait_for(gone.wait(), 20)
+
+
 @pytest.mark.parametrize("kind", ["SQLite", "PostgreSQL"])
 async def test_money_is_exact_over_workers_also_when_one_is_killed(tmp_path: pathlib.Path, kind: str) -> None:
     """Nobody spends what is not there, each answer is paid once, and what is left is what was there without them."""
