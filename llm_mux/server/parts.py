@@ -43,7 +43,7 @@ from llm_mux.server.ledger_metrics import of_the_ledger
 from llm_mux.server.limiter import Limiters
 from llm_mux.server.management.access import Lockout
 from llm_mux.server.management.sessions import Sessions
-from llm_mux.server.metrics import Metrics, user_balances
+from llm_mux.server.metrics import Metrics, Reading, user_balances
 from llm_mux.server.peers import Peers
 from llm_mux.server.quotas import Quotas
 from llm_mux.server.recent import Recent
@@ -122,18 +122,14 @@ async def opened(
         shared = worker is not None or database.shared
         writer, responses, retention = await _ledger(stack, database, paths.data_dir(env) / "spool", shared=shared)
         key_book, limiters, till = await _clients(stack, database, writer, worker)
-        metrics = Metrics(
-            (*readings(credentials), user_balances(till), *of_the_ledger(writer), *of_the_upstream(upstream))
-        )
+        metrics = Metrics(_read(credentials, till, writer, upstream))
         sign_ins = SignIns()
         stack.push_async_callback(sign_ins.close)
         recent = Recent()
         traces, sentry = await _telemetry(stack, upstream)
         books = Books(writer, metrics, recent, traces)
         stack.callback(books.flush)
-        in_background = Background()
-        stack.push_async_callback(in_background.close)
-        peers, shared_seals = _beside(stack, worker, env)
+        peers, shared_seals, background = _beside(stack, worker, env)
         standing = Standing()
         waiting, cooldowns, quotas, rests, account_notes = await _resting(stack, env, database, standing, peers)
         yield Parts(
@@ -144,7 +140,7 @@ async def opened(
             writer=writer,
             retention=retention,
             responses=responses,
-            background=in_background,
+            background=background,
             metrics=metrics,
             books=books,
             lists=ModelLists(paths.cache_dir(env) / "models", credentials),
@@ -168,13 +164,22 @@ async def opened(
         )
 
 
-def _beside(stack: AsyncExitStack, worker: Worker | None, env: Mapping[str, str]) -> tuple[Peers, SharedSeals]:
-    """The other workers, and what they are told of seals."""
+def _read(credentials: Credentials, till: Till, writer: Writer, upstream: Upstream) -> tuple[Reading, ...]:
+    """The numbers that are read at each scrape."""
+    return (*readings(credentials), user_balances(till), *of_the_ledger(writer), *of_the_upstream(upstream))
+
+
+def _beside(
+    stack: AsyncExitStack, worker: Worker | None, env: Mapping[str, str]
+) -> tuple[Peers, SharedSeals, Background]:
+    """The other workers, what they are told of seals, and the responses that run in the background."""
     peers = Peers(worker)
     stack.push_async_callback(peers.close)
     shared_seals = SharedSeals(peers, env)
     stack.push_async_callback(shared_seals.close)
-    return peers, shared_seals
+    background = Background()
+    stack.push_async_callback(background.close)
+    return peers, shared_seals, background
 
 
 async def _outward(

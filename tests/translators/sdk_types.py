@@ -119,7 +119,7 @@ def _late(found: tuple[str, Any, bool]) -> int:
     return _LATE.index(found[0]) + 1 if found[0] in _LATE else 0
 
 
-_LATE = ("messages", "input", "contents", "prompt", "system", "systemInstruction")
+_LATE = ("messages", "input", "contents", "prompt", "system", "systemInstruction", "instructions")
 
 
 def _bare(type_: Any) -> Any:
