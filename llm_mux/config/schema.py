@@ -359,7 +359,10 @@ class Config(Section, frozen=True, kw_only=True):
     proxy_url: ProxyUrl = None
     download_media: Annotated[
         bool,
-        doc("Fetch images and files named by URL for models that take only bytes: https, public addresses, 20 MiB"),
+        doc(
+            "Fetch images and files named by URL for models that take only bytes: https, public addresses, 20 MiB. "
+            "Never through a proxy, which would look up names where nobody sees to what address they lead"
+        ),
     ] = True
     download_hosts: Annotated[
         tuple[str, ...],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from llm_mux import ir
 from llm_mux.errors import MuxError
 from llm_mux.gateway.aside import asked
@@ -10,7 +12,7 @@ from llm_mux.gateway.core import Gateway
 from llm_mux.gateway.plan import operation_endpoint
 from llm_mux.routing.select import Candidate
 from llm_mux.translators import estimate, registry
-from llm_mux.translators.base import Target
+from llm_mux.translators.base import Encoded, Target
 
 
 async def serve(gateway: Gateway, ask: Ask) -> Answer:
@@ -40,9 +42,20 @@ async def _native(gateway: Gateway, ask: Ask, candidate: Candidate, request: ir.
         return None
     account = candidate.account
     target = Target(candidate.route.model, account.provider.name, endpoint.quirks)
+    encode = translator.counter.encode_request
     try:
-        encoded = translator.counter.encode_request(request, target)
+        encoded = await _encoded(gateway, ask, request, lambda each: encode(each, target))
         body = await asked(gateway, ask, account, endpoint, target.model, encoded)
         return translator.counter.decode_response(body)
     except MuxError:
         return None
+
+
+async def _encoded(gateway: Gateway, ask: Ask, request: ir.Request, encode: Callable[[ir.Request], Encoded]) -> Encoded:
+    """The question, with what it names by URL inside it where the provider takes only bytes."""
+    try:
+        return encode(request)
+    except MuxError as error:
+        if "by_url" not in error.facts:
+            raise
+        return await gateway.downloads.again(error, request, ask.caller.tenant, encode)

@@ -1,9 +1,10 @@
 """Images, documents, audio and video that a request names by URL, fetched for a target that takes only bytes.
 
 Rules. Only `https`, only to public addresses, checked where the connection is made and again at each redirect, so that
-no name, redirect or second look-up leads into a private network; `hosts` are the exceptions that the user has named.
-Size, time and number are bounded. Nothing of the client or of an account goes along. The same bytes are given again in
-every turn (caches and bound reasoning depend on them), to the same tenant.
+no name, redirect or second look-up leads into a private network; `hosts` are the exceptions that the user has named. A
+proxy would do that look-up in its own network, so none is used. Size, time and number are bounded. Nothing of the
+client or of an account goes along. The same bytes are given again in every turn (caches and bound reasoning depend on
+them), to the same tenant.
 """
 
 from __future__ import annotations
