@@ -6,10 +6,12 @@ import base64
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pydantic
 from anthropic.types import message_create_params
+from anthropic.types.beta import message_create_params as beta_create_params
 from google.genai import types as genai
 from ollama import _types as ollama
 from openai.types.chat import completion_create_params
@@ -125,7 +127,7 @@ def _responses() -> Iterator[Pair]:
 _ASSISTANTS = re.compile(r"tool_use|thinking|_tool_result|compaction|mcp_|fallback|advisor")
 
 
-def _messages() -> Iterator[Pair]:
+def _messages(params: Any) -> Iterator[Pair]:
     def data(path: str) -> str:
         if "<text>" in path.rsplit("source", 1)[-1]:
             return "Plain words."
@@ -139,7 +141,8 @@ def _messages() -> Iterator[Pair]:
 
     def frame(body: Body) -> Body:
         body = {"model": "m", "max_tokens": 100, **body}
-        said = (body.get("messages") or [_USER])[0]
+        said = dict((body.get("messages") or [_USER])[0])
+        said.setdefault("content", "Words.")
         blocks = said["content"] if isinstance(said["content"], list) else []
         kinds = [str(block.get("type")) for block in blocks]
         role = "assistant" if any(map(_ASSISTANTS.search, (k for k in kinds if k != "tool_result"))) else said["role"]
@@ -147,7 +150,7 @@ def _messages() -> Iterator[Pair]:
         after = [_USER] if role != "user" else []
         return {**body, "messages": [_USER, *before, {**said, "role": role}, *after]}
 
-    return _pairs(message_create_params.MessageCreateParamsNonStreaming, Maker(given), frame, tools)
+    return _pairs(params, Maker(given), frame, tools)
 
 
 class _Generate(pydantic.BaseModel):
@@ -272,7 +275,12 @@ def _generate() -> Iterator[Pair]:
 FORMATS = {
     "openai_chat": Format("openai_chat", Hints(), _chat),
     "openai_responses": Format("openai_responses", Hints(), _responses),
-    "anthropic": Format("anthropic", Hints(), _messages),
+    "anthropic": Format(
+        "anthropic", Hints(), partial(_messages, message_create_params.MessageCreateParamsNonStreaming)
+    ),
+    "anthropic beta": Format(
+        "anthropic", Hints(), partial(_messages, beta_create_params.MessageCreateParamsNonStreaming)
+    ),
     "gemini": Format("gemini", Hints(model="m"), _gemini),
     "ollama chat": Format("ollama", Hints(operation="chat"), _ollama),
     "ollama generate": Format("ollama", Hints(operation="generate"), _generate),

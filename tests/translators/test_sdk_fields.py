@@ -37,7 +37,22 @@ SERVERS = "what the vendor's own tools did; what came of it is in the answer's t
 THOUGHTS = "reasoning and its seals go to their own maker only, and showing them is the client's matter"
 DAEMON = "the daemon does it itself"
 STATE = "how far an item had come when it was made"
+STEERS = "what steers the vendor's server alone; a tool that is defined so is refused elsewhere"
 CITED = "where an earlier answer's words came from"
+
+_CLAUDE = {
+    r"cache_control": CACHES,
+    r"=auto$|<auto>$|\.type=\w+$|<(disabled|between_tools|adaptive)>$": ANYWAY,
+    r"<tool>\.disable_parallel_tool_use$": "a named tool is called once",
+    r"<(Beta)?CitationsConfig\w*>$|<approximate>$|^metadata$|^output_config$|\.citations$": EMPTY,
+    r"transformations": "whether a picture that is too large is made smaller or is an error",
+    r"document>\.title$": LABEL,
+    r"citations\[\]|citations\.enabled$": CITED,
+    r"caller<|allowed_callers|defer_loading|eager_input_streaming|toolset_name|web_search_\d+>\.strict$": LOADING,
+    r"_tool_result>|<server_tool_use>|<container_upload>$": SERVERS,
+    r"thinking>$|\.display=": THOUGHTS,
+    r"^stream": DAEMON,
+}
 
 # By client format: what may be missing, as patterns of paths, and why.
 SILENT: dict[str, dict[str, str]] = {
@@ -65,18 +80,11 @@ SILENT: dict[str, dict[str, str]] = {
         r"<function_call_output>\.(name|namespace)$": "the call says it too",
         r"annotations\[\]|logprobs\[\]": CITED,
     },
-    "anthropic": {
-        r"cache_control": CACHES,
-        r"=auto$|<auto>$|\.type=\w+$|<(disabled|between_tools|adaptive)>$": ANYWAY,
-        r"<tool>\.disable_parallel_tool_use$": "a named tool is called once",
-        r"<CitationsConfig\w*>$|<approximate>$|^metadata$|^output_config$|\.citations$": EMPTY,
-        r"transformations": "whether a picture that is too large is made smaller or is an error",
-        r"document>\.title$": LABEL,
-        r"citations\[\]|citations\.enabled$": CITED,
-        r"caller<|allowed_callers|defer_loading|eager_input_streaming|toolset_name|web_search_\d+>\.strict$": LOADING,
-        r"_tool_result>|<server_tool_use>|<container_upload>$": SERVERS,
-        r"thinking>$|\.display=": THOUGHTS,
-        r"^stream": DAEMON,
+    "anthropic": _CLAUDE,
+    "anthropic beta": _CLAUDE
+    | {
+        r"tool_changes|<(tool_addition|tool_removal|mcp_tool_listing|fallback)>|<mcp_tool_use>$": STEERS,
+        r"<compaction>(\.encrypted_content|\.signature|$)": "its words are told; what seals them is for its own maker",
     },
     "gemini": {
         r"level=MEDIA_RESOLUTION_MEDIUM$|mediaResolution<PartMediaResolution>(\.numTokens)?$|=TEXT$|=BLOCKING$": ANYWAY,
@@ -174,6 +182,10 @@ DEEP = {
         "messages[]<user>.content[]<tool_result>.content[]<document>.context",
         "messages[]<user>.content[]<tool_result>.content[]<search_result>",
         "tools[]<web_search_20250305>.max_uses",
+    },
+    "anthropic beta": {
+        "messages[]<user>.content[]<compaction>.encrypted_content",
+        "mcp_servers[].authorization_token",
     },
     "gemini": {
         "contents[].parts[].videoMetadata<VideoMetadata>.startOffset",

@@ -16,7 +16,7 @@ from msgspec import Raw
 
 from llm_mux import ir
 from llm_mux.translators import history, memory
-from llm_mux.translators.anthropic import marks, wire
+from llm_mux.translators.anthropic import marks, opaque, wire
 from llm_mux.translators.anthropic.encode_blocks import Blocks, blocks
 from llm_mux.translators.anthropic.outlook import Outlook
 from llm_mux.translators.anthropic.wire import NAME
@@ -45,6 +45,8 @@ def _with_systems_placed(turns: Sequence[ir.Message], look: Outlook) -> tuple[ir
         elif allowed and _may_stand(turns, position):
             placed.append(msgspec.structs.replace(turn, role="system"))
         else:
+            for name in opaque.of_system([turn]):
+                look.drop(name)
             placed.extend(history.fold_late_system([_without_steering(turn)]))
     return tuple(turn for turn in placed if turn.parts)
 

@@ -16,7 +16,7 @@ from msgspec import Raw, Struct
 from llm_mux import ir
 from llm_mux.errors import bad_request
 from llm_mux.translators import history
-from llm_mux.translators.anthropic import decode_blocks, wire
+from llm_mux.translators.anthropic import decode_blocks, opaque, wire
 from llm_mux.translators.anthropic.decode_blocks import cache, decoded
 from llm_mux.translators.anthropic.wire import NAME
 from llm_mux.translators.base import Hints, present
@@ -52,9 +52,10 @@ def decode_request(body: bytes, hints: Hints) -> ir.Request:
     if config:
         extras["output_config"] = Raw(msgspec.json.encode(config))
     tools = _tools(top.get("tools"))
+    messages = _system(top.get("system")) + _messages(top.get("messages"))
     return ir.Request(
         model=_model(hints.model or scalars.model),
-        messages=_system(top.get("system")) + _messages(top.get("messages")),
+        messages=messages,
         protocol=NAME,
         stream=bool(scalars.stream) if hints.stream is None else hints.stream,
         tools=tools,
@@ -70,7 +71,7 @@ def decode_request(body: bytes, hints: Hints) -> ir.Request:
         service_tier=_TIERS.get(scalars.service_tier or "", scalars.service_tier),
         cache=cache(scalars.cache_control),
         extras=extras,
-        beneath=_beneath(tools),
+        beneath=(*_beneath(tools), *opaque.of_system(messages)),
     )
 
 

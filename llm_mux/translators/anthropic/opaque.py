@@ -8,6 +8,7 @@ empty `text` says so). Spec: translation matrix, section 12.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -16,8 +17,13 @@ from msgspec import Raw
 from llm_mux import ir
 from llm_mux.translators.anthropic import seals
 from llm_mux.translators.anthropic.wire import NAME
+from llm_mux.translators.base import present
+from llm_mux.wire import jsonx
 
 _STEERING: Final = frozenset({"fallback", "tool_removal", "connector_text", "advisor_tool_result", "mcp_tool_listing"})
+
+
+_OF_SYSTEM: Final = ("clear_at", "output_config")
 
 
 def kept(raw: Raw, kind: str, role: str) -> ir.Opaque:
@@ -30,6 +36,12 @@ def kept(raw: Raw, kind: str, role: str) -> ir.Opaque:
         return ir.Opaque(native, label=kind, hint=True)
     text = _told(found, kind)
     return ir.Opaque(native, label=kind, text=text, hint=role == "assistant" and not text)
+
+
+def of_system(turns: Sequence[ir.Message]) -> list[str]:
+    """What system messages of these turns say for this format's server alone, as names to report."""
+    said = [jsonx.top(bytes(t.native.data)) for t in turns if t.role == "system" and t.native is not None]
+    return [f"messages.{name}" for name in _OF_SYSTEM if any(present(fields.get(name)) for fields in said)]
 
 
 def _members(raw: Raw) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 A signature of Claude's own travels as it is. Another owner's data goes into the slot in a tagged envelope, that of a
 tool call (Gemini) in an empty thinking block right before the call. A thought without any seal gets the envelope of
-nothing, because some clients refuse to go on from a thinking block without a signature.
+nothing, because some clients refuse to go on from a thinking block without a signature. A call's seal that comes after
+the call was shown has no slot left: a thinking block behind it would be the last of its turn, which Anthropic refuses
+and clients cut off. Such a seal is kept by the daemon's store alone (`gateway/seals.py`).
 Spec: translation matrix, section 5.
 """
 
