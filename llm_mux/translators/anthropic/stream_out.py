@@ -285,7 +285,7 @@ class Encoder:
     def _cite(self, out: list[bytes], index: int, citation: ir.Citation) -> None:
         held = self._parts.get(index)
         if held is None:
-            if (text := self._ended.get(index)) is not None:
+            if (text := self._ended.get(index)) is not None and sources.linked(self._request):
                 text.cites.append(citation)
             return
         own = answer_blocks.own_citations([citation])

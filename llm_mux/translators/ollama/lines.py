@@ -47,6 +47,7 @@ class Encoder:
         self._cites: list[ir.Citation] = []
         self._said: list[str] = []
         self._linked = sources.linked(request)
+        self._texts: set[int] = set()
         self._calls = 0
         self._spoke = False
         self._usage: ir.Usage | None = None
@@ -74,7 +75,7 @@ class Encoder:
                 out.append(self._line(self._thought, text))
             case ir.ArgumentsDelta(index=index, text=text) if index in self._arguments:
                 self._arguments[index].append(text)
-            case ir.Cite(index=index, citation=citation) if index in self._parts and self._linked:
+            case ir.Cite(index=index, citation=citation) if index in self._texts and self._linked:
                 self._cites.append(citation)
             case ir.PartStart(index=index, part=part, choice=0):
                 self._open(index, part, out)
@@ -113,6 +114,8 @@ class Encoder:
         if self._first is None:
             self._first = self._clock()
         self._parts[index] = part
+        if isinstance(part, ir.Text):
+            self._texts.add(index)
         match part:
             case ir.ToolCall(arguments=arguments):
                 self._arguments[index] = [arguments]
