@@ -220,7 +220,7 @@ async def _begun(gateway: Gateway, ask: Ask, going: Going) -> Answer:
     going.background.room()
     await gateway.reach(ask.model, ask.caller.scopes)
     id_ = response_id(digest(f"{ask.request_id}\x00{ask.time}\x00{ask.started}"))
-    retelling = Retelling(ask.protocol.decode_request(ask.body, ask.hints), id_, ask.model, int(ask.time))
+    retelling = Retelling(ask.decoded(), id_, ask.model, int(ask.time))
     body = jsonx.splice(ask.body, {"background": None, "stream": b"true"})
     hints = structs.replace(ask.hints, stream=True)
     alone = replace(ask, body=body, hints=hints, stream=True, begin=None, watch=None, outline=None)
