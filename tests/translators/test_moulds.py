@@ -110,7 +110,7 @@ def test_streams_are_read_the_same_by_the_last_record_or_without(transcript: Tra
     learnt = decoded(transcript.format, stream)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(moulds.Known, "text", lambda self, data: None)
-        patch.setattr(moulds.Known, "texts", lambda self, data: None)
+        patch.setattr(moulds.Known, "row", lambda self, index, records: None)
         assert learnt == decoded(transcript.format, stream)
     several = data.draw(st.integers(2, 6), label="records in one read")
     reads = [b"".join(stream[at : at + several]) for at in range(0, len(stream), several)]
@@ -155,7 +155,7 @@ def test_any_order_of_pieces_is_read_the_same(said: list[tuple[int, str]], sever
     learnt = decoded("openai_chat", stream)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(moulds.Known, "text", lambda self, data: None)
-        patch.setattr(moulds.Known, "texts", lambda self, data: None)
+        patch.setattr(moulds.Known, "row", lambda self, index, records: None)
         assert learnt == decoded("openai_chat", stream)
     assert learnt == decoded(
         "openai_chat", [b"".join(stream[at : at + several]) for at in range(0, len(stream), several)]
