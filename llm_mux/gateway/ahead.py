@@ -1,5 +1,5 @@
-"""The usual whole exchange without a task: the request goes to its only target in the step that read it, and the answer
-to the client in the step in which the socket brought it.
+"""The usual exchange without a task: the request goes to its only target in the step that read it, and the answer (a
+stream too, if one read brings all of it) to the client in the step in which the socket brought it.
 
 Rule: nothing is decided here that `ladder` and `exchange` decide. As soon as anything is not usual the exchange goes on
 as any other: `serve` climbs the ladder, whose first attempt finds its call sent, or even answered.
@@ -21,6 +21,7 @@ from llm_mux.gateway.outcome import Outcome
 from llm_mux.gateway.refusal import notice_quota
 from llm_mux.gateway.upstream import Begun, Call, Read, Receiver, Reply
 from llm_mux.routing.select import Candidate
+from llm_mux.translators.base import nonsense
 
 
 class Ahead(Exchange):
@@ -63,17 +64,18 @@ class Ahead(Exchange):
         account = lone[0].account
         if account.session is not None or account.sign is not None:
             return None
+        if ask.stream and ask.protocol.told_in_stream is not None:
+            return None
         chosen = self._planned = super()._plan(lone[0], self._decoded)
         return None if chosen.endpoint.unwrap is not None else (chosen, self._call(chosen))
 
     def usual(self, reply: Reply) -> bool:
         """Whether it is an answer that `finish` takes once it is whole."""
         chosen = self._sent
-        return (
-            chosen is not None
-            and reply.status < 300
-            and reply.content_type not in ("text/event-stream", chosen.upstream.stream_type)
-        )
+        if chosen is None or reply.status >= 300:
+            return False
+        media, streams = reply.content_type, chosen.upstream.stream_type
+        return media == streams if self._ask.stream else media not in ("text/event-stream", streams)
 
     def finish(self, reply: Reply, body: bytes) -> bytes:
         """The answer for the client. Raises what only `serve` can make something of; `came` is for that."""
@@ -82,11 +84,29 @@ class Ahead(Exchange):
         account = chosen.account
         if account.provider.quota is not None:
             notice_quota(account, chosen.model, reply)
+        if self._ask.stream:
+            return self._whole_stream(chosen, body)
         answer = self._whole(chosen, body)
         gateway.standing.budget.earn()
         gateway.praise(account, chosen.model, self._began)
         self._settle(200)
         return answer
+
+    def _whole_stream(self, chosen: plan.Plan, body: bytes) -> bytes:
+        """The client's stream to a whole one of the provider, if it tells an answer to its end."""
+        gateway, account, way = self._gateway, chosen.account, self._way(chosen)
+        out = way.feed(body)
+        if not way.over:
+            out += way.feed(b"")
+        record = way.record
+        if record.error is not None or not (record.content and record.done and out):
+            raise nonsense("a stream that is no whole answer")
+        now = self._out.first_byte = time.monotonic()
+        account.timed(chosen.model, now - self._began, now)
+        gateway.standing.budget.earn()
+        gateway.praise(account, chosen.model, self._began)
+        self._settle_stream(record, 200, None)
+        return out
 
     def came(self, reply: Reply, body: bytes, error: MuxError | None = None) -> None:
         """What there is of an answer that `serve` is to make something of."""
@@ -112,7 +132,7 @@ class Ahead(Exchange):
 
     def headers(self) -> dict[str, str]:
         """What the client's answer says of the exchange."""
-        return self._headers(self._out.usage)
+        return self._headers(None if self._ask.stream else self._out.usage)
 
     async def serve(self) -> Answer:
         # The ladder counts for itself.
@@ -135,6 +155,9 @@ class Ahead(Exchange):
             return super()._plan(candidate, decode)
         self._took(chosen)
         return chosen
+
+    def _asked_at(self, chosen: plan.Plan) -> float:
+        return super()._asked_at(chosen) if self._begun is None or chosen is not self._sent else self._began
 
     async def _send(self, chosen: plan.Plan) -> Reply:
         begun = self._begun

@@ -50,7 +50,8 @@ class Beats:
 
 
 class Company:
-    """Keeps a client company while its stream is opened: after `patience_s` the stream begins with keep-alives."""
+    """Keeps a client company while its stream is opened: after `patience_s` the stream begins with keep-alives.
+    `waited_s`: how long it has waited by now."""
 
     def __init__(
         self,
@@ -59,6 +60,7 @@ class Company:
         headers: Callable[[], dict[str, str]],
         media: str,
         beat: Callable[[], bytes],
+        waited_s: float = 0,
     ) -> None:
         self._settings = settings
         self._begin = begin
@@ -68,7 +70,8 @@ class Company:
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         if begin is not None:
-            self._timer = asyncio.get_running_loop().call_later(settings.patience_s, self._start)
+            left_s = max(0.0, settings.patience_s - waited_s)
+            self._timer = asyncio.get_running_loop().call_later(left_s, self._start)
 
     def _start(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._keep())

@@ -190,6 +190,10 @@ class Exchange:
             reply = await send(self._gateway.upstream, account, call, self._ask.watch)
         return await self._good(chosen, reply)
 
+    def _asked_at(self, chosen: plan.Plan) -> float:
+        """When an attempt that begins now began."""
+        return time.monotonic()
+
     async def _good(self, chosen: plan.Plan, reply: Reply) -> Reply:
         """The reply, if it is no refusal."""
         account = chosen.account
@@ -280,10 +284,16 @@ class Exchange:
         self._out.usage, self._out.finish = usage, finish
         self._out.first_byte = time.monotonic()
 
+    @property
+    def media(self) -> str:
+        """What a stream is to its client."""
+        return self._ask.protocol.stream_type if self._ask.hints.framing != "array" else "application/json"
+
     async def _stream(self) -> Answer:
         """A stream that began well, or a whole error; a slow start becomes a stream of keep-alives."""
-        media = self._ask.protocol.stream_type if self._ask.hints.framing != "array" else "application/json"
-        company = Company(self._gateway.settings, self._ask.begin, self._headers, media, self._beat)
+        ask, media = self._ask, self.media
+        waited_s = time.monotonic() - ask.started
+        company = Company(self._gateway.settings, ask.begin, self._headers, media, self._beat, waited_s)
         try:
             opening = partial(self._try, self._open)
             ladder = Ladder(self._gateway, self._ask, self._out, opening, lambda late: late.reply.close())
@@ -332,7 +342,7 @@ class Exchange:
 
     async def _open(self, chosen: plan.Plan) -> _Opened:
         """One attempt up to the first real content, or until enough of it was held back for long enough."""
-        began = time.monotonic()
+        began = self._asked_at(chosen)
         reply = await self._send(chosen)
         way = self._way(chosen)
         held: list[bytes] = []

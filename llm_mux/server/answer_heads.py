@@ -12,7 +12,7 @@ from typing import Final
 from aiohttp.web_response import REASON_PHRASES
 
 from llm_mux.gateway.ahead import Ahead
-from llm_mux.server.serving import labelled
+from llm_mux.server.serving import STREAM_HEADERS, labelled
 
 _BREAKS = str.maketrans({code: " " for code in (*range(32), 127)})
 _MOST_FORMS = 1024
@@ -30,7 +30,7 @@ def written(status: int, headers: Mapping[str, str]) -> bytes:
 
 
 class Forms:
-    """The heads of good whole answers: what those of one account's model have in common is written once."""
+    """The heads of good answers: what those of one account's model have in common is written once."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[object, ...], bytes] = {}
@@ -41,17 +41,29 @@ class Forms:
         assert account is not None
         provider = account.provider
         key = (provider.name, account.label, out.model, provider.served_header, out.dropped, usage is None)
-        form = self._known.get(key) or self._made(key, exchange)
+        form = self._known.get(key)
+        if form is None:
+            marks = (f"{_MARK}b", None if usage is None else f"{_MARK}d", f"{_MARK}d")
+            headers = labelled(out.headers(*marks), "application/json")
+            form = self._made(key, headers | {"Content-Length": f"{_MARK}d"})
         name = exchange.ask.request_id.encode()
         if usage is None:
             return form % (name, length, date.encode())
         return form % (name, usage.prompt, usage.output, length, date.encode())
 
-    def _made(self, key: tuple[object, ...], exchange: Ahead) -> bytes:
-        out = exchange.outcome
-        marks = (f"{_MARK}b", None if out.usage is None else f"{_MARK}d", f"{_MARK}d")
-        headers = labelled(out.headers(*marks), "application/json")
-        text = written(200, headers | {"Content-Length": f"{_MARK}d", "Date": f"{_MARK}b"})
+    def streamed(self, exchange: Ahead, date: str) -> bytes:
+        """The head of a stream."""
+        out, media = exchange.outcome, exchange.media
+        account = out.account
+        assert account is not None
+        key = (account.provider.name, account.label, out.model, account.provider.served_header, out.dropped, media)
+        form = self._known.get(key) or self._made(
+            key, labelled(out.headers(f"{_MARK}b") | STREAM_HEADERS, media) | {"Transfer-Encoding": "chunked"}
+        )
+        return form % (exchange.ask.request_id.encode(), date.encode())
+
+    def _made(self, key: tuple[object, ...], headers: dict[str, str]) -> bytes:
+        text = written(200, headers | {"Date": f"{_MARK}b"})
         if len(self._known) >= _MOST_FORMS:
             self._known.clear()
         form = self._known[key] = text.replace(b"%", b"%%").replace(_MARK.encode(), b"%")

@@ -1,8 +1,8 @@
-"""The usual request for a whole answer, without a task: read, sent, and answered in the sockets' callbacks.
+"""The usual request whose answer comes at once, without a task: read, sent, and answered in the sockets' callbacks.
 
 Rule: only what `serving` would do without waiting for anything is done here, in the same words. Whatever else turns up
-(a key that is not known yet, limits that others count too, a page's origin, an onlooker, a stream, an answer that is no
-usual one) goes on in a task: from the start (`begun` gives None) or from where it is (`Lane.go_on`).
+(a key that is not known yet, limits that others count too, a page's origin, an onlooker, a stream in pieces, an answer
+that is no usual one) goes on in a task: from the start (`begun` gives None) or from where it is (`Lane.go_on`).
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ class Express:
             self._lane.go_on()
             return
         body = reply.whole()
-        if body is None:
+        if body is None and self.exchange.ask.stream:
+            self._lane.go_on()
+        elif body is None:
             self._reply = reply
             reply.pour(self)
         else:
@@ -77,7 +79,10 @@ class Express:
             self._lane.go_on()
             return
         self.over()
-        self._lane.plain(self.exchange, answer, self.advance.more)
+        if self.exchange.ask.stream:
+            self._lane.streamed(self.exchange, answer, self.advance.more)
+        else:
+            self._lane.plain(self.exchange, answer, self.advance.more)
 
     # How it ends otherwise.
 
@@ -116,8 +121,6 @@ def begun(daemon: Daemon, lane: Lane, route: ModelRoute, body: bytes) -> Express
     try:
         peeked = peek(body, route.hints, route.streams, registry.get(route.protocol).outline)
     except MuxError:
-        return None
-    if peeked.stream:
         return None
     ask = asked(lane, route, caller, peeked, request_id(lane), started, now)
     more: dict[str, str] = {}

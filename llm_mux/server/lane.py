@@ -22,7 +22,7 @@ from llm_mux.gateway.ask import Outlet, Whole, Write
 from llm_mux.server.answer_heads import Forms, written
 from llm_mux.server.express import Express, begun
 from llm_mux.server.heads import MOST_HEAD, Find, Head, Heads, unfinished
-from llm_mux.server.serving import DAEMON, Advance, labelled, serve
+from llm_mux.server.serving import DAEMON, STREAM_HEADERS, Advance, labelled, serve
 from llm_mux.translators.memory import MEMORY
 
 _MOST_BODY: Final = 4 << 20
@@ -45,6 +45,7 @@ class Lanes:
         self.loop = asyncio.get_running_loop()
         self.lanes: set[Lane] = set()
         self._sweeper: asyncio.TimerHandle | None = None
+        self._patience: asyncio.TimerHandle | None = None
         self._date = (0, "")
         self.forms = Forms()
 
@@ -67,6 +68,21 @@ class Lanes:
             MEMORY.clear()
         self._sweeper = self.loop.call_later(_SWEEP_S, self._sweep) if self.lanes else None
 
+    def patient(self) -> None:
+        """The client of a stream waits without a task; one timer for all sees to it that it gets its keep-alives."""
+        if self._patience is None:
+            self._patience = self.loop.call_later(self.daemon.gateway.settings.patience_s / 2, self._look)
+
+    def _look(self) -> None:
+        """Gives a task to those that waited for half of the time after which the first keep-alive is due."""
+        self._patience = None
+        since = self.loop.time() - self.daemon.gateway.settings.patience_s / 2
+        for lane in [lane for lane in self.lanes if lane.awaits_stream]:
+            if lane.since <= since:
+                lane.go_on()
+            else:
+                self.patient()
+
     def date(self) -> str:
         now = int(time.time())
         if now != self._date[0]:
@@ -82,8 +98,9 @@ class Lanes:
     async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as aiohttp's runner calls it
         """Waits `timeout` seconds for the answers under way, then breaks them off."""
         await asyncio.gather(self.server.shutdown(timeout), self._drained(timeout))
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        for timer in (self._sweeper, self._patience):
+            if timer is not None:
+                timer.cancel()
 
     async def _drained(self, drain_s: float | None) -> None:
         for lane in list(self.lanes):
@@ -149,6 +166,10 @@ class Lane(asyncio.Protocol):
     @property
     def busy(self) -> bool:
         return self.task is not None or self._express is not None
+
+    @property
+    def awaits_stream(self) -> bool:
+        return self._express is not None and self._express.exchange.ask.stream
 
     # What the transport calls.
 
@@ -250,6 +271,8 @@ class Lane(asyncio.Protocol):
         express = begun(self._lanes.daemon, self, head.route, self._body)
         if express is not None and express.sent:
             self._express = express
+            if express.exchange.ask.stream:
+                self._lanes.patient()
         else:
             self.task = self._lanes.loop.create_task(self._served(head, None if express is None else express.advance))
 
@@ -313,6 +336,17 @@ class Lane(asyncio.Protocol):
             self._put_whole(200, body, labelled(exchange.headers() | more, "application/json"))
         elif self._transport is not None and not self._gone:
             self._transport.write(self._lanes.forms.head(exchange, len(body), self._lanes.date()) + body)
+        self._end_of_express()
+
+    def streamed(self, exchange: Ahead, data: bytes, more: dict[str, str]) -> None:
+        """The same for a stream, all of it."""
+        if self._transport is not None and not self._gone:
+            if self._lanes.drain.leaving or more:
+                headers = labelled(exchange.headers() | more | STREAM_HEADERS, exchange.media)
+                head = self._headed(200, headers | {"Transfer-Encoding": "chunked"})
+            else:
+                head = self._lanes.forms.streamed(exchange, self._lanes.date())
+            self._transport.write(b"%b%x\r\n%b\r\n0\r\n\r\n" % (head, len(data), data))
         self._end_of_express()
 
     def _end_of_express(self) -> None:

@@ -40,7 +40,7 @@ from llm_mux.wire import jsonx
 SERVER = f"llm-mux/{__version__}"
 _PREFIX = "req_" + os.urandom(6).hex()
 _COUNT = itertools.count(1)
-_STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 _EXPOSED = (
     "X-Request-ID, Retry-After, x-llm-mux-provider, x-llm-mux-account, x-llm-mux-model, x-llm-mux-attempts, "
     "x-llm-mux-dropped, x-llm-mux-count, X-Bedrock-Model, X-Token-Usage-Input, X-Token-Usage-Output, "
@@ -207,6 +207,7 @@ async def _answer(daemon: Daemon, arrival: Arrival, route: ModelRoute, early: _E
     try:
         if ahead is not None:
             ask, early.entry, early.more = ahead.exchange.ask, ahead.entry, ahead.more
+            ask.begin = early.begin
             if ahead.refused is not None:
                 raise ahead.refused
             return await ahead.exchange.serve()
@@ -295,7 +296,7 @@ class _Early:
 
     async def begin(self, headers: dict[str, str], content_type: str) -> Write:
         self.write = write = await self._arrival.begin(
-            labelled(self.headed(headers) | _STREAM_HEADERS, content_type, self.origin)
+            labelled(self.headed(headers) | STREAM_HEADERS, content_type, self.origin)
         )
         return write
 

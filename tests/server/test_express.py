@@ -6,8 +6,10 @@ second.
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import pathlib
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -39,6 +41,7 @@ MESSAGE = {
     "usage": {"input_tokens": 9, "output_tokens": 8},
 }
 BODY = json.dumps({"model": "m", "messages": [{"role": "user", "content": "hi"}]}).encode()
+STREAMED = json.dumps({**json.loads(BODY), "stream": True}).encode()
 EVENT = b'data: {"id":"c","model":"m","choices":[{"index":0,"delta":{"content":"hello"},"finish_reason":"stop"}]}\n\n'
 
 
@@ -53,6 +56,8 @@ def chunked(value: bytes, kind: bytes = b"application/json") -> bytes:
     return head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(value), value)
 
 
+SSE = b"text/event-stream"
+DONE = b"data: [DONE]\n\n"
 GOOD = answer(CHAT)
 WHOLE = json.dumps(CHAT).encode()
 
@@ -184,9 +189,12 @@ async def test_a_failure_is_made_good_by_another_round(tmp_path: pathlib.Path) -
         assert at_rest(mux)
 
 
-async def test_a_client_that_leaves_closes_the_upstream_and_costs_no_account_anything(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("body", [BODY, STREAMED], ids=["whole", "stream"])
+async def test_a_client_that_leaves_closes_the_upstream_and_costs_no_account_anything(
+    tmp_path: pathlib.Path, body: bytes
+) -> None:
     async with running(tmp_path, [Wait(asyncio.Event())]) as (upstream, mux, client):
-        await client.send(post(BODY))
+        await client.send(post(body))
         await until(lambda: len(upstream.requests) == 2)
         client.writer.close()
         await until(lambda: not upstream.open and at_rest(mux))
@@ -194,9 +202,10 @@ async def test_a_client_that_leaves_closes_the_upstream_and_costs_no_account_any
         assert mux.app[DAEMON].gateway.accounts[0].last_error is None
 
 
-async def test_at_the_deadline_a_client_is_told(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("asked", [BODY, STREAMED], ids=["whole", "stream"])
+async def test_at_the_deadline_a_client_is_told(tmp_path: pathlib.Path, asked: bytes) -> None:
     async with running(tmp_path, [Wait(asyncio.Event())]) as (upstream, mux, client):
-        await client.send(post(BODY))
+        await client.send(post(asked))
         await until(lambda: len(upstream.requests) == 2)
         mux.app[DAEMON].parts.drain.leaving = True
         mux.app[DAEMON].parts.drain.end()
@@ -208,10 +217,15 @@ async def test_at_the_deadline_a_client_is_told(tmp_path: pathlib.Path) -> None:
         await until(lambda: not upstream.open)
 
 
-async def test_an_answer_to_what_was_under_way_is_the_last_of_a_daemon_that_leaves(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize(
+    ("asked", "answered"), [(BODY, GOOD), (STREAMED, chunked(EVENT + DONE, SSE))], ids=["whole", "stream"]
+)
+async def test_an_answer_to_what_was_under_way_is_the_last_of_a_daemon_that_leaves(
+    tmp_path: pathlib.Path, asked: bytes, answered: bytes
+) -> None:
     go = asyncio.Event()
-    async with running(tmp_path, [Wait(go), GOOD]) as (upstream, mux, client):
-        await client.send(post(BODY))
+    async with running(tmp_path, [Wait(go), answered]) as (upstream, mux, client):
+        await client.send(post(asked))
         await until(lambda: len(upstream.requests) == 2)
         mux.app[DAEMON].parts.drain.leaving = True
         go.set()
@@ -299,3 +313,72 @@ async def test_limits_are_counted_told_and_given_back(tmp_path: pathlib.Path) ->
             (429, Kind.LIMITED.value),
         ]
         assert at_rest(mux)
+
+
+STREAM = chunked(EVENT + DONE, SSE)
+CUT = chunked(EVENT.replace(b'"stop"', b"null"), SSE)
+ERROR = b'data: {"error": {"message": "no more", "code": 500}}\n\n'
+
+
+@pytest.mark.parametrize(
+    ("steps", "status", "kind"),
+    [
+        pytest.param([STREAM], 200, None, id="at once"),
+        pytest.param([STREAM[:-30], STREAM[-30:]], 200, None, id="in two reads"),
+        pytest.param([STREAM[:30], STREAM[30:]], 200, None, id="a head in two reads"),
+        pytest.param(
+            [b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + EVENT, CLOSE], 200, None, id="close"
+        ),
+        pytest.param([GOOD], 200, None, id="a whole answer"),
+        pytest.param([CUT], 200, Kind.UPSTREAM_CUT, id="cut off"),
+        pytest.param([STREAM[:-21], RESET], 200, Kind.UPSTREAM_CUT, id="broken off"),
+        pytest.param(
+            [chunked(EVENT.replace(b'"stop"', b"null") + ERROR, SSE)], 200, Kind.UPSTREAM_ERROR, id="an error in it"
+        ),
+        pytest.param([chunked(ERROR, SSE)], 502, Kind.UPSTREAM_ERROR, id="an error first"),
+        pytest.param([chunked(b"", SSE)], 502, Kind.UPSTREAM_CUT, id="nothing"),
+        pytest.param(
+            [answer({"error": {"message": "slow down"}}, status=b"429 Too Many Requests")],
+            429,
+            Kind.RATE_LIMIT,
+            id="a limit",
+        ),
+        pytest.param([CLOSE], 200, None, id="none, on a connection that was closed meanwhile"),
+    ],
+)
+async def test_a_stream_that_comes_in_any_form_ends_as_it_does_in_a_task(
+    tmp_path: pathlib.Path, steps: list[Step], status: int, kind: Kind | None
+) -> None:
+    told = []
+    for way in ("without", "in a task"):
+        async with running(tmp_path / way, steps, **{"request-retry": 0}) as (_, mux, client):
+            if way == "in a task":
+                # What a page of the daemon's own asks goes in a task.
+                asked = post(STREAMED, "Origin: http://localhost")
+            else:
+                asked = post(STREAMED)
+            await client.send(asked)
+            found, headers, body = await client.answer()
+            told.append((found, headers["content-type"], without_ids(body), booked(mux)[1]))
+            assert at_rest(mux)
+    assert told[0] == told[1]
+    assert (told[0][0], told[0][3]) == (status, (status, None if kind is None else kind.value, 1))
+
+
+def without_ids(body: bytes) -> bytes:
+    return re.sub(rb"req_[0-9a-f]+|chatcmpl-[0-9a-f]+|\d{10}", b"", body)
+
+
+async def test_a_stream_that_keeps_its_client_waiting_begins_with_keep_alives(tmp_path: pathlib.Path) -> None:
+    go = asyncio.Event()
+    async with running(tmp_path, [Wait(go), STREAM]) as (upstream, mux, client):
+        gateway = mux.app[DAEMON].gateway
+        gateway.settings = dataclasses.replace(gateway.settings, patience_s=0.05, keepalive_s=0.05)
+        await client.send(post(STREAMED))
+        await until(lambda: len(upstream.requests) == 2)
+        beat = await client.reader.readuntil(b": keep-alive\n\n")
+        assert beat.startswith(b"HTTP/1.1 200 OK\r\n")
+        go.set()
+        assert (await client.reader.readuntil(b"0\r\n\r\n")).endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+        await until(lambda: at_rest(mux))
+        assert booked(mux) == [(200, None, 1)] * 2
