@@ -23,7 +23,6 @@ _MANY = 4096
 _FIRST_RECORDS = 5
 _LAST_RECORDS = 4
 """The records around the pieces of a text, at most: what comes up to the first piece, and what ends it (Responses)."""
-_CONTENT = (ir.Finish, ir.Done, ir.Seal)
 _PIECES = (ir.ReasoningDelta, ir.ArgumentsDelta)
 
 
@@ -42,32 +41,40 @@ class Record:
     def note(self, events: list[ir.Event]) -> None:
         """Takes note of events in order. `content` turns true with the first that a user would see."""
         for event in events:
-            if type(event) is ir.TextDelta:
+            kind = type(event)
+            if kind is ir.TextDelta:
                 self.content = True
             elif isinstance(event, _PIECES):
                 self.content = True
                 if self.watcher is not None:
                     self.watcher.piece(event)
-            else:
+            elif kind is not ir.PartEnd:
                 self._other(event)
 
     def _other(self, event: ir.Event) -> None:
-        if isinstance(event, _CONTENT) or (isinstance(event, ir.PartStart) and _visible(event.part)):
-            self.content = True
         match event:
+            case ir.PartStart(part=part):
+                self.content = self.content or _visible(part)
+                self._watched(event)
+            case ir.Seal():
+                self.content = True
+                self._watched(event)
             case ir.UsageReport(usage=usage):
                 self.usage = usage
             case ir.Start(model=model, usage=usage):
                 self.model = model
                 self.usage = usage or self.usage
             case ir.Finish():
+                self.content = True
                 self.finish = event
             case ir.Failed(error=error):
                 self.error = error
             case ir.Done():
-                self.done = True
+                self.content = self.done = True
             case _:
                 pass
+
+    def _watched(self, event: ir.Event) -> None:
         if self.watcher is not None:
             self.watcher.note(event)
 

@@ -58,6 +58,7 @@ class Decoder(FrameDecoder):
         self._halves: jsonx.Surrogates | None = None
         self._known = moulds.Known(_PIECES)
         self._telling: _Open | None = None
+        self._told = False
 
     def frame(self, frame: sse.Frame) -> list[ir.Event]:
         held = self._open
@@ -94,8 +95,12 @@ class Decoder(FrameDecoder):
 
     def _learn(self, frame: sse.Frame, events: list[ir.Event]) -> None:
         """Remembers a record that says one piece of the open block."""
-        if len(events) == 1 and isinstance(event := events[0], _PIECE) and self._known.curious:
+        if len(events) != 1 or not isinstance(event := events[0], _PIECE):
+            return
+        # Who only watches a stream reads one piece of a text: the second is worth learning.
+        if self._told and self._known.curious:
             self._telling = self._open if self._known.learn(frame.data, event.text, frame.raw) else None
+        self._told = True
 
     def _more(self, held: _Open, text: str) -> list[ir.Event]:
         """The next piece of what `_learn` saw."""

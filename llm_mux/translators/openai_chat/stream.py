@@ -56,6 +56,7 @@ class Decoder(FrameDecoder):
         self._sources: list[ir.Citation] = []
         self._known = moulds.Known(_PIECES)
         self._speaker: _Choice | None = None
+        self._told = False
 
     def frame(self, frame: sse.Frame) -> list[ir.Event]:
         data = frame.data
@@ -63,11 +64,16 @@ class Decoder(FrameDecoder):
             more = self._speaker.more(text)
             if more is not None:
                 return [more]
-        if data.startswith(b"[DONE]"):
+        if data == b"[DONE]":
             return self._end(marked=True)
-        if not data.strip():
-            return []
-        chunk = jsonx.decode(data, wire.Answer, strict=False, halves=True)
+        try:
+            chunk = wire.answer.decode(data)
+        except (ValueError, RecursionError):
+            if data.startswith(b"[DONE]"):
+                return self._end(marked=True)
+            if not data.strip():
+                return []
+            chunk = jsonx.decode(data, wire.Answer, strict=False, halves=True)
         if (chunk.choices is None or chunk.error is not UNSET or frame.event) and _is_error(chunk, frame):
             return [ir.Failed(decode_failure(data))]
         events: list[ir.Event] = []
@@ -77,8 +83,11 @@ class Decoder(FrameDecoder):
             self._sources = response.sources(chunk.citations)
         for choice in chunk.choices or ():
             self._choice(choice).take(choice, events)
-        if len(events) == 1 and self._known.curious:
-            self._learn(frame, chunk, events[0])
+        if len(events) == 1 and type(events[0]) in _DELTAS:
+            # Who only watches a stream reads one piece of a text: the second is worth learning.
+            if self._told and self._known.curious:
+                self._learn(frame, chunk, events[0])
+            self._told = True
         return events
 
     def row(self, data: bytes) -> ir.Row | None:
@@ -88,10 +97,9 @@ class Decoder(FrameDecoder):
 
     def _learn(self, frame: sse.Frame, chunk: wire.Answer, event: ir.Event) -> None:
         """Remembers a record that says one piece of an open part and nothing else."""
-        choice = dull.speaker(chunk) if isinstance(event, _DELTAS) else None
-        if choice is None:
-            return
         assert isinstance(event, _DELTAS)
+        if (choice := dull.speaker(chunk)) is None:
+            return
         speaker = self._choice(choice)
         if not speaker.ready(event):
             self._known.forget()
