@@ -29,6 +29,8 @@ from llm_mux.translators.ollama.response import (
 from llm_mux.wire import jsonx, ndjson
 
 _MORE = b',"done":false}\n'
+_REMEMBERED = 100_000
+"""Characters of the end of an answer that are looked through for its links."""
 
 
 class Encoder:
@@ -46,6 +48,7 @@ class Encoder:
         self._cut: list[ir.ToolCall] = []
         self._cites: list[ir.Citation] = []
         self._said: list[str] = []
+        self._held = 0
         self._linked = sources.linked(request)
         self._texts: set[int] = set()
         self._calls = 0
@@ -105,10 +108,17 @@ class Encoder:
             self._first = self._clock()
         self._spoke = True
         if self._linked:
-            self._said.append(event.text)
+            self._remember(event.text)
         tokens = token_list(event.logprobs) if event.logprobs is not None else None
         log = b',"logprobs":' + bytes(tokens) if tokens is not None else b""
         out.append(self._line(self._words, event.text, log))
+
+    def _remember(self, text: str) -> None:
+        self._said.append(text)
+        self._held += len(text)
+        if self._held > 2 * _REMEMBERED:
+            self._said = ["".join(self._said)[-_REMEMBERED:]]
+            self._held = _REMEMBERED
 
     def _open(self, index: int, part: ir.Part, out: list[bytes]) -> None:
         if self._first is None:
