@@ -17,7 +17,6 @@ from llm_mux.gateway.ask import Answer, Ask, Whole
 from llm_mux.gateway.core import Gateway
 from llm_mux.gateway.drain import told
 from llm_mux.gateway.exchange import Exchange
-from llm_mux.gateway.outcome import Outcome
 from llm_mux.gateway.refusal import notice_quota
 from llm_mux.gateway.upstream import Begun, Call, Read, Receiver, Reply
 from llm_mux.routing.select import Candidate
@@ -50,14 +49,14 @@ class Ahead(Exchange):
             return False
         self._sent = chosen
         self._began = time.monotonic()
-        self._out.attempts = 1
+        self.out.attempts = 1
         chosen.account.enter(chosen.model, self._began)
-        self._out.holds(self._gateway, chosen.account)
+        self.out.holds(self._gateway, chosen.account)
         return True
 
     def _usual_way(self) -> tuple[plan.Plan, Call] | None:
         """The only target's plan and call; None where something speaks against going ahead."""
-        gateway, ask = self._gateway, self._ask
+        gateway, ask = self._gateway, self.ask
         lone = gateway.lone(ask.model, ask)
         if lone is None or ask.watch is not None or gateway.seals.elsewhere is not None:
             return None
@@ -75,7 +74,7 @@ class Ahead(Exchange):
         if chosen is None or reply.status >= 300:
             return False
         media, streams = reply.content_type, chosen.upstream.stream_type
-        return media == streams if self._ask.stream else media not in ("text/event-stream", streams)
+        return media == streams if self.ask.stream else media not in ("text/event-stream", streams)
 
     def finish(self, reply: Reply, body: bytes) -> bytes:
         """The answer for the client. Raises what only `serve` can make something of; `came` is for that."""
@@ -84,7 +83,7 @@ class Ahead(Exchange):
         account = chosen.account
         if account.provider.quota is not None:
             notice_quota(account, chosen.model, reply)
-        if self._ask.stream:
+        if self.ask.stream:
             return self._whole_stream(chosen, body)
         answer = self._whole(chosen, body)
         gateway.standing.budget.earn()
@@ -101,7 +100,7 @@ class Ahead(Exchange):
         record = way.record
         if record.error is not None or not (record.content and record.done and out):
             raise nonsense("a stream that is no whole answer")
-        now = self._out.first_byte = time.monotonic()
+        now = self.out.first_byte = time.monotonic()
         account.timed(chosen.model, now - self._began, now)
         gateway.standing.budget.earn()
         gateway.praise(account, chosen.model, self._began)
@@ -122,22 +121,14 @@ class Ahead(Exchange):
         self._drop()
         return self._refuse(told())
 
-    @property
-    def ask(self) -> Ask:
-        return self._ask
-
-    @property
-    def outcome(self) -> Outcome:
-        return self._out
-
     def headers(self) -> dict[str, str]:
         """What the client's answer says of the exchange."""
-        return self._headers(None if self._ask.stream else self._out.usage)
+        return self._headers(None if self.ask.stream else self.out.usage)
 
     async def serve(self) -> Answer:
         # The ladder counts for itself.
-        self._out.release()
-        self._out.attempts = 0
+        self.out.release()
+        self.out.attempts = 0
         try:
             return await super().serve()
         finally:

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from msgspec import Struct
+
 from llm_mux import ir
 from llm_mux.auth.scopes import Scopes
 from llm_mux.errors import MuxError
@@ -82,8 +84,7 @@ class Entry(Protocol):
         """The request goes on after its answer; what this gives ends it."""
 
 
-@dataclass(slots=True)
-class Ask:
+class Ask(Struct):
     """One client request as it arrived. `headers` have lower-case names. `model` and `stream` were peeked,
     `outline` is what else that look found.
 
@@ -106,7 +107,7 @@ class Ask:
     outline: Outline | None = None
     entry: Entry | None = None
     watch: Watch | None = None
-    _request: ir.Request | None = field(default=None, init=False, repr=False)
+    _request: ir.Request | None = None
 
     def decoded(self) -> ir.Request:
         """The canonical form of the body, read once. Raises MuxError for what cannot be read."""

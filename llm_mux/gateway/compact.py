@@ -38,7 +38,8 @@ async def serve(gateway: Gateway, ask: Ask) -> Answer:
         body = jsonx.splice(ask.body, {"input": msgspec.json.encode([*items, _TRIGGER])})
     except jsonx.Malformed as error:
         return _refused(bad_request(f"The request body is not a valid request: {error}"), ask)
-    inner = replace(ask, body=body, hints=Hints(model=ask.model, stream=False, headers=ask.headers), outline=None)
+    hints = Hints(model=ask.model, stream=False, headers=ask.headers)
+    inner = msgspec.structs.replace(ask, body=body, hints=hints, outline=None, _request=None)
     answer = await Exchange(gateway, inner).serve()
     if not isinstance(answer, Whole) or answer.status != 200:
         return answer

@@ -64,7 +64,7 @@ def new_id(call_id: str, seed: str) -> str:
 def completed(response: ir.Response, taken: frozenset[str], seed: str, estimate: Estimate) -> ir.Response:
     """A whole answer with both."""
     choices = response.choices
-    if any(isinstance(part, ir.ToolCall) for choice in choices for part in choice.parts):
+    if calls(response):
         choices = tuple(
             msgspec.structs.replace(
                 choice, parts=tuple(_fresh(part, taken, f"{seed}\x00{n}") for n, part in enumerate(choice.parts))
@@ -75,6 +75,11 @@ def completed(response: ir.Response, taken: frozenset[str], seed: str, estimate:
     if usage is None:
         usage = estimate(sum(len(getattr(part, "text", "")) for choice in choices for part in choice.parts))
     return msgspec.structs.replace(response, choices=choices, usage=usage)
+
+
+def calls(response: ir.Response) -> bool:
+    """Whether an answer calls tools."""
+    return any([isinstance(part, ir.ToolCall) for choice in response.choices for part in choice.parts])
 
 
 def _fresh(part: ir.Part, taken: frozenset[str], seed: str) -> ir.Part:

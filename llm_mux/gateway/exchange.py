@@ -62,8 +62,8 @@ class Exchange:
 
     def __init__(self, gateway: Gateway, ask: Ask) -> None:
         self._gateway = gateway
-        self._ask = ask
-        self._out = Outcome()
+        self.ask = ask
+        self.out = Outcome()
         self._request: ir.Request | None = None
         self._recalled = False
         self._renewals: list[Account] = []
@@ -71,9 +71,9 @@ class Exchange:
     async def serve(self) -> Answer:
         """The answer for the client; errors come back in its own shape, never as exceptions."""
         try:
-            if self._ask.stream:
+            if self.ask.stream:
                 return await self._stream()
-            answer = await Ladder(self._gateway, self._ask, self._out, partial(self._try, self._attempt_whole)).climb()
+            answer = await Ladder(self._gateway, self.ask, self.out, partial(self._try, self._attempt_whole)).climb()
         except MuxError as error:
             return self._refuse(error)
         except asyncio.CancelledError:
@@ -87,7 +87,7 @@ class Exchange:
         return answer
 
     def _refuse(self, error: MuxError) -> Whole:
-        answer = error_answer(error, self._ask.protocol, self._ask.request_id, self._headers())
+        answer = error_answer(error, self.ask.protocol, self.ask.request_id, self._headers())
         self._settle(answer.status, error)
         return answer
 
@@ -104,7 +104,7 @@ class Exchange:
                     chosen = self._plan(candidate, self._decoded)
             except MuxError as error:
                 chosen = await self._with_bytes(error, candidate)
-            self._out.attempts += again > 0
+            self.out.attempts += again > 0
             try:
                 return await attempt(chosen)
             except MuxError as error:
@@ -123,30 +123,30 @@ class Exchange:
         """The plan with what it names by URL inside the request, if that is all that `error` is about."""
         if "by_url" not in error.facts:
             raise error
-        downloads, tenant = self._gateway.downloads, self._ask.caller.tenant
+        downloads, tenant = self._gateway.downloads, self.ask.caller.tenant
         return await downloads.again(error, self._decoded(), tenant, lambda r: self._plan(candidate, lambda: r))
 
     def _plan(self, candidate: Candidate, decode: Callable[[], ir.Request]) -> plan.Plan:
-        chosen = plan.choose(self._ask, candidate, decode, self._gateway.facts, strict=self._gateway.settings.strict)
+        chosen = plan.choose(self.ask, candidate, decode, self._gateway.facts, strict=self._gateway.settings.strict)
         if tunings := self._gateway.settings.tunings:
             chosen = tuned(chosen, tunings)
         self._took(chosen)
         return chosen
 
     def _took(self, chosen: plan.Plan) -> None:
-        out = self._out
+        out = self.out
         out.account, out.model, out.spliced, out.dropped = chosen.account, chosen.model, chosen.spliced, chosen.dropped
 
     def _decoded(self) -> ir.Request:
         """The canonical form of what the client sent, with what it stripped put back."""
         if self._request is None:
-            tenant, now = self._ask.caller.tenant, time.monotonic()
-            self._request = self._gateway.seals.restore(tenant, self._ask.decoded(), now)
+            tenant, now = self.ask.caller.tenant, time.monotonic()
+            self._request = self._gateway.seals.restore(tenant, self.ask.decoded(), now)
         return self._request
 
     async def _recall(self, request: ir.Request) -> bool:
         """Whether another process knew what the client stripped, looked for once; then it is put back."""
-        seals, tenant = self._gateway.seals, self._ask.caller.tenant
+        seals, tenant = self._gateway.seals, self.ask.caller.tenant
         if self._recalled or seals.elsewhere is None:
             return False
         self._recalled = True
@@ -184,10 +184,10 @@ class Exchange:
     async def _send(self, chosen: plan.Plan) -> Reply:
         """The head of a good answer. Raises MuxError for everything else."""
         account, call = chosen.account, self._call(chosen)
-        if account.sign is None and self._ask.watch is None:
+        if account.sign is None and self.ask.watch is None:
             reply = await self._gateway.upstream.send(call)
         else:
-            reply = await send(self._gateway.upstream, account, call, self._ask.watch)
+            reply = await send(self._gateway.upstream, account, call, self.ask.watch)
         return await self._good(chosen, reply)
 
     def _asked_at(self, chosen: plan.Plan) -> float:
@@ -210,7 +210,7 @@ class Exchange:
                 body = self._whole_answer(chosen, await self._folded(chosen, reply))
             else:
                 body = self._whole(chosen, await reply.read())
-            return Whole(200, body, self._headers(self._out.usage))
+            return Whole(200, body, self._headers(self.out.usage))
         except MuxError as error:
             raise meant(chosen.account, chosen.model, error, reply) from error
         finally:
@@ -238,65 +238,69 @@ class Exchange:
         self._note(summary.usage, summary.finish)
         self._keep_seals(chosen, body)
         served = summary.model
-        if served is not None and served != self._ask.model:
-            names = (msgspec.json.encode(served), msgspec.json.encode(self._ask.model))
+        if served is not None and served != self.ask.model:
+            names = (msgspec.json.encode(served), msgspec.json.encode(self.ask.model))
             body = relay.respelled(body, names)
         return body
 
     def _keep_seals(self, chosen: plan.Plan, body: bytes) -> None:
-        if self._ask.protocol.name in _STRIPPING and b'"tool_calls"' in body:
+        if self.ask.protocol.name in _STRIPPING and b'"tool_calls"' in body:
             response = chosen.upstream.decode_response(body, chosen.target)
             self._keep(response)
 
     def _keep(self, response: ir.Response) -> None:
         for choice in response.choices:
-            self._gateway.seals.keep(self._ask.caller.tenant, choice.parts, time.monotonic())
+            self._gateway.seals.keep(self.ask.caller.tenant, choice.parts, time.monotonic())
 
     def _whole_answer(self, chosen: plan.Plan, response: ir.Response) -> bytes:
         request = self._decoded()
-        choices = tuple(
-            msgspec.structs.replace(choice, parts=raise_parts(choice.parts, chosen.names))
-            for choice in response.choices
-        )
-        response = cut_whole(msgspec.structs.replace(response, choices=choices), chosen.stops, chosen.max_tokens)
-        taken = complete.taken_ids(request)
-        response = complete.completed(response, taken, self._seed, self._estimate)
-        self._keep(response)
+        calls = complete.calls(response)
+        if calls:
+            choices = [
+                msgspec.structs.replace(choice, parts=raise_parts(choice.parts, chosen.names))
+                for choice in response.choices
+            ]
+            response = msgspec.structs.replace(response, choices=tuple(choices))
+        response = cut_whole(response, chosen.stops, chosen.max_tokens)
+        if calls or response.usage is None:
+            taken = complete.taken_ids(request)
+            response = complete.completed(response, taken, self._seed, self._estimate)
+            self._keep(response)
         response = msgspec.structs.replace(
             response,
             id=response.id or self._made_id(),
-            model=self._ask.model,
-            created=response.created or int(self._ask.time),
+            model=self.ask.model,
+            created=response.created or int(self.ask.time),
         )
         finish = response.choices[0].finish.reason if response.choices else None
         self._note(response.usage, finish)
-        return self._ask.protocol.encode_response(response, request)
+        return self.ask.protocol.encode_response(response, request)
 
     @property
     def _seed(self) -> str:
         """What no other request has: clients may give all of theirs one X-Request-ID."""
-        return f"{self._ask.request_id}\x00{self._ask.time}"
+        return f"{self.ask.request_id}\x00{self.ask.time}"
 
     def _made_id(self) -> str:
         return digest(self._seed)
 
     def _note(self, usage: ir.Usage | None, finish: str | None) -> None:
-        self._out.usage, self._out.finish = usage, finish
-        self._out.first_byte = time.monotonic()
+        self.out.usage, self.out.finish = usage, finish
+        self.out.first_byte = time.monotonic()
 
     @property
     def media(self) -> str:
         """What a stream is to its client."""
-        return self._ask.protocol.stream_type if self._ask.hints.framing != "array" else "application/json"
+        return self.ask.protocol.stream_type if self.ask.hints.framing != "array" else "application/json"
 
     async def _stream(self) -> Answer:
         """A stream that began well, or a whole error; a slow start becomes a stream of keep-alives."""
-        ask, media = self._ask, self.media
+        ask, media = self.ask, self.media
         waited_s = time.monotonic() - ask.started
         company = Company(self._gateway.settings, ask.begin, self._headers, media, self._beat, waited_s)
         try:
             opening = partial(self._try, self._open)
-            ladder = Ladder(self._gateway, self._ask, self._out, opening, lambda late: late.reply.close())
+            ladder = Ladder(self._gateway, self.ask, self.out, opening, lambda late: late.reply.close())
             opened = await ladder.climb()
         except MuxError as error:
             if not await company.leave() and not self._told_in_stream(error):
@@ -312,8 +316,8 @@ class Exchange:
             raise
 
         self._took(opened.chosen)
-        if self._ask.watch is not None:
-            self._ask.watch.first(opened.chosen.account, opened.chosen.model)
+        if self.ask.watch is not None:
+            self.ask.watch.first(opened.chosen.account, opened.chosen.model)
 
         async def pump(write: Write) -> None:
             await self._pump(opened, write)
@@ -322,19 +326,19 @@ class Exchange:
 
     def _told_in_stream(self, error: MuxError) -> bool:
         """Whether this client understands the failure as an event of a stream only."""
-        tells = self._ask.protocol.told_in_stream
+        tells = self.ask.protocol.told_in_stream
         return tells is not None and tells(error, self._decoded())
 
     def _beat(self) -> bytes:
         """A keep-alive before anything of the answer is there."""
-        return self._ask.protocol.stream_encoder(self._decoded()).keepalive()
+        return self.ask.protocol.stream_encoder(self._decoded()).keepalive()
 
     def _failing(self, error: MuxError) -> Callable[[Write], Awaitable[None]]:
         """A stream that has begun with keep-alives only and now ends with the protocol's error."""
 
         async def pump(write: Write) -> None:
             try:
-                await write(self._ask.protocol.stream_encoder(self._decoded()).encode([ir.Failed(error)]))
+                await write(self.ask.protocol.stream_encoder(self._decoded()).encode([ir.Failed(error)]))
             finally:
                 self._settle(200, error)
 
@@ -365,7 +369,7 @@ class Exchange:
         if way.record.error is not None and not way.record.content:
             reply.close()
             raise meant(chosen.account, chosen.model, way.record.error, reply)
-        now = self._out.first_byte = time.monotonic()
+        now = self.out.first_byte = time.monotonic()
         chosen.account.timed(chosen.model, now - began, now)
         return _Opened(reply, way, b"".join(held), chosen)
 
@@ -373,7 +377,7 @@ class Exchange:
         """A whole JSON answer to a request for a stream, as the stream that was wanted."""
         body = await reply.read()
         if chosen.upstream.name == "gemini" and body.lstrip()[:1] == b"[":
-            spliced = chosen.spliced and self._ask.hints.framing != "array"
+            spliced = chosen.spliced and self.ask.hints.framing != "array"
             reader: relay.Way = self._translating(chosen, way.record) if spliced else way
             out = reader.feed(body) + reader.feed(b"")
         else:
@@ -383,15 +387,15 @@ class Exchange:
         return out
 
     def _way(self, chosen: plan.Plan) -> relay.Way:
-        protocol, caller = self._ask.protocol, self._ask.caller
+        protocol, caller = self.ask.protocol, self.ask.caller
         watched = not chosen.spliced or protocol.name in _STRIPPING
         watcher = Watcher(self._gateway.seals, caller.tenant) if watched else None
         record = relay.Record(watcher)
         if not chosen.spliced:
             return self._translating(chosen, record)
         names = None
-        if chosen.served != self._ask.model:
-            names = (msgspec.json.encode(chosen.served), msgspec.json.encode(self._ask.model))
+        if chosen.served != self.ask.model:
+            names = (msgspec.json.encode(chosen.served), msgspec.json.encode(self.ask.model))
         edit = None
         if names is not None or chosen.hide_usage or protocol.stream_type == eventstream.MEDIA_TYPE:
             edit = relay.Edit(protocol, hide_usage=chosen.hide_usage, names=names)
@@ -400,13 +404,13 @@ class Exchange:
 
     def _bare_encoder(self) -> StreamEncoder:
         """For what is not the provider's own in a stream that goes through."""
-        protocol = self._ask.protocol
-        return protocol.stream_encoder(ir.Request(self._ask.model, (), protocol=protocol.name, stream=True))
+        protocol = self.ask.protocol
+        return protocol.stream_encoder(ir.Request(self.ask.model, (), protocol=protocol.name, stream=True))
 
     def _translating(self, chosen: plan.Plan, record: relay.Record) -> relay.Translate:
         return relay.Translate(
             chosen.upstream.stream_decoder(chosen.target),
-            self._ask.protocol.stream_encoder(self._decoded()),
+            self.ask.protocol.stream_encoder(self._decoded()),
             names=chosen.names,
             stops=chosen.stops,
             most=chosen.max_tokens,
@@ -427,8 +431,8 @@ class Exchange:
         return msgspec.structs.replace(
             start,
             id=start.id or self._made_id(),
-            model=self._ask.model,
-            created=start.created or int(self._ask.time),
+            model=self.ask.model,
+            created=start.created or int(self.ask.time),
         )
 
     async def _pump(self, opened: _Opened, write: Write) -> None:
@@ -450,7 +454,7 @@ class Exchange:
             raise
         finally:
             opened.reply.close()
-            if not self._out.settled:
+            if not self.out.settled:
                 self._settle(500, MuxError(Kind.INTERNAL, "llm-mux failed in the middle of the stream."))
 
     async def _at_once(self, opened: _Opened, write: Outlet) -> None:
@@ -474,18 +478,18 @@ class Exchange:
     def _settle_stream(self, record: relay.Record, status: int, error: MuxError | None) -> None:
         if record.watcher is not None and record.done:
             record.watcher.settle(time.monotonic())
-        self._out.usage = record.usage
-        self._out.finish = record.finish.reason if record.finish is not None else None
+        self.out.usage = record.usage
+        self.out.finish = record.finish.reason if record.finish is not None else None
         self._settle(status, error)
 
     def _headers(self, usage: ir.Usage | None = None) -> dict[str, str]:
-        return self._out.headers(self._ask.request_id, *(() if usage is None else (usage.prompt, usage.output)))
+        return self.out.headers(self.ask.request_id, *(() if usage is None else (usage.prompt, usage.output)))
 
     def _settle(self, status: int, error: MuxError | None = None) -> None:
         """Writes the exchange into the books, once."""
-        if self._out.settled:
+        if self.out.settled:
             return
-        self._out.settled = True
-        self._out.release()
-        self._out.status, self._out.error = status, error
-        self._gateway.settle(self._ask, self._out)
+        self.out.settled = True
+        self.out.release()
+        self.out.status, self.out.error = status, error
+        self._gateway.settle(self.ask, self.out)

@@ -79,7 +79,8 @@ class ModelLists:
         self.version += 1
 
     def get(self, provider: str, model: str) -> ModelInfo | None:
-        return self._lists.get(provider, {}).get(model)
+        models = self._lists.get(provider)
+        return None if models is None else models.get(model)
 
     def of(self, provider: str) -> list[ModelInfo]:
         return list(self._lists.get(provider, {}).values())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import Struct
 
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
@@ -22,8 +23,7 @@ class Tried(NamedTuple):
     seconds: float
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(Struct):
     """What settle writes down; filled in along the way. `tried` are the attempts that failed, in order."""
 
     attempts: int = 0
@@ -37,8 +37,8 @@ class Outcome:
     usage: ir.Usage | None = None
     finish: str | None = None
     first_byte: float | None = None
-    settled: bool = field(default=False, repr=False)
-    busy: tuple[Gateway, Account] | None = field(default=None, repr=False)
+    settled: bool = False
+    busy: tuple[Gateway, Account] | None = None
 
     def headers(self, request_id: str, prompt: int | str | None = None, output: int | str = 0) -> dict[str, str]:
         """What the client's answer says of it; `prompt` and `output`: the tokens, where they are known."""

@@ -39,6 +39,7 @@ class Plan(Struct, frozen=True):
     upstream: Translator
     target: Target
     url: str
+    place: str
     headers: Mapping[str, str]
     body: bytes
     spliced: bool
@@ -48,10 +49,6 @@ class Plan(Struct, frozen=True):
     max_tokens: int | None = None
     hide_usage: bool = False
     request: ir.Request | None = None
-
-    @property
-    def place(self) -> str:
-        return self.account.name
 
     @property
     def served(self) -> str:
@@ -89,13 +86,16 @@ def choose(ask: Ask, candidate: Candidate, decode: Callable[[], ir.Request], fac
 
 
 class _Paved(Struct, frozen=True):
-    """What all requests of one protocol for one model have in common at an account. `info`: what the target is of."""
+    """What all requests of one protocol for one model have in common at an account. `info`: what the target is of;
+    `headers`: those of the request, where it has no say in them."""
 
     endpoint: Endpoint
     upstream: Translator
     info: ModelInfo | None
     target: Target
     url: str
+    place: str
+    headers: Mapping[str, str] | None
 
 
 def _paved(ask: Ask, account: Account, model: str, facts: Facts) -> _Paved:
@@ -107,7 +107,9 @@ def _paved(ask: Ask, account: Account, model: str, facts: Facts) -> _Paved:
         return known
     endpoint, upstream = _endpoint(ask, account, model)
     target, url = _target(account, endpoint, model, info), url_for(account, endpoint, model, stream=ask.stream)
-    made = _Paved(endpoint, upstream, info, target, url)
+    forwards = account.provider.forwards and endpoint.translator == ask.protocol.name
+    headers = None if forwards or account.key == PASSTHROUGH else _own_headers(ask, account, endpoint)
+    made = _Paved(endpoint, upstream, info, target, url, account.name, headers)
     if ask.protocol.name != "openai_completions" and not account.provider.weighs_bodies:
         _keep(account, key, made)
     return made
@@ -156,7 +158,8 @@ def _splice(ask: Ask, account: Account, paved: _Paved) -> Plan | None:
         upstream=paved.upstream,
         target=paved.target,
         url=paved.url,
-        headers=headers_for(ask, account, paved.endpoint, {}),
+        place=paved.place,
+        headers=paved.headers or headers_for(ask, account, paved.endpoint, {}),
         body=jsonx.splice(ask.body, edits.top) if edits.top else ask.body,
         spliced=True,
         dropped=edits.dropped,
@@ -179,7 +182,8 @@ def _translate(ask: Ask, candidate: Candidate, paved: _Paved, request: ir.Reques
         upstream=paved.upstream,
         target=paved.target,
         url=paved.url,
-        headers=headers_for(ask, account, paved.endpoint, encoded.headers),
+        place=paved.place,
+        headers=(not encoded.headers and paved.headers) or headers_for(ask, account, paved.endpoint, encoded.headers),
         body=encoded.body,
         spliced=False,
         dropped=encoded.dropped,

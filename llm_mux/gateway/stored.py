@@ -7,7 +7,7 @@ the client said `store: false`. A connection of the websocket mode has a memory 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -188,7 +188,8 @@ async def _continued(gateway: Gateway, ask: Ask, wishes: Wishes, store: Store | 
             return ask
         raise
     arrays = [part for link in links for part in (link.items, link.output)]
-    return replace(ask, body=store_format.prepend_items(ask.body, joined(arrays)), outline=None)
+    body = store_format.prepend_items(ask.body, joined(arrays))
+    return msgspec.structs.replace(ask, body=body, outline=None, _request=None)
 
 
 async def _provider_keeps(gateway: Gateway, ask: Ask) -> bool:
@@ -223,7 +224,9 @@ async def _begun(gateway: Gateway, ask: Ask, going: Going) -> Answer:
     retelling = Retelling(ask.decoded(), id_, ask.model, int(ask.time))
     body = jsonx.splice(ask.body, {"background": None, "stream": b"true"})
     hints = structs.replace(ask.hints, stream=True)
-    alone = replace(ask, body=body, hints=hints, stream=True, begin=None, watch=None, outline=None)
+    alone = structs.replace(
+        ask, body=body, hints=hints, stream=True, begin=None, watch=None, outline=None, _request=None
+    )
     most, keepalive_s = going.background.bounds.most_bytes, gateway.settings.keepalive_s
     running = Running(ask.caller.tenant, retelling, gateway.drain, keepalive_s, most)
 

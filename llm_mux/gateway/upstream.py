@@ -46,7 +46,8 @@ class Call(Struct, frozen=True):
 
 
 @lru_cache(256)
-def _media_type(said: str) -> str:
+def media_type(said: str) -> str:
+    """What a Content-Type says beside its parameters."""
     return said.split(";", 1)[0].strip().lower()
 
 
@@ -75,7 +76,7 @@ class Reply(ABC):
 
     @property
     def content_type(self) -> str:
-        return _media_type(self.headers.get("Content-Type", ""))
+        return media_type(self.headers.get("Content-Type", ""))
 
     @property
     def lowered(self) -> dict[str, str]:

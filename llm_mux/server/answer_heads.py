@@ -35,8 +35,8 @@ class Forms:
     def __init__(self) -> None:
         self._known: dict[tuple[object, ...], bytes] = {}
 
-    def head(self, exchange: Ahead, length: int, date: str) -> bytes:
-        out = exchange.outcome
+    def head(self, exchange: Ahead, length: int, date: bytes) -> bytes:
+        out = exchange.out
         account, usage = out.account, out.usage
         assert account is not None
         provider = account.provider
@@ -48,19 +48,19 @@ class Forms:
             form = self._made(key, headers | {"Content-Length": f"{_MARK}d"})
         name = exchange.ask.request_id.encode()
         if usage is None:
-            return form % (name, length, date.encode())
-        return form % (name, usage.prompt, usage.output, length, date.encode())
+            return form % (name, length, date)
+        return form % (name, usage.prompt, usage.output, length, date)
 
-    def streamed(self, exchange: Ahead, date: str) -> bytes:
+    def streamed(self, exchange: Ahead, date: bytes) -> bytes:
         """The head of a stream."""
-        out, media = exchange.outcome, exchange.media
+        out, media = exchange.out, exchange.media
         account = out.account
         assert account is not None
         key = (account.provider.name, account.label, out.model, account.provider.served_header, out.dropped, media)
         form = self._known.get(key) or self._made(
             key, labelled(out.headers(f"{_MARK}b") | STREAM_HEADERS, media) | {"Transfer-Encoding": "chunked"}
         )
-        return form % (exchange.ask.request_id.encode(), date.encode())
+        return form % (exchange.ask.request_id.encode(), date)
 
     def _made(self, key: tuple[object, ...], headers: dict[str, str]) -> bytes:
         text = written(200, headers | {"Date": f"{_MARK}b"})

@@ -48,9 +48,20 @@ class Heads:
     def __init__(self, find: Find) -> None:
         self._find = find
         self._known: dict[bytes, Head] = {}
+        self._last: dict[bytes, tuple[Head, int]] = {}
 
     def read(self, head: bytes) -> tuple[Head, int] | None:
         """A head (without the blank line after it) and the length of its body, None for what aiohttp is to take."""
+        found = self._last.get(head)
+        if found is None:
+            found = self._read(head)
+            if found is not None:
+                if len(self._last) >= _MOST_KEPT:
+                    self._last.clear()
+                self._last[head] = found
+        return found
+
+    def _read(self, head: bytes) -> tuple[Head, int] | None:
         for name in _LENGTHS:
             if (at := head.find(name)) >= 0:
                 break

@@ -46,7 +46,7 @@ class Lanes:
         self.lanes: set[Lane] = set()
         self._sweeper: asyncio.TimerHandle | None = None
         self._patience: asyncio.TimerHandle | None = None
-        self._date = (0, "")
+        self._date = (0, b"")
         self.forms = Forms()
 
     def __call__(self) -> Lane:
@@ -83,10 +83,10 @@ class Lanes:
             else:
                 self.patient()
 
-    def date(self) -> str:
+    def date(self) -> bytes:
         now = int(time.time())
         if now != self._date[0]:
-            self._date = (now, formatdate(now, usegmt=True))
+            self._date = (now, formatdate(now, usegmt=True).encode())
         return self._date[1]
 
     def pre_shutdown(self) -> None:
@@ -403,7 +403,7 @@ class Lane(asyncio.Protocol):
         self._pending, self._chunked, self._outlet = b"", False, None
 
     def _headed(self, status: int, headers: dict[str, str]) -> bytes:
-        headers["Date"] = self._lanes.date()
+        headers["Date"] = self._lanes.date().decode()
         if self._lanes.drain.leaving:
             headers["Connection"] = "close"
             self._leaving = True

@@ -91,14 +91,13 @@ class Outline(Struct, frozen=True):
     model_provider: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Edits:
+class Edits(Struct, frozen=True):
     """Top-level changes under which the client's own bytes may go to the target (value None: remove the key).
 
     `hide_usage`: the client did not ask for the usage chunk that the edit makes the upstream send.
     """
 
-    top: Mapping[str, bytes | None] = field(default_factory=dict)
+    top: Mapping[str, bytes | None] = {}
     dropped: tuple[str, ...] = ()
     hide_usage: bool = False
 

@@ -38,13 +38,19 @@ def decode(body: bytes, type_: type[T], *, strict: bool = True, halves: bool = F
     `halves=True` keeps halves of surrogate pairs that `repair` would replace, in the form that `Surrogates` joins:
     for the text deltas of a stream, which an upstream may cut inside an emoji.
     """
-    return _repaired(_decoder(type_, strict), body, halves=halves)
+    read: Callable[[bytes], T] = _decoders.get((type_, strict)) or _decoder(type_, strict)
+    try:
+        return read(body)
+    except (RecursionError, ValueError):
+        # Once more, to say what it is or to repair it.
+        return _repaired(read, body, halves=halves)
 
 
 def sound(body: bytes, type_: type[T]) -> tuple[T, bytes]:
     """`body` as `type_`, and the bytes that it was read from: `body` itself, or its repaired form if it needed that."""
+    read: Callable[[bytes], T] = _decoders.get((type_, True)) or _decoder(type_, True)
     try:
-        return _decoder(type_, True)(body), body
+        return read(body), body
     except msgspec.ValidationError as error:
         raise Malformed(_where(error)) from None
     except (RecursionError, ValueError):

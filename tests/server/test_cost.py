@@ -16,15 +16,15 @@ class Most(NamedTuple):
 
 
 LIMITS = {
-    "splice": Most(232, 4),
-    "translate": Most(636, 6),
+    "splice": Most(195, 3),
+    "translate": Most(585, 6),
     "spliced stream of 100 events": Most(3350, 111),
     "translated stream of 100 events": Most(4800, 117),
     "spliced stream, ten events a read": Most(1000, 20),
     "translated stream, ten events a read": Most(1590, 32),
     "spliced stream that comes at once": Most(460, 8),
     "translated stream that comes at once": Most(950, 16),
-    "splice of 40 turns": Most(790, 4),
+    "splice of 40 turns": Most(750, 3),
     "translate 40 turns": Most(4450, 6),
 }
 

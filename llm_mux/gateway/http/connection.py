@@ -63,6 +63,8 @@ class Connection(asyncio.Protocol):
         "_idle_s",
         "_interim",
         "_keep",
+        "_known",
+        "_last",
         "_let_go",
         "_limits",
         "_loop",
@@ -83,6 +85,9 @@ class Connection(asyncio.Protocol):
         self._limits = limits
         self._let_go = let_go
         self._parser = parser_for(loop)
+        # The last answer's head: the next one may be the very same.
+        self._last = b""
+        self._known: Head | None = None
         self._transport: asyncio.Transport | None = None
         self._call: Call | None = None
         self._waiter: Waiter | None = None
@@ -231,7 +236,12 @@ class Connection(asyncio.Protocol):
             self._buffer = data
             return
         end += 4
-        head = parse(self._parser, data[:end] if end < len(data) else data)
+        raw = data[:end] if end < len(data) else data
+        head = self._known
+        if head is None or raw != self._last:
+            head = parse(self._parser, raw)
+            if head.status >= 200:
+                self._last, self._known = raw, head
         if head.status < 200:
             self._interim += 1
             if self._interim > _MOST_INTERIM:

@@ -16,7 +16,7 @@ from aiohttp.http_parser import HttpResponseParser, HttpResponseParserPy
 from multidict import CIMultiDictProxy
 from yarl import URL
 
-from llm_mux.gateway.upstream import USER_AGENT
+from llm_mux.gateway.upstream import USER_AGENT, media_type
 
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
@@ -41,6 +41,7 @@ class Head(NamedTuple):
     length: int | None
     packed: str | None
     keep: bool
+    media: str
 
 
 def parser_for(loop: asyncio.AbstractEventLoop) -> HttpResponseParser:
@@ -84,7 +85,7 @@ def parse(parser: HttpResponseParser, data: bytes) -> Head:
     length = _length(message.code, headers, message.chunked)
     # Chunks from a server of the version before them: read, but not relied on for what comes after.
     keep = not message.should_close and not (length is None and message.version.minor == 0)
-    return Head(message.code, headers, length, message.compression, keep)
+    return Head(message.code, headers, length, message.compression, keep, media_type(headers.get("Content-Type", "")))
 
 
 def _refuse_spaced_names(data: bytes) -> None:

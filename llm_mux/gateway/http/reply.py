@@ -31,6 +31,7 @@ class LeanReply(Reply):
         "_held",
         "_label",
         "_looked",
+        "_media",
         "_packed",
         "_pieces",
         "_sink",
@@ -42,6 +43,7 @@ class LeanReply(Reply):
         self._call = call
         self._connection: Connection | None = connection
         self._label = head.packed
+        self._media = head.media
         self._looked = False
         self._packed: Unpacking | None = None
         self._pieces: list[bytes] = []
@@ -53,6 +55,10 @@ class LeanReply(Reply):
         self._held = False
 
     # Reading.
+
+    @property
+    def content_type(self) -> str:
+        return self._media
 
     def ready(self) -> bytes:
         pieces, packed = self._pieces, self._packed

@@ -29,7 +29,7 @@ def decode(found: wire.Usage) -> ir.Usage:
 
 
 def _count(value: int | None) -> int:
-    return max(value or 0, 0)
+    return value if value is not None and value > 0 else 0
 
 
 def merged(first: wire.Usage, later: wire.Usage) -> wire.Usage:

@@ -119,11 +119,12 @@ class _Part(Struct):
 
 _parts: msgspec.json.Decoder[list[_Part]] = msgspec.json.Decoder(list[_Part])
 _TEXT = frozenset({"text"})
+_WITH_MESSAGES = (Usual, Wide)
 
 
 def _takes_messages(head: Head, rules: _Rules) -> bool:
     """Whether all messages can go as they are."""
-    found = head.messages if isinstance(head, Usual | Wide) else None
+    found = head.messages if isinstance(head, _WITH_MESSAGES) else None
     if found is None:
         return False
     if rules.quirks.single_system and sum(1 for m in found if m.role in ("system", "developer")) > 1:
@@ -299,6 +300,7 @@ def _says_something(name: str, value: Raw | UnsetType) -> bool:
 
 def _edits(body: bytes, head: Head, lacks: frozenset[str], rules: _Rules, stream: bool) -> Edits:
     edits: dict[str, bytes | None] = {}
+    asked = b"" if head.stream is None else b"true" if head.stream else b"false"
     if head.model != rules.target.model:
         edits["model"] = rules.model
     dropped: list[str] = []
@@ -307,10 +309,11 @@ def _edits(body: bytes, head: Head, lacks: frozenset[str], rules: _Rules, stream
             edits[name] = None
             if _says_something(name, value):
                 dropped.append(name)
-    _limit(head, rules, edits)
-    asked = b"" if head.stream is None else b"true" if head.stream else b"false"
+        dropped.sort()
+    if head.max_tokens is not UNSET or head.max_completion_tokens is not UNSET:
+        _limit(head, rules, edits)
     hide = _stream(asked, head.stream_options, rules.quirks, stream, edits)
-    return Edits(edits, tuple(sorted(dropped)), hide)
+    return Edits(edits, tuple(dropped), hide)
 
 
 def _said(body: bytes, head: Head, names: frozenset[str]) -> Iterable[tuple[str, Raw | UnsetType]]:
@@ -329,10 +332,15 @@ def legacy_edits(top: dict[str, Raw], target: Target, stream: bool) -> Edits:
     return Edits(edits, hide_usage=hide)
 
 
+@lru_cache(256)
+def _number(raw: bytes) -> int:
+    return _whole.decode(raw)
+
+
 def _limit(head: Head, rules: _Rules, edits: dict[str, bytes | None]) -> None:
     """The limit on the answer under the server's own name for it, clamped to what the model can."""
     given = head.max_completion_tokens if present(head.max_completion_tokens) else head.max_tokens
-    limit = _whole.decode(given) if isinstance(given, Raw) and present(given) else 0
+    limit = _number(bytes(given)) if isinstance(given, Raw) and present(given) else 0
     field = rules.quirks.max_tokens_field
     named, other = head.max_completion_tokens, head.max_tokens
     if field == "max_tokens":

@@ -441,5 +441,8 @@ def summary(body: bytes) -> Summary:
         found = jsonx.peek(body, _Peek, strict=False)
     except jsonx.Malformed:
         return Summary()
-    ends = [choice.finish_reason for choice in found.choices or () if choice.finish_reason]
-    return Summary(usage.decode_usage(found.usage), ends[0] if ends else None, found.model, found.id)
+    end = None
+    for choice in found.choices or ():
+        if end := choice.finish_reason or None:
+            break
+    return Summary(usage.decode_usage(found.usage), end, found.model, found.id)

@@ -23,11 +23,13 @@ def decode_usage(usage: wire.Usage | None) -> ir.Usage | None:
     if reasoning and usage.total_tokens == prompt + output + reasoning:
         # xAI and others count reasoning beside the completion.
         output += reasoning
+    if read or write or prompt < 0 or output < 0:
+        prompt, output, read, write = max(prompt - read - write, 0), max(output, 0), max(read, 0), max(write, 0)
     return ir.Usage(
-        input=max(prompt - read - write, 0),
-        output=max(output, 0),
-        cache_read=max(read, 0),
-        cache_write=max(write, 0),
+        input=prompt,
+        output=output,
+        cache_read=read,
+        cache_write=write,
         reasoning=reasoning,
         searches=_searches(usage),
     )
