@@ -73,7 +73,7 @@ def adapt(body: bytes, target: Target, stream: bool, outline: Outline | None = N
     if edits is None:
         return None
     top = {key: value for key, value in edits.top.items() if key not in ("model", "stream")}
-    return replace(edits, top=top)
+    return msgspec.structs.replace(edits, top=top)
 
 
 class _Chunk(Struct, frozen=True):
