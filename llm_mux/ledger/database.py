@@ -50,6 +50,8 @@ class Database:
     def __init__(self, location: Path | str, *, busy_s: float = BUSY_S) -> None:
         self._dsn, self._file = _place(location)
         self._busy_s = busy_s
+        self._opened = False
+        # SQLite's is made at the first `read` or `write`: what rows need is lighter by a tenth of the daemon's memory.
         self._engine: AsyncEngine | None = None
         self._threaded: Engine | None = None
         self._thread: ThreadPoolExecutor | None = None
@@ -73,21 +75,23 @@ class Database:
     @property
     def opened(self) -> bool:
         """Whether somebody has used it."""
-        return self._engine is not None
+        return self._opened
 
     async def open(self) -> None:
         """Connect and bring the tables up to date; nothing to do when that is done and the file is still there."""
-        if self._engine is not None and not self._vanished():
+        if self._opened and not self._vanished():
             return
         async with self._opening:
-            if self._engine is not None:
+            if self._opened:
                 if not self._vanished():
                     return
                 await self.close()
-            await self._connect()
+            await (self._connect() if self._file is None else self._open_file(self._file))
+            self._opened = True
 
     async def close(self) -> None:
         """Let go of the connections; the next call opens it again."""
+        self._opened = False
         engine, self._engine = self._engine, None
         if engine is not None:
             with contextlib.suppress(TimeoutError):
@@ -102,17 +106,13 @@ class Database:
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection inside a transaction that sees one state of the books."""
-        await self.open()
-        assert self._engine is not None
-        async with self._engine.begin() as connection:
+        async with (await self._asked()).begin() as connection:
             yield connection
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A connection inside a transaction that may write; committed at the end, undone by an exception."""
-        await self.open()
-        assert self._engine is not None
-        engine = self._engine.execution_options(writes=True)
+        engine = (await self._asked()).execution_options(writes=True)
         async with self._turn if self._file else contextlib.nullcontext(), engine.begin() as connection:
             yield connection
 
@@ -133,6 +133,16 @@ class Database:
         with self._threaded.begin() as connection:
             return work(connection)
 
+    async def _asked(self) -> AsyncEngine:
+        """What is asked from the event loop."""
+        await self.open()
+        while (engine := self._engine) is None:
+            async with self._opening:
+                if self._engine is None and self._file is not None:
+                    self._engine = await asyncio.to_thread(_sqlite, self._file, self._busy_s)
+            await self.open()
+        return engine
+
     async def _connect(self) -> None:
         engine = await asyncio.to_thread(self._make_engine)
         try:
@@ -141,10 +151,23 @@ class Database:
         except BaseException:
             await engine.dispose()
             raise
-        if self._file:
-            self._inode = _inode(self._file)
-            self._thread = ThreadPoolExecutor(1, "ledger")
         self._engine = engine
+
+    async def _open_file(self, file: Path) -> None:
+        thread = self._thread = ThreadPoolExecutor(1, "ledger")
+        try:
+            await asyncio.get_running_loop().run_in_executor(thread, self._prepare, file)
+        except BaseException:
+            await self.close()
+            raise
+        self._inode = _inode(file)
+
+    def _prepare(self, file: Path) -> None:
+        from llm_mux.ledger import insert, upgrade
+
+        assert insert is not None and upgrade is not None  # loaded here, in the thread, for the calls to come
+        _prepare_file(file, self._busy_s)
+        self._in_thread(_to_newest)
 
     def _vanished(self) -> bool:
         """Whether the file was deleted or replaced: SQLite would go on writing into what nobody can open any more."""
@@ -154,7 +177,7 @@ class Database:
         from llm_mux.ledger import insert, upgrade
 
         assert insert is not None and upgrade is not None  # loaded here, in the thread, for the calls to come
-        return _sqlite(self._file, self._busy_s) if self._file else _postgres(self._dsn or "")
+        return _postgres(self._dsn or "")
 
 
 def _to_newest(connection: Connection) -> None:
@@ -192,7 +215,6 @@ def _sqlite(file: Path, busy_s: float) -> AsyncEngine:
     from sqlalchemy import URL
     from sqlalchemy.ext.asyncio import create_async_engine
 
-    _prepare_file(file, busy_s)
     engine = create_async_engine(
         URL.create("sqlite+aiosqlite", database=str(file)),
         hide_parameters=True,
