@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pathlib
 import re
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import msgspec
 import pexpect
@@ -49,7 +51,16 @@ class Terminal:
     def type(self, *arguments: str, browser: str = "false %s") -> pexpect.spawn:
         env = clean_environment(self.home, {"BROWSER": browser, "PYTHONPATH": str(ROOT)})
         command = [sys.executable, "-m", "llm_mux", *arguments]
-        return pexpect.spawn(command[0], command[1:], env=env, cwd=str(ROOT), encoding="utf-8", timeout=LIMIT_S)
+        return pexpect.spawn(
+            command[0],
+            command[1:],
+            env=env,
+            cwd=str(ROOT),
+            encoding="utf-8",
+            timeout=LIMIT_S,
+            # A shell that runs the tests in the background has them ignore it, and who is started here inherits that.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+        )
 
     def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "llm_mux", *arguments]

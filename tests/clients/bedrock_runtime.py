@@ -136,6 +136,7 @@ def _answer(blocks: list[dict[str, Any]], stop: str, usage: dict[str, Any]) -> A
             (one["location"]["web"]["url"], one["title"], _text(block))
             for block in blocks
             for one in block.get("citationsContent", {}).get("citations", ())
+            if "web" in one["location"]
         ),
     )
 

@@ -166,6 +166,7 @@ def _answer(response: Any) -> Answer:
             for item in response.output
             if item.type == "message"
             for part in item.content
+            if part.type == "output_text"
             for note in part.annotations
         ),
         tuple(item.action.query for item in response.output if item.type == "web_search_call"),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.gateway import compact, count, stored
@@ -84,7 +84,7 @@ class Retrieved(Struct, frozen=True):
     """`stream`: the events of a background response, those above number `starting_after` alone."""
 
     stream: bool = False
-    starting_after: int | None = None
+    starting_after: Annotated[int, Meta(ge=0, le=2**62)] | None = None
 
 
 @answered
