@@ -17,7 +17,7 @@ import time
 from functools import cache
 from pathlib import Path
 
-RING_BYTES = 2 << 20
+RING_BYTES = 1 << 20
 """Eight thousand rows: most of a second of a daemon that does its utmost."""
 
 _SHARED = Path("/dev/shm")  # noqa: S108  # names in it are random, and who owns a file is looked at
