@@ -37,7 +37,8 @@ async def test_ten_thousand_guesses_learn_nothing_hold_up_nobody_and_leave_nothi
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert len(book) == 1
-    assert grown < 100_000, f"{grown} bytes are still there after 10,000 guesses"
+    # Guesses that were kept would take more than a hundred bytes each; what else the process does takes some.
+    assert grown < 500_000, f"{grown} bytes are still there after 10,000 guesses"
     assert book.questions - asked <= 2 + seconds * 10
 
 
