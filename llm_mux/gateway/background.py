@@ -35,6 +35,17 @@ class Bounds:
     beat_s: float = 20.0
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """`serve` gives the stream, `keep` stores the response as it is, `leave` is called at the end. `beats`: others may
+    look for it where it is stored."""
+
+    serve: Callable[[], Awaitable[Answer]]
+    keep: Callable[[bytes], None]
+    leave: Callable[[], None]
+    beats: bool
+
+
 class Running:
     """One background response. `told` is what its clients see."""
 
@@ -131,21 +142,10 @@ class Background:
     def get(self, tenant: str, id: str) -> Running | None:
         return self._held.get((tenant, id))
 
-    def start(
-        self,
-        running: Running,
-        serve: Callable[[], Awaitable[Answer]],
-        keep: Callable[[bytes], None],
-        leave: Callable[[], None],
-        *,
-        beats: bool,
-    ) -> None:
-        """`serve` gives the stream, `keep` stores the response as it is, `leave` is called at the end. `beats`: others
-        may look for it where it is stored."""
-        keep(running.told.body)
+    def start(self, running: Running, work: Work) -> None:
+        work.keep(running.told.body)
         self._held[running.tenant, running.id] = running
-        work = self._run(running, serve, keep, leave, beats)
-        running.task = asyncio.create_task(work)
+        running.task = asyncio.create_task(self._run(running, work))
 
     def room(self) -> None:
         """Raises MuxError LIMITED when no more may run."""
@@ -153,20 +153,13 @@ class Background:
             message = f"{self.bounds.most} responses run in the background already; try again when one is finished."
             raise MuxError(Kind.LIMITED, message, retry_after=5.0, code="rate_limit_exceeded")
 
-    async def _run(
-        self,
-        running: Running,
-        serve: Callable[[], Awaitable[Answer]],
-        keep: Callable[[bytes], None],
-        leave: Callable[[], None],
-        beats: bool,
-    ) -> None:
+    async def _run(self, running: Running, work: Work) -> None:
         under_way = running.drain.enter()
-        beat = asyncio.create_task(self._beat(running, keep)) if beats else None
+        beat = asyncio.create_task(self._beat(running, work.keep)) if work.beats else None
         error = MuxError(Kind.UPSTREAM_CUT, "The provider's stream ended before the answer was complete.")
         try:
             async with asyncio.timeout(self.bounds.longest_s):
-                answer = await serve()
+                answer = await work.serve()
                 if isinstance(answer, Whole):
                     error = meant(answer.status, answer.body)
                 else:
@@ -183,8 +176,8 @@ class Background:
                 beat.cancel()
             running.end(error)
             if not running.forgotten:
-                keep(running.told.body)
-            leave()
+                work.keep(running.told.body)
+            work.leave()
             running.drain.leave(under_way)
             self._finished(running)
 

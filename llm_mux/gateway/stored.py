@@ -15,7 +15,7 @@ from msgspec import Raw, Struct, structs
 
 from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.gateway.ask import Answer, Ask, Streaming, Whole, Write, error_answer
-from llm_mux.gateway.background import Background, Running
+from llm_mux.gateway.background import Background, Running, Work
 from llm_mux.gateway.core import Gateway
 from llm_mux.gateway.exchange import Exchange
 from llm_mux.translators.ids import digest
@@ -238,7 +238,7 @@ async def _begun(gateway: Gateway, ask: Ask, going: Going) -> Answer:
         going.store.put(ask, body, going.items, going.wishes)
 
     leave = ask.entry.stay() if ask.entry is not None else _nothing
-    going.background.start(running, serve, keep, leave, beats=going.store.shared)
+    going.background.start(running, Work(serve, keep, leave, beats=going.store.shared))
     headers = {"X-Request-ID": ask.request_id}
     return running.stream(headers) if ask.stream else Whole(200, running.told.body, headers)
 

@@ -1,6 +1,6 @@
 """The database behind the books: SQLite in the data folder, or PostgreSQL by DSN, behind the same two calls.
 
-Rule: making a `Database` costs nothing. The first `read` or `write` loads SQLAlchemy in a thread, connects and brings
+Rule: making a `Database` costs nothing. The first use loads SQLAlchemy in a thread, connects and brings
 the tables up to date, so the listening socket waits for none of it. No message of this module holds a password or a
 value of a row. SQLite has one writer at a time: `write` takes its turn in here first, then its lock on the file.
 """
@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -163,9 +164,7 @@ class Database:
         self._inode = _inode(file)
 
     def _prepare(self, file: Path) -> None:
-        from llm_mux.ledger import insert, upgrade
-
-        assert insert is not None and upgrade is not None  # loaded here, in the thread, for the calls to come
+        _load()
         _prepare_file(file, self._busy_s)
         self._in_thread(_to_newest)
 
@@ -174,10 +173,14 @@ class Database:
         return self._file is not None and self._inode != _inode(self._file)
 
     def _make_engine(self) -> AsyncEngine:
-        from llm_mux.ledger import insert, upgrade
-
-        assert insert is not None and upgrade is not None  # loaded here, in the thread, for the calls to come
+        _load()
         return _postgres(self._dsn or "")
+
+
+def _load() -> None:
+    """What every transaction needs, in the thread that calls this, so that the event loop does not wait for it."""
+    for name in ("insert", "upgrade"):
+        import_module(f"llm_mux.ledger.{name}")
 
 
 def _to_newest(connection: Connection) -> None:

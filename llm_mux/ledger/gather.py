@@ -73,23 +73,23 @@ class Gathered(NamedTuple):
 
 def gathered(rows: Sequence[Exchange]) -> Gathered:
     """What is to be written of rows."""
-    names: dict[Value, Line] = {}
+    names: dict[int, Line] = {}
     lines: list[Line] = []
     hours: dict[tuple[int, Group], list[int]] = {}
     for hour, run in _runs(_readable(rows)):
-        groups: dict[Line, tuple[Value, list[Line]]] = {}
+        groups: dict[Line, tuple[int, list[Line]]] = {}
         fields = list(map(astuple, run))
         for named, counted in zip(map(_named, fields), map(_counted, fields), strict=True):
             group = groups.get(named)
             if group is None:
-                line = _names(hour * SECONDS_AN_HOUR // SECONDS_A_DAY, named)
-                names[line[0]] = line
-                group = groups[named] = line[0], []
+                number, values = _names(hour * SECONDS_AN_HOUR // SECONDS_A_DAY, named)
+                names[number] = number, *values
+                group = groups[named] = number, []
             group[1].append(counted)
             lines.append((group[0], *counted))
         for named, (_, counts) in groups.items():
             merge(hours, (hour, tuple(plain(name or "") for name in _dimensions(named))), _measured(named, counts))
-    return Gathered([names[key] for key in sorted(names)], lines, hours)  # type: ignore[type-var]  # ids are numbers
+    return Gathered([names[key] for key in sorted(names)], lines, hours)
 
 
 def merge(into: dict[tuple[int, Group], list[int]], key: tuple[int, Group], values: list[int]) -> None:
@@ -117,11 +117,12 @@ def _runs(rows: Sequence[Exchange]) -> Iterator[tuple[int, Sequence[Exchange]]]:
 
 
 @lru_cache(maxsize=1024)
-def _names(day: int, named: Line) -> Line:
-    """The line of names. Its id follows from what is in it, so that nobody has to ask whether it is there."""
+def _names(day: int, named: Line) -> tuple[int, Line]:
+    """The id of a line of names, and its other columns. The id follows from what is in it, so that nobody has to ask
+    whether it is there."""
     values = day, *(plain(value) if type(value) is str else value for value in named)
     digest = blake2b(msgspec.msgpack.encode(values), digest_size=8).digest()
-    return int.from_bytes(digest) >> 1, *values
+    return int.from_bytes(digest) >> 1, values
 
 
 def _measured(named: Line, counts: Sequence[Line]) -> list[int]:

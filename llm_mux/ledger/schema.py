@@ -116,7 +116,8 @@ exchange_rows = Table(
     *_own(*COUNTED),
 )
 
-_SHOWN = ", ".join(f'{"n" if name in ("day", *NAMED) else "r"}."{name}"' for name in exchanges.columns.keys())  # noqa: SIM118
+_FIELDS = [column.name for column in exchanges.columns]
+_SHOWN = ", ".join(f'{"n" if name in ("day", *NAMED) else "r"}."{name}"' for name in _FIELDS)
 _VIEW = (
     f"CREATE VIEW exchanges AS SELECT {_SHOWN} FROM exchange_rows AS r "  # noqa: S608  # names of this module
     "LEFT JOIN exchange_names AS n ON n.id = r.names"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+from importlib import import_module
 
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
@@ -32,7 +33,7 @@ def _load_aiohttp() -> None:
     before = {name: os.environ.get(name) for name in _CERTIFICATES}
     os.environ.update(dict.fromkeys(_CERTIFICATES, os.devnull))
     try:
-        import aiohttp  # noqa: F401
+        import_module("aiohttp")
     finally:
         for name, value in before.items():
             if value is None:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.clients import cited
 from tests.clients.conversation import PERSON, Ask, Source, User
-from tests.clients.crossing import DIRECT, DRIVERS, Play
+from tests.clients.crossing import DIRECT, DRIVERS, Mode, Play
 from tests.clients.played import MODELS, SEARCHING, Model
 from tests.clients.scenes import Scene, said
 
@@ -52,9 +52,9 @@ def searches(play: Play, driver: str) -> tuple[str, ...]:
 @pytest.mark.parametrize("name", list(DRIVERS))
 @pytest.mark.parametrize("model", CITING, indirect=True, ids=lambda model: f"to-{model.format}")
 def test_sources_and_searches_are_shown_and_go_back_without_harm(
-    name: str, model: Model, mode: str, request: pytest.FixtureRequest
+    name: str, model: Model, mode: Mode, request: pytest.FixtureRequest
 ) -> None:
-    play = Play(request.getfixturevalue("drivers")[name], model, mode, request.getfixturevalue("played_upstream"))  # type: ignore[arg-type]
+    play = Play(request.getfixturevalue("drivers")[name], model, mode, request.getfixturevalue("played_upstream"))
     play.played.answers(cited.reply(model.format, mode), said(model.format, Scene(text="Yes."), mode))
     answer = play.ask(Ask((QUESTION,)))
     assert answer.text == cited.TEXT + (LINKS if linked(play) else "")

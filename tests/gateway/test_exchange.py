@@ -69,10 +69,11 @@ CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 MESSAGES = {"model": "m", "max_tokens": 10, "messages": [{"role": "user", "content": "hi"}]}
 
 
-def two_accounts(upstream: FakeUpstream, **more: object) -> dict[str, object]:
+def two_accounts(upstream: FakeUpstream, format_: str | None = None, **more: object) -> dict[str, object]:
     keys = [{"key": "first-key", "label": "first", "priority": 1}, {"key": "second-key", "label": "second"}]
     provider = {"id": "up", "type": "openai-compatible", "base-url": f"{upstream.url}/v1", "models": ["m"]}
-    return {"providers": [{**provider, "api-keys": keys}], **more}
+    spoken = {} if format_ is None else {"format": format_}
+    return {"providers": [{**provider, **spoken, "api-keys": keys}], **more}
 
 
 def one_account(upstream: FakeUpstream, **more: object) -> dict[str, object]:
@@ -173,8 +174,7 @@ async def test_an_overload_told_after_the_handshake_of_a_response_moves_on_unsee
     good = event("response.completed", response={"id": "g", "status": "completed", "output": [SAID]})
     async with FakeUpstream() as upstream:
         upstream.on("/v1/responses", sse_reply(*BEGUN, failed), sse_reply(*BEGUN, good))
-        config = two_accounts(upstream)
-        config["providers"][0]["format"] = "openai-responses"  # type: ignore[index]  # it is a list
+        config = two_accounts(upstream, "openai-responses")
         async with mux(config) as url, aiohttp.ClientSession() as client:
             async with client.post(url + path, json={**body, "stream": True}) as answer:
                 text = await answer.text()

@@ -12,7 +12,8 @@ import json
 import pathlib
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
+from itertools import count, islice
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -105,10 +106,17 @@ def reads(at_once: int) -> dict[str, list[bytes]]:
 
 
 class Kind(NamedTuple):
-    """`at_once`: how many events one read of a stream brings."""
+    """`at_once`: how many events one read of a stream brings. `fresh`: each body begins in words of its own, as that of
+    a new conversation does, of which the daemon remembers nothing."""
 
     body: bytes
     at_once: int = 1
+    fresh: bool = False
+
+    def bodies(self) -> Iterator[bytes]:
+        """What is asked, one after another."""
+        for number in count():
+            yield self.body.replace(b"Look at", b"Look %05d times at" % number, 1) if self.fresh else self.body
 
 
 KINDS = {
@@ -122,6 +130,8 @@ KINDS = {
     "translated stream that comes at once": Kind(small("other", stream=True), 200),
     "splice of 40 turns": Kind(agents("same", 40)),
     "translate 40 turns": Kind(agents("other", 40)),
+    "splice of 40 turns never seen": Kind(agents("same", 40), fresh=True),
+    "translate 40 turns never seen": Kind(agents("other", 40), fresh=True),
 }
 
 
@@ -248,12 +258,12 @@ async def connected(app: web.Application, upstream: Upstream) -> AsyncIterator[t
         await runner.cleanup()
 
 
-async def calls(app: web.Application, upstream: Upstream, body: bytes, times: int = 60) -> Counter[str]:
+async def calls(app: web.Application, upstream: Upstream, bodies: Iterable[bytes], times: int = 60) -> Counter[str]:
     """How many calls a request takes by kind: `all`, and `json` for those into the JSON library. The least of many: now
     and then something else happens meanwhile."""
     async with connected(app, upstream) as (lane, client):
-        counts = [await _counted(lane, client, body) for _ in range(times)]
-    return Counter({kind: min(count[kind] for count in counts) for kind in ("all", "json")})
+        counts = [await _counted(lane, client, body) for body in islice(bodies, times)]
+    return Counter({kind: min(each[kind] for each in counts) for kind in ("all", "json")})
 
 
 async def ask(lane: Any, client: Client, body: bytes) -> None:
@@ -274,13 +284,13 @@ async def settled(app: web.Application) -> None:
 
 async def _counted(lane: Any, client: Client, body: bytes) -> Counter[str]:
     """The calls of one request, and of what else happens to run meanwhile."""
-    count = Counter[str]()
+    found = Counter[str]()
 
     def note(frame: FrameType, event: str, argument: Any) -> None:
         if event in ("call", "c_call"):
-            count["all"] += 1
+            found["all"] += 1
             if event == "c_call" and "msgspec" in repr(argument):
-                count["json"] += 1
+                found["json"] += 1
 
     whole = request(body)
     client.answered = asyncio.get_running_loop().create_future()
@@ -291,4 +301,4 @@ async def _counted(lane: Any, client: Client, body: bytes) -> Counter[str]:
     finally:
         sys.setprofile(None)
     await asyncio.sleep(0)
-    return count
+    return found

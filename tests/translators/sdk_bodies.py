@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -46,6 +46,21 @@ class Format:
     name: str
     hints: Hints
     pairs: Callable[[], Iterator[Pair]]
+
+
+def undecided(
+    pairs: Iterable[Pair], lost: Callable[[Pair], Iterable[str]], why: Iterable[str]
+) -> tuple[dict[str, list[str]], set[str]]:
+    """What is lost without a reason, and where; and the reasons, patterns of paths, that nothing needs."""
+    patterns, used = set(why), set[str]()
+    found: dict[str, list[str]] = {}
+    for pair in pairs:
+        if where := sorted(lost(pair)):
+            reasons = {pattern for pattern in patterns if re.search(pattern, pair.path)}
+            used |= reasons
+            if not reasons:
+                found[pair.path] = where
+    return found, patterns - used
 
 
 def _pairs(type_: Any, maker: Maker, frame: Callable[[Body], Body], tools: list[Body] | None = None) -> Iterator[Pair]:

@@ -6,8 +6,8 @@ here with its reason.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -17,7 +17,7 @@ from llm_mux.gateway.fold import Fold
 from llm_mux.translators import registry
 from llm_mux.translators.base import Target
 from tests.translators.sdk_answers import ANSWERS, Answers
-from tests.translators.sdk_bodies import Pair
+from tests.translators.sdk_bodies import Pair, undecided
 
 CLIENTS = ("openai_chat", "openai_responses", "anthropic", "gemini", "ollama", "bedrock")
 MODELS = {
@@ -156,17 +156,8 @@ def lost(answers: Answers, pair: Pair) -> Iterator[str]:
 
 @pytest.mark.parametrize("name", ANSWERS)
 def test_no_field_of_an_sdks_answers_is_lost_in_silence(name: str) -> None:
-    answers, why = ANSWERS[name], SILENT[name]
-    used: set[str] = set()
-    undecided: dict[str, list[str]] = {}
-    for pair in answers.pairs():
-        where = sorted(lost(answers, pair))
-        reasons = {pattern for pattern in why if re.search(pattern, pair.path)} if where else set()
-        used |= reasons
-        if where and not reasons:
-            undecided[pair.path] = where
-    assert undecided == {}
-    assert why.keys() - used == set()
+    answers = ANSWERS[name]
+    assert undecided(answers.pairs(), partial(lost, answers), SILENT[name]) == ({}, set())
 
 
 @pytest.mark.parametrize("name", ANSWERS)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
 from llm_mux.errors import MuxError
 from llm_mux.translators import registry
 from llm_mux.translators.base import Encoded, Target
-from tests.translators.sdk_bodies import FORMATS, Body, Format, Pair
+from tests.translators.sdk_bodies import FORMATS, Body, Format, Pair, undecided
 
 # Models that take as much as any of their format.
 TARGETS = {
@@ -145,19 +146,9 @@ def lost(format_: Format, pair: Pair) -> Iterator[str]:
 @pytest.mark.covers("PF-139")
 @pytest.mark.parametrize("name", FORMATS)
 def test_no_field_of_the_sdk_is_lost_in_silence(name: str) -> None:
-    format_, why = FORMATS[name], SILENT[name]
-    used: set[str] = set()
-    undecided: dict[str, list[str]] = {}
-    for pair in format_.pairs():
-        if pair.path in REFUSED.get(name, ()):
-            continue
-        where = sorted(lost(format_, pair))
-        reasons = {pattern for pattern in why if re.search(pattern, pair.path)} if where else set()
-        used |= reasons
-        if where and not reasons:
-            undecided[pair.path] = where
-    assert undecided == {}
-    assert why.keys() - used == set()
+    format_ = FORMATS[name]
+    pairs = (pair for pair in format_.pairs() if pair.path not in REFUSED.get(name, ()))
+    assert undecided(pairs, partial(lost, format_), SILENT[name]) == ({}, set())
 
 
 @pytest.mark.parametrize("name", FORMATS)
