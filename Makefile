@@ -8,10 +8,10 @@ SERVE_ARGS ?=
 PIP := $(BIN)/python -m pip install --quiet --quiet --no-compile --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types imports node-tools unit docs chaos bench clean
+.PHONY: help run test lint types imports node-tools deploy-tools unit docs chaos bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -28,7 +28,7 @@ run: $(VENV)/.run-ready ## install, write a first configuration, serve with the 
 	@$(BIN)/llm-mux --init
 	@exec $(BIN)/llm-mux serve --demo $(SERVE_ARGS)
 
-test: lint types imports node-tools unit ## everything that has to pass
+test: lint types imports node-tools deploy-tools unit ## everything that has to pass
 
 lint: $(VENV)/.test-ready ## ruff: rules and formatting
 	@$(BIN)/ruff check
@@ -42,6 +42,9 @@ imports: $(VENV)/.test-ready ## the layers, held by import-linter
 
 node-tools: ## the JavaScript clients and coding tools that the tests drive
 	@scripts/node-tools
+
+deploy-tools: ## Helm, OpenBao and moto's AWS, which the tests of deployments ask
+	@PYTHON=$(PYTHON) scripts/deploy-tools
 
 unit: $(VENV)/.test-ready ## pytest alone: make unit PYTEST_ARGS="tests/wire -x"
 	@$(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)

@@ -13,6 +13,7 @@ from tests.services import missing
 ROOT = pathlib.Path(__file__).parents[1]
 TESTS = ROOT / "tests"
 NODE_TOOLS = ROOT / ".cache" / "node-tools"
+DEPLOY_TOOLS = ROOT / ".cache" / "deploy-tools"
 
 COVERED = pytest.StashKey[Mapping[str, list[str]]]()
 """Number -> the ids of the tests that carry it in a `covers` marker."""
@@ -71,3 +72,11 @@ def node_tools() -> pathlib.Path:
     if not (NODE_TOOLS / ".installed").exists():
         missing("the npm packages are not installed: run make node-tools (it needs Node and npm)")
     return NODE_TOOLS
+
+
+@pytest.fixture(scope="session")
+def deploy_tools() -> pathlib.Path:
+    """The folder of the programs that scripts/deploy-tools installs; without it as above."""
+    if not (DEPLOY_TOOLS / ".installed").exists():
+        missing("Helm, OpenBao and moto are not installed: run make deploy-tools")
+    return DEPLOY_TOOLS / "bin"
