@@ -12,6 +12,7 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 from aiohttp import web
@@ -21,7 +22,7 @@ from msgspec.structs import replace
 from llm_mux import config, log, paths
 from llm_mux.auth.sealed import StoreError
 from llm_mux.auth.store import changes
-from llm_mux.config import ConfigError
+from llm_mux.config import ConfigError, Loaded
 from llm_mux.server.build import Drawn, assemble, draw
 from llm_mux.server.serving import Daemon
 
@@ -129,12 +130,15 @@ class Reloader:
                 self._refuse(_unexpected(error))
         return self.state
 
-    async def take(self, text: str, file: Path) -> State:
-        """Write `text` to the file and put it in place. Raises ConfigError, StoreError or OSError: nothing changed."""
+    async def take(self, change: Callable[[Loaded], str], file: Path, keep: Callable[[Path, bytes], None]) -> State:
+        """Write what `change` makes of what is in effect to the file, once `keep` has what is there, and put it in
+        place. Changes come one after another. Raises what `change` does, ConfigError, StoreError or OSError: nothing
+        changed."""
         async with self._turn:
+            text = change(self._daemon.loaded)
             loaded = await asyncio.to_thread(config.reload, self._daemon.loaded, self._daemon.parts.env, text)
             drawn = await draw(loaded, self._daemon.parts)
-            await asyncio.to_thread(_write, file, text)
+            await asyncio.to_thread(_replace, file, text, keep)
             self._put(drawn)
             await self._others()
         return self.state
@@ -163,9 +167,15 @@ class Reloader:
         log.logger.warning("config.refused", file=self.state.file, reason=reason)
 
 
-def _write(file: Path, text: str) -> None:
-    """A file that is a link stays one."""
-    paths.write_private(file.resolve(), text.encode())
+def _replace(file: Path, text: str, keep: Callable[[Path, bytes], None]) -> None:
+    """What is kept is what the file has, also where somebody wrote it that nobody has read or could. A file that is a
+    link stays one."""
+    content = text.encode()
+    with suppress(FileNotFoundError):
+        before = file.read_bytes()
+        if before != content:
+            keep(file, before)
+    paths.write_private(file.resolve(), content)
 
 
 def _unexpected(error: Exception) -> str:

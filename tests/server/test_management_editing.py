@@ -1,5 +1,6 @@
 """The configuration edited from a page: tried before it is saved, changed in part, taken back version by version."""
 
+import asyncio
 import pathlib
 from typing import Any
 
@@ -147,3 +148,46 @@ async def test_a_secret_that_only_an_earlier_version_had_is_not_shown_either(tmp
             shown = await answer.text()
         assert "planted" not in shown
         assert '"***' in shown
+
+
+async def test_of_two_who_edit_the_same_text_at_once_one_is_told_and_neither_text_is_lost(
+    tmp_path: pathlib.Path,
+) -> None:
+    async with managed(tmp_path, TEXT) as mux:
+        async with mux.client.get("/v0/management/config.yaml") as answer:
+            shown, tag = await answer.text(), answer.headers["ETag"]
+
+        async def save(number: int, **headers: str) -> int:
+            body = yaml_body(shown + f"# {number}\n")
+            body["headers"] |= headers
+            async with mux.client.put("/v0/management/config.yaml", **body) as answer:
+                return answer.status
+
+        told = await asyncio.gather(*(save(number, **{"If-Match": tag}) for number in range(6)))
+        assert sorted(told) == [200] + [409] * 5
+        assert set(await asyncio.gather(*(save(number) for number in range(10, 13)))) == {200}
+        kept = {written(mux), *(file.read_text(encoding="utf-8") for file in tmp_path.glob("config.yaml.previous*"))}
+        assert kept == {TEXT, *(TEXT + f"# {number}\n" for number in (told.index(200), 10, 11, 12))}
+
+
+async def test_aliases_and_fallbacks_that_are_saved_at_once_are_both_there(tmp_path: pathlib.Path) -> None:
+    async with managed(tmp_path, TEXT) as mux:
+        await asyncio.gather(*(mux.ask("PUT", "/routes", json={name: ROUTES[name]}) for name in ROUTES))
+        found = yaml.safe_load(written(mux))
+        assert {name: found[name] for name in ROUTES} == ROUTES
+
+
+@pytest.mark.parametrize("by_hand", [TEXT + "strcit: true\n", TEXT + "# caf\udce9\n"], ids=["wrong", "not UTF-8"])
+async def test_what_somebody_wrote_by_hand_is_kept_though_it_never_was_in_effect(
+    tmp_path: pathlib.Path, by_hand: str
+) -> None:
+    async with managed(tmp_path, TEXT) as mux:
+        mux.file.write_bytes(by_hand.encode(errors="surrogateescape"))
+        await mux.ask("PUT", "/config.yaml", **yaml_body(TEXT + "strict: true\n"))
+        assert written(mux) == TEXT + "strict: true\n"
+        assert (tmp_path / "config.yaml.previous").read_bytes() == by_hand.encode(errors="surrogateescape")
+        for method, path in (("GET", "/config.yaml/previous"), ("POST", "/config.yaml/restore")):
+            async with mux.client.request(method, f"/v0/management{path}") as answer:
+                assert answer.status in (400, 409)
+                assert (await answer.json())["error"]["code"] == "invalid_config"
+        assert written(mux) == TEXT + "strict: true\n"

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from llm_mux.config import Loaded
 from llm_mux.errors import Kind, MuxError
 from llm_mux.routing.explain import Target
 from llm_mux.routing.rests import Rest, listed
@@ -27,7 +28,7 @@ class Asked(Struct, frozen=True, forbid_unknown_fields=True):
     model: Annotated[str, Meta(min_length=1, max_length=512)]
     conversation: Annotated[str, Meta(max_length=512)] = ""
     size: Annotated[int, Meta(ge=0, le=2**40)] = 0
-    key: Annotated[str, Meta(max_length=200)] | None = None
+    key: Annotated[str, Meta(max_length=512)] | None = None
 
 
 class Link(Struct, frozen=True):
@@ -66,16 +67,20 @@ async def _rename(call: Call) -> State:
     """Comments and everything else in the file stay."""
     from llm_mux.config.edits import Unedited, with_mapping
 
-    wish, text = call.body, call.daemon.loaded.text
-    given = {"aliases": wish.aliases, "fallbacks": wish.fallbacks}
-    try:
-        for key, wanted in given.items():
-            if wanted is not UNSET:
-                text = with_mapping(text, key, wanted)
-    except Unedited as error:
-        message = f"The file cannot be changed from here, for {error}: change it in the configuration editor."
-        raise MuxError(Kind.CONFLICT, message, code="config_not_editable") from None
-    return await put(call, lambda: text)
+    given = {"aliases": call.body.aliases, "fallbacks": call.body.fallbacks}
+
+    def change(loaded: Loaded) -> str:
+        text = loaded.text
+        try:
+            for key, wanted in given.items():
+                if wanted is not UNSET:
+                    text = with_mapping(text, key, wanted)
+        except Unedited as error:
+            message = f"The file cannot be changed from here, for {error}: change it in the configuration editor."
+            raise MuxError(Kind.CONFLICT, message, code="config_not_editable") from None
+        return text
+
+    return await put(call, change)
 
 
 class Rests(Struct, frozen=True):

@@ -12,7 +12,7 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from llm_mux import log, paths
-from llm_mux.config import ConfigError, masked, reload
+from llm_mux.config import ConfigError, Loaded, masked, reload
 from llm_mux.config.tree import MAX_BYTES
 from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.server import together
@@ -43,13 +43,16 @@ async def _text(call: Call) -> web.Response:
 
 
 async def _replace(call: Call) -> State:
-    text = _utf8(call.body)
-    loaded = call.daemon.loaded
+    text, name = _utf8(call.body), _file(call).name
     expected = call.request.headers.get("If-Match")
-    if expected is not None and expected != _tag(loaded.text):
-        message = "The file has changed since it was read; look at it again first."
-        raise MuxError(Kind.CONFLICT, message, code="config_changed")
-    return await put(call, lambda: masking.completed(text, loaded.text, loaded.config, _file(call).name))
+
+    def change(loaded: Loaded) -> str:
+        if expected is not None and expected != _tag(loaded.text):
+            message = "The file has changed since it was read; look at it again first."
+            raise MuxError(Kind.CONFLICT, message, code="config_changed")
+        return masking.completed(text, loaded.text, loaded.config, name)
+
+    return await put(call, change)
 
 
 async def _check(call: Call) -> Findings:
@@ -84,7 +87,7 @@ def _tag(text: str) -> str:
 
 async def _restore(call: Call) -> State:
     text = await asyncio.to_thread(_earlier, _file(call), call.query.version)
-    return await put(call, lambda: text)
+    return await put(call, lambda _: text)
 
 
 async def _show_earlier(call: Call) -> web.Response:
@@ -108,6 +111,9 @@ def _earlier(file: Path, version: int) -> str:
                 f"There is no version {version}; GET /v0/management/config.yaml/versions lists those that are kept."
             )
         raise MuxError(Kind.NOT_FOUND, message, code="no_previous_config") from None
+    except UnicodeDecodeError:
+        message = f"{_previous(file, version)} is not UTF-8 text."
+        raise MuxError(Kind.CONFLICT, message, code="invalid_config") from None
 
 
 async def _versions(call: Call) -> Versions:
@@ -121,28 +127,25 @@ def _listed(file: Path) -> Iterator[Version]:
             yield Version(number, found.st_mtime, found.st_size)
 
 
-async def put(call: Call, text: Callable[[], str]) -> State:
+async def put(call: Call, change: Callable[[Loaded], str]) -> State:
     """Puts a text in place and keeps the one that it replaces. What is wrong with it is a 400, line by line."""
     file = _file(call)
-    before = call.daemon.loaded.text
     try:
-        state: State = await call.request.app[RELOADER].take(text(), file)
+        state: State = await call.request.app[RELOADER].take(change, file, _keep)
     except ConfigError as error:
         problems = [str(each) for each in (error, *error.more)]
         raise MuxError(Kind.BAD_REQUEST, "\n".join(problems), code="invalid_config") from None
     except OSError as error:
         raise MuxError(Kind.INTERNAL, f"{file} cannot be written: {error.strerror}") from error
-    if before != call.daemon.loaded.text:
-        await asyncio.to_thread(_keep, file, before)
     return state
 
 
-def _keep(file: Path, text: str) -> None:
+def _keep(file: Path, content: bytes) -> None:
     """As version 1; the others move on, and the oldest goes."""
     for number in range(MOST_VERSIONS - 1, 0, -1):
         with contextlib.suppress(FileNotFoundError):
             _previous(file, number).replace(_previous(file, number + 1))
-    paths.write_private(_previous(file, 1), text.encode())
+    paths.write_private(_previous(file, 1), content)
 
 
 def _file(call: Call) -> Path:
