@@ -127,10 +127,6 @@ class KeyTable:
             await _change(connection, found.id, {"revoked": now, "revision": revision})
         return msgspec.structs.replace(found, revoked=now)
 
-    async def limit(self, named: str, *, scopes: Scopes, expires: float | None) -> ClientKey:
-        """Other scopes and another end for a key. Raises KeyProblem."""
-        return await self.change(named, lambda key: msgspec.structs.replace(key, scopes=scopes, expires=expires))
-
     async def change(self, named: str, how: Callable[[ClientKey], ClientKey]) -> ClientKey:
         """The scopes and the end that `how` gives to a key. Raises KeyProblem."""
         async with self._database.write() as connection:

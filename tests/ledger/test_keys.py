@@ -2,6 +2,7 @@ import asyncio
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import text
 
 from llm_mux.auth.client_keys import digest
@@ -69,7 +70,7 @@ async def test_a_revoked_name_is_free_again_and_a_live_one_is_not(database: Data
 async def test_scopes_and_end_of_a_key_can_be_changed(database: Database) -> None:
     table = KeyTable(database)
     made, _ = await table.create("a", now=NOW)
-    changed = await table.limit("a", scopes=Scopes(providers=("ollama",)), expires=NOW + 5)
+    changed = await table.change("a", lambda key: replace(key, scopes=Scopes(providers=("ollama",)), expires=NOW + 5))
     assert (await table.listed()) == [changed]
     assert (changed.id, changed.scopes.providers, changed.expires) == (made.id, ("ollama",), NOW + 5)
 

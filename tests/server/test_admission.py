@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import select, text
 
 from llm_mux.auth.client_keys import fixed_name
@@ -403,7 +404,7 @@ async def test_a_budget_of_a_key_ends_with_its_day(demo: Run) -> None:
         assert (statuses[-1], "budget for the day" in text) == (429, True)
         assert 1 <= int(headers["Retry-After"]) <= 86_400
         assert statuses.count(200) >= 1
-        await table.limit(made.id, scopes=Scopes(), expires=None)
+        await table.change(made.id, lambda key: replace(key, scopes=Scopes(), expires=None))
         async with asyncio.timeout(10):
             while (await post(client, mux, body=body, x_api_key=secret))[0] != 200:
                 pass

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import pathlib
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -146,8 +147,15 @@ async def test_client_keys_are_made_changed_rotated_and_revoked(tmp_path: pathli
         changed = await mux.ask("PUT", "/api-keys", json={"name": "ci", "scopes": {"limits": {"concurrent": 2}}})
         assert changed["key"] is None
         assert changed["scopes"] == {"limits": {"concurrent": 2}}
-        rotated = await mux.ask("PUT", "/api-keys", json={"name": "ci", "rotate": True})
+        ends = time.time() + 3600
+        ending = await mux.ask("PUT", "/api-keys", json={"name": "ci", "expires": ends})
+        assert (ending["scopes"], ending["expires"] is None) == ({"limits": {"concurrent": 2}}, False)
+        rotated = await mux.ask("PUT", "/api-keys", json={"name": made["id"], "rotate": True})
         assert rotated["key"] not in (None, secret)
+        kept = ("name", "user", "scopes", "expires")
+        assert [rotated[name] for name in kept] == [ending[name] for name in kept], "a new secret lifts no limit"
+        endless = await mux.ask("PUT", "/api-keys", json={"name": "ci", "expires": None, "scopes": {}})
+        assert (endless["scopes"], endless["expires"]) == ({}, None)
         await mux.ask("PUT", "/api-keys", status=400, json={"name": "ci", "user": "bob"})
         await mux.ask("DELETE", "/api-keys?key=ci")
         await mux.ask("DELETE", "/api-keys?key=ci", status=404)

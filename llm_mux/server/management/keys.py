@@ -7,18 +7,20 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import replace
 
 from llm_mux import log
 from llm_mux.auth.scopes import Scopes, written
 from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.ledger.database import reason
 from llm_mux.ledger.keys import ClientKey, KeyProblem, KeyTable
+from llm_mux.ledger.rows import LONGEST_TEXT
 from llm_mux.server.management.endpoint import Call, Done, Endpoint
 
 T = TypeVar("T")
 _YEAR_9000 = 221_845_392_000.0
-Text = Annotated[str, Meta(min_length=1, max_length=200)]
+Text = Annotated[str, Meta(min_length=1, max_length=LONGEST_TEXT)]
 When = Annotated[float, Meta(gt=0, lt=_YEAR_9000)]
 
 
@@ -49,13 +51,14 @@ class Every(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Wish(Struct, frozen=True, forbid_unknown_fields=True):
-    """A key that is called `name`. One of that name gets these scopes and this end (unix seconds), a new one is made;
-    `rotate` gives it a new secret, and the former works for `grace` seconds more."""
+    """A key that is called `name`. One of that name (or id) gets these scopes and this end (unix seconds, null: none),
+    and keeps those that are not given; else a new one is made. `rotate` gives it a new secret, and the former works for
+    `grace` seconds more."""
 
     name: Text
     user: Text | None = None
-    scopes: Scopes = Scopes()
-    expires: When | None = None
+    scopes: Scopes | UnsetType = UNSET
+    expires: When | UnsetType | None = UNSET
     rotate: bool = False
     grace: Annotated[float, Meta(ge=0, le=30 * 86_400)] = 0
 
@@ -83,13 +86,16 @@ async def _put(call: Call) -> Shown:
     if known is None:
         made, secret = await _asked(
             call,
-            lambda table: table.create(wish.name, now=now, user=wish.user, scopes=wish.scopes, expires=wish.expires),
+            lambda table: table.create(
+                wish.name, now=now, user=wish.user, scopes=wish.scopes or None, expires=wish.expires or None
+            ),
         )
         log.logger.info("key.made", name=made.name, id=made.id)
         return _shown(made, now, secret)
     if wish.user is not None and wish.user != known.user:
         raise bad_request("The user of a key stays; make another key for another user.", param="user")
-    made = await _asked(call, lambda table: table.limit(known.id, scopes=wish.scopes, expires=wish.expires))
+    given = {name: value for name in ("scopes", "expires") if (value := getattr(wish, name)) is not UNSET}
+    made = await _asked(call, lambda table: table.change(known.id, lambda key: replace(key, **given)))
     if wish.rotate:
         made, secret = await _asked(call, lambda table: table.rotate(known.id, now=now, grace_s=wish.grace))
     log.logger.info("key.changed", name=made.name, id=made.id, rotated=wish.rotate)
@@ -164,7 +170,7 @@ ENDPOINTS = (
         method="PUT",
         path="/api-keys",
         summary="Make a key, or change the scopes and the end of one, or give it a new secret; a secret is shown once",
-        more="What is sent takes the place of the scopes that a key of this name has.",
+        more="`scopes` take the place of those that a key of this name has; what is not sent stays.",
         handle=_put,
         body=Wish,
         answer=Shown,

@@ -16,12 +16,13 @@ from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.ledger.balances import Balances, MoneyProblem, Transaction, usd
 from llm_mux.ledger.database import reason
 from llm_mux.ledger.report import Only
+from llm_mux.ledger.rows import LONGEST_TEXT
 from llm_mux.server import usage, usage_csv
 from llm_mux.server.management.endpoint import Call, Endpoint
 
 T = TypeVar("T")
-Name = Annotated[str, Meta(max_length=256)]
-Text = Annotated[str, Meta(min_length=1, max_length=200)]
+Name = Annotated[str, Meta(max_length=LONGEST_TEXT)]
+Text = Annotated[str, Meta(min_length=1, max_length=LONGEST_TEXT)]
 
 
 class Question(usage.Asked, frozen=True, forbid_unknown_fields=True):
@@ -68,13 +69,13 @@ class Credit(Struct, frozen=True, forbid_unknown_fields=True):
 
     user: Text
     amount: Annotated[str, Meta(pattern=r"^-?[0-9]{1,6}(\.[0-9]{1,12})?$")]
-    description: Annotated[str, Meta(max_length=200)] = "credit"
+    description: Annotated[str, Meta(max_length=LONGEST_TEXT)] = "credit"
 
 
 class Listed(Struct, frozen=True, forbid_unknown_fields=True):
     """`like`: a part of the users' names."""
 
-    like: Annotated[str, Meta(max_length=200)] = ""
+    like: Name = ""
     limit: Annotated[int, Meta(ge=1, le=500)] = 50
     offset: Annotated[int, Meta(ge=0, le=2**40)] = 0
 

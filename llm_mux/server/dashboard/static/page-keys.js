@@ -112,7 +112,7 @@ async function rotate(key, load) {
   const made = await dialog(`A new secret for ${key.name}`, (close) => form({
     yes: "Make it", close,
     children: field("The former one ends", select({ name: "grace" }, GRACES, "86400"), "Until then both work, so that nothing stands still while you put the new one in."),
-    send: (data) => put("/api-keys", { name: key.name, scopes: key.scopes, expires: key.expires ? Date.parse(key.expires) / 1000 : null, rotate: true, grace: Number(data.get("grace")) }),
+    send: (data) => put("/api-keys", { name: key.id, rotate: true, grace: Number(data.get("grace")) }),
   }));
   if (!made) return;
   await once(made, `The new key of ${key.name}`);
