@@ -40,6 +40,7 @@ REFUSED = [
     Case("auth: {jwt: {jwks-url: 'http://x.example/k'}}", "use https"),
     Case("auth: {jwt: {secret: s, algorithms: [none]}}", "not an algorithm for secret"),
     Case("auth: {jwt: {jwks-url: 'https://x.example/k', algorithms: [HS256]}}", "not an algorithm for jwks-url"),
+    Case("billing: {initial-balance: 1e30}", "a balance begins below 1,000,000 US dollars"),
     Case("providers:\n- type: openai\n- type: openai", 'two providers have the id "openai"', line=3),
     Case("providers:\n- {type: openai, id: w}\n- {type: gemini, id: w}", 'the id "w"', line=3),
     Case("providers:\n- type: antropic", "unknown provider type", line=2, suggestion="anthropic"),

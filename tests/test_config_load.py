@@ -175,7 +175,7 @@ BAD_FILES = [
     Bad("timeouts: {connect: .inf}", "1:21", "a number above 0"),
     Bad("max-request-size: 64Mb2", "1:19", "a size such as 64MiB"),
     Bad("max-request-size: 0", "1:19", "a size such as 64MiB"),
-    Bad("billing: {initial-balance: -1}", "1:28", "a decimal number"),
+    Bad("billing: {initial-balance: -1}", "1:28", "a decimal number of at least 0"),
     Bad("routing: {strategy: round_robin}", "1:21", "one of cheapest", "round-robin"),
     Bad("providers: {type: openai}", "1:12", "a list of mappings; found a mapping"),
     Bad("providers: [{id: a}]", "1:13", '"type" is missing'),

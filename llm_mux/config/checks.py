@@ -272,6 +272,8 @@ def _meant(aliases: dict[str, str], name: str) -> str:
     return _SUFFIX.sub("", _chain(aliases, name if name in aliases else _SUFFIX.sub("", name))[-1])
 
 
+MOST_DOLLARS = 1_000_000
+"""What somebody is given at once stays below it, so that sums of it have room."""
 _SUFFIX = re.compile(r"\([a-z0-9]+\)$")
 _NOT_PARAMETERS = frozenset({"model", "messages", "input", "contents", "prompt", "stream"})
 
@@ -337,6 +339,11 @@ def _stores(config: Config, _: Surroundings) -> Findings:
         yield Finding(("usage", "database"), '"database" must start with postgresql:// or sqlite:///')
 
 
+def _billing(config: Config, _: Surroundings) -> Findings:
+    if config.billing.initial_balance >= MOST_DOLLARS:
+        yield Finding(("billing", "initial-balance"), f"a balance begins below {MOST_DOLLARS:,} US dollars")
+
+
 def _telemetry(config: Config, _: Surroundings) -> Findings:
     telemetry = config.telemetry
     if telemetry.otlp_endpoint is not None:
@@ -377,6 +384,7 @@ _CHECKS: tuple[Callable[[Config, Surroundings], Findings], ...] = (
     _fallbacks,
     _model_settings,
     _stores,
+    _billing,
     _telemetry,
     _later,
 )

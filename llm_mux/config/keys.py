@@ -126,7 +126,7 @@ def _expected(shape: Shape) -> str:
         inspect.BoolType: "true or false",
         inspect.IntType: "an integer",
         inspect.FloatType: "a number",
-        inspect.DecimalType: "a decimal number",
+        inspect.DecimalType: "a decimal number of at least 0",
     }
     return words.get(type(kind), "a mapping")
 

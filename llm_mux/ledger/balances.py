@@ -28,6 +28,8 @@ HOLD_S = 300.0
 _AT_ONCE = 500
 
 ZERO = Decimal(0)
+MOST_BALANCE = 9_000_000
+"""US dollars. The column holds a little more, so that a payment always fits."""
 
 
 class MoneyProblem(Exception):
@@ -133,7 +135,9 @@ class Balances:
         if (wrong := amount_problem(amount)) is not None or not amount:
             raise MoneyProblem(wrong or "an amount of 0 changes nothing")
         async with self._database.write() as connection:
-            await self._locked(connection, user, now)
+            before = await self._locked(connection, user, now)
+            if abs(before + amount) > MOST_BALANCE:
+                raise MoneyProblem(f"a balance is never over {MOST_BALANCE:,} US dollars; this one is {usd(before)}")
             return await _change(connection, user, amount, plain(description), now)
 
     async def balance(self, user: str, now: float) -> Decimal:

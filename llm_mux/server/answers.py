@@ -14,6 +14,7 @@ from llm_mux import log
 from llm_mux.errors import Kind, MuxError, flat
 from llm_mux.server.aiohttp_end import told
 from llm_mux.server.serving import DAEMON, Daemon, cors, request_id
+from llm_mux.wire import hints
 
 Who = Literal["key", "local", "anyone"]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -62,8 +63,16 @@ async def _refused(request: web.Request, error: MuxError, who: Who, name: str) -
     """OpenAI's clients read the daemon's own shape too, so it stands for theirs."""
     protocol = protocol_of(request) if who == "key" else None
     if protocol is None or protocol == "openai_chat":
-        return web.json_response(error_body(error, error.http_status), status=error.http_status)
+        return plainly(error)
     return told(error, protocol, name)
+
+
+def plainly(error: MuxError) -> web.Response:
+    """A failure in the shape of the daemon's own endpoints."""
+    response = web.json_response(error_body(error, error.http_status), status=error.http_status)
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = hints.to_seconds_header(max(1.0, error.retry_after))
+    return response
 
 
 async def _standing(daemon: Daemon, request: web.Request) -> dict[str, str]:

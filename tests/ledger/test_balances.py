@@ -213,6 +213,18 @@ async def test_amounts_that_cannot_be_are_refused(database: Database, amount: st
         await Balances(database).credit("bob", Decimal(amount), "", NOW)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+async def test_a_balance_has_an_end_that_is_said_and_stays_a_number(database: Database, sign: int) -> None:
+    balances = Balances(database)
+    most = Decimal(999_999) * sign
+    for _ in range(9):
+        last = await balances.credit("bob", most, "", NOW)
+    with pytest.raises(MoneyProblem, match="9,000,000"):
+        await balances.credit("bob", most, "", NOW)
+    assert await balances.balance("bob", NOW) == last.balance_after == most * 9
+    assert (await balances.credit("bob", -most, "", NOW)).balance_after == most * 8
+
+
 @pytest.mark.parametrize("user", ["' OR 1=1 --", '"; DROP TABLE balances; --', "%", "_"])
 async def test_sql_in_a_name_is_a_name(database: Database, user: str) -> None:
     balances = Balances(database)

@@ -18,7 +18,7 @@ from msgspec import Struct
 from llm_mux import log
 from llm_mux.auth.sealed import StoreError
 from llm_mux.errors import Kind, MuxError, bad_request
-from llm_mux.server.answers import Handler, error_body, methods_of, not_so
+from llm_mux.server.answers import Handler, methods_of, not_so, plainly
 from llm_mux.server.management.sessions import Session
 from llm_mux.server.peers import address_of
 from llm_mux.server.reload import RELOADER
@@ -101,7 +101,7 @@ async def _elsewhere(request: web.Request, daemon: Daemon, session: Session | No
     if not methods:
         message = f"There is no {request.path} here; /docs describes every route."
         raise MuxError(Kind.NOT_FOUND, message, code="unknown_url")
-    response = _refused(not_so(request, methods))
+    response = plainly(not_so(request, methods))
     response.headers["Allow"] = ", ".join(methods)
     return response
 
@@ -117,12 +117,12 @@ def _behind_the_key(answer: Callable[[web.Request, Daemon, Session | None], Awai
             session = daemon.access.admit(address_of(request), request.headers, time.monotonic())
             response = await answer(request, daemon, session)
         except MuxError as error:
-            response = _refused(error)
+            response = plainly(error)
         except StoreError as error:
-            response = _refused(MuxError(Kind.NO_TARGET, f"The secret store does not answer: {error}"))
+            response = plainly(MuxError(Kind.NO_TARGET, f"The secret store does not answer: {error}"))
         except Exception:
             log.logger.exception("request.broken", path=request.path)
-            response = _refused(MuxError(Kind.INTERNAL, "llm-mux failed on this request; its log has the details."))
+            response = plainly(MuxError(Kind.INTERNAL, "llm-mux failed on this request; its log has the details."))
         if not response.prepared:
             response.headers.update({**HEADERS, "X-Request-ID": name})
             if daemon.parts.drain.leaving:
@@ -174,10 +174,3 @@ async def _read(request: web.Request, most: int) -> bytes:
             raise MuxError(Kind.TOO_LARGE, f"The body is larger than {most} bytes.", code="request_too_large")
         pieces.append(piece)
     return b"".join(pieces)
-
-
-def _refused(error: MuxError) -> web.Response:
-    response = web.json_response(error_body(error, error.http_status), status=error.http_status)
-    if error.retry_after is not None:
-        response.headers["Retry-After"] = str(max(1, round(error.retry_after + 0.5)))
-    return response
