@@ -12,6 +12,7 @@ from dataclasses import replace
 from msgspec import Struct, structs
 
 from llm_mux import ir
+from llm_mux.auth.client_keys import PREFIX
 from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.gateway.ask import Ask
 from llm_mux.gateway.upstream import USER_AGENT
@@ -272,11 +273,20 @@ def credential(ask: Ask, account: Account) -> str:
     """The account's key, or the client's own where the user chose to pass it through."""
     if account.key != PASSTHROUGH:
         return account.key
-    if not ask.caller.key:
-        name = account.provider.name
-        message = f"Provider '{name}' requires API key passthrough, but no client API key was provided"
-        raise MuxError(Kind.CLIENT_AUTH, message)
-    return ask.caller.key
+    key = ask.caller.key if ask.caller.key_id is None else _brought(ask)
+    if key:
+        return key
+    name = account.provider.name
+    message = f"Provider '{name}' requires API key passthrough, but no client API key was provided"
+    if ask.caller.key:
+        message += ". A key of llm-mux stays here: send it as a bearer, and the provider's as `x-api-key`"
+    raise MuxError(Kind.CLIENT_AUTH, message)
+
+
+def _brought(ask: Ask) -> str:
+    """The key that a client brought beside that of the daemon, which never goes upstream."""
+    given = (ask.headers.get(name, "") for name in ("x-api-key", "x-goog-api-key", "api-key"))
+    return next((key for key in given if key and not key.startswith(PREFIX)), "")
 
 
 def whose_fault(account: Account, error: MuxError) -> MuxError:

@@ -13,6 +13,7 @@ from llm_mux.auth.scopes import Scopes
 from llm_mux.ledger.database import Database
 from llm_mux.ledger.keys import KeyTable
 from tests.daemon import Daemon
+from tests.fake_upstream import FakeUpstream, json_reply
 from tests.server.conftest import Run
 
 CHAT = {"model": "demo", "messages": [{"role": "user", "content": "hi"}]}
@@ -68,7 +69,7 @@ async def test_a_key_ends_when_it_was_said_to(demo: Run) -> None:
 
 
 SCOPED = [
-    pytest.param("/v1/chat/completions", CHAT, "permission_denied", id="openai"),
+    pytest.param("/v1/chat/completions", CHAT, "model_not_allowed", id="openai"),
     pytest.param("/v1/responses", {"model": "demo", "input": "hi"}, "model_not_allowed", id="responses"),
     pytest.param("/v1/messages", {**CHAT, "max_tokens": 5}, "permission_error", id="anthropic"),
     pytest.param("/v1beta/models/demo:generateContent", {"contents": []}, "PERMISSION_DENIED", id="gemini"),
@@ -149,3 +150,29 @@ async def test_keys_go_on_to_hold_when_the_database_is_away_and_unknown_ones_are
             async with client.post(mux.url + PATH, json=CHAT, headers={"x-api-key": "mux-x"}) as answer:
                 assert answer.status == 503
                 assert "database does not answer" in await answer.text()
+
+
+@pytest.mark.parametrize("beside_it", ["x-api-key", "x-goog-api-key", "api-key"])
+async def test_a_key_of_the_daemon_goes_to_no_provider_and_one_beside_it_does(demo: Run, beside_it: str) -> None:
+    async with FakeUpstream() as upstream:
+        upstream.on("*", json_reply({"error": {"message": "no"}}, 400))
+        provider = {"id": "pass", "type": "openai-compatible", "base-url": f"{upstream.url}/v1", "models": ["m"]}
+        async with (
+            demo({**ASKED, "providers": [{**provider, "api-key": "!PASSTHRU"}]}) as mux,
+            aiohttp.ClientSession(mux.url) as client,
+            beside(mux) as table,
+        ):
+            _, secret = await table.create("ours", now=time.time())
+            body = {**CHAT, "model": "pass://m"}
+            for own in ({"Authorization": f"Bearer {secret}"}, {"x-api-key": secret}):
+                async with client.post(PATH, json=body, headers=own) as answer:
+                    assert answer.status == 401
+                    assert "no client API key was provided" in (await answer.json())["error"]["message"]
+            assert not upstream.requests
+            both = {"Authorization": f"Bearer {secret}", beside_it: "sk-theirs"}
+            async with client.post(PATH, json=body, headers=both) as answer:
+                assert answer.status == 400
+        (request,) = upstream.requests
+        sent = dict(request.headers)
+        assert sent["Authorization"] == "Bearer sk-theirs"
+        assert secret not in str(sent)

@@ -287,6 +287,8 @@ _SHAPES: dict[Kind, tuple[str, str | None]] = {
     Kind.QUOTA: ("insufficient_quota", "insufficient_quota"),
 }
 _OURS = (Kind.UPSTREAM_AUTH, Kind.UPSTREAM_FORBIDDEN)
+_TOLD_APART = (Kind.FORBIDDEN, Kind.LIMITED, Kind.NO_TARGET)
+"""What only the daemon says, for several reasons: its own code is the reason."""
 
 
 def encode_error(error: MuxError, request_id: str) -> bytes:
@@ -325,6 +327,8 @@ def _told(error: MuxError) -> _Told:
     if error.kind is Kind.CLIENT_AUTH and "api key" not in message.lower():
         # litellm tells a bad key from a bad request by these words.
         message = f"Incorrect API key provided. {message}"
+    if error.kind in _TOLD_APART:
+        code = error.code or code
     return _Told(message, type_, error.param, code or error.code)
 
 

@@ -153,6 +153,18 @@ def test_the_sdk_raises_the_right_exception(kind: Kind, status: int, sdk: type[o
     assert isinstance(caught.value.body, dict) and caught.value.body["code"] == told(error)["code"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        (Kind.LIMITED, "budget_exceeded"),
+        (Kind.FORBIDDEN, "price_unknown"),
+        (Kind.NO_TARGET, "keys_unavailable"),
+    ],
+)
+def test_why_the_daemon_refuses_is_told_by_the_code(kind: Kind, code: str) -> None:
+    assert told(MuxError(kind, "What happened.", code=code))["code"] == code
+
+
 @pytest.mark.covers("RC-11", "PF-56")
 def test_a_servers_own_error_reaches_its_client_verbatim() -> None:
     inner = b'{"message":"odd","type":"t","code":"c","misalignment":{"n":1e5}}'
