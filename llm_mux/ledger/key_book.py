@@ -23,6 +23,8 @@ FRESH_S = 1.0
 _BUSY_S = 0.5
 _SPACING_S = 0.1
 _PATIENCE_S = 2.0
+_LOADING_S = 15.0
+"""So long the first answer may take: the database's libraries are loaded for it."""
 
 _log = structlog.get_logger()
 
@@ -34,9 +36,13 @@ class KeyBook:
     the last had no answer.
     """
 
-    def __init__(self, table: KeyTable, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, table: KeyTable, *, clock: Callable[[], float] = time.monotonic, patience_s: float = _PATIENCE_S
+    ) -> None:
         self.table = table
         self._clock = clock
+        self._patience_s = patience_s
+        self._loaded_by: float | None = None
         self._salt = os.urandom(32)
         self._keys: dict[bytes, tuple[ClientKey, bool]] = {}
         self._slots: dict[str, tuple[bytes, ...]] = {}
@@ -106,9 +112,16 @@ class KeyBook:
         """Put the question, or wait on for the one that is open: it is never broken off, only waited for no longer."""
         if self._question is None or self._question.done():
             self._question = asyncio.create_task(self._ask())
-        done, _ = await asyncio.wait((self._question,), timeout=_PATIENCE_S)
+        done, _ = await asyncio.wait((self._question,), timeout=self._patience())
         if not done:
             self._failed("no answer in time")
+
+    def _patience(self) -> float:
+        if self.asked_at > float("-inf"):
+            return self._patience_s
+        now = self._clock()
+        self._loaded_by = self._loaded_by or now + _LOADING_S
+        return max(self._patience_s, self._loaded_by - now)
 
     async def close(self) -> None:
         """Wait a moment for a question that is under way: the database is about to close."""

@@ -64,7 +64,7 @@ class Books:
         self._metrics = metrics
         self._recent = recent
         self._traces = traces
-        self._waiting: list[tuple[Exchange, tuple[str, ...], tuple[Tried, ...]]] = []
+        self._waiting: list[tuple[Exchange, tuple[str, ...], tuple[Tried, ...], bool]] = []
         self.prices = NO_PRICES
 
     def __call__(self, ask: Ask, out: Outcome) -> None:
@@ -77,15 +77,15 @@ class Books:
             self._traces.add(Done(row, vendor, address, out.tried, ask.headers.get("traceparent")))
         if not self._waiting:
             asyncio.get_running_loop().call_later(_GATHER_S, self.flush)
-        self._waiting.append((row, out.dropped, out.tried))
+        self._waiting.append((row, out.dropped, out.tried, ask.stream))
 
     def flush(self) -> None:
         """Counts the exchanges that wait and writes their lines."""
         waiting, self._waiting = self._waiting, []
         if waiting:
-            for row, _, _ in waiting:
-                self._metrics.observe(row)
-            lines = [_line(*each) for each in waiting]
+            for row, _, _, streamed in waiting:
+                self._metrics.observe(row, streamed=streamed)
+            lines = [_line(row, dropped, tried) for row, dropped, tried, _ in waiting]
             log.exchanges(lines, _said(lines))
             self._recent.add(lines)
 

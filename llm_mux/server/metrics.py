@@ -71,12 +71,12 @@ class Metrics:
         self.inflight: Counter[str] = Counter()
         self.together: Together | None = None
 
-    def observe(self, row: Exchange) -> None:
-        """Count one finished exchange, the same row that the ledger gets."""
+    def observe(self, row: Exchange, *, streamed: bool) -> None:
+        """Count one finished exchange, the same row that the ledger gets. What came all at once has no pace."""
         tally = self._by_name.get((row.provider, row.model_served))
         if tally is None:
             tally = self._new_tally(row)
-        tally.add(row)
+        tally.add(row, streamed=streamed)
         self.observed += 1
         if row.error_kind is not None:
             self._errors[row.error_kind] = self._errors.get(row.error_kind, 0) + 1
@@ -293,7 +293,7 @@ def _request_families(models: list[tuple[str, ModelTally]]) -> Iterator[Metric]:
     yield _counter("llm_requests", "Finished exchanges", ("model", "status"), counts)
     yield _histogram("llm_requests_duration_seconds", "From request to the end of the answer", models, "duration")
     yield _histogram("llm_ttft_seconds", "From request to the first content", models, "ttft")
-    yield _histogram("llm_time_per_output_token_seconds", "Pace after the first token", models, "output_token")
+    yield _histogram("llm_time_per_output_token_seconds", "Pace of streams after the first", models, "output_token")
 
 
 def _token_families(models: list[tuple[str, ModelTally]]) -> Iterator[Metric]:

@@ -136,18 +136,15 @@ class ModelTally:
             "average_duration_ms": round(self.duration.total * 1000 / requests, 1) if requests else None,
         }
 
-    def add(self, row: Exchange) -> None:
+    def add(self, row: Exchange, *, streamed: bool) -> None:
         self.statuses[_status(row)] += 1
         self.duration.add(row.duration_ms / 1000)
         if row.ttft_ms is not None:
-            self._add_pace(row.ttft_ms, row)
+            self.ttft.add(row.ttft_ms / 1000)
+            if streamed and row.output_tokens > 1:
+                self.output_token.add((row.duration_ms - row.ttft_ms) / 1000 / (row.output_tokens - 1))
         if row.input_tokens or row.output_tokens or row.cache_read_tokens or row.cache_write_tokens:
             self._add_tokens(row)
-
-    def _add_pace(self, ttft_ms: float, row: Exchange) -> None:
-        self.ttft.add(ttft_ms / 1000)
-        if row.output_tokens > 1:
-            self.output_token.add((row.duration_ms - ttft_ms) / 1000 / (row.output_tokens - 1))
 
     def _add_tokens(self, row: Exchange) -> None:
         tokens = self.tokens

@@ -111,14 +111,21 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_an_exchange_is_counted_where_a_scraper_looks(case: Case) -> None:
     metrics = Metrics()
-    metrics.observe(case.row)
+    metrics.observe(case.row, streamed=True)
     assert value(metrics, case.name, **case.labels) == pytest.approx(case.value)
+
+
+def test_an_answer_that_came_all_at_once_has_no_pace() -> None:
+    metrics = Metrics()
+    metrics.observe(exchange(ttft_ms=1499.9, output_tokens=500), streamed=False)
+    assert value(metrics, "llm_ttft_seconds_count", model="gpt-5") == 1
+    assert value(metrics, "llm_time_per_output_token_seconds_count", model="gpt-5") is None
 
 
 def test_buckets_are_cumulative_and_agree_with_the_count() -> None:
     metrics = Metrics()
     for duration_ms in (10.0, 100.0, 300.0, 5_000.0, 700_000.0):
-        metrics.observe(exchange(duration_ms=duration_ms))
+        metrics.observe(exchange(duration_ms=duration_ms), streamed=True)
     found = samples(metrics)
     buckets = [value for (name, _), value in found.items() if name == "llm_requests_duration_seconds_bucket"]
     assert buckets == sorted(buckets)
@@ -127,7 +134,7 @@ def test_buckets_are_cumulative_and_agree_with_the_count() -> None:
 
 def test_what_never_happened_is_not_shown() -> None:
     metrics = Metrics()
-    metrics.observe(exchange())
+    metrics.observe(exchange(), streamed=True)
     names = {name for name, _ in samples(metrics)}
     assert not names & {"llm_ttft_seconds_count", "llm_tokens_total", "llm_errors_total", "llm_cost_usd_total"}
 
@@ -136,8 +143,8 @@ def test_what_never_happened_is_not_shown() -> None:
 def test_models_beyond_the_bound_count_together_as_other() -> None:
     metrics = Metrics()
     for number in range(MOST_NAMES + 50):
-        metrics.observe(exchange(f"model-{number}"))
-        metrics.observe(exchange("model-0"))
+        metrics.observe(exchange(f"model-{number}"), streamed=True)
+        metrics.observe(exchange("model-0"), streamed=True)
     labels = {dict(labels)["model"] for name, labels in samples(metrics) if name == "llm_requests_total"}
     assert len(labels) == MOST_NAMES + 1
     assert value(metrics, "llm_requests_total", model="other", status="success") == 50
@@ -147,15 +154,15 @@ def test_models_beyond_the_bound_count_together_as_other() -> None:
 def test_providers_beyond_the_bound_count_together_as_other() -> None:
     metrics = Metrics()
     for number in range(MOST_NAMES + 5):
-        metrics.observe(exchange(provider=f"provider-{number}", attempts=2))
+        metrics.observe(exchange(provider=f"provider-{number}", attempts=2), streamed=True)
     assert value(metrics, "llm_retries_total", provider="other") == 5
 
 
 @pytest.mark.parametrize("name", ['quo"te', "back\\slash", "new\nline", "modèle", "lone\ud83d", "zero\0", "x" * 10_000])
 def test_an_odd_model_name_does_not_spoil_the_page(name: str) -> None:
     metrics = Metrics()
-    metrics.observe(exchange(name))
-    metrics.observe(exchange(name + "!"))
+    metrics.observe(exchange(name), streamed=True)
+    metrics.observe(exchange(name + "!"), streamed=True)
     counts = [value for (name, _), value in samples(metrics).items() if name == "llm_requests_total"]
     assert sum(counts) == 2
 
