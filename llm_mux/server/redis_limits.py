@@ -2,9 +2,10 @@
 
 Rule: whether a request is admitted is decided by one script, all limits at once, in one round trip, with the same
 results as the windows in memory, and takes nothing twice when it is asked twice. What is told behind an answer and does
-not arrive is told again when Redis answers. Times are unix seconds of the daemon that asks. A worker that dies leaves
-its requests under way to its successor, which ends them when it starts; a daemon that dies, for at most `LEASE_S`. What
-they have reserved of tokens stays for its minute: nobody knows what they used.
+not arrive is told again when Redis answers. Times are unix seconds of Redis's clock, so those of daemons may differ;
+should it be set back, what is in the windows happened just now. A worker that dies leaves its requests under way to its
+successor, which ends them when it starts; a daemon that dies, for at most `LEASE_S`. What they have reserved of tokens
+stays for its minute: nobody knows what they used.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
@@ -29,19 +29,34 @@ _MOST_OWED = 10_000
 _PREFIX = "{llm-mux}:limits:"
 """The braces keep all keys on one node of a cluster."""
 
-# KEYS: for each limit its log (sorted by time) and its amounts. ARGV: now, id ("" only looks), lease, then for each
-# limit kind, period, limit, amount. Answers "1" or "0", then for each limit: used, time of the oldest, when enough
-# of it is over.
-_ADMIT = """
-local now, id, lease = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
-local again = id ~= '' and redis.call('ZSCORE', KEYS[1], id)
+# ARGV of all that depend on the time begin with it; "" is the time of Redis.
+_NOW = """
 local function number(value) return string.format('%.17g', value) end
-local answer, refused = {'1'}, false
+local now = tonumber(ARGV[1])
+if not now then
+  local time = redis.call('TIME')
+  now = tonumber(time[1]) + tonumber(time[2]) / 1e6
+end
+"""
+
+# KEYS: for each limit its log (sorted by time) and its amounts. ARGV: now, id ("" only looks), lease, then for each
+# limit kind, period, limit, amount. Answers "1" or "0" and the time, then for each limit: used, time of the oldest,
+# when enough of it is over.
+_ADMIT = (
+    _NOW
+    + """
+local id, lease = ARGV[2], tonumber(ARGV[3])
+local again = id ~= '' and redis.call('ZSCORE', KEYS[1], id)
+local answer, refused = {'1', number(now)}, false
 for i = 1, #KEYS / 2 do
   local log, amounts, at = KEYS[2 * i - 1], KEYS[2 * i], 3 + (i - 1) * 4
   local kind, period = ARGV[at + 1], tonumber(ARGV[at + 2])
   local limit, amount = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
   local used, oldest, enough = 0, '', ''
+  local newest = number(kind == 'concurrent' and now + lease or now)
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', log, '(' .. newest, '+inf')) do
+    redis.call('ZADD', log, newest, member)
+  end
   if kind == 'tokens' then
     local over = redis.call('ZRANGEBYSCORE', log, '-inf', number(now - period))
     for _, member in ipairs(over) do
@@ -90,6 +105,19 @@ for i = 1, #KEYS / 2 do
 end
 return answer
 """
+)
+
+# KEYS: logs of requests at the same time. ARGV: now, lease, id.
+_RENEW = (
+    _NOW
+    + """
+for _, log in ipairs(KEYS) do
+  redis.call('ZADD', log, 'XX', number(now + tonumber(ARGV[2])), ARGV[3])
+  redis.call('EXPIRE', log, math.ceil(2 * tonumber(ARGV[2])))
+end
+return 1
+"""
+)
 
 # KEYS as above for limits on tokens. ARGV: id, tokens.
 _SETTLE = """
@@ -136,10 +164,10 @@ return freed
 
 class RedisWindows:
     """`failures` are the exceptions that mean that Redis does not answer. Used from one event loop. `place` names the
-    worker and whoever is in its place after it."""
+    worker and whoever is in its place after it. `clock` None: that of Redis."""
 
     def __init__(
-        self, url: str, *, clock: Callable[[], float] = time.time, prefix: str = _PREFIX, place: str = ""
+        self, url: str, *, clock: Callable[[], float] | None = None, prefix: str = _PREFIX, place: str = ""
     ) -> None:
         try:
             import redis.asyncio as client
@@ -162,6 +190,7 @@ class RedisWindows:
         )
         self._redis: Any = client.Redis.from_pool(pool)
         self._admit = self._redis.register_script(_ADMIT)
+        self._renewal = self._redis.register_script(_RENEW)
         self._settle = self._redis.register_script(_SETTLE)
         self._undo = self._redis.register_script(_UNDO)
         self._free = self._redis.register_script(_FREE)
@@ -181,9 +210,9 @@ class RedisWindows:
             self._tell(lambda: self._free(keys=[self._places_logs], args=[self._place, self._name]))
 
     async def admit(self, wanted: Sequence[Charge], tokens: int) -> RedisPass | Refused:
-        now, name = self._clock(), self._name + secrets.token_hex(8)
+        name = self._name + secrets.token_hex(8)
         try:
-            admitted, found = await self._asked(name, wanted, tokens, now)
+            admitted, now, found = await self._asked(name, wanted, tokens)
         except BaseException:
             # The client left, or the answer did not come: whatever the script has taken is given back.
             self.undone(name, wanted)
@@ -196,8 +225,7 @@ class RedisWindows:
         return RedisPass(self, name, wanted, standings)
 
     async def standings(self, wanted: Sequence[Charge]) -> Sequence[Standing]:
-        now = self._clock()
-        _, found = await self._asked("", wanted, 0, now)
+        _, now, found = await self._asked("", wanted, 0)
         return tuple(_standing(charge, used, oldest, now) for charge, (used, oldest, _) in found)
 
     async def ping(self) -> None:
@@ -229,18 +257,21 @@ class RedisWindows:
             self._tell(partial(self._redis.zrem, log, name))
 
     async def _asked(
-        self, name: str, wanted: Sequence[Charge], tokens: int, now: float
-    ) -> tuple[bool, list[tuple[Charge, tuple[int, float | None, float | None]]]]:
+        self, name: str, wanted: Sequence[Charge], tokens: int
+    ) -> tuple[bool, float, list[tuple[Charge, tuple[int, float | None, float | None]]]]:
         keys = [key for charge in wanted for key in (self._log(charge), self._amounts(charge))]
-        arguments: list[str | int | float] = [repr(now), name, LEASE_S]
+        arguments: list[str | int | float] = [self._now(), name, LEASE_S]
         for charge in wanted:
             arguments += [charge.kind, repr(charge.period_s), charge.limit, charge.amount(tokens)]
-        admitted, *rest = await self._admit(keys=keys, args=arguments)
+        admitted, now, *rest = await self._admit(keys=keys, args=arguments)
         found = [
             (charge, (int(float(used)), _time(oldest), _time(enough)))
             for charge, used, oldest, enough in zip(wanted, rest[::3], rest[1::3], rest[2::3], strict=True)
         ]
-        return admitted == "1", found
+        return admitted == "1", float(now), found
+
+    def _now(self) -> str:
+        return "" if self._clock is None else repr(self._clock())
 
     def _log(self, charge: Charge) -> str:
         return f"{self._prefix}{charge.kind}:{charge.period_s:g}:{charge.subject}"
@@ -260,12 +291,9 @@ class RedisWindows:
         """Long answers keep their place while they last."""
         while self._leased:
             await asyncio.sleep(LEASE_S / 3)
-            until = repr(self._clock() + LEASE_S)
             with contextlib.suppress(*self.failures):
                 for name, logs in list(self._leased.items()):
-                    for log in logs:
-                        await self._redis.zadd(log, {name: until}, xx=True)
-                        await self._redis.expire(log, int(2 * LEASE_S))
+                    await self._renewal(keys=logs, args=[self._now(), LEASE_S, name])
                 await self._redis.expire(self._places_logs, int(2 * LEASE_S))
         self._noted.clear()
 

@@ -48,7 +48,7 @@ def redis_url() -> str:
 
 
 @contextlib.asynccontextmanager
-async def redis_windows(clock: Callable[[], float], prefix: str) -> AsyncIterator[RedisWindows]:
+async def redis_windows(clock: Callable[[], float] | None, prefix: str) -> AsyncIterator[RedisWindows]:
     windows = RedisWindows(redis_url(), clock=clock, prefix=prefix)
     try:
         yield windows
@@ -180,6 +180,53 @@ async def test_the_places_of_a_daemon_that_died_come_back() -> None:
         assert isinstance(await two.admit(wanted, 0), Refused)
         clock.now += 1
         assert not isinstance(await two.admit(wanted, 0), Refused)
+
+
+HASTY = """
+import asyncio, sys, time
+exact = time.time
+time.time = lambda: exact() + float(sys.argv[3])
+from llm_mux.config.schema import Limits
+from llm_mux.routing.limits import Refused, charges
+from llm_mux.server.redis_limits import RedisWindows
+
+async def ask():
+    windows = RedisWindows(sys.argv[1], prefix=sys.argv[2])
+    answer = await windows.admit(charges("a", Limits(requests_per_minute=2, concurrent=9)), 0)
+    await windows.close()
+    return "refused" if isinstance(answer, Refused) else "admitted"
+
+print(asyncio.run(ask()))
+"""
+
+
+@pytest.mark.parametrize("ahead_s", ["90", "-90"])
+async def test_a_daemon_whose_clock_is_wrong_shares_the_limit_all_the_same(ahead_s: str) -> None:
+    prefix, wanted = f"test:{secrets.token_hex(6)}:", charges("a", Limits(requests_per_minute=2))
+    async with redis_windows(None, prefix) as windows:
+        said = []
+        for _ in range(2):
+            arguments = (sys.executable, "-c", HASTY, redis_url(), prefix, ahead_s)
+            other = await asyncio.create_subprocess_exec(*arguments, stdout=asyncio.subprocess.PIPE)
+            said.append((await other.communicate())[0].decode().strip())
+            answer = await windows.admit(wanted, 0)
+            said.append("refused" if isinstance(answer, Refused) else "admitted")
+        assert said == ["admitted", "admitted", "refused", "refused"]
+        assert isinstance(answer, Refused) and 0 < answer.retry_s <= 60
+
+
+async def test_a_clock_that_is_set_back_keeps_nobody_out_for_longer_than_the_period() -> None:
+    clock, wanted = Clock(), charges("a", Limits(requests_per_minute=2, tokens_per_minute=100, concurrent=5))
+    async with redis_windows(clock, f"test:{secrets.token_hex(6)}:") as windows:
+        assert not isinstance(await windows.admit(wanted, 50), Refused)
+        assert not isinstance(await windows.admit(wanted, 50), Refused)
+        clock.now -= 3600
+        refused = await windows.admit(wanted, 10)
+        assert isinstance(refused, Refused) and refused.retry_s == 60
+        clock.now += 60
+        admitted = await windows.admit(wanted, 10)
+        assert not isinstance(admitted, Refused)
+        assert [standing.remaining for standing in admitted.standings()] == [1, 90, 2]
 
 
 @pytest.mark.parametrize("refuse", [True, False])
