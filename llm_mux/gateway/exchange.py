@@ -252,8 +252,12 @@ class Exchange:
         for choice in response.choices:
             self._gateway.seals.keep(self.ask.caller.tenant, choice.parts, time.monotonic())
 
+    def _settings(self, chosen: plan.Plan) -> ir.Request:
+        """The canonical form, which lacks the messages of a plain conversation where they were not needed."""
+        return chosen.request or self._decoded()
+
     def _whole_answer(self, chosen: plan.Plan, response: ir.Response) -> bytes:
-        request = self._decoded()
+        request = self._settings(chosen)
         calls = complete.calls(response)
         if calls:
             choices = [
@@ -408,20 +412,17 @@ class Exchange:
         return protocol.stream_encoder(ir.Request(self.ask.model, (), protocol=protocol.name, stream=True))
 
     def _translating(self, chosen: plan.Plan, record: relay.Record) -> relay.Translate:
+        request = self._settings(chosen)
         return relay.Translate(
             chosen.upstream.stream_decoder(chosen.target),
-            self.ask.protocol.stream_encoder(self._decoded()),
+            self.ask.protocol.stream_encoder(request),
             names=chosen.names,
             stops=chosen.stops,
             most=chosen.max_tokens,
-            choices=self._decoded().sampling.n or 1,
+            choices=request.sampling.n or 1,
             record=record,
             stamp=self._stamped,
-            complete=complete.Completion(
-                complete.taken_ids(self._decoded()),
-                self._seed,
-                self._estimate,
-            ),
+            complete=complete.Completion(complete.taken_ids(request), self._seed, self._estimate),
         )
 
     def _estimate(self, chars: int) -> ir.Usage:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import count
 
 from msgspec import Struct, structs
 
@@ -18,10 +19,12 @@ from llm_mux.gateway.ask import Ask
 from llm_mux.gateway.upstream import USER_AGENT
 from llm_mux.providers.base import Endpoint, Operation, url_of
 from llm_mux.routing.accounts import PASSTHROUGH, Account
+from llm_mux.routing.catalog import Route
 from llm_mux.routing.select import Candidate
 from llm_mux.translators import registry
 from llm_mux.translators.base import Encoded, ModelInfo, Target, Translator
 from llm_mux.translators.foreign import refuse_thread
+from llm_mux.translators.plain import Frames
 from llm_mux.translators.tools import Names
 from llm_mux.wire import jsonx
 
@@ -29,10 +32,14 @@ _NOTHING = Names()
 _MOST_KEPT = 4096
 NO_LEGACY = "(legacy completions)"
 _BASE_HEADERS = {"content-type": "application/json", "accept-encoding": "identity"}
+_NUMBERS = count(1)
+FRAMES: Frames[tuple[Encoded, ir.Request]] = Frames()
+"""What was written of the settings of plain requests, and their canonical form."""
 
 
 class Plan(Struct, frozen=True):
-    """One attempt, ready to send. `request` is the canonical form when it was needed."""
+    """One attempt, ready to send. `request` is the canonical form when it was needed, without the messages where those
+    were written without it."""
 
     account: Account
     model: str
@@ -72,7 +79,7 @@ def choose(ask: Ask, candidate: Candidate, decode: Callable[[], ir.Request], fac
     if paved.upstream.name == ask.protocol.name and route.effort is None and route.budget is None:
         plan = _splice(ask, account, paved)
     if plan is None:
-        plan = _translate(ask, candidate, paved, decode())
+        plan = _translate(ask, candidate, paved, decode)
     if account.refuses:
         plan = _without_refused(plan, account)
     if strict and plan.dropped:
@@ -88,7 +95,8 @@ def choose(ask: Ask, candidate: Candidate, decode: Callable[[], ir.Request], fac
 
 class _Paved(Struct, frozen=True):
     """What all requests of one protocol for one model have in common at an account. `info`: what the target is of;
-    `headers`: those of the request, where it has no say in them."""
+    `headers`: those of the request, where it has no say in them; `number`: no other has it, 0: it is made anew for each
+    request."""
 
     endpoint: Endpoint
     upstream: Translator
@@ -97,6 +105,7 @@ class _Paved(Struct, frozen=True):
     url: str
     place: str
     headers: Mapping[str, str] | None
+    number: int
 
 
 def _paved(ask: Ask, account: Account, model: str, facts: Facts) -> _Paved:
@@ -110,8 +119,9 @@ def _paved(ask: Ask, account: Account, model: str, facts: Facts) -> _Paved:
     target, url = _target(account, endpoint, model, info), url_for(account, endpoint, model, stream=ask.stream)
     forwards = account.provider.forwards and endpoint.translator == ask.protocol.name
     headers = None if forwards or account.key == PASSTHROUGH else _own_headers(ask, account, endpoint)
-    made = _Paved(endpoint, upstream, info, target, url, account.name, headers)
-    if ask.protocol.name != "openai_completions" and not account.provider.weighs_bodies:
+    lasts = ask.protocol.name != "openai_completions" and not account.provider.weighs_bodies
+    made = _Paved(endpoint, upstream, info, target, url, account.name, headers, next(_NUMBERS) if lasts else 0)
+    if lasts:
         _keep(account, key, made)
     return made
 
@@ -168,14 +178,9 @@ def _splice(ask: Ask, account: Account, paved: _Paved) -> Plan | None:
     )
 
 
-def _translate(ask: Ask, candidate: Candidate, paved: _Paved, request: ir.Request) -> Plan:
-    account, route = candidate.account, candidate.route
-    if route.effort is not None or route.budget is not None:
-        wanted = structs.replace(request.thinking, effort=route.effort, budget=route.budget)
-        request = structs.replace(request, thinking=wanted)
-    if paved.upstream.name != ask.protocol.name:
-        refuse_thread(request, paved.target)
-    encoded: Encoded = paved.upstream.encode_request(request, paved.target)
+def _translate(ask: Ask, candidate: Candidate, paved: _Paved, decode: Callable[[], ir.Request]) -> Plan:
+    account = candidate.account
+    encoded, request = _encoded(ask, candidate.route, paved, decode)
     return Plan(
         account=account,
         model=paved.target.model,
@@ -193,6 +198,35 @@ def _translate(ask: Ask, candidate: Candidate, paved: _Paved, request: ir.Reques
         max_tokens=encoded.max_tokens,
         request=request,
     )
+
+
+def _encoded(ask: Ask, route: Route, paved: _Paved, decode: Callable[[], ir.Request]) -> tuple[Encoded, ir.Request]:
+    """The request in the target's format, and its canonical form: around new words what was written around others with
+    the same settings, where it is plain."""
+    reads, writes = ask.protocol.plain, paved.upstream.said
+    plain = reads(ask.body, ask.outline) if reads is not None and writes is not None and paved.number else None
+    if plain is None or writes is None:
+        request = decode()
+        return _encode(ask, route, paved, request), request
+    key = (paved.number, ask.model, route.effort, route.budget, plain.system is None, plain.settings)
+    frame, said = FRAMES.get(key), writes(plain)
+    if frame is not None:
+        (known, request), body = frame.kept, frame.around(said)
+        return Encoded(body, known.dropped, known.names, known.stops, known.headers, known.max_tokens), request
+    request = decode()
+    encoded = _encode(ask, route, paved, request)
+    kept = replace(encoded, body=b""), structs.replace(request, messages=())
+    FRAMES.learn(key, plain.settings, encoded.body, said, kept)
+    return encoded, request
+
+
+def _encode(ask: Ask, route: Route, paved: _Paved, request: ir.Request) -> Encoded:
+    if route.effort is not None or route.budget is not None:
+        wanted = structs.replace(request.thinking, effort=route.effort, budget=route.budget)
+        request = structs.replace(request, thinking=wanted)
+    if paved.upstream.name != ask.protocol.name:
+        refuse_thread(request, paved.target)
+    return paved.upstream.encode_request(request, paved.target)
 
 
 def _without_refused(plan: Plan, account: Account) -> Plan:

@@ -19,6 +19,7 @@ from aiohttp.tcp_helpers import tcp_keepalive
 from llm_mux import log
 from llm_mux.gateway.ahead import Ahead
 from llm_mux.gateway.ask import Outlet, Whole, Write
+from llm_mux.gateway.plan import FRAMES
 from llm_mux.server.answer_heads import Forms, written
 from llm_mux.server.express import Express, begun
 from llm_mux.server.heads import MOST_HEAD, Find, Head, Heads, unfinished
@@ -66,6 +67,7 @@ class Lanes:
         MEMORY.age()
         if not self.lanes:
             MEMORY.clear()
+            FRAMES.clear()
         self._sweeper = self.loop.call_later(_SWEEP_S, self._sweep) if self.lanes else None
 
     def patient(self) -> None:

@@ -16,6 +16,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
 from llm_mux.translators.moulds import Judge
+from llm_mux.translators.plain import Plain
 from llm_mux.translators.tools import Names
 from llm_mux.wire import jsonx, sse
 
@@ -183,7 +184,9 @@ class Translator:
     records, all of them, only carry on an open text: a watcher may then skip them. `told_in_stream(error, request)`:
     the client understands a failure before any answer only as an event of a stream. `hides(frame)` recognises the
     usage-only record that `Edits.hide_usage` speaks of. `error_headers`: what the format says of an error in headers.
-    `end_mark`: what ends a stream after everything else, an error too.
+    `end_mark`: what ends a stream after everything else, an error too. `plain(body, outline)` reads a request whose
+    conversation is plain, None for any other; `said` gives the pieces of JSON that hold what is said in one, in the
+    order in which they stand in a request of this format.
     """
 
     name: str
@@ -208,6 +211,8 @@ class Translator:
     outline: type[Outline] = Outline
     error_headers: Callable[[MuxError], Mapping[str, str]] | None = None
     end_mark: bytes = b""
+    plain: Callable[[bytes, Outline | None], Plain | None] | None = None
+    said: Callable[[Plain], tuple[bytes, ...]] | None = None
 
 
 _ENDS = frozenset({ir.Done, ir.Failed})

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from llm_mux.errors import Kind
+from llm_mux.gateway.plan import FRAMES
 from llm_mux.server.serving import DAEMON
 from tests.daemon import Daemon, daemon
 from tests.raw_server import CLOSE, RESET, RawServer, Script, Step, Wait
@@ -127,6 +128,21 @@ async def test_a_usual_request_waits_for_its_answer_without_a_task(
         assert (headers["x-token-usage-input"], headers["x-token-usage-output"]) == ("9", "8")
         assert booked(mux) == [(200, None, 1)] * 2
         assert at_rest(mux)
+
+
+async def test_a_plain_request_goes_out_the_same_whether_its_settings_were_known_or_not(tmp_path: pathlib.Path) -> None:
+    good, other = answer(MESSAGE), BODY.replace(b"hi", b'a \\u00e9 and \\"more\\"')
+    async with running(tmp_path, [good], "anthropic-compatible", good) as (upstream, mux, client):
+        answers = []
+        for forgets in (False, True):
+            if forgets:
+                FRAMES.clear()
+            await client.send(post(other))
+            status, headers, body = await client.answer()
+            answers.append((status, headers["x-llm-mux-model"], json.loads(body)["choices"]))
+        _, known, whole = upstream.requests
+        assert (known, answers[0]) == (whole, answers[1])
+        assert json.loads(whole.partition(b"\r\n\r\n")[2])["messages"][0]["content"][0]["text"] == 'a é and "more"'
 
 
 @pytest.mark.parametrize(

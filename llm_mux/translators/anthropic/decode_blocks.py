@@ -135,6 +135,8 @@ def raw_content(raw: Raw, where: str, role: str) -> tuple[ir.Part, ...]:
 
 def answer(blocks: Sequence[Raw], family: str) -> tuple[ir.Part, ...]:
     """The content of an upstream's whole answer. Raises MuxError naming the field that is wrong."""
+    if len(blocks) == 1 and (said := _said(blocks[0])) is not None:
+        return (ir.Text(said),)
     parts = Parts("assistant", family)
     for position, raw in enumerate(blocks):
         try:
@@ -142,6 +144,14 @@ def answer(blocks: Sequence[Raw], family: str) -> tuple[ir.Part, ...]:
         except msgspec.ValidationError:
             parts.add_raw(raw, f"content.{position}")
     return tuple(parts.found)
+
+
+def _said(raw: Raw) -> str | None:
+    """The text of a block that holds nothing else."""
+    try:
+        return _only_text.decode(raw).text
+    except ValueError:
+        return None
 
 
 def arguments(found: Raw | UnsetType) -> str:
@@ -276,7 +286,13 @@ def _beside(part: ir.Part, extras: dict[str, Raw]) -> ir.Part:
     return msgspec.structs.replace(part, native=ir.Native(NAME, Raw(msgspec.json.encode(extras))))
 
 
+class _OnlyText(Struct, frozen=True, tag_field="type", tag="text", forbid_unknown_fields=True):
+    text: str
+    citations: None = None
+
+
 _typed: msgspec.json.Decoder[Any] = msgspec.json.Decoder(wire.Block)
+_only_text: msgspec.json.Decoder[_OnlyText] = msgspec.json.Decoder(_OnlyText)
 _BLOCKS: Final[dict[str, type[wire.Block]]] = {
     "text": wire.Text,
     "image": wire.Image,

@@ -7,10 +7,11 @@ Spec: the Messages API page, section 6.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Final
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct
 
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
@@ -21,6 +22,8 @@ from llm_mux.translators.base import Summary, Target, nonsense, present
 from llm_mux.wire import jsonx
 
 EXTRAS: Final = ("container", "diagnostics", "context_management", "input_transformations")
+_extras: Final = attrgetter(*EXTRAS)
+_NO_EXTRAS: Final = (UNSET,) * len(EXTRAS)
 
 
 def decode_response(body: bytes, target: Target) -> ir.Response:
@@ -39,7 +42,7 @@ def decode_response(body: bytes, target: Target) -> ir.Response:
         parts = decode_blocks.answer(found.content, ir.family(target.model))
     except MuxError as error:
         raise nonsense(f"content that cannot be read ({error.message})") from error
-    calls = any(isinstance(part, ir.ToolCall) for part in parts)
+    calls = any([isinstance(part, ir.ToolCall) for part in parts])
     end = finish.decode(found.stop_reason, found, calls=calls)
     return ir.Response(
         id=found.id or "",
@@ -53,8 +56,10 @@ def decode_response(body: bytes, target: Target) -> ir.Response:
 
 def extras(found: wire.Answer) -> dict[str, Raw]:
     """The fields of an answer that only this format has."""
-    values = ((name, getattr(found, name)) for name in EXTRAS)
-    return {name: value for name, value in values if present(value)}
+    values = _extras(found)
+    if values == _NO_EXTRAS:
+        return {}
+    return {name: value for name, value in zip(EXTRAS, values, strict=True) if present(value)}
 
 
 def encode_response(response: ir.Response, request: ir.Request) -> bytes:

@@ -5,6 +5,7 @@ from llm_mux.translators.anthropic.dull import judge
 from llm_mux.translators.anthropic.encode import encode_count, encode_request
 from llm_mux.translators.anthropic.errors import decode_error, encode_error, error_status
 from llm_mux.translators.anthropic.models import decode_models
+from llm_mux.translators.anthropic.plain import said
 from llm_mux.translators.anthropic.response import (
     decode_count,
     decode_response,
@@ -36,5 +37,6 @@ TRANSLATOR = Translator(
     decode_models=decode_models,
     dull=judge,
     outline=Head,
+    said=said,
     counter=Counter(encode_count, decode_count, encode_count_answer),
 )

@@ -12,9 +12,10 @@ from llm_mux.translators.anthropic import wire
 
 def decode(found: wire.Usage) -> ir.Usage:
     """The usage of an upstream, without negative numbers."""
-    creation = found.cache_creation or wire.CacheCreation()
-    details = found.output_tokens_details
-    short, long = _count(creation.ephemeral_5m_input_tokens), _count(creation.ephemeral_1h_input_tokens)
+    creation, details = found.cache_creation, found.output_tokens_details
+    short = long = 0
+    if creation is not None:
+        short, long = _count(creation.ephemeral_5m_input_tokens), _count(creation.ephemeral_1h_input_tokens)
     return ir.Usage(
         input=_count(found.input_tokens),
         output=_count(found.output_tokens),

@@ -304,11 +304,22 @@ def _choice(choice: ir.Choice, functions: bool) -> ChoiceOut:
     finish = choice.finish
     if finish.reason == "broken":
         raise broken(finish)
+    if (said := _said(choice)) is not None:
+        word = usage.finish_word(finish, calls=False, refused=False, functions=functions)
+        return ChoiceOut(finish.choice, MessageOut("assistant", said, None), _logprobs(choice.logprobs, False), word)
     message = _Message(choice.parts, functions).build(finish)
     calls = message.tool_calls is not UNSET or message.function_call is not UNSET
     refused = any(isinstance(part, ir.Refusal) for part in choice.parts)
     word = usage.finish_word(finish, calls=calls, refused=refused, functions=functions)
     return ChoiceOut(finish.choice, message, _logprobs(choice.logprobs, refused and not message.content), word)
+
+
+def _said(choice: ir.Choice) -> str | None:
+    """The text of a choice that holds nothing else, as most do."""
+    parts = choice.parts
+    if len(parts) != 1 or type(text := parts[0]) is not ir.Text or choice.finish.reason == "refusal":
+        return None
+    return text.text if text.native is None and not text.citations else None
 
 
 def _logprobs(found: Raw | None, refused: bool) -> LogprobsOut | None:

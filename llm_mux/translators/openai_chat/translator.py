@@ -11,6 +11,7 @@ from llm_mux.translators.openai_chat import (
     errors,
     models,
     outline,
+    plain,
     response,
     stream,
     wire,
@@ -36,4 +37,5 @@ TRANSLATOR = Translator(
     dull=dull.judge,
     outline=outline.Usual,
     end_mark=errors.DONE,
+    plain=plain.plain,
 )

@@ -1,0 +1,38 @@
+"""Requests of chat completions that hold no more than texts said by turns beside their settings."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from llm_mux.translators.base import Outline
+from llm_mux.translators.memory import LEAST
+from llm_mux.translators.openai_chat.outline import Usual
+from llm_mux.translators.plain import Plain, by_turns
+from llm_mux.wire import jsonx
+
+_texts: Final[msgspec.json.Decoder[list[str]]] = msgspec.json.Decoder(list[str])
+
+
+def plain(body: bytes, outline: Outline | None) -> Plain | None:
+    """The texts of a small request, and the rest of it; None for one that says anything in another way."""
+    messages = outline.messages if isinstance(outline, Usual) else None
+    if not messages or len(body) >= LEAST:
+        return None
+    roles = [message.role for message in messages]
+    told = roles[0] == "system"
+    if not by_turns(roles[1:] if told else roles):
+        return None
+    if any([message.tool_calls is not None or message.tool_call_id is not None for message in messages]):
+        return None
+    try:
+        texts = _texts.decode(b"[%b]" % b",".join([message.content for message in messages]))
+        top = jsonx.top(body)
+    except (msgspec.ValidationError, jsonx.Malformed):
+        return None
+    if not all(map(str.strip, texts)):
+        return None
+    del top["messages"]
+    system = texts.pop(0) if told else None
+    return Plain(msgspec.json.encode(top), system, texts)

@@ -1,0 +1,94 @@
+"""Requests whose conversation is texts said by turns, as most small ones are, and what comes again with the next one.
+
+A client sends the same settings with all of its requests, and what a format writes of them does not depend on what is
+said in such a conversation. So a request is written around new words as it was around others. Rules. What is kept is
+found only by all bytes of the settings: with it and without it a request comes out the same. It is bounded by bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from functools import lru_cache
+from typing import Final, Generic, NamedTuple, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+_MOST: Final = 1 << 20
+_OVERHEAD: Final = 2 << 10
+_BY_TURNS: Final = ["user", "assistant"] * 32
+_encoder: Final = msgspec.json.Encoder()
+
+
+class Plain(NamedTuple):
+    """A request in which a system message may stand first, and client and model then say `texts` by turns, the client
+    first and last. No text is blank. `settings` is all else that its body says."""
+
+    settings: bytes
+    system: str | None
+    texts: list[str]
+
+
+def by_turns(roles: Sequence[str]) -> bool:
+    """Whether client and model speak by turns, and not uncommonly often."""
+    return len(roles) % 2 == 1 and roles == _BY_TURNS[: len(roles)]
+
+
+def turns(texts: Sequence[str], begin: tuple[bytes, bytes], end: bytes) -> bytes:
+    """The turns as elements of a JSON array: each text between the `begin` of its speaker and `end`."""
+    return _form(len(texts), begin, end) % tuple(_encoder.encode_lines(texts).split(b"\n")[:-1])
+
+
+@lru_cache(256)
+def _form(length: int, begin: tuple[bytes, bytes], end: bytes) -> bytes:
+    escaped = [b"%b%%b%b" % (each.replace(b"%", b"%%"), end.replace(b"%", b"%%")) for each in begin]
+    return b",".join([escaped[n % 2] for n in range(length)])
+
+
+class Frame(NamedTuple, Generic[T]):
+    """What is written around what is said: the bytes `before` each piece of that and `after` the last, and what else
+    was `kept` of the settings."""
+
+    before: tuple[bytes, ...]
+    after: bytes
+    kept: T
+
+    def around(self, said: Sequence[bytes]) -> bytes:
+        if len(said) == 1:
+            return b"%b%b%b" % (self.before[0], said[0], self.after)
+        return b"".join([*[part for pair in zip(self.before, said, strict=True) for part in pair], self.after])
+
+
+class Frames(Generic[T]):
+    """The frames of the last requests, all of which are forgotten when there are too many."""
+
+    def __init__(self, most: int = _MOST) -> None:
+        self._most = most
+        self._kept: dict[Hashable, Frame[T]] = {}
+        self._bytes = 0
+        self.get = self._kept.get
+
+    def learn(self, key: Hashable, settings: bytes, body: bytes, said: Sequence[bytes], kept: T) -> None:
+        """Keeps what stands around the pieces of what is `said` in a `body`, where it is sure which bytes those are."""
+        around, rest = [], body
+        for piece in said:
+            before, found, rest = rest.partition(piece)
+            if not found:
+                return
+            around.append(before)
+        if any([piece in other for piece in said for other in (*around, rest)]):
+            return
+        size = len(settings) + len(body) - sum(map(len, said)) + _OVERHEAD
+        if size > self._most // 8:
+            return
+        self._bytes += size
+        if self._bytes > self._most:
+            self._kept.clear()
+            self._bytes = size
+        self._kept[key] = Frame(tuple(around), rest, kept)
+
+    def clear(self) -> None:
+        """Forgets everything."""
+        self._kept.clear()
+        self._bytes = 0
