@@ -203,19 +203,19 @@ def _translate(ask: Ask, candidate: Candidate, paved: _Paved, decode: Callable[[
 def _encoded(ask: Ask, route: Route, paved: _Paved, decode: Callable[[], ir.Request]) -> tuple[Encoded, ir.Request]:
     """The request in the target's format, and its canonical form: around new words what was written around others with
     the same settings, where it is plain."""
-    reads, writes = ask.protocol.plain, paved.upstream.said
-    plain = reads(ask.body, ask.outline) if reads is not None and writes is not None and paved.number else None
-    if plain is None or writes is None:
+    reads, spelling = ask.protocol.plain, paved.upstream.said
+    plain = reads(ask.body, ask.outline) if reads is not None and spelling is not None and paved.number else None
+    if plain is None or spelling is None:
         request = decode()
         return _encode(ask, route, paved, request), request
     key = (paved.number, ask.model, route.effort, route.budget, plain.system is None, plain.settings)
-    frame, said = FRAMES.get(key), writes(plain)
+    frame, said = FRAMES.get(key), spelling.pieces(plain)
     if frame is not None:
         (known, request), body = frame.kept, frame.around(said)
         return Encoded(body, known.dropped, known.names, known.stops, known.headers, known.max_tokens), request
     request = decode()
     encoded = _encode(ask, route, paved, request)
-    kept = replace(encoded, body=b""), structs.replace(request, messages=())
+    kept = structs.replace(encoded, body=b""), structs.replace(request, messages=())
     FRAMES.learn(key, plain.settings, encoded.body, said, kept)
     return encoded, request
 

@@ -60,9 +60,17 @@ class KeyBook:
 
     def known(self, secret: str, now: float) -> ClientKey | None:
         """The valid key of this secret as far as is known now; `now` is unix seconds. Has the changes asked for."""
+        return self.at(self.place(secret), now)
+
+    def place(self, secret: str) -> bytes:
+        """Where the key of this secret is looked up, as long as the book lives."""
+        return self._slot(digest(secret))
+
+    def at(self, place: bytes, now: float) -> ClientKey | None:
+        """`known`, by the place."""
         if not self._wanted.is_set():
             self._wanted.set()
-        found = self._keys.get(self._slot(digest(secret)))
+        found = self._keys.get(place)
         if found is None:
             return None
         key, former = found

@@ -88,7 +88,8 @@ async def _generate(
 ) -> web.StreamResponse:
     body = await request.read()
     try:
-        model, stream, *_ = peek(body, hints, streams)
+        peeked = peek(body, hints, streams)
+        model, stream = peeked.model, peeked.stream
         if (refused := demo_script.refusal(model)) is not None:
             raise refused
         asked = translator.decode_request(body, Hints(model=model, stream=stream, operation=hints.operation))

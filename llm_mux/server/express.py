@@ -140,10 +140,9 @@ def _caller(daemon: Daemon, lane: Lane) -> Caller | None:
     if passed is not None and passed.guard is daemon.guard:
         return passed.caller if passed.origin is None else None
     try:
-        origin = daemon.guard.check(lane.headers)
+        return daemon.guard.caller_at_once(lane.headers, lane.query_key, lane.memo)
     except MuxError:
         return None
-    return daemon.guard.caller_at_once(lane.headers, lane.query_key) if origin is None else None
 
 
 def at_once(coroutine: Coroutine[object, None, T]) -> T:

@@ -37,6 +37,16 @@ class Passed(NamedTuple):
     caller: Caller
 
 
+class Held(NamedTuple):
+    """What a guard remembers of headers with a key of the database: where the key is looked up, and what it was taken
+    for last."""
+
+    guard: Guard
+    place: bytes
+    key: ClientKey
+    caller: Caller
+
+
 class Guard:
     """The rules of one configuration."""
 
@@ -117,17 +127,35 @@ class Guard:
         passed = memo[Passed] = Passed(self, origin, fixed)
         return passed
 
-    def caller_at_once(self, headers: Mapping[str, str], query_key: str | None) -> Caller | None:
-        """Who asks with a key, where `caller` would say so without waiting; None for whoever it may refuse."""
+    def caller_at_once(
+        self, headers: Mapping[str, str], query_key: str | None, memo: dict[object, Any]
+    ) -> Caller | None:
+        """Who asks with a key, where `check` and `caller` would say so without waiting, of a request that has no
+        origin; None for whoever they may refuse. `memo` is that of `admit`."""
+        held: Held | None = memo.get(Held)
+        if held is None or held.guard is not self:
+            return self._told_at_once(headers, query_key, memo)
+        found = self._book.at(held.place, time.time()) if self.open or self._book.fresh else None
+        if found is not held.key:
+            memo.pop(Held)
+            return self._told_at_once(headers, query_key, memo)
+        return held.caller
+
+    def _told_at_once(
+        self, headers: Mapping[str, str], query_key: str | None, memo: dict[object, Any]
+    ) -> Caller | None:
         key = client_key(headers, query_key)
-        if not key or (self.tokens is not None and jwt.looks_signed(key)):
+        if not key or (self.tokens is not None and jwt.looks_signed(key)) or self.check(headers) is not None:
             return None
         configured = self._keys.get(_digest(key)) if self._keys else None
         if configured is not None:
+            memo[Passed] = Passed(self, None, configured)
             return configured
-        found = self._book.known(key, time.time()) if self.open or self._book.fresh else None
+        place = self._book.place(key)
+        found = self._book.at(place, time.time()) if self.open or self._book.fresh else None
         if found is not None:
-            return _owner(found, key)
+            held = memo[Held] = Held(self, place, found, _owner(found, key))
+            return held.caller
         return Caller(key=key) if self.open else None
 
     async def caller(self, headers: Mapping[str, str], query_key: str | None) -> Caller:

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from aiohttp import web
 from msgspec import Struct
@@ -75,7 +75,7 @@ class Daemon:
 DAEMON: web.AppKey[Daemon] = web.AppKey("daemon", Daemon)
 
 
-class Peeked(NamedTuple):
+class Peeked(Struct, frozen=True):
     """What one look at a body finds. `body` is the bytes themselves, mended where they were no JSON."""
 
     model: str
@@ -124,7 +124,7 @@ def request_id(request: _Headed) -> str:
     return f"{_PREFIX}{next(_COUNT):x}"
 
 
-class Advance(NamedTuple):
+class Advance(Struct, frozen=True):
     """What was done of a request before it had a task: what it took of its limits, the headers that say where those
     stand, or why it is `refused`."""
 

@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, Protocol
 
+import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
 from llm_mux.translators.moulds import Judge
-from llm_mux.translators.plain import Plain
+from llm_mux.translators.plain import Plain, Spelling
 from llm_mux.translators.tools import Names
 from llm_mux.wire import jsonx, sse
 
@@ -53,8 +54,7 @@ class Target:
         return f"{self.provider}/{self.model}" if self.provider else self.model
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
+class Encoded(Struct, frozen=True):
     """A request ready to send. `names` restores the client's tool names.
 
     What the server cannot hold to, the daemon does: it cuts at `stops`, and at about `max_tokens` if that is given.
@@ -62,9 +62,9 @@ class Encoded:
 
     body: bytes
     dropped: tuple[str, ...] = ()
-    names: Names = field(default_factory=Names)
+    names: Names = msgspec.field(default_factory=Names)
     stops: tuple[str, ...] = ()
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
     max_tokens: int | None = None
 
 
@@ -185,8 +185,7 @@ class Translator:
     the client understands a failure before any answer only as an event of a stream. `hides(frame)` recognises the
     usage-only record that `Edits.hide_usage` speaks of. `error_headers`: what the format says of an error in headers.
     `end_mark`: what ends a stream after everything else, an error too. `plain(body, outline)` reads a request whose
-    conversation is plain, None for any other; `said` gives the pieces of JSON that hold what is said in one, in the
-    order in which they stand in a request of this format.
+    conversation is plain, None for any other; `said` is how one is written.
     """
 
     name: str
@@ -212,7 +211,7 @@ class Translator:
     error_headers: Callable[[MuxError], Mapping[str, str]] | None = None
     end_mark: bytes = b""
     plain: Callable[[bytes, Outline | None], Plain | None] | None = None
-    said: Callable[[Plain], tuple[bytes, ...]] | None = None
+    said: Spelling | None = None
 
 
 _ENDS = frozenset({ir.Done, ir.Failed})

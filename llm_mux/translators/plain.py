@@ -8,7 +8,6 @@ found only by all bytes of the settings: with it and without it a request comes 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from functools import lru_cache
 from typing import Final, Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -35,20 +34,36 @@ def by_turns(roles: Sequence[str]) -> bool:
     return len(roles) % 2 == 1 and roles == _BY_TURNS[: len(roles)]
 
 
-def turns(texts: Sequence[str], begin: tuple[bytes, bytes], end: bytes) -> bytes:
-    """The turns as elements of a JSON array: each text between the `begin` of its speaker and `end`."""
-    return _form(len(texts), begin, end) % tuple(_encoder.encode_lines(texts).split(b"\n")[:-1])
+class Spelling:
+    """How a format writes a user's, an assistant's and the system's text: JSON with a `%b` for the text. Turns stand
+    in an array; the system's text before it, unless it is `system_last`."""
 
+    __slots__ = ("_forms", "_system", "_system_last", "_turns")
 
-@lru_cache(256)
-def _form(length: int, begin: tuple[bytes, bytes], end: bytes) -> bytes:
-    escaped = [b"%b%%b%b" % (each.replace(b"%", b"%%"), end.replace(b"%", b"%%")) for each in begin]
-    return b",".join([escaped[n % 2] for n in range(length)])
+    def __init__(self, user: bytes, assistant: bytes, system: bytes, *, system_last: bool = False) -> None:
+        self._turns = (user, assistant)
+        self._system = system
+        self._system_last = system_last
+        self._forms: dict[int, bytes] = {}
+
+    def pieces(self, plain: Plain) -> tuple[bytes, ...]:
+        """What is said, in the order in which it stands in a request."""
+        texts, system = plain.texts, plain.system
+        form = self._forms.get(len(texts)) or self._form(len(texts))
+        turns = form % tuple(_encoder.encode_lines(texts).split(b"\n")[:-1])
+        if system is None:
+            return (turns,)
+        told = self._system % _encoder.encode(system)
+        return (turns, told) if self._system_last else (told, turns)
+
+    def _form(self, length: int) -> bytes:
+        form = self._forms[length] = b",".join([self._turns[n % 2] for n in range(length)])
+        return form
 
 
 class Frame(NamedTuple, Generic[T]):
-    """What is written around what is said: the bytes `before` each piece of that and `after` the last, and what else
-    was `kept` of the settings."""
+    """What is written around what is said: the bytes `before` each of its one or two pieces and `after` the last, and
+    what else was `kept` of the settings."""
 
     before: tuple[bytes, ...]
     after: bytes
@@ -56,8 +71,9 @@ class Frame(NamedTuple, Generic[T]):
 
     def around(self, said: Sequence[bytes]) -> bytes:
         if len(said) == 1:
-            return b"%b%b%b" % (self.before[0], said[0], self.after)
-        return b"".join([*[part for pair in zip(self.before, said, strict=True) for part in pair], self.after])
+            return b"%b%b%b" % (*self.before, *said, self.after)
+        (first, second), (one, other) = self.before, said
+        return b"%b%b%b%b%b" % (first, one, second, other, self.after)
 
 
 class Frames(Generic[T]):

@@ -17,13 +17,13 @@ class Most(NamedTuple):
 
 LIMITS = {
     "splice": Most(195, 3),
-    "translate": Most(585, 6),
+    "translate": Most(245, 7),
     "spliced stream of 100 events": Most(3350, 108),
-    "translated stream of 100 events": Most(4800, 115),
+    "translated stream of 100 events": Most(4500, 115),
     "spliced stream, ten events a read": Most(985, 18),
-    "translated stream, ten events a read": Most(1590, 31),
+    "translated stream, ten events a read": Most(1240, 31),
     "spliced stream that comes at once": Most(440, 7),
-    "translated stream that comes at once": Most(950, 16),
+    "translated stream that comes at once": Most(595, 17),
     "splice of 40 turns": Most(235, 3),
     "translate 40 turns": Most(800, 6),
     "splice of 40 turns never seen": Most(750, 3),

@@ -267,9 +267,8 @@ class Connection(asyncio.Protocol):
         reply = LeanReply(head, call, self)
         if length == len(rest):
             # All of it came with the head, as most answers do that are not streams.
-            if rest:
-                reply.take(rest)
-            self._done(reply, reusable=True)
+            reply.took(rest)
+            self._done(None, reusable=True)
             if not waiter.done():
                 waiter.set_result(reply)
             return

@@ -189,6 +189,15 @@ class LeanReply(Reply):
             self._connection.pause()
         self._wake()
 
+    def took(self, body: bytes) -> None:
+        """All of the body came with the head, before anybody could ask for it."""
+        self._connection = None
+        self._ended = True
+        if body:
+            if self._label is not None or packed_unsaid(body):
+                self._packed = Unpacking(self._label)
+            self._pieces.append(body)
+
     def finish(self) -> None:
         """The body is whole; the connection is no longer ours."""
         self._connection = None

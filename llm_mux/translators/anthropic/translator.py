@@ -5,7 +5,6 @@ from llm_mux.translators.anthropic.dull import judge
 from llm_mux.translators.anthropic.encode import encode_count, encode_request
 from llm_mux.translators.anthropic.errors import decode_error, encode_error, error_status
 from llm_mux.translators.anthropic.models import decode_models
-from llm_mux.translators.anthropic.plain import said
 from llm_mux.translators.anthropic.response import (
     decode_count,
     decode_response,
@@ -19,6 +18,7 @@ from llm_mux.translators.anthropic.splice import Head, adapt
 from llm_mux.translators.anthropic.stream import stream_decoder
 from llm_mux.translators.anthropic.stream_out import stream_encoder
 from llm_mux.translators.base import Counter, Translator
+from llm_mux.translators.plain import Spelling
 
 TRANSLATOR = Translator(
     name="anthropic",
@@ -37,6 +37,10 @@ TRANSLATOR = Translator(
     decode_models=decode_models,
     dull=judge,
     outline=Head,
-    said=said,
+    said=Spelling(
+        user=b'{"role":"user","content":[{"type":"text","text":%b}]}',
+        assistant=b'{"role":"assistant","content":[{"type":"text","text":%b}]}',
+        system=b'{"type":"text","text":%b}',
+    ),
     counter=Counter(encode_count, decode_count, encode_count_answer),
 )

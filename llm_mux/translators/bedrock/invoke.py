@@ -22,6 +22,7 @@ from llm_mux.translators.anthropic.quirks import Quirks
 from llm_mux.translators.anthropic.translator import TRANSLATOR as _MESSAGES
 from llm_mux.translators.base import Counter, Edits, Encoded, Hints, Outline, Target, Translator, nonsense
 from llm_mux.translators.bedrock import errors, models, quirks, response
+from llm_mux.translators.plain import Spelling
 from llm_mux.wire import eventstream, jsonx, sse
 
 _VERSION: Final = "anthropic_version"
@@ -45,7 +46,7 @@ def encode_count(request: ir.Request, target: Target) -> Encoded:
     """The request for `POST /model/{id}/count-tokens`."""
     encoded = encode_request(request, target)
     body = {"input": {"invokeModel": {"body": base64.b64encode(encoded.body).decode()}}}
-    return replace(encoded, body=msgspec.json.encode(body))
+    return msgspec.structs.replace(encoded, body=msgspec.json.encode(body))
 
 
 def _on_this_host(target: Target) -> Target:
@@ -64,7 +65,7 @@ def _bare(encoded: Encoded, target: Target) -> Encoded:
     headers = dict(encoded.headers)
     if (beta := headers.pop(_BETA_HEADER, None)) is not None:
         edits[_BETA] = msgspec.json.encode(beta.split(","))
-    return replace(encoded, body=jsonx.splice(encoded.body, edits), headers=headers)
+    return msgspec.structs.replace(encoded, body=jsonx.splice(encoded.body, edits), headers=headers)
 
 
 def adapt(body: bytes, target: Target, stream: bool, outline: Outline | None = None) -> Edits | None:
@@ -176,4 +177,9 @@ INVOKE = Translator(
     counter=Counter(encode_count, response.decode_count, response.encode_count),
     error_headers=errors.error_headers,
     outline=_MESSAGES.outline,
+    said=Spelling(
+        user=b'{"role":"user","content":[{"type":"text","text":%b}]}',
+        assistant=b'{"role":"assistant","content":[{"type":"text","text":%b}]}',
+        system=b'{"type":"text","text":%b}',
+    ),
 )

@@ -12,6 +12,7 @@ from llm_mux.translators.bedrock.splice import Head, adapt
 from llm_mux.translators.bedrock.stream import stream_decoder
 from llm_mux.translators.bedrock.stream_out import stream_encoder
 from llm_mux.translators.bedrock.wire import NAME
+from llm_mux.translators.plain import Spelling
 from llm_mux.wire import eventstream
 
 TRANSLATOR = Translator(
@@ -33,4 +34,10 @@ TRANSLATOR = Translator(
     counter=Counter(encode_count, decode_count, encode_count_answer),
     error_headers=error_headers,
     outline=Head,
+    said=Spelling(
+        user=b'{"role":"user","content":[{"text":%b}]}',
+        assistant=b'{"role":"assistant","content":[{"text":%b}]}',
+        system=b'{"text":%b}',
+        system_last=True,
+    ),
 )

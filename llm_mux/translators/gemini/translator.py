@@ -13,6 +13,7 @@ from llm_mux.translators.gemini.seals import OWNER
 from llm_mux.translators.gemini.splice import adapt
 from llm_mux.translators.gemini.stream import stream_decoder
 from llm_mux.translators.gemini.stream_out import stream_encoder
+from llm_mux.translators.plain import Spelling
 
 TRANSLATOR = Translator(
     name=OWNER,
@@ -32,4 +33,10 @@ TRANSLATOR = Translator(
     dull=judge,
     embedder=EMBEDDER,
     counter=COUNTER,
+    said=Spelling(
+        user=b'{"parts":[{"text":%b}],"role":"user"}',
+        assistant=b'{"parts":[{"text":%b}],"role":"model"}',
+        system=b'{"parts":[{"text":%b}]}',
+        system_last=True,
+    ),
 )

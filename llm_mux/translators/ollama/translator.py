@@ -14,6 +14,7 @@ from llm_mux.translators.ollama import (
     stream,
     wire,
 )
+from llm_mux.translators.plain import Spelling
 
 TRANSLATOR = Translator(
     name=wire.NAME,
@@ -32,4 +33,9 @@ TRANSLATOR = Translator(
     decode_models=models.decode_models,
     embedder=embeddings.EMBEDDER,
     dull=dull.judge,
+    said=Spelling(
+        user=b'{"role":"user","content":%b}',
+        assistant=b'{"role":"assistant","content":%b}',
+        system=b'{"role":"system","content":%b}',
+    ),
 )

@@ -28,6 +28,7 @@ from llm_mux.wire import jsonx, sse
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 _QUOTE = ord('"')
 _NOTHING: frozenset[str] = frozenset()
+_MOST_EDITS = 64
 _SHAPE = ("response_format", "n", "logprobs", "stop")
 _SWITCHES = (*sorted(thinking.FIELDS), "chat_template_kwargs")
 
@@ -48,7 +49,7 @@ def adapt(body: bytes, target: Target, stream: bool, outline: Outline | None = N
                 return None
         if not _takes_tools(head, rules.quirks) or not _takes_messages(head, rules):
             return None
-        return _edits(body, head, lacks, rules, stream)
+        return _edits(body, head, lacks, rules, stream) if lacks else _usual_edits(head, rules, stream)
     except (jsonx.Malformed, msgspec.DecodeError):
         return None
 
@@ -63,7 +64,7 @@ class _Rules(Struct, frozen=True):
     """What a target's quirks and its model's family come to, worked out once for the target.
 
     `rare` gives all fields of a head that most requests lack and that would have to be looked at; `unset` is what it
-    gives for a head without any.
+    gives for a head without any. `edits` are those of the last heads of which the target takes every parameter.
     """
 
     target: Target
@@ -76,6 +77,7 @@ class _Rules(Struct, frozen=True):
     lacks: frozenset[str]
     rare: Callable[[Head], tuple[object, ...]]
     unset: tuple[object, ...]
+    edits: dict[object, Edits]
 
 
 def _rules(target: Target) -> _Rules:
@@ -106,6 +108,7 @@ def _rules(target: Target) -> _Rules:
         lacks=lacks,
         rare=attrgetter(*rare),
         unset=unset,
+        edits={},
     )
     return made
 
@@ -296,6 +299,18 @@ _DEFAULTS = {"temperature": (b"1", b"1.0"), "service_tier": (b'"auto"',), "n": (
 def _says_something(name: str, value: Raw | UnsetType) -> bool:
     """Whether the client loses anything when a parameter is left out."""
     return present(value) and not isinstance(value, UnsetType) and bytes(value) not in _DEFAULTS.get(name, ())
+
+
+def _usual_edits(head: Head, rules: _Rules, stream: bool) -> Edits:
+    """`_edits`, where nothing has to be left out; clients say the same with most requests."""
+    said = (head.max_tokens, head.max_completion_tokens, head.stream_options)
+    key = (head.model, head.stream, stream, *[bytes(raw) if isinstance(raw, Raw) else None for raw in said])
+    known = rules.edits.get(key)
+    if known is None:
+        if len(rules.edits) >= _MOST_EDITS:
+            rules.edits.clear()
+        known = rules.edits[key] = _edits(b"", head, _NOTHING, rules, stream)
+    return known
 
 
 def _edits(body: bytes, head: Head, lacks: frozenset[str], rules: _Rules, stream: bool) -> Edits:

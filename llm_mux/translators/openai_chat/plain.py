@@ -12,6 +12,8 @@ from llm_mux.translators.openai_chat.outline import Usual
 from llm_mux.translators.plain import Plain, by_turns
 from llm_mux.wire import jsonx
 
+_MARKS: Final = (b'"cache_control"', b'"prompt_cache_breakpoint"')
+"""Who marks what to cache gets a key for it, which depends on what is said too."""
 _texts: Final[msgspec.json.Decoder[list[str]]] = msgspec.json.Decoder(list[str])
 
 
@@ -34,5 +36,8 @@ def plain(body: bytes, outline: Outline | None) -> Plain | None:
     if not all(map(str.strip, texts)):
         return None
     del top["messages"]
+    settings = msgspec.json.encode(top)
+    if any([mark in settings for mark in _MARKS]):
+        return None
     system = texts.pop(0) if told else None
-    return Plain(msgspec.json.encode(top), system, texts)
+    return Plain(settings, system, texts)

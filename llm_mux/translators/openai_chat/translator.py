@@ -16,6 +16,7 @@ from llm_mux.translators.openai_chat import (
     stream,
     wire,
 )
+from llm_mux.translators.plain import Spelling
 
 TRANSLATOR = Translator(
     name=wire.NAME,
@@ -38,4 +39,9 @@ TRANSLATOR = Translator(
     outline=outline.Usual,
     end_mark=errors.DONE,
     plain=plain.plain,
+    said=Spelling(
+        user=b'{"role":"user","content":%b}',
+        assistant=b'{"role":"assistant","content":%b}',
+        system=b'{"role":"system","content":%b}',
+    ),
 )

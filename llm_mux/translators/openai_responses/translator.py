@@ -11,6 +11,7 @@ from llm_mux.translators.openai_responses.models import decode_models
 from llm_mux.translators.openai_responses.response import decode_response, encode_response, summary
 from llm_mux.translators.openai_responses.stream_decode import ResponsesStreamDecoder
 from llm_mux.translators.openai_responses.stream_encode import ResponsesStreamEncoder
+from llm_mux.translators.plain import Spelling
 
 TRANSLATOR = Translator(
     name="openai_responses",
@@ -30,4 +31,9 @@ TRANSLATOR = Translator(
     dull=judge,
     told_in_stream=told_in_stream,
     counter=COUNTER,
+    said=Spelling(
+        user=b'{"type":"message","role":"user","content":[{"type":"input_text","text":%b}]}',
+        assistant=b'{"type":"message","role":"assistant","content":[{"type":"output_text","text":%b}]}',
+        system=b'"instructions":%b',
+    ),
 )
