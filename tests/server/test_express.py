@@ -132,7 +132,7 @@ async def test_a_usual_request_waits_for_its_answer_without_a_task(
 
 async def test_a_plain_request_goes_out_the_same_whether_its_settings_were_known_or_not(tmp_path: pathlib.Path) -> None:
     good, other = answer(MESSAGE), BODY.replace(b"hi", b'a \\u00e9 and \\"more\\"')
-    async with running(tmp_path, [good], "anthropic-compatible", good) as (upstream, mux, client):
+    async with running(tmp_path, [good], "anthropic-compatible", good) as (upstream, _, client):
         answers = []
         for forgets in (False, True):
             if forgets:
