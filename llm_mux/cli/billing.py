@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from llm_mux.cli.client import caught_up
 from llm_mux.cli.invocation import Failure, Invocation, pass_invocation, with_database
 from llm_mux.cli.keys import dollars
 from llm_mux.cli.said import clean
@@ -92,6 +93,7 @@ def _with(invocation: Invocation, use: Callable[[Balances], Awaitable[T]]) -> T:
     from llm_mux.ledger.balances import Balances, MoneyProblem
 
     initial = invocation.load().config.billing.initial_balance
+    caught_up()
     try:
         return with_database(invocation, lambda database: use(Balances(database, initial)))
     except MoneyProblem as error:

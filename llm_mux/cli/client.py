@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from llm_mux import paths
 from llm_mux.cli.invocation import Failure
 
 START_SLACK_S = 5.0
+_PATIENCE_S = 5.0
 NOT_RUNNING = "no daemon is running; start one with: llm-mux serve"
 
 
@@ -87,6 +89,14 @@ def require() -> paths.DaemonRecord:
     if record is None:
         raise Failure(NOT_RUNNING)
     return record
+
+
+def caught_up() -> None:
+    """The books have what a running daemon, if there is one that answers, has just finished: it writes behind."""
+    record = running()
+    if record is not None:
+        with suppress(Failure):
+            Client(record.url).get("/v1/usage?days=1", timeout_s=_PATIENCE_S)
 
 
 def error_text(answer: Answer) -> str:

@@ -1,6 +1,7 @@
 """`llm-mux usage`: what the books add up to, as tables and a chart, JSON or CSV.
 
-Rule: the database is read directly, so it does not matter whether a daemon runs. Costs are exact; the chart is not.
+Rule: the database is read directly, so no daemon need run; one that does writes first what has just ended. Costs are
+exact; the chart is not.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from llm_mux.cli.client import caught_up
 from llm_mux.cli.invocation import Failure, Invocation, pass_invocation, with_database
 from llm_mux.cli.said import clean
 
@@ -68,6 +70,7 @@ def usage(
         raise click.UsageError("--json and --csv exclude each other")
     query = {"days": None if days is None else str(days), "from": first, "to": last}
     questions = [_question({**query, "group_by": group}) for group in groups or ("day", "model")]
+    caught_up()
     reports, total = with_database(invocation, lambda database: _read(database, questions, Only(**only)))
     if as_json:
         click.echo(json.dumps(_as_json(questions, reports, total), indent=2))

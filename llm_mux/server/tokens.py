@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from joserfc.jwk import Key
 
 KEYS_FRESH_S = 600.0
+KEYS_OLD_S = 3600.0
+"""Older keys are not believed before their server was asked: one of them may have been taken away long ago."""
 REFETCH_S = 10.0
 REMEMBERED_S = 300.0
 MOST_REMEMBERED = 4096
@@ -48,10 +50,13 @@ class PublicKeys:
         now = time.monotonic()
         found = self._named(header.kid)
         if not found and now - self.tried_at > REFETCH_S:
-            await self._fetched()
+            await asyncio.shield(self._start())
             found = self._named(header.kid)
         elif now - self.had_at > KEYS_FRESH_S and now - self.tried_at > REFETCH_S:
-            self._start()
+            asked = self._start()
+            if now - self.had_at > KEYS_OLD_S:
+                await asyncio.shield(asked)
+                found = self._named(header.kid)
         elif not found and self._fetching is not None:
             await asyncio.shield(self._fetching)
             found = self._named(header.kid)
@@ -62,9 +67,6 @@ class PublicKeys:
 
     def _named(self, kid: str | None) -> list[Key]:
         return [key for key in self._keys if kid is None or key.kid in (None, kid)]
-
-    async def _fetched(self) -> None:
-        await asyncio.shield(self._start())
 
     def _start(self) -> asyncio.Task[None]:
         if self._fetching is None or self._fetching.done():

@@ -100,6 +100,19 @@ def test_status_shows_the_daemons_health(run: Run, registered: Scripted) -> None
     assert (shown["running"], shown["pid"], shown["health"]["status"]) == (True, os.getpid(), "healthy")
 
 
+@pytest.mark.parametrize("command", ["usage", "billing balance ann", "billing transactions ann"])
+def test_a_running_daemon_writes_what_has_just_ended_before_the_books_are_read(
+    run: Run, registered: Scripted, command: str
+) -> None:
+    assert run(*command.split()).code == 0
+    assert [path for _, path, _, _ in registered.asked] == ["/v1/usage?days=1"]
+
+
+def test_the_books_are_read_also_beside_a_daemon_that_does_not_answer(run: Run) -> None:
+    register("http://127.0.0.1:1", os.getpid())
+    assert run("usage").code == 0
+
+
 @pytest.mark.parametrize("body", [b"<html>", b"[]", {"status": "unhealthy"}])
 def test_status_of_an_ill_daemon_is_exit_code_1(run: Run, registered: Scripted, body: object) -> None:
     registered.answer("/health", body)

@@ -12,6 +12,7 @@ from joserfc.jwk import ECKey, RSAKey
 from llm_mux.auth.jwt import sign
 from llm_mux.config.schema import Jwt
 from llm_mux.server.serving import DAEMON
+from llm_mux.server.tokens import KEYS_OLD_S
 from tests.daemon import Daemon
 from tests.fake_upstream import FakeUpstream, json_reply
 from tests.server.conftest import Run
@@ -99,6 +100,20 @@ async def test_keys_stay_when_their_server_goes_and_none_at_all_is_a_503(demo: R
             keys.on("/jwks", json_reply({"error": "down"}, 500))
             tokens(mux).tried_at = tokens(mux).had_at = float("-inf")
             assert (await ask(client, mux, signed(OLD, "RS256", "old", jti="y")))[0] == 200
+
+
+async def test_a_key_that_was_taken_away_while_nobody_came_signs_nothing_any_more(demo: Run) -> None:
+    async with FakeUpstream() as keys:
+        keys.on("/jwks", key_set(OLD))
+        async with demo({"auth": {"jwt": {"jwks-url": f"{keys.url}/jwks"}}}) as mux, aiohttp.ClientSession() as client:
+            assert (await ask(client, mux, signed(OLD, "RS256", "old")))[0] == 200
+            keys.on("/jwks", key_set(NEW))
+            fetched = tokens(mux)
+            fetched.had_at -= KEYS_OLD_S
+            fetched.tried_at -= KEYS_OLD_S
+            assert (await ask(client, mux, signed(OLD, "RS256", "old", jti="y")))[0] == 401
+            assert (await ask(client, mux, signed(NEW, "ES256", "new")))[0] == 200
+            assert len(keys.requests) == 2
 
 
 def tokens(mux: Daemon) -> Any:
