@@ -54,6 +54,7 @@ ASKED: Mapping[tuple[str, str], str] = {
     ("GET", "/billing"): "?user=ada",
     ("GET", "/routes/explain"): "?model=claude-sonnet-4-5",
     ("GET", "/requests"): "?limit=20",
+    ("GET", "/exchanges"): "?days=2&user=ada&outcome=failed",
     ("DELETE", "/cooldowns"): "?account=gemini/default",
     ("DELETE", "/api-keys"): "?key=laptop",
 }

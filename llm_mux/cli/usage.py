@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from llm_mux.ledger.entries import Outcome
     from llm_mux.ledger.report import Line, Only
     from llm_mux.server.usage import Question
 
@@ -35,7 +36,8 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 @click.command(
     epilog="\b\nExamples:\n  llm-mux usage --days 7\n"
     "  llm-mux usage --by model --by account\n"
-    "  llm-mux usage --from 2026-11-01 --to 2026-11-30 --csv"
+    "  llm-mux usage --from 2026-11-01 --to 2026-11-30 --csv\n"
+    "  llm-mux usage --exchanges --user ada --outcome failed"
 )
 @click.option("--by", "groups", multiple=True, type=click.Choice(_GROUPS), help="Groups; left out: day and model.")
 @click.option("--days", type=click.IntRange(1, 3660), metavar="N", help="The last N days, today included (30).")
@@ -46,6 +48,9 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 @click.option("--account", help="Only the accounts of this label.")
 @click.option("--key", "client_key", help="Only this client key.")
 @click.option("--user", help="Only this user.")
+@click.option("--exchanges", "each", is_flag=True, help="One line for each exchange, newest first.")
+@click.option("--outcome", type=click.Choice(("ok", "failed", "cancelled")), help="Only exchanges that ended so.")
+@click.option("-n", "--limit", type=click.IntRange(min=0), help="How many exchanges (50); 0: all.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @pass_invocation
@@ -56,19 +61,33 @@ def usage(
     days: int | None,
     first: str | None,
     last: str | None,
+    each: bool,
+    outcome: Outcome | None,
+    limit: int | None,
     as_json: bool,
     as_csv: bool,
     **only: str | None,
 ) -> None:
     """Show requests, tokens and cost.
 
-    A table for each --by; left out, by day and by model.
+    A table for each --by; left out, by day and by model. With --exchanges what they are made of.
     """
     from llm_mux.ledger.report import Only
 
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other")
+    if each and groups:
+        raise click.UsageError("--exchanges and --by exclude each other")
+    if not each and (outcome is not None or limit is not None):
+        raise click.UsageError("--outcome and --limit are for --exchanges")
     query = {"days": None if days is None else str(days), "from": first, "to": last}
+    if each:
+        from llm_mux.cli.exchanges import Form, show
+
+        asked = _question({**query, "group_by": "day"})
+        form: Form = "json" if as_json else "csv" if as_csv else "table"
+        show(invocation, asked.first, asked.last, Only(**only), outcome, 50 if limit is None else limit, form)
+        return
     questions = [_question({**query, "group_by": group}) for group in groups or ("day", "model")]
     caught_up()
     reports, total = with_database(invocation, lambda database: _read(database, questions, Only(**only)))

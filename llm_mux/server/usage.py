@@ -5,8 +5,9 @@ Rule: a question that makes no sense is a 400 that says what would; nothing is g
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar, cast
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 from msgspec.structs import asdict
@@ -18,6 +19,7 @@ from llm_mux.ledger.report import GroupBy, Line, Only, usages
 if TYPE_CHECKING:
     from llm_mux.server.parts import Parts
 
+T = TypeVar("T")
 MOST_DAYS = 3660
 PATIENCE_S = 1.0
 """How long a reader of the books waits for what is not in them yet."""
@@ -30,12 +32,17 @@ Named = Literal[
 """How groups may be called."""
 
 
-class Asked(Struct, frozen=True):
+class Days(Struct, frozen=True):
     """`days` up to `to` (today), or `from` and `to`, days in UTC, both included."""
 
     days: Annotated[int, Meta(ge=1, le=MOST_DAYS)] | UnsetType = UNSET
     first: date | UnsetType = field(name="from", default=UNSET)
     to: date | UnsetType = UNSET
+
+
+class Asked(Days, frozen=True):
+    """Of these days, by what they are grouped."""
+
     group_by: Named = "day"
 
 
@@ -50,6 +57,11 @@ class Question(Struct, frozen=True):
 
 def question(asked: Asked, today: date) -> Question:
     """Raises MuxError BAD_REQUEST for days that make no sense."""
+    return Question(*stretch(asked, today), _ALSO.get(asked.group_by) or cast(GroupBy, asked.group_by))
+
+
+def stretch(asked: Days, today: date) -> tuple[date, date]:
+    """The first and the last day. Raises MuxError BAD_REQUEST for days that make no sense."""
     if asked.days is not UNSET and asked.first is not UNSET:
         raise bad_request("Give `days`, or `from` and `to`, not both.", param="days")
     last = _sane(asked.to, "to", today)
@@ -59,7 +71,7 @@ def question(asked: Asked, today: date) -> Question:
         raise bad_request(f"`from` ({first}) is after `to` ({last}).", param="from")
     if (last - first).days >= MOST_DAYS:
         raise bad_request(f"At most {MOST_DAYS} days can be asked for at once.", param="from")
-    return Question(first, last, _ALSO.get(asked.group_by) or cast(GroupBy, asked.group_by))
+    return first, last
 
 
 def _sane(found: date | UnsetType, name: str, usual: date) -> date:
@@ -106,14 +118,8 @@ class Report(Struct, frozen=True, kw_only=True):
 
 async def answer(parts: Parts, question: Question, only: Only | None = None) -> Report:
     """With every exchange that is over. Raises MuxError NO_TARGET while the database does not answer."""
-    await parts.writer.catch_up(PATIENCE_S)
-    try:
-        group = question.group_by if question.then_by is None else (question.group_by, question.then_by)
-        groups = (group, None)
-        lines, total = await usages(parts.database, groups, question.first, question.last, only)
-    except Exception as error:
-        message = f"The books cannot be read just now: {reason(error)}."
-        raise MuxError(Kind.NO_TARGET, message, retry_after=2.0, code="books_unavailable") from error
+    group = question.group_by if question.then_by is None else (question.group_by, question.then_by)
+    lines, total = await from_books(parts, usages(parts.database, (group, None), question.first, question.last, only))
     return Report(
         first=question.first,
         to=question.last,
@@ -121,6 +127,16 @@ async def answer(parts: Parts, question: Question, only: Only | None = None) -> 
         data=[told(line) for line in lines],
         total=told(total[0]) if total else None,
     )
+
+
+async def from_books(parts: Parts, asked: Awaitable[T]) -> T:
+    """What the books answer, with every exchange that is over. Raises MuxError NO_TARGET while they do not."""
+    await parts.writer.catch_up(PATIENCE_S)
+    try:
+        return await asked
+    except Exception as error:
+        message = f"The books cannot be read just now: {reason(error)}."
+        raise MuxError(Kind.NO_TARGET, message, retry_after=2.0, code="books_unavailable") from error
 
 
 def told(line: Line) -> Sums:

@@ -83,6 +83,46 @@ def test_filters_narrow_it(books: None, run: Run) -> None:
     assert json.loads(run("usage", *DAYS, "--key", "nobody", "--json").out)["total"] is None
 
 
+def test_exchanges_are_listed_newest_first(books: None, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
+    done = run("usage", *DAYS, "--exchanges")
+    assert done.code == 0
+    lines = [line.split() for line in done.out.splitlines() if line.strip()]
+    assert [" ".join(line[2:]) for line in lines[1:]] == [
+        "=cmd() own/work 500 upstream_error 10 20 ? 1.50",
+        "gpt-5 openai/work 200 10 20 $1 1.50",
+        "laptop claude-sonnet-4-5 anthropic/work 200 10 20 $2 1.50",
+    ]
+
+
+def test_exchanges_come_as_json_and_csv_as_many_as_are_wanted(
+    books: None, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llm_mux.cli.exchanges._PAGE", 2)
+    rows = json.loads(run("usage", *DAYS, "--exchanges", "--json").out)
+    assert [(row["request_id"], row["cost"]) for row in rows] == [
+        ("c", None),
+        ("b", "1.000000000000"),
+        ("a", "2.000000000000"),
+    ]
+    assert json.loads(run("usage", *DAYS, "--exchanges", "--json", "--model", "none").out) == []
+    for arguments, named in (
+        (("-n", "1"), "c"),
+        (("-n", "0"), "cba"),
+        (("--key", "laptop"), "a"),
+        (("--outcome", "failed"), "c"),
+    ):
+        table = list(csv.DictReader(io.StringIO(run("usage", *DAYS, "--exchanges", "--csv", *arguments).out)))
+        assert "".join(row["request_id"] for row in table) == named
+    (failed,) = table
+    assert failed["model_served"] == "'=cmd()"
+
+
+def test_without_exchanges_there_is_nothing_to_list(run: Run) -> None:
+    done = run("usage", "--exchanges")
+    assert (done.code, done.out) == (0, "no exchange of these days is in the books\n")
+
+
 def test_without_exchanges_it_says_so(run: Run) -> None:
     done = run("usage", "--days", "1")
     assert (done.code, "nothing was used on" in done.out) == (0, True)
@@ -97,6 +137,9 @@ def test_without_exchanges_it_says_so(run: Run) -> None:
         (("--days", "3", "--from", "2026-09-01"), "not both"),
         (("--json", "--csv"), "exclude each other"),
         (("--by", "moon"), "moon"),
+        (("--by", "day", "--exchanges"), "exclude each other"),
+        (("--outcome", "ok"), "are for --exchanges"),
+        (("--limit", "5"), "are for --exchanges"),
     ],
 )
 def test_what_makes_no_sense_is_bad_usage(run: Run, arguments: tuple[str, ...], said: str) -> None:

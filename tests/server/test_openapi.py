@@ -238,6 +238,7 @@ MEANT = {
     "PUT /api-keys": a_key,
     "POST /billing/credit": a_credit,
     "GET /usage": some_days,
+    "GET /exchanges": some_days,
 }
 """What a schema cannot say of the requests that a route takes."""
 

@@ -102,10 +102,10 @@ async def _usage(call: Call) -> usage.Report | web.Response:
     if (then_by := call.query.then_by) is not None:
         question = msgspec.structs.replace(question, then_by="client_key" if then_by == "key" else then_by)
     report = await usage.answer(call.daemon.parts, question, only)
-    return _as_csv(report, question.then_by) if _wants_csv(call) else report
+    return _as_csv(report, question.then_by) if wants_csv(call) else report
 
 
-def _wants_csv(call: Call) -> bool:
+def wants_csv(call: Call) -> bool:
     wanted: str | None = call.query.format
     accepted = call.request.headers.get("Accept", "").partition(",")[0].partition(";")[0].strip().lower()
     return wanted == "csv" or (wanted is None and accepted == usage_csv.MEDIA)
