@@ -10,7 +10,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import click
 
@@ -121,30 +121,38 @@ class _Table:
         if not self._rows:
             click.echo("no exchange of these days is in the books")
             return
+        console = Console(highlight=False)
         table = Table(box=None, pad_edge=False)
-        for title in ("time", "who", "model", "account", "ended"):
-            table.add_column(title, overflow="fold")
-        for title in ("input", "output", "cost", "seconds"):
-            table.add_column(title, justify="right")
+        columns = [each for each in _COLUMNS if each.always or console.width >= _WIDE]
+        for column in columns:
+            figure = column.figure
+            table.add_column(
+                column.title, justify="right" if figure else "left", no_wrap=figure or column.title == "time"
+            )
         for row in self._rows:
-            table.add_row(*(Text(clean(cell)) for cell in _cells(row)))
-        Console(highlight=False).print(table)
+            table.add_row(*(Text(clean(column.cell(row)), overflow="fold") for column in columns))
+        console.print(table)
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    account = f"{row.provider}/{row.account}" if row.account else row.provider or ""
-    ended = row.stop_reason or str(row.status)
-    return (
-        row.time[5:19].replace("T", " "),  # the year goes without saying: they are not kept for long
-        row.user or row.client_key or "",
-        row.model_served or row.model_asked,
-        account,
-        ended if row.error_kind is None else f"{row.status} {row.error_kind}",
-        _count(row.input_tokens + row.cache_read_tokens + row.cache_write_tokens),
-        _count(row.output_tokens),
-        _dollars(row.cost, row.input_tokens + row.output_tokens),
-        f"{row.duration_ms / 1000:.2f}",
-    )
+class _Column(NamedTuple):
+    """Not `always`: only where there is room."""
+
+    title: str
+    cell: Callable[[Row], str]
+    figure: bool = False
+    always: bool = True
+
+
+def _ended(row: Row) -> str:
+    return (row.stop_reason or str(row.status)) if row.error_kind is None else f"{row.status} {row.error_kind}"
+
+
+def _account(row: Row) -> str:
+    return f"{row.provider}/{row.account}" if row.account else row.provider or ""
+
+
+def _prompt(row: Row) -> int:
+    return row.input_tokens + row.cache_read_tokens + row.cache_write_tokens
 
 
 def _count(tokens: int) -> str:
@@ -155,3 +163,18 @@ def _dollars(cost: str | None, tokens: int) -> str:
     if cost is None:
         return "?" if tokens else ""
     return f"${float(cost):.6f}".rstrip("0").rstrip(".")
+
+
+_WIDE = 110
+_COLUMNS = (
+    # The year goes without saying: rows are not kept for that long.
+    _Column("time", lambda row: row.time[5:19].replace("T", " ")),
+    _Column("who", lambda row: row.user or row.client_key or ""),
+    _Column("model", lambda row: row.model_served or row.model_asked),
+    _Column("account", _account, always=False),
+    _Column("ended", _ended),
+    _Column("input", lambda row: _count(_prompt(row)), figure=True),
+    _Column("output", lambda row: _count(row.output_tokens), figure=True),
+    _Column("cost", lambda row: _dollars(row.cost, _prompt(row) + row.output_tokens), figure=True),
+    _Column("seconds", lambda row: f"{row.duration_ms / 1000:.2f}", figure=True, always=False),
+)
