@@ -52,7 +52,7 @@ This page is made from the schema (`python -m llm_mux.config markdown`).
   empty variable counts as not set.
 - A secret need not be in the file: `env:NAME` takes it from the environment (several keys may be separated by
   spaces), `keyring:NAME` from the secret store, and `!PASSTHRU` sends the client's own key to the provider. One of
-  `llm-mux keys create` never goes there: such a client brings the provider's key beside it, as `x-api-key`.
+  `llm-mux keys create` or a signed token never goes there: its client brings the provider's key as `x-api-key` beside.
 - YAML anchors and `<<` are taken; a key given twice is refused.
 
 ## Variables beside the settings

@@ -307,12 +307,14 @@ def credential(ask: Ask, account: Account) -> str:
     """The account's key, or the client's own where the user chose to pass it through."""
     if account.key != PASSTHROUGH:
         return account.key
-    key = ask.caller.key if ask.caller.key_id is None else _brought(ask)
+    caller = ask.caller
+    # A key of the database or a signed token says who asks here, and whoever has it could ask in its owner's place.
+    key = caller.key if caller.key_id is None and caller.user is None else _brought(ask)
     if key:
         return key
     name = account.provider.name
     message = f"Provider '{name}' requires API key passthrough, but no client API key was provided"
-    if ask.caller.key:
+    if caller.key:
         message += ". A key of llm-mux stays here: send it as a bearer, and the provider's as `x-api-key`"
     raise MuxError(Kind.CLIENT_AUTH, message)
 
@@ -320,7 +322,7 @@ def credential(ask: Ask, account: Account) -> str:
 def _brought(ask: Ask) -> str:
     """The key that a client brought beside that of the daemon, which never goes upstream."""
     given = (ask.headers.get(name, "") for name in ("x-api-key", "x-goog-api-key", "api-key"))
-    return next((key for key in given if key and not key.startswith(PREFIX)), "")
+    return next((key for key in given if key and key != ask.caller.key and not key.startswith(PREFIX)), "")
 
 
 def whose_fault(account: Account, error: MuxError) -> MuxError:

@@ -9,7 +9,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from llm_mux.auth.jwt import sign
 from llm_mux.auth.scopes import Scopes
+from llm_mux.config.schema import Jwt
 from llm_mux.ledger.database import Database
 from llm_mux.ledger.keys import KeyTable
 from tests.daemon import Daemon
@@ -19,6 +21,7 @@ from tests.server.conftest import Run
 CHAT = {"model": "demo", "messages": [{"role": "user", "content": "hi"}]}
 PATH = "/v1/chat/completions"
 ASKED = {"disable-auth": False}
+JWT = {"secret": "a-secret-of-thirty-two-characters"}
 
 
 @contextlib.asynccontextmanager
@@ -158,13 +161,14 @@ async def test_a_key_of_the_daemon_goes_to_no_provider_and_one_beside_it_does(de
         upstream.on("*", json_reply({"error": {"message": "no"}}, 400))
         provider = {"id": "pass", "type": "openai-compatible", "base-url": f"{upstream.url}/v1", "models": ["m"]}
         async with (
-            demo({**ASKED, "providers": [{**provider, "api-key": "!PASSTHRU"}]}) as mux,
+            demo({**ASKED, "auth": {"jwt": JWT}, "providers": [{**provider, "api-key": "!PASSTHRU"}]}) as mux,
             aiohttp.ClientSession(mux.url) as client,
             beside(mux) as table,
         ):
             _, secret = await table.create("ours", now=time.time())
+            token = sign(Jwt(**JWT), JWT["secret"], "ann", now=time.time(), minutes=1)
             body = {**CHAT, "model": "pass://m"}
-            for own in ({"Authorization": f"Bearer {secret}"}, {"x-api-key": secret}):
+            for own in ({"Authorization": f"Bearer {secret}"}, {"x-api-key": secret}, {"x-api-key": token}):
                 async with client.post(PATH, json=body, headers=own) as answer:
                     assert answer.status == 401
                     assert "no client API key was provided" in (await answer.json())["error"]["message"]
