@@ -7,7 +7,7 @@ import errno
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -62,6 +62,18 @@ class Doors:
         bound: int = groups[0][0].getsockname()[1]
         return bound, shares
 
+    async def leave(self, runner: web.AppRunner, sites: Iterable[web.BaseSite]) -> None:
+        """End `sites`, which listen here; whoever waits to be let in still is."""
+        assert runner.server is not None
+        kept = [each.dup() for sockets in self.open.values() for each in sockets]
+        for site in sites:
+            await site.stop()
+        loop = asyncio.get_running_loop()
+        for listening in kept:
+            with listening:
+                for waiting in _waiting(listening):
+                    await loop.connect_accepted_socket(runner.server, waiting)
+
     def close(self) -> None:
         """This process listens no more; those that have the sockets too go on."""
         for sockets in self.open.values():
@@ -75,6 +87,17 @@ class Doors:
             for each in sockets:
                 each.close()
         self._inherited.clear()
+
+
+def _waiting(listening: socket.socket) -> Iterator[socket.socket]:
+    """The connections that nobody has accepted yet."""
+    while True:
+        try:
+            accepted, _ = listening.accept()
+        except OSError:
+            return
+        accepted.setblocking(False)
+        yield accepted
 
 
 def _unheard(host: str, port: int, error: OSError) -> Unheard:

@@ -84,7 +84,7 @@ async def _serve(loaded: Loaded, demo: bool, detached: bool, worker: Worker | No
             stack.callback((await report(worker, signals.end, bare=bare)).close)
         await stack.enter_async_context(running(_settle_down(app)))
         await signals.told_to_end(_end_now)
-        await _drain(app, runner, os.getpid() if worker is None else worker.supervisor)
+        await _drain(app, runner, doors, os.getpid() if worker is None else worker.supervisor)
     return EXIT_OK
 
 
@@ -109,7 +109,7 @@ async def _stand_back(app: web.Application) -> bool:
     return False
 
 
-async def _drain(app: web.Application, runner: web.AppRunner, own: int) -> None:
+async def _drain(app: web.Application, runner: web.AppRunner, doors: Doors, own: int) -> None:
     """Stop accepting, let those under way finish until the deadline, then tell them. `own` is the daemon's process."""
     daemon = app[DAEMON]
     drain, succeeded = daemon.parts.drain, paths.read_daemon()
@@ -118,12 +118,16 @@ async def _drain(app: web.Application, runner: web.AppRunner, own: int) -> None:
     if not handed_over:
         # Load balancers look at /ready now and then, and send requests until they have seen it.
         await asyncio.sleep(daemon.loaded.config.drain_delay)
-    for site in runner.sites:
-        if not isinstance(site, Door):
+    sites = [site for site in runner.sites if not isinstance(site, Door)]
+    if handed_over:
+        for site in sites:
             await site.stop()
-    # With a successor nobody may notice: whoever was let in a moment ago has not asked yet, and clients that keep their
-    # connections learn with the next answer on each to make new ones.
-    quiet_s = handover.LINGER_S if handed_over else 0
+    else:
+        await doors.leave(runner, sites)
+    # Whoever was let in a moment ago has not asked yet: a load balancer asks for others. With a successor nobody may
+    # notice at all: clients that keep their connections learn with the next answer on each to make new ones.
+    behind_balancer = daemon.loaded.config.drain_delay > 0
+    quiet_s = handover.LINGER_S if handed_over or behind_balancer else 0
     await runner.shutdown()
     if not await drain.idle(daemon.loaded.config.drain_timeout, quiet_s=quiet_s):
         log.logger.warning("drain.deadline", unfinished=len(drain))

@@ -8,6 +8,7 @@ import pathlib
 import pty
 import shlex
 import signal
+import socket
 import sqlite3
 import sys
 from typing import Any
@@ -16,6 +17,10 @@ import aiohttp
 import pytest
 
 from llm_mux import paths
+from llm_mux.auth.store import open_store
+from llm_mux.config import parse
+from llm_mux.server.address import Doors
+from llm_mux.server.app import make_app, start
 from llm_mux.server.demo import curls
 from tests.daemon import ROOT, clean_environment, config_text, process_daemon
 from tests.fake_upstream import FakeUpstream, Reply
@@ -36,6 +41,7 @@ async def test_a_stream_under_way_finishes_when_the_daemon_is_told_to_stop(tmp_p
 
 WHOLE = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 LONG = "word " * 2000
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 CUT = [
     ("/v1/chat/completions", {**SLOW, "messages": [{"role": "user", "content": LONG}]}, b'"code":"draining"'),
     (
@@ -197,3 +203,38 @@ def test_a_terminal_that_is_closed_takes_the_daemon_with_it(tmp_path: pathlib.Pa
     os.close(terminal)
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0
+
+
+async def test_who_waits_to_be_let_in_when_the_door_closes_is_answered(tmp_path: pathlib.Path) -> None:
+    config = parse(config_text({}), None, clean_environment(tmp_path))
+    env = clean_environment(tmp_path)
+    app = make_app(config, env, open_store(env=env, data_dir=paths.data_dir(env)))
+    doors = Doors()
+    runner, port = await start(app, "127.0.0.1", 0, doors=doors)
+    # Nothing here gives way to the loop before the door closes: the kernel has these, and the daemon has not seen them.
+    waiting = [socket.create_connection(("127.0.0.1", port), 10) for _ in range(20)]
+    for each in waiting:
+        each.sendall(HEALTH)
+    await doors.leave(runner, list(runner.sites))
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), 10)
+    answers = await asyncio.gather(*(asyncio.to_thread(each.recv, 65536) for each in waiting))
+    assert {answer.split(b"\r\n")[0] for answer in answers} == {b"HTTP/1.1 200 OK"}
+    for each in waiting:
+        each.close()
+    await runner.cleanup()
+
+
+async def test_a_load_balancer_that_was_let_in_at_the_last_moment_may_still_ask(tmp_path: pathlib.Path) -> None:
+    with process_daemon(tmp_path, {"drain-delay": 0.1}, "--demo") as mux:
+        port = int(mux.url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), 10) as let_in:
+            mux.process.send_signal(signal.SIGTERM)
+            with pytest.raises(ConnectionRefusedError):
+                async with asyncio.timeout(10):
+                    while True:
+                        socket.create_connection(("127.0.0.1", port), 10).close()
+                        await asyncio.sleep(0.01)
+            let_in.sendall(HEALTH)
+            assert let_in.recv(65536).startswith(b"HTTP/1.1 200 OK")
+        assert await asyncio.to_thread(mux.process.wait, 20) == 0
