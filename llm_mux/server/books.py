@@ -26,6 +26,9 @@ from llm_mux.server.traces import Done, Traces, address_of
 
 _GATHER_S = 0.1
 _NO_USAGE = Usage()
+_NOT_BELIEVED = Usage(estimated=True)
+MOST_TOKENS = 10**9
+"""What a server says beyond that is a mistake of it: nobody pays for it, and it is added to nothing."""
 
 
 class Line(Struct):
@@ -93,10 +96,14 @@ class Books:
 def _row(ask: Ask, out: Outcome, prices: Prices) -> Exchange:
     usage, account = out.usage or _NO_USAGE, out.account
     known = cost = None
-    if out.usage is not None and account is not None and out.model is not None:
+    prompt = usage.input + usage.cache_read + usage.cache_write
+    if prompt + usage.output + (usage.reasoning or 0) + usage.cache_write_1h > MOST_TOKENS:
+        log.logger.warning("usage.not_believed", request=ask.request_id, model=out.model)
+        usage = _NOT_BELIEVED
+    elif out.usage is not None and account is not None and out.model is not None:
         provider = account.provider
         known = prices.known(provider.name, provider.vendor or provider.name, out.model)
-        cost = None if known is None else prices.cost(known, out.usage, ask.time)
+        cost = None if known is None else prices.cost(known, usage, ask.time)
     return Exchange(
         time=ask.time,
         request_id=ask.request_id,

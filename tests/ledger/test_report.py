@@ -99,3 +99,15 @@ async def test_hours_of_everything_are_what_their_parts_add_up_to(books: Databas
     hours = await usage(books, "hour", DAY, NEXT_DAY)
     assert [line.requests for line in hours] == [4, 1]
     assert hours == await usage(books, "hour", DAY, NEXT_DAY, Only(provider="anthropic"))
+
+
+async def test_sums_beyond_every_number_of_the_database_keep_nobody_from_the_others(database: Database) -> None:
+    writer = Writer(database)
+    for model in ("one", "two", "three"):
+        writer.record(exchange(model, model_served=model, input_tokens=2**63 - 1, output_tokens=7))
+    await writer.close()
+    (total,) = await usage(database, None, DAY, DAY)
+    assert total.input_tokens == pytest.approx(3 * 2**63)
+    assert (total.requests, total.output_tokens) == (3, 21)
+    by_model = await usage(database, "model", DAY, DAY)
+    assert [(line.name, line.output_tokens) for line in by_model] == [("one", 7), ("three", 7), ("two", 7)]

@@ -9,6 +9,7 @@ import pytest
 
 from llm_mux.server.usage import Report, Sums
 from llm_mux.server.usage_csv import written
+from tests.fake_upstream import FakeUpstream, json_reply
 from tests.server.management import Managed, managed
 
 
@@ -28,6 +29,38 @@ async def test_usage_is_grouped_and_narrowed(tmp_path: pathlib.Path) -> None:
     assert sum(line["requests"] for line in report["data"]) == report["total"]["requests"] == 3
     assert [line["total_tokens"] > 0 for line in report["data"]] == [True] * len(report["data"])
     assert (some["group_by"], some["total"]["requests"]) == ("client_key", 1)
+
+
+@pytest.mark.parametrize("counted", [2**64 - 1, 10**9 + 1])
+async def test_what_no_answer_can_have_is_not_believed_and_costs_nobody_anything(
+    tmp_path: pathlib.Path, counted: int
+) -> None:
+    message = {"role": "assistant", "content": "hi"}
+    odd = {"prompt_tokens": 7, "completion_tokens": counted, "total_tokens": 1}
+    sane = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
+    said = {"id": "c", "object": "chat.completion", "created": 1, "model": "m"}
+    async with FakeUpstream() as upstream:
+        provider = {"id": "own", "type": "openai-compatible", "base-url": f"{upstream.url}/v1", "models": ["m", "n"]}
+        config = {
+            "providers": [{**provider, "api-key": "k"}],
+            "prices": [{"model": "own/*", "input": 1, "output": 1000}],
+            "billing": {"enabled": True, "initial-balance": 100},
+        }
+        async with managed(tmp_path / "home", config) as running:
+            for model, usage in (("m", odd), ("n", odd), ("m", sane)):
+                choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
+                upstream.on("*", json_reply({**said, "choices": choices, "usage": usage}))
+                await asked(running, model)
+            report = await running.ask("GET", "/usage?days=1")
+            rows = (await running.ask("GET", "/exchanges"))["exchanges"]
+            balance = (await running.ask("GET", "/billing?user=local"))["balance"]
+    assert (report["total"]["requests"], report["total"]["total_tokens"]) == (3, 12)
+    assert [(row["output_tokens"], row["cost"] is None, row["usage_estimated"]) for row in rows] == [
+        (5, False, False),
+        (0, True, True),
+        (0, True, True),
+    ]
+    assert balance == "99.994993"
 
 
 @pytest.mark.parametrize(
