@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from llm_mux.cli.client import caught_up
 from llm_mux.cli.invocation import Failure, Invocation, pass_invocation, with_database
 from llm_mux.cli.said import clean
 
 if TYPE_CHECKING:
     from llm_mux.auth.scopes import Scopes
+    from llm_mux.ledger.balances import Spent
+    from llm_mux.ledger.database import Database
     from llm_mux.ledger.keys import ClientKey, KeyTable
 
 T = TypeVar("T")
@@ -110,6 +113,8 @@ def create(
     """Make a key called NAME. It is shown once and kept nowhere."""
     from llm_mux.auth.scopes import Scopes
 
+    if expires is not None and expires <= time.time():
+        raise click.UsageError("--expires is over already: this key would open nothing")
     scopes = _with(Scopes(), given)
     made, secret = _in_table(
         invocation, lambda table: table.create(name, now=time.time(), user=user, scopes=scopes, expires=expires)
@@ -185,15 +190,31 @@ def _with(scopes: Scopes, given: Mapping[str, Any], without: Container[str] = ()
 @pass_invocation
 def list_keys(invocation: Invocation, every: bool, as_json: bool) -> None:
     """List the keys, without the keys themselves."""
-    found = _in_table(invocation, lambda table: table.listed())
     now = time.time()
+    caught_up()
+    found, spent = with_database(invocation, lambda database: _found(database, now))
     shown = [key for key in found if every or key.state(now) == "active"]
     if as_json:
-        click.echo(json.dumps([described(key, now) for key in shown], indent=2))
+        click.echo(json.dumps([{**described(key, now), "spent": _spending(key, spent)} for key in shown], indent=2))
     elif not shown:
         click.echo("no keys; make one with: llm-mux keys create NAME")
     else:
-        _show(shown, now)
+        _show(shown, spent, now)
+
+
+async def _found(database: Database, now: float) -> tuple[list[ClientKey], dict[str, Spent]]:
+    """All keys, and what those with budgets have spent of them."""
+    from llm_mux.ledger.balances import Balances
+    from llm_mux.ledger.keys import KeyTable
+
+    return await KeyTable(database).listed(), await Balances(database).spent(now)
+
+
+def _spending(key: ClientKey, spent: Mapping[str, Spent]) -> dict[str, str] | None:
+    from llm_mux.ledger.balances import Spent, usd
+
+    found = spent.get(key.id, Spent())
+    return {"day": usd(found.day), "month": usd(found.month)} if key.scopes.budgeted else None
 
 
 @keys.command()
@@ -272,7 +293,7 @@ def described(key: ClientKey, now: float) -> dict[str, object]:
     return {**shown, "state": key.state(now)}
 
 
-def _show(found: Sequence[ClientKey], now: float) -> None:
+def _show(found: Sequence[ClientKey], spent: Mapping[str, Spent], now: float) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -282,13 +303,22 @@ def _show(found: Sequence[ClientKey], now: float) -> None:
         table.add_column(title, overflow="fold")
     for key in found:
         end = "" if key.expires is None else datetime.fromtimestamp(key.expires, UTC).strftime("%Y-%m-%d %H:%M")
-        cells = (key.name, key.id, key.hint, key.user or "", key.state(now), end, _said(key.scopes))
+        cells = (
+            key.name,
+            key.id,
+            key.hint,
+            key.user or "",
+            key.state(now),
+            end,
+            _said(key.scopes, _spending(key, spent)),
+        )
         table.add_row(*(Text(clean(cell)) for cell in cells))
     Console().print(table)
 
 
-def _said(scopes: Scopes) -> str:
+def _said(scopes: Scopes, spent: Mapping[str, str] | None = None) -> str:
     """Scopes in a few words."""
+    used = {period: f" ({amount} spent)" for period, amount in (spent or {}).items()}
     words = [" ".join(scopes.models), " ".join(scopes.providers), " ".join(scopes.accounts)]
     limits = scopes.limits
     for amount, unit in (
@@ -296,8 +326,8 @@ def _said(scopes: Scopes) -> str:
         (limits.requests_per_hour, "requests/h"),
         (limits.tokens_per_minute, "tokens/min"),
         (limits.concurrent, "at once"),
-        (scopes.daily_budget, "USD/day"),
-        (scopes.monthly_budget, "USD/month"),
+        (scopes.daily_budget, f"USD/day{used.get('day', '')}"),
+        (scopes.monthly_budget, f"USD/month{used.get('month', '')}"),
     ):
         words.append(f"{amount} {unit}" if amount is not None else "")
     return ", ".join(word for word in words if word) or "everything"

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from llm_mux.auth.scopes import amount_problem
 from llm_mux.ledger.database import Database
-from llm_mux.ledger.rows import LONGEST_TEXT, PICO, SECONDS_A_DAY, plain
+from llm_mux.ledger.rows import LONGEST_TEXT, PICO, SECONDS_A_DAY, dollars, plain
 
 if TYPE_CHECKING:
     from sqlalchemy import Row, Table
@@ -72,6 +72,13 @@ class Transaction(Struct, frozen=True, kw_only=True):
     description: str
     timestamp: str
     balance_after: Decimal
+
+
+class Spent(NamedTuple):
+    """What a key has spent, with what requests under way may cost left out."""
+
+    day: Decimal = ZERO
+    month: Decimal = ZERO
 
 
 def usd(amount: Decimal) -> str:
@@ -194,6 +201,20 @@ class Balances:
         query = select(balances.c.user, balances.c.balance).order_by(order, balances.c.user).limit(most)
         async with self._database.read() as connection:
             return {row.user: row.balance for row in (await connection.execute(query)).all()}
+
+    async def spent(self, now: float) -> dict[str, Spent]:
+        """What keys with a budget have spent this day and this month, by their ids."""
+        from sqlalchemy import case, select
+
+        from llm_mux.ledger.schema import spending
+
+        columns = spending.c
+        today = case((columns.day >= day_of(now), columns.amount), else_=0)
+        query = select(columns.client_key, _total(today).label("day"), _total(columns.amount).label("month"))
+        these = query.where(columns.day >= _first_of_month(now)).group_by(columns.client_key)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(these)).all()
+        return {row.client_key: Spent(dollars(int(row.day)), dollars(int(row.month))) for row in rows}
 
     async def _purses(self, connection: AsyncConnection, holds: Sequence[Hold], now: float) -> _Purses:
         """What the users and keys of some holds have left, which nobody else changes before this transaction ends."""

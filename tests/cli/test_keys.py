@@ -43,9 +43,11 @@ def test_scopes_and_limits_are_kept(run: Run) -> None:
         "monthly-budget": "2",
     }
     assert listed["expires"] == "2999-01-01T00:00:00+00:00"
+    assert listed.pop("spent") == {"day": "0.00", "month": "0.00"}
     assert json.loads(made.out).items() >= listed.items()
     shown = run("keys", "list").out
     assert "gpt-*" in shown.replace("\n", " ")
+    assert "0.10 USD/day (0.00 spent)" in " ".join(cell for line in shown.splitlines() for cell in line.split()[-3:])
 
 
 def test_what_a_key_may_do_is_changed_piece_by_piece(run: Run) -> None:
@@ -99,6 +101,7 @@ def test_keys_are_rotated_and_revoked_by_name_or_id(run: Run) -> None:
         (["keys", "create", ""], 1, "printable"),
         (["keys", "create", "a", "--user", "key:b"], 1, "key:b"),
         (["keys", "create", "a", "--expires", "soon"], 2, "neither a period"),
+        (["keys", "create", "a", "--expires", "2020-01-01"], 2, "over already"),
         (["keys", "create", "a", "--daily-budget", "NaN"], 2, "US dollars"),
         (["keys", "create", "a", "--daily-budget", "1e-13"], 2, "12 decimals"),
         (["keys", "create", "a", "--daily-budget", "0"], 1, "above 0"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from llm_mux.ledger.balances import HOLD_S, Balances, Hold, MoneyProblem, Settlement, Shortage, budget_ends
+from llm_mux.ledger.balances import HOLD_S, Balances, Hold, MoneyProblem, Settlement, Shortage, Spent, budget_ends
 from llm_mux.ledger.database import Database
 from llm_mux.ledger.keys import KeyTable
 from llm_mux.ledger.payments import pay
@@ -184,7 +184,10 @@ async def test_a_daily_and_a_monthly_budget_hold_back_and_begin_anew(database: D
     assert [await spend(n, NOW) for n in range(3)] == [0, 0, Shortage(Decimal("0.2"), "day")]
     tomorrow = budget_ends("day", NOW)
     assert await spend(4, tomorrow - 1) == Shortage(Decimal("0.2"), "day")
+    assert await balances.spent(NOW) == {key.id: Spent(Decimal("0.8"), Decimal("0.8"))}
     assert [await spend(n, tomorrow) for n in (5, 6)] == [0, Shortage(Decimal("0.3"), "month")]
+    assert await balances.spent(tomorrow) == {key.id: Spent(Decimal("0.4"), Decimal("1.2"))}
+    assert await balances.spent(budget_ends("month", NOW)) == {}
     assert await spend(7, budget_ends("month", NOW)) == 0
 
 

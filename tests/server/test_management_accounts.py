@@ -164,11 +164,29 @@ async def test_client_keys_are_made_changed_rotated_and_revoked(tmp_path: pathli
         assert (old["name"], old["state"]) == ("ci", "revoked")
 
 
+async def test_a_key_with_a_budget_says_what_it_has_spent(tmp_path: pathlib.Path) -> None:
+    prices = [{"model": "demo/demo", "input": 0, "output": 0, "request": 250}]
+    async with managed(tmp_path, {"prices": prices, "disable-auth": False}) as mux:
+        free = await mux.ask("PUT", "/api-keys", json={"name": "free"})
+        made = await mux.ask("PUT", "/api-keys", json={"name": "ci", "scopes": {"monthly-budget": "5"}})
+        for key in (free["key"], made["key"], made["key"]):
+            body = {"model": "demo", "messages": [{"role": "user", "content": "hi"}]}
+            headers = {"x-api-key": key}
+            async with mux.bare.post("/v1/chat/completions", json=body, headers=headers) as answer:
+                assert answer.status == 200
+        listed = (await mux.ask("GET", "/api-keys"))["keys"]
+        assert [(key["name"], key["spent"]) for key in listed] == [
+            ("free", None),
+            ("ci", {"day": "0.50", "month": "0.50"}),
+        ]
+
+
 @pytest.mark.parametrize(
     "wish",
     [
         {},
         {"name": ""},
+        {"name": "x", "expires": 5},
         {"name": "x", "expires": -1},
         {"name": "x", "scopes": {"models": [""]}},
         {"name": "x", "scopes": {"daily-budget": "NaN"}},

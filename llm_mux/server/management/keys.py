@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
@@ -13,10 +13,12 @@ from msgspec.structs import replace
 from llm_mux import log
 from llm_mux.auth.scopes import Scopes, written
 from llm_mux.errors import Kind, MuxError, bad_request
+from llm_mux.ledger.balances import Spent, usd
 from llm_mux.ledger.database import reason
 from llm_mux.ledger.keys import ClientKey, KeyProblem, KeyTable
 from llm_mux.ledger.rows import LONGEST_TEXT
 from llm_mux.server.management.endpoint import Call, Done, Endpoint
+from llm_mux.server.usage import PATIENCE_S
 
 T = TypeVar("T")
 _YEAR_9000 = 221_845_392_000.0
@@ -24,8 +26,16 @@ Text = Annotated[str, Meta(min_length=1, max_length=LONGEST_TEXT)]
 When = Annotated[float, Meta(gt=0, lt=_YEAR_9000)]
 
 
+class Spending(Struct, frozen=True):
+    """What a key has spent of its budgets this day and this month in UTC, US dollars as text."""
+
+    day: str
+    month: str
+
+
 class Shown(Struct, frozen=True, kw_only=True):
-    """A key without itself. `source` is database or configuration; times are ISO 8601 in UTC."""
+    """A key without itself. `source` is database or configuration; times are ISO 8601 in UTC. `spent` is there in
+    lists, of keys with a budget."""
 
     id: str
     name: str
@@ -37,6 +47,7 @@ class Shown(Struct, frozen=True, kw_only=True):
     created: str | None = None
     expires: str | None = None
     revoked: str | None = None
+    spent: Spending | None = None
     key: str | None = None
 
 
@@ -71,8 +82,14 @@ class Which(Struct, frozen=True, forbid_unknown_fields=True):
 
 async def _list(call: Call) -> Listing:
     now = time.time()
+    await call.daemon.parts.writer.catch_up(PATIENCE_S)
     found = await _asked(call, lambda table: table.listed())
-    shown = [_shown(key, now) for key in found if call.query.all or key.state(now) == "active"]
+    spent = await _asked(call, lambda _: call.daemon.parts.till.balances.spent(now))
+    shown = [
+        replace(_shown(key, now), spent=_spending(key, spent))
+        for key in found
+        if call.query.all or key.state(now) == "active"
+    ]
     for name in call.daemon.guard.fixed:
         shown.append(Shown(id=name, name=name, state="active", source="configuration"))
     return Listing(shown)
@@ -84,6 +101,8 @@ async def _put(call: Call) -> Shown:
     known = next((key for key in await _asked(call, lambda t: t.listed()) if _is(key, wish.name)), None)
     secret = None
     if known is None:
+        if wish.expires and wish.expires <= now:
+            raise bad_request("`expires` is over already: this key would open nothing.", param="expires")
         made, secret = await _asked(
             call,
             lambda table: table.create(
@@ -149,6 +168,13 @@ def _shown(key: ClientKey, now: float, secret: str | None = None) -> Shown:
         revoked=_iso(key.revoked),
         key=secret,
     )
+
+
+def _spending(key: ClientKey, spent: Mapping[str, Spent]) -> Spending | None:
+    if not key.scopes.budgeted:
+        return None
+    found = spent.get(key.id, Spent())
+    return Spending(usd(found.day), usd(found.month))
 
 
 def _iso(moment: float | None) -> str | None:
