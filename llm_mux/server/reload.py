@@ -9,6 +9,7 @@ are the tokens that the daemon renews.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -169,13 +170,18 @@ class Reloader:
 
 def _replace(file: Path, text: str, keep: Callable[[Path, bytes], None]) -> None:
     """What is kept is what the file has, also where somebody wrote it that nobody has read or could. A file that is a
-    link stays one."""
+    link stays one, and one that is mounted by itself, as into a container, can only be written, not replaced."""
     content = text.encode()
     with suppress(FileNotFoundError):
         before = file.read_bytes()
         if before != content:
             keep(file, before)
-    paths.write_private(file.resolve(), content)
+    try:
+        paths.write_private(file.resolve(), content)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        file.write_bytes(content)
 
 
 def _unexpected(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """The configuration edited from a page: tried before it is saved, changed in part, taken back version by version."""
 
 import asyncio
+import errno
 import pathlib
 from typing import Any
 
@@ -191,3 +192,23 @@ async def test_what_somebody_wrote_by_hand_is_kept_though_it_never_was_in_effect
                 assert answer.status in (400, 409)
                 assert (await answer.json())["error"]["code"] == "invalid_config"
         assert written(mux) == TEXT + "strict: true\n"
+
+
+async def test_a_file_that_is_mounted_by_itself_is_written_where_it_is(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the kernel says to whoever replaces a mount point; mounting takes root."""
+    replace = pathlib.Path.replace
+
+    def refused(self: pathlib.Path, target: pathlib.Path) -> pathlib.Path:
+        if target.name == "config.yaml":
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        return replace(self, target)
+
+    async with managed(tmp_path, TEXT) as mux:
+        inode = mux.file.stat().st_ino
+        monkeypatch.setattr(pathlib.Path, "replace", refused)
+        await mux.ask("PUT", "/config.yaml", **yaml_body(TEXT + "strict: true\n"))
+        assert (written(mux), mux.file.stat().st_ino) == (TEXT + "strict: true\n", inode)
+        assert (tmp_path / "config.yaml.previous").read_text(encoding="utf-8") == TEXT
+        assert not list(tmp_path.glob(".config.yaml*"))
