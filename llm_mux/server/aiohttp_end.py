@@ -39,10 +39,7 @@ class _Request:
         return response.write
 
     def _last(self, response: Response) -> Response:
-        """Ends the connection with this answer when the daemon is leaving."""
-        if self._request.app[DAEMON].parts.drain.leaving:
-            response.force_close()
-        return response
+        return last(self._request, response)
 
     async def end(self) -> None:
         if self.response is not None:
@@ -76,18 +73,36 @@ async def streamed(request: web.Request, answer: Answer) -> web.StreamResponse:
 
 async def read_body(request: web.Request, most: int) -> bytes:
     """The decoded body. Raises MuxError TOO_LARGE, UNSUPPORTED_MEDIA or BAD_REQUEST."""
-    encoding = request.headers.get("Content-Encoding", "")
-    if encoding and encoding.strip().lower() not in _ENCODINGS:
-        raise MuxError(
-            Kind.UNSUPPORTED_MEDIA, "This Content-Encoding is not known; use gzip, deflate, br, zstd or none."
-        )
+    check_encoding(request)
     try:
         return await request.read()
     except web.HTTPRequestEntityTooLarge:
         message = f"The request body is larger than max-request-size ({most} bytes)."
         raise MuxError(Kind.TOO_LARGE, message, code="request_too_large") from None
     except web.RequestPayloadError:
-        raise bad_request("The request body could not be decoded; check its Content-Encoding.") from None
+        raise undecodable(request) from None
+
+
+def last(request: web.Request, response: Response) -> Response:
+    """Ends the connection with this answer when the daemon is leaving, or the request cannot be made out to its end."""
+    if request.app[DAEMON].parts.drain.leaving or request.content.exception() is not None:
+        response.force_close()
+    return response
+
+
+def check_encoding(request: web.Request) -> None:
+    """Raises MuxError UNSUPPORTED_MEDIA for a coding of the body that nobody here knows."""
+    encoding = request.headers.get("Content-Encoding", "")
+    if encoding and encoding.strip().lower() not in _ENCODINGS:
+        raise MuxError(
+            Kind.UNSUPPORTED_MEDIA, "This Content-Encoding is not known; use gzip, deflate, br, zstd or none."
+        )
+
+
+def undecodable(request: web.Request) -> MuxError:
+    """A body that is not what it says. Its answer is the connection's `last`."""
+    request.content.feed_eof()  # or aiohttp would look for its end, and fail
+    return bad_request("The request body could not be decoded; check its Content-Encoding.")
 
 
 async def refuse(request: web.Request, error: MuxError, protocol: str) -> web.StreamResponse:
@@ -98,7 +113,7 @@ async def refuse(request: web.Request, error: MuxError, protocol: str) -> web.St
         origin = request.app[DAEMON].guard.check(request.headers)
     except MuxError as stranger:
         error = stranger
-    return told(error, protocol, name, origin)
+    return last(request, told(error, protocol, name, origin))
 
 
 def told(error: MuxError, protocol: str, name: str, origin: str | None = None) -> web.Response:

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from llm_mux import log
 from llm_mux.errors import Kind, MuxError, flat
-from llm_mux.server.aiohttp_end import told
+from llm_mux.server.aiohttp_end import last, told
 from llm_mux.server.serving import DAEMON, Daemon, cors, request_id
 from llm_mux.wire import hints
 
@@ -108,8 +108,7 @@ def answered(handler: Handler, *, who: Who = "key") -> Handler:
             broken = MuxError(Kind.INTERNAL, "llm-mux failed on this request; its log has the details.")
             response = await _refused(request, broken, who, name)
         if not response.prepared:
-            if daemon.parts.drain.leaving:
-                response.force_close()
+            last(request, response)
             response.headers["X-Request-ID"] = name
             response.headers.update(more)
             if origin is not None:

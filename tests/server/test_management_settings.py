@@ -1,5 +1,6 @@
 """The configuration, debug records and the log over the management API."""
 
+import gzip
 import io
 import pathlib
 from typing import Any
@@ -105,6 +106,29 @@ async def test_ten_megabytes_and_broken_text_are_refused(tmp_path: pathlib.Path)
         await mux.ask("PUT", "/config.yaml", status=413, data=io.BytesIO(b"#" * (10 << 20)))
         await mux.ask("PUT", "/config.yaml", status=400, data=b"\xff\xfe\x00a")
         assert mux.file.read_text(encoding="utf-8") == TEXT
+
+
+@pytest.mark.parametrize(
+    ("coding", "status"), [("gzip", 400), ("br", 400), ("zstd", 400), ("odd", 415), ("gzip, gzip", 415)]
+)
+async def test_a_body_that_is_not_what_it_says_is_the_clients_mistake(
+    tmp_path: pathlib.Path, coding: str, status: int
+) -> None:
+    seen = log.ring.last
+    odd = {"data": b'{"user": "ann", "amount": "5"}', "headers": {"Content-Encoding": coding}}
+    async with managed(tmp_path, TEXT) as mux:
+        for method, path in (("PUT", "/config.yaml"), ("POST", "/billing/credit"), ("PUT", "/api-keys")):
+            await mux.ask(method, path, status=status, **odd)
+            await mux.ask("GET", "/version")
+        async with mux.bare.post("/api/show", **odd) as answer:
+            assert answer.status == status
+        async with mux.bare.get("/healthz") as answer:
+            assert answer.status == 200
+        assert mux.file.read_text(encoding="utf-8") == TEXT
+        packed = {"data": gzip.compress((TEXT + "# packed\n").encode()), "headers": {"Content-Encoding": "gzip"}}
+        await mux.ask("PUT", "/config.yaml", **packed)
+        assert mux.file.read_text(encoding="utf-8") == TEXT + "# packed\n"
+    assert log.ring.after(seen, limit=100, level="error") == []
 
 
 async def test_every_problem_of_a_text_is_named(tmp_path: pathlib.Path) -> None:

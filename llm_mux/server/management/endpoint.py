@@ -18,6 +18,7 @@ from msgspec import Struct
 from llm_mux import log
 from llm_mux.auth.sealed import StoreError
 from llm_mux.errors import Kind, MuxError, bad_request
+from llm_mux.server.aiohttp_end import check_encoding, last, undecodable
 from llm_mux.server.answers import Handler, methods_of, not_so, plainly
 from llm_mux.server.management.sessions import Session
 from llm_mux.server.peers import address_of
@@ -125,8 +126,7 @@ def _behind_the_key(answer: Callable[[web.Request, Daemon, Session | None], Awai
             response = plainly(MuxError(Kind.INTERNAL, "llm-mux failed on this request; its log has the details."))
         if not response.prepared:
             response.headers.update({**HEADERS, "X-Request-ID": name})
-            if daemon.parts.drain.leaving:
-                response.force_close()
+            last(request, response)
         return response
 
     return handle
@@ -167,10 +167,14 @@ async def _body(endpoint: Endpoint, request: web.Request) -> Any:
 
 async def _read(request: web.Request, most: int) -> bytes:
     """The body, never more of it than may be."""
+    check_encoding(request)
     pieces, size = [], 0
-    async for piece in request.content.iter_chunked(1 << 16):
-        size += len(piece)
-        if size > most:
-            raise MuxError(Kind.TOO_LARGE, f"The body is larger than {most} bytes.", code="request_too_large")
-        pieces.append(piece)
+    try:
+        async for piece in request.content.iter_chunked(1 << 16):
+            size += len(piece)
+            if size > most:
+                raise MuxError(Kind.TOO_LARGE, f"The body is larger than {most} bytes.", code="request_too_large")
+            pieces.append(piece)
+    except web.RequestPayloadError:
+        raise undecodable(request) from None
     return b"".join(pieces)
