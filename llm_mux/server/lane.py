@@ -20,6 +20,7 @@ from llm_mux import log
 from llm_mux.gateway.ahead import Ahead
 from llm_mux.gateway.ask import Outlet, Whole, Write
 from llm_mux.gateway.plan import FRAMES
+from llm_mux.server.allocator import Crowd, give_back
 from llm_mux.server.answer_heads import Forms, written
 from llm_mux.server.express import Express, begun
 from llm_mux.server.heads import MOST_HEAD, Find, Head, Heads, unfinished
@@ -45,6 +46,7 @@ class Lanes:
         self.drain = self.daemon.parts.drain
         self.loop = asyncio.get_running_loop()
         self.lanes: set[Lane] = set()
+        self._crowd = Crowd()
         self._sweeper: asyncio.TimerHandle | None = None
         self._patience: asyncio.TimerHandle | None = None
         self._date = (0, b"")
@@ -55,12 +57,14 @@ class Lanes:
 
     def opened(self, lane: Lane) -> None:
         self.lanes.add(lane)
+        self._crowd.grew(len(self.lanes))
         if self._sweeper is None:
             self._sweeper = self.loop.call_later(_SWEEP_S, self._sweep)
 
     def _sweep(self) -> None:
-        """Closes what has been silent for long between two requests or in a body, and whose head takes as long, and
-        forgets conversations that are over; looks only while there are connections."""
+        """Closes what has been silent for long between two requests or in a body, and whose head takes as long,
+        forgets conversations that are over, and gives back what a crowd took; looks only while there are
+        connections."""
         now = self.loop.time()
         for lane in [lane for lane in self.lanes if not lane.busy and now - lane.since > _IDLE_S]:
             lane.close()
@@ -68,6 +72,8 @@ class Lanes:
         if not self.lanes:
             MEMORY.clear()
             FRAMES.clear()
+        if self._crowd.is_over(len(self.lanes)):
+            give_back()
         self._sweeper = self.loop.call_later(_SWEEP_S, self._sweep) if self.lanes else None
 
     def patient(self) -> None:
@@ -271,6 +277,9 @@ class Lane(asyncio.Protocol):
             return
         self.path, self.headers, self.query_key, self.memo = head.path, head.headers, head.query_key, head.memo
         express = begun(self._lanes.daemon, self, head.route, self._body)
+        if express is not None:
+            # It has the body, and lets go of it when it needs it no more.
+            self._body = b""
         if express is not None and express.sent:
             self._express = express
             if express.exchange.ask.stream:
@@ -325,7 +334,8 @@ class Lane(asyncio.Protocol):
     # What `serving` calls.
 
     async def body(self, most: int) -> bytes:
-        return self._body
+        body, self._body = self._body, b""
+        return body
 
     def told(self, answer: Whole, headers: dict[str, str]) -> None:
         """The answer to what was begun without a task."""
@@ -352,7 +362,7 @@ class Lane(asyncio.Protocol):
         self._end_of_express()
 
     def _end_of_express(self) -> None:
-        self._express, self._body = None, b""
+        self._express = None
         self._next()
 
     async def whole(self, answer: Whole, headers: dict[str, str]) -> None:

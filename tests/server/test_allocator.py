@@ -6,6 +6,10 @@ import sys
 
 import pytest
 
+from llm_mux.server.allocator import Crowd
+
+GLIBC = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told")
+
 CODE = """
 import pathlib, sys
 from llm_mux.server.allocator import keep_pages
@@ -30,6 +34,48 @@ def page_faults(word: str) -> int:
     return int(done.stdout)
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told")
+@GLIBC
 def test_large_bodies_get_the_pages_of_those_before_them() -> None:
     assert page_faults("kept") * 10 < page_faults("as it is")
+
+
+HELD = """
+import pathlib
+from llm_mux.server.allocator import give_back, keep_pages
+
+def resident():
+    return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * 4
+
+keep_pages()
+before = resident()
+many = [bytes(1000) for _ in range(40_000)]
+few = many[::100]
+del many
+free = resident()
+give_back()
+print(free - before, resident() - before)
+"""
+
+
+@GLIBC
+def test_what_lies_between_blocks_in_use_goes_back_when_it_is_asked_for() -> None:
+    done = subprocess.run([sys.executable, "-c", HELD], check=True, capture_output=True, text=True)
+    kept, left = map(int, done.stdout.split())
+    assert kept > 30_000
+    assert left < kept / 4
+
+
+@pytest.mark.parametrize(
+    ("present", "over"),
+    [
+        pytest.param([1, 30, 63, 1], [False, False, False, False], id="never many"),
+        pytest.param([500, 400, 126, 125, 120, 0], [False, False, False, True, False, True], id="quarter by quarter"),
+        pytest.param([500, 0, 64, 63, 16, 500, 3], [False, True, False, False, True, False, True], id="and again"),
+    ],
+)
+def test_a_crowd_is_over_when_most_of_it_has_left(present: list[int], over: list[bool]) -> None:
+    crowd, found = Crowd(), []
+    for number in present:
+        crowd.grew(number)
+        found.append(crowd.is_over(number))
+    assert found == over
