@@ -17,29 +17,24 @@ import re
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import msgspec
 
 from llm_mux import paths
+from llm_mux.records import LEVELS, Record, Ring
 from llm_mux.structured import structlog
 
-Record: TypeAlias = dict[str, Any]
-
 MASK = "***"
-RING_SIZE = 2000
 FLUSH_S = 0.1
 BUFFER_BYTES = 64 * 1024
 FILE_BYTES = 10 * 1024 * 1024
 FILES_KEPT = 3
-LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
 _SECRET_NAME = re.compile(
     r"(^|-)(authorization|api-?key|key|token|secret|cookie|password|passphrase|credentials?|jwt|signature|bearer)$"
@@ -141,46 +136,6 @@ def _sealed(record: Record) -> tuple[Record, bytes]:
     if _needs_redaction(record):
         record = redact(record)
     return record, _encode(record) + b"\n"
-
-
-class Ring:
-    """The newest records, each with a number that only grows."""
-
-    def __init__(self, size: int = RING_SIZE) -> None:
-        self._records: deque[tuple[int, Record | msgspec.Struct]] = deque(maxlen=size)
-        self._last = 0
-
-    @property
-    def last(self) -> int:
-        return self._last
-
-    def add(self, record: Record | msgspec.Struct) -> None:
-        self._last += 1
-        self._records.append((self._last, record))
-
-    def add_all(self, records: Sequence[Record | msgspec.Struct]) -> None:
-        first = self._last + 1
-        self._last += len(records)
-        self._records.extend(enumerate(records, first))
-
-    def after(self, number: int = 0, *, limit: int = 100, level: str = "debug") -> list[Record]:
-        """The newest `limit` records past `number` of at least this level, oldest first, each with its `seq`."""
-        least = LEVELS.get(level, 0)
-        newer = [(seq, _mapping(record)) for seq, record in list(self._records) if seq > number]
-        found = [{"seq": seq, **record} for seq, record in newer if LEVELS.get(record["level"], 0) >= least]
-        return found[-limit:]
-
-    def newest(self, number: int, limit: int) -> list[Record]:
-        """The newest `limit` records past `number`, oldest first."""
-        held = islice(reversed(self._records), min(limit, self._last - number))
-        return [_mapping(record) for _, record in held][::-1]
-
-    def clear(self) -> None:
-        self._records.clear()
-
-
-def _mapping(record: Record | msgspec.Struct) -> Record:
-    return msgspec.structs.asdict(record) if isinstance(record, msgspec.Struct) else record
 
 
 class Stream(Protocol):
@@ -317,7 +272,7 @@ class _Outlet:
 
     def publish(self, record: Record) -> None:
         record, line = _sealed(record)
-        ring.add(record)
+        ring.add(line)
         now = record["level"] not in ("info", "debug")
         for buffer in self.lines:
             buffer.write(line, now=now)
@@ -396,17 +351,29 @@ def exchange(event: str = "exchange.done", /, **fields: Any) -> None:
     _outlet.publish({"timestamp": _stamp(), "level": "info", "event": event, **fields})
 
 
-def exchanges(lines: Sequence[msgspec.Struct], said: Iterable[str | None]) -> None:
-    """Lines of finished exchanges, encoded in one go. Each has `timestamp`, `level` "info", `event` and its facts.
+def encoded(lines: Sequence[msgspec.Struct]) -> bytes:
+    """Records as lines of JSON, encoded in one go."""
+    try:
+        return _encoder.encode_lines(lines)
+    except UnicodeEncodeError:
+        return b"".join([_encode(msgspec.structs.asdict(line)) + b"\n" for line in lines])
+
+
+def exchanges(lines: Sequence[msgspec.Struct], content: bytes, said: Iterable[str | None]) -> None:
+    """Lines of finished exchanges, `content` once encoded. Each has `timestamp`, `level` "info", `event` and its facts.
     `said` are the texts in them that others chose: where one looks like a secret, each line goes the long way."""
     if _outlet.console is not None or may_hold_secrets("\n".join([each for each in said if each])):
         for line in lines:
             _outlet.publish(msgspec.structs.asdict(line))
         return
-    content = _encoder.encode_lines(lines)
-    ring.add_all(lines)
+    ring.add(content, len(lines))
     for buffer in _outlet.lines:
         buffer.write(content, now=False)
+
+
+def remember(record: Record) -> None:
+    """A record that another process has written."""
+    ring.add(_encode(record) + b"\n")
 
 
 class _Bridge(logging.Handler):

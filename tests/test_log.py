@@ -144,15 +144,16 @@ def test_debug_records_appear_only_while_debug_is_on(out: io.BytesIO) -> None:
 def test_the_ring_keeps_the_newest_and_counts_on() -> None:
     ring = log.Ring(size=3)
     for number in range(1, 6):
-        ring.add({"level": "info" if number % 2 else "error", "event": f"e{number}"})
+        ring.add(b'{"level":"%b","event":"e%d"}\n' % (b"info" if number % 2 else b"error", number))
     assert [record["seq"] for record in ring.after()] == [3, 4, 5]
     assert [record["seq"] for record in ring.after(4)] == [5]
     assert [record["seq"] for record in ring.after(level="error")] == [4]
     assert [record["seq"] for record in ring.after(limit=2)] == [4, 5]
     ring.clear()
-    ring.add({"level": "info", "event": "again"})
-    assert [record["seq"] for record in ring.after()] == [6]
-    assert ring.last == 6
+    ring.add(b'{"level":"info","event":"again"}\n{"level":"info","event":"and again"}\n', 2)
+    assert [record["seq"] for record in ring.after()] == [6, 7]
+    assert [record["event"] for record in ring.newest(6, 9)] == ["and again"]
+    assert ring.last == 7
 
 
 class Counting(io.BytesIO):

@@ -89,8 +89,9 @@ class Books:
             for row, _, _, streamed in waiting:
                 self._metrics.observe(row, streamed=streamed)
             lines = [_line(row, dropped, tried) for row, dropped, tried, _ in waiting]
-            log.exchanges(lines, _said(lines))
-            self._recent.add(lines)
+            content = log.encoded(lines)
+            log.exchanges(lines, content, _said(lines))
+            self._recent.add(lines, content)
 
 
 def _row(ask: Ask, out: Outcome, prices: Prices) -> Exchange:

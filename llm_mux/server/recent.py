@@ -1,7 +1,7 @@
 """The exchanges of the last while, for whoever watches the daemon: their lines, what happens just now, and with
 `capture` what was said.
 
-Rule: a line costs an append to a bounded deque when it is written to the log anyway. Unless somebody watches or
+Rule: a line is kept as it was encoded for the log anyway. Unless somebody watches or
 `capture` is on, nothing else is done; nothing but memory is written to, and a bounded part of it. Whoever watches is
 told of a moment at a time, and is not told what the end of an exchange in the same moment has made old.
 """
@@ -11,19 +11,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-import msgspec
 from msgspec import Struct
 
 from llm_mux import log
 from llm_mux.errors import MuxError
 from llm_mux.gateway.ask import Answer, Ask, Whole, Write
 from llm_mux.gateway.upstream import Call
+from llm_mux.records import Ring
 from llm_mux.routing.accounts import Account
 from llm_mux.server.captured import Captured, Leg
 
@@ -32,8 +32,6 @@ MOST_CAPTURED = 50
 MOST_BYTES = 32 << 20
 GATHER_S = 0.2
 _MOST_WAITING = 100
-
-Line = tuple[int, Struct]
 
 
 class Happening(NamedTuple):
@@ -63,13 +61,17 @@ class Recent:
 
     def __init__(self) -> None:
         self.capturing = False
-        self.last = 0
-        self._lines: deque[Line] = deque(maxlen=MOST_LINES)
+        self._lines = Ring(MOST_LINES)
         self._captured: OrderedDict[str, Captured] = OrderedDict()
         self._watchers: set[asyncio.Queue[Moment | None]] = set()
         self._gathered: list[Happening] = []
         self.reported = 0
         self.relaying = False
+
+    @property
+    def last(self) -> int:
+        """The number of the newest line."""
+        return self._lines.last
 
     @property
     def watchers(self) -> int:
@@ -79,11 +81,11 @@ class Recent:
     def looked_at(self) -> bool:
         return self.capturing or bool(self._watchers)
 
-    def add(self, lines: Sequence[Struct]) -> None:
-        """Lines of finished exchanges, as they go to the log."""
+    def add(self, lines: Sequence[Struct], content: bytes) -> None:
+        """Lines of finished exchanges, as they go to the log, and `content` once encoded."""
         first = self.last + 1
-        self.last += len(lines)
-        self._lines.extend(enumerate(lines, first))
+        if lines:
+            self._lines.add(content, len(lines))
         if self._watchers:
             for number, line in enumerate(lines, first):
                 self._gather(Happening("", number, getattr(line, "request", ""), line))
@@ -110,11 +112,12 @@ class Recent:
 
     def after(self, number: int, limit: int) -> list[dict[str, Any]]:
         """The newest `limit` lines past a number, oldest first, each with its `seq`."""
-        return [told(line) for line in self._lines if line[0] > number][-limit:]
+        return [log.redact(line) for line in self._lines.after(number, limit=limit)]
 
     def of(self, request_id: str) -> tuple[list[dict[str, Any]], Captured | None]:
         """The lines of a request's id, and what was captured of it last."""
-        lines = [told(line) for line in self._lines if getattr(line[1], "request", None) == request_id]
+        found = self._lines.after(limit=MOST_LINES)
+        lines = [log.redact(line) for line in found if line.get("request") == request_id]
         return lines, self._captured.get(request_id)
 
     @contextlib.asynccontextmanager
@@ -227,8 +230,3 @@ def without_the_old(gathered: Sequence[Happening]) -> list[Happening]:
         for each in gathered
         if not each.name or each.request not in over or (each.name == "over" and each.request not in silent)
     ]
-
-
-def told(line: Line) -> dict[str, Any]:
-    number, facts = line
-    return {"seq": number, **log.redact(msgspec.structs.asdict(facts))}

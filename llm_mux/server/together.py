@@ -195,10 +195,10 @@ def _remember(daemon: Daemon, said: Said) -> None:
     """Another worker's records as if they were this one's; lines of exchanges among them."""
     lines: list[Line] = []
     for record in said.records:
-        log.ring.add({**record, "worker": said.worker})
+        log.remember({**record, "worker": said.worker})
         if record.get("event") == "exchange.done":
             lines.append(msgspec.convert(record, Line))
-    daemon.parts.recent.add(lines)
+    daemon.parts.recent.add(lines, log.encoded(lines))
 
 
 @contextlib.asynccontextmanager

@@ -13,6 +13,7 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from llm_mux import log, paths
+from llm_mux.records import LEVELS
 from llm_mux.server import together
 from llm_mux.server.management.endpoint import Call, Done, Endpoint
 from llm_mux.server.management.streams import EVENTS, streamed
@@ -60,7 +61,7 @@ async def _read(call: Call) -> Records:
 def _from_files(file: Any, limit: int, level: str) -> list[dict[str, Any]]:
     """The newest records of at least a level from the end of the log, and of the file before it where one is short."""
     log.flush()
-    least = log.LEVELS[level]
+    least = LEVELS[level]
     found: list[dict[str, Any]] = []
     for path in (file.with_name(f"{file.name}.1"), file):
         try:
@@ -70,7 +71,7 @@ def _from_files(file: Any, limit: int, level: str) -> list[dict[str, Any]]:
         except OSError:
             continue
         found += [record for line in lines if (record := _record(line)) is not None]
-    return [record for record in found if log.LEVELS.get(record.get("level", ""), 0) >= least][-limit:]
+    return [record for record in found if LEVELS.get(record.get("level", ""), 0) >= least][-limit:]
 
 
 def _record(line: bytes) -> dict[str, Any] | None:
