@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from llm_mux import ir
 from llm_mux.errors import MuxError
-from llm_mux.gateway import plan
+from llm_mux.gateway import plan, relay
 from llm_mux.gateway.ask import Answer, Ask, Whole
 from llm_mux.gateway.core import Gateway
 from llm_mux.gateway.drain import told
@@ -29,6 +29,7 @@ class Ahead(Exchange):
     def __init__(self, gateway: Gateway, ask: Ask) -> None:
         super().__init__(gateway, ask)
         self._planned: plan.Plan | None = None
+        self._made: tuple[plan.Plan, relay.Way] | None = None
         self._sent: plan.Plan | None = None
         self._begun: Begun | None = None
         self._came: Reply | None = None
@@ -66,6 +67,9 @@ class Ahead(Exchange):
         if ask.stream and ask.protocol.told_in_stream is not None:
             return None
         chosen = self._planned = super()._plan(lone[0], self._decoded)
+        if ask.stream:
+            self._made = chosen, super()._way(chosen)
+            self._let_go(chosen)
         return None if chosen.endpoint.unwrap is not None else (chosen, self._call(chosen))
 
     def usual(self, reply: Reply) -> bool:
@@ -133,6 +137,7 @@ class Ahead(Exchange):
             return await super().serve()
         finally:
             self._drop()
+            self._planned = self._sent = self._came = self._made = None
 
     def _drop(self) -> None:
         begun, self._begun = self._begun, None
@@ -146,6 +151,11 @@ class Ahead(Exchange):
             return super()._plan(candidate, decode)
         self._took(chosen)
         return chosen
+
+    def _way(self, chosen: plan.Plan) -> relay.Way:
+        """That which was made before the request was sent, once."""
+        made, self._made = self._made, None
+        return super()._way(chosen) if made is None or chosen is not made[0] else made[1]
 
     def _asked_at(self, chosen: plan.Plan) -> float:
         return super()._asked_at(chosen) if self._begun is None or chosen is not self._sent else self._began

@@ -14,6 +14,7 @@ from llm_mux.auth.scopes import Scopes
 from llm_mux.errors import MuxError
 from llm_mux.gateway.conversation import conversation
 from llm_mux.translators.base import Hints, Outline, Translator
+from llm_mux.translators.ids import digest
 from llm_mux.wire import hints
 
 if TYPE_CHECKING:
@@ -114,6 +115,21 @@ class Ask(Struct):
         if self._request is None:
             self._request = self.protocol.decode_request(self.body, self.hints)
         return self._request
+
+    @property
+    def seed(self) -> str:
+        """What no other request has: clients may give all of theirs one X-Request-ID."""
+        return f"{self.request_id}\x00{self.time}"
+
+    def made_id(self) -> str:
+        """An id for an answer that has none."""
+        return digest(self.seed)
+
+    def forget(self, *, body: bool) -> None:
+        """Keeps no longer what was read of the request, and no longer its `body`."""
+        self._request = self.outline = None
+        if body:
+            self.body = b""
 
     @property
     def conversation(self) -> str:

@@ -17,7 +17,7 @@ import msgspec
 
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
-from llm_mux.gateway import complete, fold, plan, relay
+from llm_mux.gateway import complete, fold, plan, relay, ways
 from llm_mux.gateway.ask import Answer, Ask, Outlet, Streaming, Whole, Write, error_answer
 from llm_mux.gateway.beats import Company
 from llm_mux.gateway.calls import send
@@ -27,34 +27,33 @@ from llm_mux.gateway.ladder import Ladder
 from llm_mux.gateway.outcome import Outcome
 from llm_mux.gateway.pouring import flow
 from llm_mux.gateway.refusal import meant, notice_quota, refusal
-from llm_mux.gateway.seals import Watcher
 from llm_mux.gateway.tuning import tuned
 from llm_mux.gateway.unwrapped import opened
 from llm_mux.gateway.upstream import Call, Reply
 from llm_mux.routing.accounts import Account
 from llm_mux.routing.select import Candidate
-from llm_mux.translators import estimate
-from llm_mux.translators.base import StreamEncoder, nonsense
-from llm_mux.translators.ids import digest
+from llm_mux.translators.base import nonsense
 from llm_mux.translators.tools import raise_parts
-from llm_mux.wire import eventstream
 
 T = TypeVar("T")
 _MOST_HELD = 256 << 10
 _HELD_S = 30.0
 _LEARNABLE = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter"})
-_STRIPPING = frozenset({"openai_chat", "ollama"})
 _ESSENTIAL = frozenset({"model", "messages", "input", "contents", "prompt", "tools", "stream"})
 
 
 @dataclass(slots=True)
 class _Opened:
-    """A stream that has begun well: the way it goes and what was held back of it."""
+    """A stream that has begun well: the way it goes, what was held back of it, and what its plan says that is asked
+    for later."""
 
     reply: Reply
     way: relay.Way
     held: bytes
-    chosen: plan.Plan
+    account: Account
+    model: str
+    spliced: bool
+    dropped: tuple[str, ...]
 
 
 class Exchange:
@@ -133,7 +132,7 @@ class Exchange:
         self._took(chosen)
         return chosen
 
-    def _took(self, chosen: plan.Plan) -> None:
+    def _took(self, chosen: plan.Plan | _Opened) -> None:
         out = self.out
         out.account, out.model, out.spliced, out.dropped = chosen.account, chosen.model, chosen.spliced, chosen.dropped
 
@@ -244,7 +243,7 @@ class Exchange:
         return body
 
     def _keep_seals(self, chosen: plan.Plan, body: bytes) -> None:
-        if self.ask.protocol.name in _STRIPPING and b'"tool_calls"' in body:
+        if self.ask.protocol.name in ways.STRIPPING and b'"tool_calls"' in body:
             response = chosen.upstream.decode_response(body, chosen.target)
             self._keep(response)
 
@@ -268,25 +267,17 @@ class Exchange:
         response = cut_whole(response, chosen.stops, chosen.max_tokens)
         if calls or response.usage is None:
             taken = complete.taken_ids(request)
-            response = complete.completed(response, taken, self._seed, self._estimate)
+            response = complete.completed(response, taken, self.ask.seed, self._estimate)
             self._keep(response)
         response = msgspec.structs.replace(
             response,
-            id=response.id or self._made_id(),
+            id=response.id or self.ask.made_id(),
             model=self.ask.model,
             created=response.created or int(self.ask.time),
         )
         finish = response.choices[0].finish.reason if response.choices else None
         self._note(response.usage, finish)
         return self.ask.protocol.encode_response(response, request)
-
-    @property
-    def _seed(self) -> str:
-        """What no other request has: clients may give all of theirs one X-Request-ID."""
-        return f"{self.ask.request_id}\x00{self.ask.time}"
-
-    def _made_id(self) -> str:
-        return digest(self._seed)
 
     def _note(self, usage: ir.Usage | None, finish: str | None) -> None:
         self.out.usage, self.out.finish = usage, finish
@@ -319,9 +310,9 @@ class Exchange:
             opened.reply.close()
             raise
 
-        self._took(opened.chosen)
+        self._took(opened)
         if self.ask.watch is not None:
-            self.ask.watch.first(opened.chosen.account, opened.chosen.model)
+            self.ask.watch.first(opened.account, opened.model)
 
         async def pump(write: Write) -> None:
             await self._pump(opened, write)
@@ -335,7 +326,12 @@ class Exchange:
 
     def _beat(self) -> bytes:
         """A keep-alive before anything of the answer is there."""
-        return self.ask.protocol.stream_encoder(self._decoded()).keepalive()
+        there = self._request
+        beat = self.ask.protocol.stream_encoder(self._decoded()).keepalive()
+        self._request = there
+        if there is None:
+            self.ask.forget(body=False)
+        return beat
 
     def _failing(self, error: MuxError) -> Callable[[Write], Awaitable[None]]:
         """A stream that has begun with keep-alives only and now ends with the protocol's error."""
@@ -351,8 +347,9 @@ class Exchange:
     async def _open(self, chosen: plan.Plan) -> _Opened:
         """One attempt up to the first real content, or until enough of it was held back for long enough."""
         began = self._asked_at(chosen)
-        reply = await self._send(chosen)
         way = self._way(chosen)
+        self._let_go(chosen)
+        reply = await self._send(chosen)
         held: list[bytes] = []
         size = 0
         try:
@@ -375,66 +372,26 @@ class Exchange:
             raise meant(chosen.account, chosen.model, way.record.error, reply)
         now = self.out.first_byte = time.monotonic()
         chosen.account.timed(chosen.model, now - began, now)
-        return _Opened(reply, way, b"".join(held), chosen)
+        return _Opened(reply, way, b"".join(held), chosen.account, chosen.model, chosen.spliced, chosen.dropped)
 
     async def _unfolded(self, chosen: plan.Plan, reply: Reply, way: relay.Way) -> bytes:
         """A whole JSON answer to a request for a stream, as the stream that was wanted."""
         body = await reply.read()
         if chosen.upstream.name == "gemini" and body.lstrip()[:1] == b"[":
             spliced = chosen.spliced and self.ask.hints.framing != "array"
-            reader: relay.Way = self._translating(chosen, way.record) if spliced else way
+            reader: relay.Way = ways.translating(self.ask, chosen, way.record, self._decoded) if spliced else way
             out = reader.feed(body) + reader.feed(b"")
         else:
             response = chosen.upstream.decode_response(body, chosen.target)
-            out = self._translating(chosen, way.record).pass_on(fold.unfold(response))
+            out = ways.translating(self.ask, chosen, way.record, self._decoded).pass_on(fold.unfold(response))
         way.over = True
         return out
 
     def _way(self, chosen: plan.Plan) -> relay.Way:
-        protocol, caller = self.ask.protocol, self.ask.caller
-        watched = not chosen.spliced or protocol.name in _STRIPPING
-        watcher = Watcher(self._gateway.seals, caller.tenant) if watched else None
-        record = relay.Record(watcher)
-        if not chosen.spliced:
-            return self._translating(chosen, record)
-        names = None
-        if chosen.served != self.ask.model:
-            names = (msgspec.json.encode(chosen.served), msgspec.json.encode(self.ask.model))
-        edit = None
-        if names is not None or chosen.hide_usage or protocol.stream_type == eventstream.MEDIA_TYPE:
-            edit = relay.Edit(protocol, hide_usage=chosen.hide_usage, names=names)
-        decoder = chosen.upstream.stream_decoder(chosen.target)
-        return relay.Splice(protocol, decoder, self._bare_encoder, record, edit)
-
-    def _bare_encoder(self) -> StreamEncoder:
-        """For what is not the provider's own in a stream that goes through."""
-        protocol = self.ask.protocol
-        return protocol.stream_encoder(ir.Request(self.ask.model, (), protocol=protocol.name, stream=True))
-
-    def _translating(self, chosen: plan.Plan, record: relay.Record) -> relay.Translate:
-        request = self._settings(chosen)
-        return relay.Translate(
-            chosen.upstream.stream_decoder(chosen.target),
-            self.ask.protocol.stream_encoder(request),
-            names=chosen.names,
-            stops=chosen.stops,
-            most=chosen.max_tokens,
-            choices=request.sampling.n or 1,
-            record=record,
-            stamp=self._stamped,
-            complete=complete.Completion(complete.taken_ids(request), self._seed, self._estimate),
-        )
+        return ways.way(self.ask, chosen, self._gateway.seals, self._decoded)
 
     def _estimate(self, chars: int) -> ir.Usage:
-        return ir.Usage(input=estimate.prompt(self._decoded()), output=estimate.output(chars), estimated=True)
-
-    def _stamped(self, start: ir.Start) -> ir.Start:
-        return msgspec.structs.replace(
-            start,
-            id=start.id or self._made_id(),
-            model=self.ask.model,
-            created=start.created or int(self.ask.time),
-        )
+        return ways.estimated(self._decoded, chars)
 
     async def _pump(self, opened: _Opened, write: Write) -> None:
         """Writes the stream to its end. Cancelled (client gone) it closes the upstream and blames nobody."""
@@ -443,7 +400,9 @@ class Exchange:
             if opened.way.over and isinstance(write, Outlet):
                 await self._at_once(opened, write)
                 return
-            await flow(opened.reply, opened.way, opened.held, write, self._gateway)
+            self.ask.forget(body=opened.spliced)
+            held, opened.held = opened.held, b""
+            await flow(opened.reply, opened.way, held, write, self._gateway)
             self._blame(opened)
             self._settle_stream(record, 200, record.error)
             await self._told_elsewhere()
@@ -458,6 +417,12 @@ class Exchange:
             if not self.out.settled:
                 self._settle(500, MuxError(Kind.INTERNAL, "llm-mux failed in the middle of the stream."))
 
+    def _let_go(self, chosen: plan.Plan) -> None:
+        """What was read of the request does not stay as long as an answer takes; who needs it again, to ask another
+        target or to estimate, reads it again."""
+        self._request = chosen.request = None
+        self.ask.forget(body=False)
+
     async def _at_once(self, opened: _Opened, write: Outlet) -> None:
         """A stream that was whole when it began: the books first, as for a whole answer, then one write."""
         record = opened.way.record
@@ -469,7 +434,7 @@ class Exchange:
 
     def _blame(self, opened: _Opened) -> None:
         if (error := opened.way.record.error) is not None:
-            account, model = opened.chosen.account, opened.chosen.model
+            account, model = opened.account, opened.model
             self._gateway.blame(account, model, meant(account, model, error, opened.reply))
 
     async def _told_elsewhere(self) -> None:

@@ -37,9 +37,9 @@ FRAMES: Frames[tuple[Encoded, ir.Request]] = Frames()
 """What was written of the settings of plain requests, and their canonical form."""
 
 
-class Plan(Struct, frozen=True):
+class Plan(Struct):
     """One attempt, ready to send. `request` is the canonical form when it was needed, without the messages where those
-    were written without it."""
+    were written without it; it is the only field that changes, to None when it is not needed any more."""
 
     account: Account
     model: str

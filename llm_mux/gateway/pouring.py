@@ -22,6 +22,7 @@ async def flow(reply: Reply, way: Way, held: bytes, write: Write, gateway: Gatew
     """A stream to its end, `held` first, as `write` allows. Raises ConnectionError when the client left."""
     if held:
         await write(held)
+        held = b""
     every_s = gateway.settings.keepalive_s
     if not isinstance(write, Outlet):
         await _waited(reply, way, Beats(every_s, way, write), gateway)

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, cast
 
+from msgspec import structs
+
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.http.framing import Framing, framing_of
 from llm_mux.gateway.http.head import MOST_HEAD, Head, Malformed, beginning, parse, parser_for
@@ -264,7 +266,7 @@ class Connection(asyncio.Protocol):
         if not self._used:
             self._used = True
             self._idle_s = _idle_limit(head.headers.get("Keep-Alive"), self._limits.idle_s)
-        reply = LeanReply(head, call, self)
+        reply = LeanReply(head, call.place, self)
         if length == len(rest):
             # All of it came with the head, as most answers do that are not streams.
             reply.took(rest)
@@ -273,6 +275,9 @@ class Connection(asyncio.Protocol):
                 waiter.set_result(reply)
             return
         self._reply = reply
+        if call.body:
+            # What was sent is not kept for as long as the answer takes.
+            self._call = structs.replace(call, body=None)
         framing = self._framing = framing_of(length)
         self._watch(self._heard + call.timeouts.between_bytes)
         try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.http.head import Head
 from llm_mux.gateway.http.unpacking import Damaged, Unpacking, packed_unsaid
-from llm_mux.gateway.upstream import Call, Reply, Sink
+from llm_mux.gateway.upstream import Reply, Sink
 
 if TYPE_CHECKING:
     from llm_mux.gateway.http.connection import Connection
@@ -24,7 +24,6 @@ class LeanReply(Reply):
 
     __slots__ = (
         "_ahead",
-        "_call",
         "_connection",
         "_ended",
         "_error",
@@ -34,13 +33,14 @@ class LeanReply(Reply):
         "_media",
         "_packed",
         "_pieces",
+        "_place",
         "_sink",
         "_waiter",
     )
 
-    def __init__(self, head: Head, call: Call, connection: Connection) -> None:
+    def __init__(self, head: Head, place: str, connection: Connection) -> None:
         super().__init__(head.status, head.headers)
-        self._call = call
+        self._place = place
         self._connection: Connection | None = connection
         self._label = head.packed
         self._media = head.media
@@ -84,14 +84,14 @@ class LeanReply(Reply):
             if held := packed.end():
                 return held
             if not packed.whole:
-                raise MuxError(Kind.UPSTREAM_CUT, f"{self._call.place} broke off in the middle of its answer.")
+                raise MuxError(Kind.UPSTREAM_CUT, f"{self._place} broke off in the middle of its answer.")
         return b""
 
     def _unpacked(self, packed: Unpacking, data: bytes) -> bytes:
         try:
             plain = packed.feed(data)
         except Damaged as damage:
-            error = MuxError(Kind.UPSTREAM_NONSENSE, f"{self._call.place} sent a body that cannot be unpacked.")
+            error = MuxError(Kind.UPSTREAM_NONSENSE, f"{self._place} sent a body that cannot be unpacked.")
             self._stop(error)
             raise error from damage
         if packed.plain:
@@ -127,7 +127,7 @@ class LeanReply(Reply):
     def close(self) -> None:
         self._sink = None
         if self._connection is not None:
-            self._stop(MuxError(Kind.UPSTREAM_CUT, f"{self._call.place} was not heard to the end."))
+            self._stop(MuxError(Kind.UPSTREAM_CUT, f"{self._place} was not heard to the end."))
             self._wake()
 
     def _stop(self, error: MuxError) -> None:

@@ -73,7 +73,8 @@ class Encoder:
     """The state of one stream. Only the first choice is shown: the format has one."""
 
     def __init__(self, request: ir.Request) -> None:
-        self._request = request
+        self._request: ir.Request | None = request
+        self._linked = sources.linked(request)
         self._seed = ""
         self._next = 0
         self._shown = False
@@ -134,9 +135,11 @@ class Encoder:
 
     def _start(self, out: list[bytes], start: ir.Start) -> None:
         self._seed = start.id
-        known = start.usage or ir.Usage()
-        if not known.prompt:
-            known = msgspec.structs.replace(known, input=estimate.prompt(self._request), estimated=True)
+        known, request = start.usage or ir.Usage(), self._request
+        # A stream may last long, and the request is large.
+        self._request = None
+        if not known.prompt and request is not None:
+            known = msgspec.structs.replace(known, input=estimate.prompt(request), estimated=True)
         self._usage = known
         native = start.native
         own = jsonx.top(bytes(native.data)) if native is not None and native.owner == NAME else {}
@@ -285,13 +288,13 @@ class Encoder:
     def _cite(self, out: list[bytes], index: int, citation: ir.Citation) -> None:
         held = self._parts.get(index)
         if held is None:
-            if (text := self._ended.get(index)) is not None and sources.linked(self._request):
+            if (text := self._ended.get(index)) is not None and self._linked:
                 text.cites.append(citation)
             return
         own = answer_blocks.own_citations([citation])
         if own and held.block is not None:
             self._write(out, held, wire.CitationsDelta(own[0]))
-        elif not own and sources.linked(self._request):
+        elif not own and self._linked:
             held.cites.append(citation)
 
     def _end(self, out: list[bytes], index: int) -> None:

@@ -136,7 +136,7 @@ class ResponsesStreamEncoder:
     """`encode` for SSE, `events` for a websocket; use one of them."""
 
     def __init__(self, request: ir.Request) -> None:
-        self._request = request
+        self._request: ir.Request | None = request
         self._client = answer.client_of(request)
         self._object: answer.Object | None = None
         self._id = ""
@@ -208,10 +208,17 @@ class ResponsesStreamEncoder:
 
     def _start(self, event: ir.Start) -> None:
         self._id = answer.response_id(event.id or ids.digest(event.model))
-        self._object = answer.Object(self._request, self._id, event.model or self._request.model, event.created)
+        self._begin(event.model, event.created)
         self._usage = event.usage
         self._lifecycle("response.created", "in_progress")
         self._lifecycle("response.in_progress", "in_progress")
+
+    def _begin(self, model: str, created: int) -> None:
+        request = self._request
+        if request is not None:
+            self._object = answer.Object(request, self._id, model or request.model, created)
+        # The object has what is told of it. A stream may last long, and the request is large.
+        self._request = None
 
     def _part_start(self, event: ir.PartStart) -> None:
         if event.choice != 0:
@@ -457,7 +464,7 @@ class ResponsesStreamEncoder:
     def _failed(self, event: ir.Failed) -> None:
         if self._object is None:
             self._id = answer.response_id(ids.digest(event.error.message))
-            self._object = answer.Object(self._request, self._id, self._request.model, 0)
+            self._begin("", 0)
             self._lifecycle("response.created", "in_progress")
         usage = answer.usage_out(self._usage) if self._usage is not None else None
         self._lifecycle("response.failed", "failed", output=self._output, usage=usage, error=errors.failed(event.error))
