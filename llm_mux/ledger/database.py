@@ -1,8 +1,9 @@
 """The database behind the books: SQLite in the data folder, or PostgreSQL by DSN, behind the same two calls.
 
-Rule: making a `Database` costs nothing. The first use loads SQLAlchemy in a thread, connects and brings
-the tables up to date, so the listening socket waits for none of it. No message of this module holds a password or a
-value of a row. SQLite has one writer at a time: `write` takes its turn in here first, then its lock on the file.
+Rule: making a `Database` costs nothing. The first use connects in a thread and brings the tables up to date, so the
+listening socket waits for none of it; SQLite's rows need no SQLAlchemy (`run`), which the first other use loads. No
+message of this module holds a password or a value of a row. SQLite has one writer at a time: `write` takes its turn in
+here first, then its lock on the file.
 """
 
 from __future__ import annotations
@@ -18,9 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from llm_mux.ledger.revision import up_to_date
+from llm_mux.ledger.statements import OfPostgres, OfSqlite, Statements
 from llm_mux.paths import private_dir
 
 if TYPE_CHECKING:
+    from sqlite3 import Connection as SqliteConnection
+
     from sqlalchemy import URL, Connection, Engine
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -45,6 +50,10 @@ class DatabaseSettingError(Exception):
     """`usage.database` names no database this program can use."""
 
 
+class _NoView(BaseException):
+    """SQLAlchemy's first look at a connection undoes what that has begun, so it comes before; then all is done anew."""
+
+
 class Database:
     """`location` is a file for SQLite, or a DSN: postgresql://user:password@host/name, sqlite:///file."""
 
@@ -52,9 +61,10 @@ class Database:
         self._dsn, self._file = _place(location)
         self._busy_s = busy_s
         self._opened = False
-        # SQLite's is made at the first `read` or `write`: what rows need is lighter by a tenth of the daemon's memory.
+        # SQLite's engines are made when asked for: what rows need is lighter by a fifth of the daemon's memory.
         self._engine: AsyncEngine | None = None
         self._threaded: Engine | None = None
+        self._plain: SqliteConnection | None = None
         self._thread: ThreadPoolExecutor | None = None
         self._opening = asyncio.Lock()
         self._turn = asyncio.Lock()
@@ -100,8 +110,8 @@ class Database:
                     await engine.dispose()
         thread, self._thread = self._thread, None
         if thread is not None:
-            threaded, self._threaded = self._threaded, None
-            thread.submit(_dispose, threaded)
+            threaded, self._threaded, plain, self._plain = self._threaded, None, self._plain, None
+            thread.submit(_dispose, threaded, plain)
             await asyncio.to_thread(thread.shutdown)
 
     @contextlib.asynccontextmanager
@@ -127,12 +137,54 @@ class Database:
         async with self._turn:
             return await asyncio.get_running_loop().run_in_executor(self._thread, self._in_thread, work)
 
+    async def run(self, work: Callable[[Statements], T]) -> T:
+        """As `transact`, for plain SQL."""
+        await self.open()
+        if self._thread is None:
+            async with self.write() as connection:
+                return await connection.run_sync(lambda each: work(OfPostgres(each)))
+        async with self._turn:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._plainly, work)
+
     def _in_thread(self, work: Callable[[Connection], T]) -> T:
-        if self._threaded is None:
-            assert self._file is not None
-            self._threaded = _threaded(self._file, self._busy_s)
-        with self._threaded.begin() as connection:
+        with self._engine_in_thread().begin() as connection:
             return work(connection)
+
+    def _plainly(self, work: Callable[[Statements], T]) -> T:
+        try:
+            return self._in_plain_transaction(work)
+        except _NoView:
+            self._engine_in_thread().connect().close()
+            return self._in_plain_transaction(work)
+
+    def _in_plain_transaction(self, work: Callable[[Statements], T]) -> T:
+        assert self._plain is not None
+        views: list[Connection] = []
+
+        def sqlalchemy() -> Connection:
+            if self._threaded is None:
+                raise _NoView
+            if not views:
+                views.append(self._threaded.connect())
+            return views[0]
+
+        self._plain.execute("BEGIN IMMEDIATE")
+        try:
+            done = work(OfSqlite(self._plain, sqlalchemy))
+            self._plain.commit()
+        except BaseException:
+            self._plain.rollback()
+            raise
+        finally:
+            for view in views:
+                view.close()
+        return done
+
+    def _engine_in_thread(self) -> Engine:
+        if self._threaded is None:
+            assert self._plain is not None
+            self._threaded = _threaded(self._plain)
+        return self._threaded
 
     async def _asked(self) -> AsyncEngine:
         """What is asked from the event loop."""
@@ -164,23 +216,20 @@ class Database:
         self._inode = _inode(file)
 
     def _prepare(self, file: Path) -> None:
-        _load()
+        import_module("llm_mux.ledger.insert")
         _prepare_file(file, self._busy_s)
-        self._in_thread(_to_newest)
+        plain = self._plain = _connected(file, self._busy_s)
+        if not self._plainly(lambda _: up_to_date(plain)):
+            self._in_thread(_to_newest)
 
     def _vanished(self) -> bool:
         """Whether the file was deleted or replaced: SQLite would go on writing into what nobody can open any more."""
         return self._file is not None and self._inode != _inode(self._file)
 
     def _make_engine(self) -> AsyncEngine:
-        _load()
+        for name in ("insert", "upgrade"):  # so that the event loop does not wait for them
+            import_module(f"llm_mux.ledger.{name}")
         return _postgres(self._dsn or "")
-
-
-def _load() -> None:
-    """What every transaction needs, in the thread that calls this, so that the event loop does not wait for it."""
-    for name in ("insert", "upgrade"):
-        import_module(f"llm_mux.ledger.{name}")
 
 
 def _to_newest(connection: Connection) -> None:
@@ -229,23 +278,31 @@ def _sqlite(file: Path, busy_s: float) -> AsyncEngine:
     return engine
 
 
-def _threaded(file: Path, busy_s: float) -> Engine:
-    """One connection, for the thread that makes it."""
-    from sqlalchemy import URL, StaticPool, create_engine
+def _connected(file: Path, busy_s: float) -> SqliteConnection:
+    """For the thread that makes it; it begins no transaction by itself."""
+    import sqlite3
+
+    connection = sqlite3.connect(file, timeout=busy_s, isolation_level=None)
+    connection.execute("PRAGMA synchronous = NORMAL")
+    return connection
+
+
+def _threaded(plain: SqliteConnection) -> Engine:
+    """SQLAlchemy's view of the connection, also amid a transaction of it; for the same thread."""
+    from sqlalchemy import StaticPool, create_engine
 
     engine = create_engine(
-        URL.create("sqlite", database=str(file)),
-        hide_parameters=True,
-        poolclass=StaticPool,
-        connect_args={"timeout": busy_s},
+        "sqlite://", creator=lambda: plain, hide_parameters=True, poolclass=StaticPool, pool_reset_on_return=None
     )
     _set_up_sqlite(engine)
     return engine.execution_options(writes=True)
 
 
-def _dispose(engine: Engine | None) -> None:
+def _dispose(engine: Engine | None, plain: SqliteConnection | None) -> None:
     if engine is not None:
         engine.dispose()
+    if plain is not None:
+        plain.close()
 
 
 def _prepare_file(file: Path, busy_s: float) -> None:
@@ -280,8 +337,10 @@ def _set_up_sqlite(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get("writes")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        plain: Any = connection.connection.driver_connection
+        if not plain.in_transaction:  # it may have begun before (`OfSqlite`)
+            writes = connection.get_execution_options().get("writes")
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def _postgres(dsn: str) -> AsyncEngine:

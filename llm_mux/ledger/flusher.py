@@ -31,9 +31,10 @@ class Flusher:
         self._name = name
         self._flush = flush
         self._gather_s = gather_s
-        self._awake = False
+        self.awake = False
         self._work = asyncio.Event()
-        self._closing = asyncio.Event()
+        self._on = asyncio.Event()
+        self._closing = False
         self._one_at_a_time = asyncio.Lock()
         self._in_a_row = 0
         self._began: float | None = None
@@ -49,13 +50,13 @@ class Flusher:
 
     def wake(self) -> None:
         """There is something to write."""
-        if not self._awake:
-            self._awake = True
+        if not self.awake:
+            self.awake = True
             self._work.set()
 
     async def run(self) -> None:
         """Flush until `close`; one task, owned by the caller."""
-        while not self._closing.is_set():
+        while not self._closing:
             await self._work.wait()
             await self._pause(self._gather_s)
             if not await self.flush_now():
@@ -64,7 +65,7 @@ class Flusher:
     async def flush_now(self) -> bool:
         """Whether all that had gathered is written now."""
         async with self._one_at_a_time:
-            self._awake = False
+            self.awake = False
             self._work.clear()
             self._began = time.monotonic()
             try:
@@ -82,8 +83,9 @@ class Flusher:
 
     async def close(self, deadline_s: float) -> bool:
         """End `run` and write what is left; False when the database did not take it within `deadline_s`."""
-        self._closing.set()
+        self._closing = True
         self._work.set()
+        self._on.set()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(deadline_s):
                 done = False
@@ -99,9 +101,14 @@ class Flusher:
         return False
 
     async def _pause(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._closing.wait()
+        if self._closing:
+            return
+        self._on.clear()
+        timer = asyncio.get_running_loop().call_later(seconds, self._on.set)
+        try:
+            await self._on.wait()
+        finally:
+            timer.cancel()
 
     def _retry_s(self) -> float:
         return min(_FIRST_RETRY_S * (1 << min(self._in_a_row, 10)), _LONGEST_RETRY_S)

@@ -1,16 +1,19 @@
 """What a batch of rows becomes in the tables: what many have in common once, what is a row's own, and sums by the hour.
 
-Rule: a busy daemon pays for every row, so a row costs a look-up and a few loops in C; all else is done once for those
-alike. A name that a client or an upstream made up never spoils its batch: text is cut at `rows.LONGEST_TEXT` and loses
-what no database stores. What no column takes raises, as a database would (`insert.fault_of_a_row`).
+Rule: a busy daemon pays for every row, so what is done for each is done in C, a column at a time; all else is done once
+for those alike. A name that a client or an upstream made up never spoils its batch: text is cut at `rows.LONGEST_TEXT`
+and loses what no database stores. What no column takes raises, as a database would (`insert.fault_of_a_row`).
 """
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import groupby
+from itertools import compress, groupby, repeat
+from math import isfinite
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -53,6 +56,7 @@ MEASURES = (
 
 Group = tuple[str, ...]
 Line = tuple[Value, ...]
+Columns = tuple[tuple[Any, ...], ...]
 
 _FIELDS = Exchange.__struct_fields__
 _named = itemgetter(*map(_FIELDS.index, NAMED))
@@ -63,33 +67,56 @@ _GONE = Kind.CLIENT_GONE.value
 
 
 class Gathered(NamedTuple):
-    """Lines of `schema.exchange_names` and of `schema.exchange_rows` without its `id`, in the order of the rows; (hour,
-    DIMENSIONS) -> MEASURES."""
+    """Lines of `schema.exchange_names`; what `schema.exchange_batches` keeps of the rows, in their order: a JSON array
+    for each, its number in `names` and its COUNTED, and the day of the newest; (hour, DIMENSIONS) -> MEASURES."""
 
     names: list[Line]
-    rows: list[Line]
+    rows: str
+    day: int
     hours: dict[tuple[int, Group], list[int]]
 
 
 def gathered(rows: Sequence[Exchange]) -> Gathered:
-    """What is to be written of rows."""
+    """What is to be written of rows, which are some."""
+    if max([len(row.request_id) for row in rows]) <= LONGEST_TEXT:
+        with suppress(UnicodeError):
+            found = _gathered(rows)
+            # Only what has been escaped there, or is not ASCII, may be more than every database takes.
+            if found.rows.isascii() and "\\" not in found.rows:
+                return found
+    return _gathered([replace(row, request_id=plain(row.request_id)) for row in rows])
+
+
+def _gathered(rows: Sequence[Exchange]) -> Gathered:
     names: dict[int, Line] = {}
     lines: list[Line] = []
     hours: dict[tuple[int, Group], list[int]] = {}
-    for hour, run in _runs(_readable(rows)):
-        groups: dict[Line, tuple[int, list[Line]]] = {}
-        fields = list(map(astuple, run))
-        for named, counted in zip(map(_named, fields), map(_counted, fields), strict=True):
-            group = groups.get(named)
-            if group is None:
-                number, values = _names(hour * SECONDS_AN_HOUR // SECONDS_A_DAY, named)
-                names[number] = number, *values
-                group = groups[named] = number, []
-            group[1].append(counted)
-            lines.append((group[0], *counted))
-        for named, (_, counts) in groups.items():
-            merge(hours, (hour, tuple(plain(name or "") for name in _dimensions(named))), _measured(named, counts))
-    return Gathered([names[key] for key in sorted(names)], lines, hours)
+    newest = 0
+    for hour, run in _runs(rows):
+        newest = max(newest, day := hour * SECONDS_AN_HOUR // SECONDS_A_DAY)
+        columns = list(zip(*map(astuple, run), strict=True))
+        named, counted = _named(columns), _counted(columns)
+        if all(column.count(column[0]) == len(run) for column in named):
+            groups = {tuple(column[0] for column in named): counted}
+        else:
+            groups = _groups(list(zip(*named, strict=True)), counted)
+        numbers = {}
+        for each, counts in groups.items():
+            numbers[each], values = _names(day, each)
+            names[numbers[each]] = numbers[each], *values
+            merge(hours, (hour, tuple(plain(name or "") for name in _dimensions(each))), _measured(each, counts))
+        which = map(numbers.__getitem__, zip(*named, strict=True)) if len(groups) > 1 else repeat(*numbers.values())
+        lines += zip(which, *counted, strict=False)
+    told = msgspec.json.encode(lines).decode()
+    return Gathered([names[key] for key in sorted(names)], told, newest, hours)
+
+
+def _groups(named: Sequence[Line], counted: Columns) -> dict[Line, Columns]:
+    """What is counted of rows of the same names."""
+    lines: dict[Line, list[Line]] = {each: [] for each in named}
+    for each, counts in zip(named, zip(*counted, strict=True), strict=True):
+        lines[each].append(counts)
+    return {each: tuple(zip(*counts, strict=True)) for each, counts in lines.items()}
 
 
 def merge(into: dict[tuple[int, Group], list[int]], key: tuple[int, Group], values: list[int]) -> None:
@@ -98,18 +125,12 @@ def merge(into: dict[tuple[int, Group], list[int]], key: tuple[int, Group], valu
     into[key] = values if there is None else [min(one + two, MOST) for one, two in zip(there, values, strict=True)]
 
 
-def _readable(rows: Sequence[Exchange]) -> Sequence[Exchange]:
-    """The rows with request ids that every database takes; the other texts are few."""
-    ids = [row.request_id for row in rows]
-    if max(map(len, ids), default=0) <= LONGEST_TEXT and "".join(ids).isprintable():
-        return rows
-    return [replace(row, request_id=plain(row.request_id)) for row in rows]
-
-
 def _runs(rows: Sequence[Exchange]) -> Iterator[tuple[int, Sequence[Exchange]]]:
     """Rows of the same hour that follow each other: mostly all of them."""
     times = [row.time for row in rows]
-    if rows and (hour := int(min(times) // SECONDS_AN_HOUR)) == int(max(times) // SECONDS_AN_HOUR):
+    if not isfinite(sum(times)):
+        raise ValueError("a row without a time")
+    if (hour := int(min(times) // SECONDS_AN_HOUR)) == int(max(times) // SECONDS_AN_HOUR):
         yield hour, rows
         return
     for hour, run in groupby(rows, lambda row: int(row.time // SECONDS_AN_HOUR)):
@@ -125,27 +146,45 @@ def _names(day: int, named: Line) -> tuple[int, Line]:
     return int.from_bytes(digest) >> 1, values
 
 
-def _measured(named: Line, counts: Sequence[Line]) -> list[int]:
-    """MEASURES of rows whose names are the same."""
+def _measured(named: Line, counted: Columns) -> list[int]:
+    """MEASURES of rows whose names are the same. Raises what a database would of numbers that no column takes."""
     error_kind, status, attempts = _outcome(named)
-    columns: dict[str, tuple[Any, ...]] = dict(zip(COUNTED, zip(*counts, strict=True), strict=True))
-    requests, costs = len(counts), [cost for cost in columns["cost"] if cost is not None]
-    ttfts = [ttft for ttft in columns["ttft_ms"] if ttft is not None]
+    columns = dict(zip(COUNTED, counted, strict=True))
+    requests = len(counted[0])
     tokens = [columns[f"{name}_tokens"] for name in ("input", "output", "cache_read", "cache_write")]
-    unpriced = 0
-    if len(costs) < requests:
-        unpriced = sum(cost is None and sum(each) > 0 for cost, *each in zip(columns["cost"], *tokens, strict=True))
+    costs, ttfts = _known(columns["cost"]), _known(columns["ttft_ms"])
+    _added(columns["cache_write_1h_tokens"])
     measures = (
         requests,
         requests if error_kind != _GONE and (error_kind is not None or status >= 400) else 0,
         requests if error_kind == _GONE else 0,
         (attempts - 1) * requests if attempts > 1 else 0,
-        *map(sum, tokens),
-        sum(filter(None, columns["reasoning_tokens"])),
-        unpriced,
-        sum(costs),
+        *map(_added, tokens),
+        _added(_known(columns["reasoning_tokens"])),
+        _unpriced(columns["cost"], tokens) if len(costs) < requests else 0,
+        _added(costs),
         sum(map(round, columns["duration_ms"])),
         sum(map(round, ttfts)),
         len(ttfts),
     )
     return [min(measure, MOST) for measure in measures]
+
+
+def _known(column: Sequence[Any]) -> Sequence[Any]:
+    unknown = column.count(None)
+    if not unknown:
+        return column
+    return () if unknown == len(column) else [value for value in column if value is not None]
+
+
+def _added(column: Sequence[int]) -> int:
+    array("q", column)  # raises where one is no number of 64 bits
+    return sum(column)
+
+
+def _unpriced(costs: Sequence[int | None], tokens: Sequence[Sequence[int]]) -> int:
+    """How many rows used something whose price is not known."""
+    if min(tokens[0]) > 0:
+        return costs.count(None)
+    all_tokens = map(sum, zip(*tokens, strict=True))
+    return sum(used > 0 for used in compress(all_tokens, [cost is None for cost in costs]))

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from llm_mux.ledger.balances import ZERO, Settlement, day_of, holds_of
+from llm_mux.ledger.balances import ZERO, Settlement, day_of
 from llm_mux.ledger.rows import plain
 from llm_mux.ledger.schema import balances, holds, spending, transactions
 
@@ -27,11 +27,6 @@ def pay(connection: Connection, settlements: Sequence[Settlement]) -> dict[str, 
     for first in range(0, len(settlements), _AT_ONCE):
         after |= _paid(connection, settlements[first : first + _AT_ONCE])
     return after
-
-
-def free(connection: Connection, writer: str) -> int:
-    """Ends the holds of a process that is gone, all of whose payments are made; how many there were."""
-    return connection.execute(delete(holds).where(holds.c.id.startswith(holds_of(writer), autoescape=True))).rowcount
 
 
 def _paid(connection: Connection, settlements: Sequence[Settlement]) -> dict[str, Decimal]:

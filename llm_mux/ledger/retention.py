@@ -8,19 +8,18 @@ is tried again at the next round. Loads nothing and connects to nothing while th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from itertools import accumulate
 from time import time
-from typing import TYPE_CHECKING
 
 from llm_mux.ledger.database import Database, reason
 from llm_mux.ledger.rows import SECONDS_A_DAY
+from llm_mux.ledger.statements import Statements
 from llm_mux.structured import structlog
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 ROUND_S = 3600.0
 CHUNK = 2_000
+"""Rows of a transaction, and more where one batch has more."""
+
 _PAUSE_S = 0.05
 
 _log = structlog.get_logger()
@@ -51,39 +50,28 @@ class Retention:
     async def shorten(self, now: float) -> int:
         """Removes what is older; the number of exchanges that went."""
         day = int(now // SECONDS_A_DAY) - self.days
-        await self._database.transact(lambda connection: _forget_periods(connection, day, self.days, now))
+        await self._database.run(lambda books: _forget_periods(books, day, self.days, now))
         gone = 0
-        while True:
-            chunk = await self._database.transact(_oldest(day))
+        while chunk := await self._database.run(lambda books: _forget_oldest(books, day)):
             gone += chunk
-            if chunk < CHUNK:
-                return gone
             await asyncio.sleep(_PAUSE_S)
+        return gone
 
 
-def _forget_periods(connection: Connection, day: int, days: int, now: float) -> None:
-    from sqlalchemy import delete
-
-    from llm_mux.ledger.schema import exchange_names, holds, usage_hours, usage_totals, writers
-
-    connection.execute(delete(holds).where(holds.c.expires < now))
+def _forget_periods(books: Statements, day: int, days: int, now: float) -> None:
+    books.run("DELETE FROM holds WHERE expires < ?", (now,))
     # A row that came late goes late, when it is among the oldest; its names wait for it.
-    connection.execute(delete(exchange_names).where(exchange_names.c.day < day - days))
-    for sums in (usage_hours, usage_totals):
-        connection.execute(delete(sums).where(sums.c.hour < day * 24))
-    connection.execute(delete(writers).where(writers.c.time < day * SECONDS_A_DAY))
+    books.run("DELETE FROM exchange_names WHERE day < ?", (day - days,))
+    books.run("DELETE FROM usage_hours WHERE hour < ?", (day * 24,))
+    books.run("DELETE FROM usage_totals WHERE hour < ?", (day * 24,))
+    books.run("DELETE FROM ledger_writers WHERE time < ?", (float(day * SECONDS_A_DAY),))
 
 
-def _oldest(day: int) -> Callable[[Connection], int]:
-    """The oldest rows are the first ones: no index has to find them."""
-
-    def forget(connection: Connection) -> int:
-        from sqlalchemy import delete, select
-
-        from llm_mux.ledger.schema import exchange_rows as rows
-
-        first = select(rows.c.id).order_by(rows.c.id).limit(CHUNK).scalar_subquery()
-        old = rows.c.time < day * SECONDS_A_DAY
-        return connection.execute(delete(rows).where(rows.c.id.in_(first), old)).rowcount
-
-    return forget
+def _forget_oldest(books: Statements, day: int) -> int:
+    """How many rows went. The oldest are in the first batches: no index has to find them."""
+    first = books.run("SELECT id, day, count FROM exchange_batches ORDER BY id LIMIT ?", (CHUNK,)).fetchall()
+    before = [0, *accumulate(count for _, _, count in first)]
+    old = [batch for batch, rows in zip(first, before, strict=False) if batch[1] < day and rows < CHUNK]
+    for batch, _, _ in old:
+        books.run("DELETE FROM exchange_batches WHERE id = ?", (batch,))
+    return sum(count for _, _, count in old)

@@ -2,9 +2,9 @@
 
 Rule: a change here comes with a revision under `migrations/versions` and a new `REVISION`; tests compare a fresh
 database with an upgraded one. Importing this module loads SQLAlchemy; only code that talks to the database does.
-Money is whole picodollars in a 64-bit integer: sums are exact in both databases, up to 9.2 million USD. A row of
-`exchange_rows` has what is its own, and the number of its line in `exchange_names`, which many rows of a day share; the
-view `exchanges` shows both together.
+Money is whole picodollars in a 64-bit integer: sums are exact in both databases, up to 9.2 million USD. A line of
+`exchange_batches` has rows that were written together as JSON: what is a row's own, behind the number of its line in
+`exchange_names`, which many rows of a day share. The view `exchanges` shows each row with both.
 """
 
 from __future__ import annotations
@@ -33,10 +33,8 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
 from llm_mux.ledger.gather import DIMENSIONS, MEASURES
+from llm_mux.ledger.revision import VERSION_TABLE
 from llm_mux.ledger.rows import COUNTED, NAMED, dollars, picodollars
-
-REVISION = "0006"
-"""The newest revision under `migrations/versions`."""
 
 
 class Usd(TypeDecorator[Decimal]):
@@ -55,7 +53,7 @@ class Usd(TypeDecorator[Decimal]):
 metadata = MetaData()
 
 version = Table(
-    "llm_mux_version",
+    VERSION_TABLE,
     metadata,
     Column("version_num", String(32), nullable=False),
     PrimaryKeyConstraint("version_num", name="llm_mux_version_pkc"),
@@ -108,25 +106,50 @@ exchange_names = Table(
     *_own("day", *NAMED),
 )
 
-exchange_rows = Table(
-    "exchange_rows",
+exchange_batches = Table(
+    "exchange_batches",
     metadata,
     Column("id", _NUMBER, primary_key=True),
-    Column("names", BigInteger, nullable=False),
-    *_own(*COUNTED),
+    Column("day", Integer, nullable=False),  # of its newest row
+    Column("count", Integer, nullable=False),
+    Column("rows", Text, nullable=False),  # a JSON array of [exchange_names.id, *COUNTED]
 )
 
-_FIELDS = [column.name for column in exchanges.columns]
-_SHOWN = ", ".join(f'{"n" if name in ("day", *NAMED) else "r"}."{name}"' for name in _FIELDS)
-_VIEW = (
-    f"CREATE VIEW exchanges AS SELECT {_SHOWN} FROM exchange_rows AS r "  # noqa: S608  # names of this module
-    "LEFT JOIN exchange_names AS n ON n.id = r.names"
-)
+MOST_OF_A_BATCH = 65_536
+"""An exchange's `id` is that of its batch and its place in there."""
+
+_NUMBERS = {"postgresql": "r.place - 1", "sqlite": "r.key"}
+_LISTS = {
+    "postgresql": "CROSS JOIN LATERAL json_array_elements(b.rows::json) WITH ORDINALITY AS r(value, place)",
+    "sqlite": "CROSS JOIN json_each(b.rows) AS r",
+}
+_VALUES = {"postgresql": "(r.value->>{place})::{kind}", "sqlite": "json_extract(r.value, '$[{place}]')"}
+
+
+def view(dialect: str) -> str:
+    """The statement that makes `exchanges`."""
+
+    def value(place: int, kind: str) -> str:
+        return _VALUES[dialect].format(place=place, kind=kind)
+
+    def shown(name: str) -> str:
+        if name in ("day", *NAMED):
+            return f'n."{name}"'
+        if name == "id":
+            return f"b.id * {MOST_OF_A_BATCH} + {_NUMBERS[dialect]} AS id"
+        kind = str(exchanges.c[name].type).replace("DOUBLE", "DOUBLE PRECISION")
+        return f'{value(COUNTED.index(name) + 1, kind)} AS "{name}"'
+
+    columns = ", ".join(shown(column.name) for column in exchanges.columns)
+    return (
+        f"CREATE VIEW exchanges AS SELECT {columns} FROM exchange_batches AS b {_LISTS[dialect]} "  # noqa: S608
+        f"LEFT JOIN exchange_names AS n ON n.id = {value(0, 'bigint')}"
+    )
 
 
 @event.listens_for(metadata, "after_create")
 def _make_view(target: MetaData, connection: Connection, **_: object) -> None:
-    connection.exec_driver_sql(_VIEW)
+    connection.exec_driver_sql(view(connection.dialect.name))
 
 
 @event.listens_for(metadata, "before_drop")

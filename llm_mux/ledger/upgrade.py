@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, insert, inspect, select, text
 
 from llm_mux.ledger import schema
+from llm_mux.ledger.revision import REVISION, NewerDatabase
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -20,26 +21,16 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 0x6C6D75785F6C6564
 
 
-class NewerDatabase(Exception):
-    """The database was written by a later version of the program, whose tables this one does not know."""
-
-    def __init__(self, found: str) -> None:
-        super().__init__(
-            f"the database is at revision {found}, this version knows {schema.REVISION}: "
-            "update llm-mux, or name another database in usage.database"
-        )
-
-
 def to_newest(connection: Connection) -> None:
     """Create or upgrade the tables; several processes may do so at once."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
     found = current(connection)
-    if found == schema.REVISION:
+    if found == REVISION:
         return
     if found is None:
         create(connection)
-    elif found > schema.REVISION:
+    elif found > REVISION:
         raise NewerDatabase(found)
     else:
         migrate(connection)
@@ -55,7 +46,7 @@ def current(connection: Connection) -> str | None:
 def create(connection: Connection) -> None:
     """Make the tables in an empty database and mark them as the newest revision."""
     schema.metadata.create_all(connection)
-    connection.execute(insert(schema.version).values(version_num=schema.REVISION))
+    connection.execute(insert(schema.version).values(version_num=REVISION))
 
 
 def migrate(connection: Connection) -> None:

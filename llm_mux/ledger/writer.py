@@ -12,28 +12,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from llm_mux.ledger import insert
 from llm_mux.ledger.balances import Settlement
 from llm_mux.ledger.database import Database, reason
 from llm_mux.ledger.flusher import GATHER_S, Flusher
+from llm_mux.ledger.insert import Written
 from llm_mux.ledger.ring import shared_memory, sweep
 from llm_mux.ledger.rows import Exchange
 from llm_mux.ledger.spool import Left, Piece, Spool
+from llm_mux.ledger.statements import Statements
 from llm_mux.structured import structlog
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from llm_mux.ledger.insert import Written
 
 CAPACITY = 20_000
 TRANSACTION_ROWS = 2_000
@@ -41,6 +40,7 @@ _PATIENCE_S = 30.0
 _SLOW_S = 1.0
 """What waits for longer is on the disk."""
 
+_number = attrgetter("number")
 _log = structlog.get_logger()
 
 
@@ -77,14 +77,14 @@ class Writer:
         self._spool = Spool(spool, shared_memory()) if spool is not None else None
         self._name = self._spool.writer if self._spool is not None else Spool(Path()).writer
         self._capacity = capacity
-        self._made = 0
+        self._made = self._payments = 0
         # Oldest first: what memory and spool have, what only the spool has, what only memory has.
-        self._spooled: deque[Piece] = deque()
+        self._spooled: list[Piece] = []
         self._in_spool_only = 0
         self._unspooled: deque[Piece] = deque()
         self._written_to = 0
         self._writing = Flusher("exchanges", self._write_all, gather_s=gather_s)
-        self._recorded = self._written = self._rejected = self._replayed = 0
+        self._released = self._written = self._rejected = self._replayed = 0
         self._left_seen = False
         self._spool_error: str | None = None
         self._catching: asyncio.Task[bool] | None = None
@@ -99,23 +99,23 @@ class Writer:
                 self._spool.claim()
         return self._name
 
-    def record(self, row: Exchange, payment: Settlement | None = None) -> None:
+    def record(self, row: Exchange | None, payment: Settlement | None = None) -> None:
         """Take a row, with what is paid for it."""
-        self._recorded += 1
-        self._take(row, payment)
-
-    def release(self, payment: Settlement) -> None:
-        """Take a payment that no row belongs to: one of nothing, which ends a hold."""
-        self._take(None, payment)
-
-    def _take(self, row: Exchange | None, payment: Settlement | None) -> None:
-        self._made += 1
-        piece = Piece(self._made, row, payment)
+        self._made = number = self._made + 1
+        piece = Piece(number, row, payment)
+        if payment is not None:
+            self._payments += 1
         if self._unspooled or not self._kept(piece):
             self._unspooled.append(piece)
             if len(self._unspooled) > self._capacity:
                 self._end([self._unspooled.popleft()])
-        self._writing.wake()
+        if not self._writing.awake:
+            self._writing.wake()
+
+    def release(self, payment: Settlement) -> None:
+        """Take a payment that no row belongs to: one of nothing, which ends a hold."""
+        self._released += 1
+        self.record(None, payment)
 
     def _kept(self, piece: Piece) -> bool:
         """Whether the spool has it; one that takes nothing now is tried again with the next batch."""
@@ -186,12 +186,13 @@ class Writer:
     def state(self) -> State:
         spooled = _count(self._spooled) + self._in_spool_only
         waiting = spooled + _count(self._unspooled)
+        recorded = self._made - self._released
         return State(
-            recorded=self._recorded,
+            recorded=recorded,
             written=self._written,
             waiting=waiting,
             spooled=spooled,
-            dropped=self._recorded - self._written - self._rejected - waiting,
+            dropped=recorded - self._written - self._rejected - waiting,
             rejected=self._rejected,
             replayed=self._replayed,
             failures=self._writing.failures,
@@ -219,11 +220,11 @@ class Writer:
             self._spool.mark()
         until = self._made
         while self._written_to < until and (pieces := await self._next()):
-            rejected = await self._into_books(self._name, pieces)
-            self._rejected += rejected
-            self._written += _count(pieces) - rejected
+            written = await self._into_books(self._name, pieces)
+            self._rejected += written.rejected
+            self._written += written.rows
             self._end(pieces)
-            await self._done(pieces[-1].number)
+            await self._done(pieces)
 
     async def _next(self) -> list[Piece]:
         if not self._spooled and self._in_spool_only and self._spool is not None:
@@ -232,12 +233,12 @@ class Writer:
             self._spooled.extend(found)
         return list(islice(self._spooled or self._unspooled, TRANSACTION_ROWS))
 
-    async def _done(self, number: int) -> None:
-        """The database has everything up to `number`."""
-        self._written_to = number
-        for queue in (self._spooled, self._unspooled):
-            while queue and queue[0].number <= number:
-                queue.popleft()
+    async def _done(self, pieces: Sequence[Piece]) -> None:
+        """The database has everything up to the last of these, the oldest."""
+        self._written_to = number = pieces[-1].number
+        del self._spooled[: bisect_right(self._spooled, number, key=_number)]
+        while self._unspooled and self._unspooled[0].number <= number:
+            self._unspooled.popleft()
         if self._spool is None:
             return
         if self._spool.size:
@@ -246,8 +247,10 @@ class Writer:
             self._spool.written(number)
 
     def _end(self, pieces: Sequence[Piece]) -> None:
-        if self.ended is not None:
-            self.ended(piece.payment.hold.id for piece in pieces if piece.payment is not None)
+        if self._payments and (ended := [piece.payment.hold.id for piece in pieces if piece.payment is not None]):
+            self._payments -= len(ended)
+            if self.ended is not None:
+                self.ended(ended)
 
     async def _write_left(self) -> None:
         """What writers that are gone left in the spool, then the end of what they hold; looked for once."""
@@ -264,33 +267,27 @@ class Writer:
         self._left_seen = True
 
     async def _free(self, writer: str) -> None:
-        await self._database.open()
-        from llm_mux.ledger.payments import free
-
-        if ended := await self._database.transact(partial(free, writer=writer)):
+        if ended := await self._database.run(partial(insert.free, writer=writer)):
             _log.info("billing.holds_freed", holds=ended, writer=writer)
 
-    async def _into_books(self, writer: str, pieces: Sequence[Piece]) -> int:
-        await self._database.open()
-        from llm_mux.ledger import insert  # loaded by `open`, in a thread
-
-        def how(write: Callable[..., Written]) -> Callable[[Connection], Written]:
+    async def _into_books(self, writer: str, pieces: Sequence[Piece]) -> Written:
+        def how(write: Callable[..., Written]) -> Callable[[Statements], Written]:
             return partial(write, writer=writer, pieces=pieces, now=time.time())
 
         try:
             # A server that went without a word is not waited for longer than that; SQLite's thread ends by itself.
             async with asyncio.timeout(_PATIENCE_S if self._database.shared else None):
-                written = await self._database.transact(how(insert.write))
+                written = await self._database.run(how(insert.write))
         except Exception as error:
             if not insert.fault_of_a_row(error):
                 raise
             _log.error("ledger.row_rejected", error=reason(error))
-            written = await self._database.transact(how(insert.write_carefully))
+            written = await self._database.run(how(insert.write_carefully))
         if written.unpaid:
             _log.error("billing.payments_rejected", payments=written.unpaid)
         if written.balances and self.paid is not None:
             self.paid(written.balances)
-        return written.rejected
+        return written
 
 
 def _nothing() -> None:

@@ -3,6 +3,7 @@ import pathlib
 import stat
 import subprocess
 import sys
+import textwrap
 from importlib.util import find_spec
 
 import pytest
@@ -129,10 +130,28 @@ def test_neither_sqlalchemy_nor_alembic_is_imported_before_it_is_opened() -> Non
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-def test_a_new_database_is_made_without_alembic(tmp_path: pathlib.Path) -> None:
-    code = (
-        "import asyncio, sys; from llm_mux.ledger.database import Database\n"
-        f"asyncio.run(Database({str(tmp_path / 'ledger.db')!r}).open())\n"
-        "print('alembic' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+def test_a_new_file_and_its_rows_need_neither_sqlalchemy_nor_alembic(tmp_path: pathlib.Path) -> None:
+    code = """
+        import asyncio, pathlib, sys, time
+        from llm_mux.ledger.database import Database
+        from llm_mux.ledger.retention import Retention
+        from llm_mux.ledger.writer import Writer
+        from tests.ledger.samples import exchange
+
+        async def main():
+            folder = pathlib.Path(sys.argv[1])
+            database = Database(folder / "ledger.db")
+            writer = Writer(database, folder / "spool")
+            task = asyncio.create_task(writer.run())
+            writer.record(exchange())
+            assert await writer.catch_up()
+            assert await Retention(database, days=0).shorten(time.time()) == 1
+            await writer.close()
+            await task
+            await database.close()
+
+        asyncio.run(main())
+        print(sorted({"sqlalchemy", "alembic", "aiosqlite"} & set(sys.modules)))
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"

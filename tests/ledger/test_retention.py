@@ -31,6 +31,8 @@ async def test_old_rows_and_hours_go_and_the_sums_of_days_stay(
     for day in range(5):
         for number in range(7):
             writer.record(exchange(f"req-{day}-{number}", time=NOON + day * SECONDS_A_DAY))
+            assert number % 3 or await writer.catch_up()
+        assert await writer.catch_up()
     await writer.close()
     assert await counts(database) == (35, 5, 1)
     assert await Retention(database, days=2).shorten(NOON + 4 * SECONDS_A_DAY) == 14
@@ -43,8 +45,30 @@ async def test_a_row_that_came_late_from_the_spool_does_not_hold_up_the_others(d
     writer = Writer(database)
     for day in (0, 4, 0):
         writer.record(exchange(time=NOON + day * SECONDS_A_DAY))
+        assert await writer.catch_up()
     await writer.close()
     assert await Retention(database, days=1).shorten(NOON + 4 * SECONDS_A_DAY) == 2
+
+
+async def test_rows_go_with_the_newest_that_was_written_with_them(database: Database) -> None:
+    writer = Writer(database)
+    for day in (0, 2):
+        writer.record(exchange(time=NOON + day * SECONDS_A_DAY))
+    await writer.close()
+    assert await Retention(database, days=1).shorten(NOON + 2 * SECONDS_A_DAY) == 0
+    assert await Retention(database, days=1).shorten(NOON + 4 * SECONDS_A_DAY) == 2
+
+
+async def test_a_batch_larger_than_a_round_goes_too(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "CHUNK", 10)
+    writer = Writer(database)
+    for batch in range(3):
+        for number in range(25):
+            writer.record(exchange(f"req-{batch}-{number}"))
+        assert await writer.catch_up()
+    await writer.close()
+    assert await Retention(database, days=1).shorten(NOON + 4 * SECONDS_A_DAY) == 75
+    assert (await counts(database))[0] == 0
 
 
 async def test_names_stay_for_rows_that_came_late_and_go_after_them(database: Database) -> None:

@@ -1,4 +1,6 @@
+import contextlib
 import pathlib
+import sqlite3
 from collections.abc import Callable
 from datetime import date
 from typing import Any
@@ -15,8 +17,11 @@ from llm_mux.ledger import schema, upgrade
 from llm_mux.ledger.database import Database
 from llm_mux.ledger.migrations.versions import r0005_names_once
 from llm_mux.ledger.report import usage
+from llm_mux.ledger.revision import REVISION, TABLES, NewerDatabase, up_to_date
 from llm_mux.ledger.rows import SECONDS_A_DAY, picodollars
+from llm_mux.ledger.statements import COLUMNS
 from llm_mux.ledger.writer import Writer
+from scripts.tables import script
 from tests.ledger.samples import exchange
 
 SUMS = (schema.usage_days, schema.usage_hours, schema.usage_totals)
@@ -36,21 +41,37 @@ def _shape(connection: Connection) -> dict[str, Any]:
     }
 
 
-def _made_by(make: Callable[[Connection], None], file: pathlib.Path) -> dict[str, Any]:
+def _made_by(make: Callable[[Connection], None], file: pathlib.Path) -> tuple[dict[str, Any], str | None]:
+    """The tables, and the view."""
     engine = create_engine(f"sqlite:///{file}")
     with engine.begin() as connection:
         make(connection)
         shape = _shape(connection)
-        assert upgrade.current(connection) == schema.REVISION
+        view = inspect(connection).get_view_definition("exchanges")
+        assert upgrade.current(connection) == REVISION
     engine.dispose()
-    return shape
+    return shape, view
 
 
 def test_a_new_database_and_an_upgraded_one_are_the_same(tmp_path: pathlib.Path) -> None:
     created = _made_by(upgrade.create, tmp_path / "created.db")
-    migrated = _made_by(upgrade.migrate, tmp_path / "migrated.db")
-    assert created == migrated
-    assert set(created) == set(schema.metadata.tables)
+    assert created == _made_by(upgrade.migrate, tmp_path / "migrated.db")
+    assert set(created[0]) == set(schema.metadata.tables)
+
+
+def test_a_new_file_gets_the_tables_of_the_schema_without_sqlalchemy(tmp_path: pathlib.Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "plain.db")) as connection, connection:
+        assert up_to_date(connection)
+        assert up_to_date(connection)
+    written = _made_by(lambda connection: None, tmp_path / "plain.db")
+    assert written == _made_by(upgrade.create, tmp_path / "created.db")
+    assert TABLES.read_text() == script(), "python -m scripts.tables > llm_mux/ledger/tables.sql"
+
+
+def test_what_is_written_of_a_table_are_its_columns() -> None:
+    for table, columns in COLUMNS.items():
+        there = [column.name for column in schema.metadata.tables[table].columns]
+        assert list(columns) == [name for name in there if (table, name) != ("exchange_batches", "id")]
 
 
 def test_alembic_finds_nothing_to_change_after_the_last_revision(tmp_path: pathlib.Path) -> None:
@@ -109,14 +130,16 @@ async def test_rows_from_before_names_were_kept_once_are_shown_as_they_were(
     async with database.read() as connection:
         shown = (await connection.execute(select(schema.exchanges).order_by(schema.exchanges.c.id))).mappings().all()
         lines = (await connection.execute(select(schema.exchange_names.c.id))).scalars().all()
-    assert [{**each, "cost": each["cost"] and picodollars(each["cost"])} for each in shown[:-1]] == old
+    assert [{**each, "cost": each["cost"] and picodollars(each["cost"])} for each in shown[:-1]] == [
+        {**each, "id": 65_536 + number} for number, each in enumerate(old)
+    ]
     assert shown[-1]["request_id"] == "new"
     assert len(lines) == 7
     await database.close()
 
 
 def test_the_newest_revision_is_the_one_the_schema_names() -> None:
-    assert ScriptDirectory.from_config(upgrade.alembic_config()).get_heads() == [schema.REVISION]
+    assert ScriptDirectory.from_config(upgrade.alembic_config()).get_heads() == [REVISION]
 
 
 def test_a_database_at_the_newest_revision_is_left_alone(tmp_path: pathlib.Path) -> None:
@@ -144,6 +167,6 @@ def test_a_database_of_a_later_version_is_refused_with_advice(tmp_path: pathlib.
     with engine.begin() as connection:
         schema.version.create(connection)
         connection.execute(text("INSERT INTO llm_mux_version VALUES ('9999')"))
-        with pytest.raises(upgrade.NewerDatabase, match=r"9999.*update llm-mux"):
+        with pytest.raises(NewerDatabase, match=r"9999.*update llm-mux"):
             upgrade.to_newest(connection)
     engine.dispose()

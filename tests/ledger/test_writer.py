@@ -310,7 +310,7 @@ async def test_a_row_that_is_in_the_books_already_is_not_written_twice(
     for piece in pieces:
         spool.append(piece)
     spool.close(0)
-    await database.transact(lambda connection: insert.write(connection, spool.writer, pieces[:2], NOON))
+    await database.run(lambda books: insert.write(books, spool.writer, pieces[:2], NOON))
     writer = Writer(database, tmp_path / "spool")
     async with running(writer):
         assert await writer.catch_up()
