@@ -91,7 +91,7 @@ def _off(store: SecretStore) -> frozenset[str]:
 async def _noted(database: Any) -> dict[Name, AccountRow]:
     from llm_mux.ledger.account_table import read
 
-    found: dict[Name, AccountRow] = await database.transact(read)
+    found: dict[Name, AccountRow] = await database.look(read)
     return found
 
 
@@ -240,7 +240,7 @@ def rename(invocation: Invocation, name: str, label: str) -> None:
     async def note(database: Any) -> None:
         from llm_mux.ledger.account_table import rename as renamed_row
 
-        await database.transact(lambda connection: renamed_row(connection, (provider, old), label))
+        await database.run(lambda books: renamed_row(books, (provider, old), label))
 
     with_database(invocation, note)
     click.echo(f"{name} is {provider}/{label} now.")

@@ -142,7 +142,7 @@ def _noted(invocation: Invocation) -> tuple[Mapping[tuple[str, str], AccountRow]
         from llm_mux.ledger.database import Database
 
         assert isinstance(database, Database)
-        return await database.transact(noted)
+        return await database.look(noted)
 
     try:
         return with_database(invocation, read), None

@@ -1,21 +1,18 @@
 """What is known of accounts and is no secret, in the database: how each is, on which plan, until when, what is left.
 
 Rule: the daemon writes what it sees, commands write what they do; secrets are in the secret store alone. Functions take
-a connection and run in the database's thread.
+what `Database.run` gives and run in the database's thread.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
 
 from llm_mux.ledger.rows import plain
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
+from llm_mux.ledger.statements import COLUMNS, Statements, insert, quoted
 
 Name = tuple[str, str]
 _LONGEST = 2000
@@ -57,56 +54,37 @@ class AccountRow(Struct, frozen=True, kw_only=True):
         return other is not None and msgspec.structs.replace(other, updated=self.updated) == self
 
 
-def put(connection: Connection, rows: Iterable[AccountRow], gone: Iterable[Name] = ()) -> None:
+def put(books: Statements, rows: Iterable[AccountRow], gone: Iterable[Name] = ()) -> None:
     """Write rows in place of those of the same accounts, and forget those that are `gone`."""
-    from sqlalchemy import insert
-
-    from llm_mux.ledger.schema import accounts
-
     rows = list(rows)
     for name in (*gone, *(row.key for row in rows)):
-        forget(connection, name)
-    if rows:
-        connection.execute(insert(accounts), [_values(row) for row in rows])
+        forget(books, name)
+    insert(books, "accounts", [_line(row) for row in rows])
 
 
-def forget(connection: Connection, name: Name) -> None:
-    from sqlalchemy import delete
-
-    from llm_mux.ledger.schema import accounts
-
-    provider, label = name
-    connection.execute(delete(accounts).where(accounts.c.provider == provider, accounts.c.label == label))
+def forget(books: Statements, name: Name) -> None:
+    books.run("DELETE FROM accounts WHERE provider = ? AND label = ?", name)
 
 
-def rename(connection: Connection, name: Name, label: str) -> None:
+def rename(books: Statements, name: Name, label: str) -> None:
     """The account goes on under another label."""
-    from sqlalchemy import update
-
-    from llm_mux.ledger.schema import accounts
-
-    forget(connection, (name[0], label))
-    mine = (accounts.c.provider == name[0]) & (accounts.c.label == name[1])
-    connection.execute(update(accounts).where(mine).values(label=label))
+    forget(books, (name[0], label))
+    books.run("UPDATE accounts SET label = ? WHERE provider = ? AND label = ?", (label, *name))
 
 
-def read(connection: Connection) -> dict[Name, AccountRow]:
+def read(books: Statements) -> dict[Name, AccountRow]:
     """Everything that is known, by account."""
-    from sqlalchemy import select
-
-    from llm_mux.ledger.schema import accounts
-
-    found = (_row(dict(row._mapping)) for row in connection.execute(select(accounts)))
+    columns = COLUMNS["accounts"]
+    lines = books.run(f"SELECT {', '.join(map(quoted, columns))} FROM accounts").fetchall()  # noqa: S608  # names of ours
+    found = (_row(dict(zip(columns, line, strict=True))) for line in lines)
     return {row.key: row for row in found}
 
 
-def _values(row: AccountRow) -> dict[str, object]:
-    values = msgspec.structs.asdict(row)
-    values["last_error"] = None if row.last_error is None else plain(row.last_error)[:_LONGEST]
-    values["quotas"] = msgspec.json.encode(row.quotas).decode()
-    return values
+def _line(row: AccountRow) -> tuple[object, ...]:
+    error = None if row.last_error is None else plain(row.last_error)[:_LONGEST]
+    quotas = msgspec.json.encode(row.quotas).decode()
+    return (*msgspec.structs.astuple(msgspec.structs.replace(row, last_error=error))[:-2], quotas, row.updated)
 
 
 def _row(values: dict[str, object]) -> AccountRow:
-    named = {str(name): value for name, value in values.items()}
-    return msgspec.convert({**named, "quotas": msgspec.json.decode(str(values["quotas"]))}, AccountRow)
+    return msgspec.convert({**values, "quotas": msgspec.json.decode(str(values["quotas"]))}, AccountRow)

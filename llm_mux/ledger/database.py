@@ -66,6 +66,8 @@ class Database:
         self._threaded: Engine | None = None
         self._plain: SqliteConnection | None = None
         self._thread: ThreadPoolExecutor | None = None
+        self._reader: SqliteConnection | None = None
+        self._reading: ThreadPoolExecutor | None = None
         self._opening = asyncio.Lock()
         self._turn = asyncio.Lock()
         self._inode: tuple[int, int] | None = None
@@ -113,6 +115,11 @@ class Database:
             threaded, self._threaded, plain, self._plain = self._threaded, None, self._plain, None
             thread.submit(_dispose, threaded, plain)
             await asyncio.to_thread(thread.shutdown)
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reader, self._reader = self._reader, None
+            reading.submit(_dispose, None, reader)
+            await asyncio.to_thread(reading.shutdown)
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -127,24 +134,34 @@ class Database:
         async with self._turn if self._file else contextlib.nullcontext(), engine.begin() as connection:
             yield connection
 
-    async def transact(self, work: Callable[[Connection], T]) -> T:
-        """What `work` makes of a connection inside a transaction that may write. For much at once: SQLite's part of it
-        runs in one thread from begin to commit, where `write` comes back to the event loop for every statement."""
-        await self.open()
-        if self._thread is None:
-            async with self.write() as connection:
-                return await connection.run_sync(work)
-        async with self._turn:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self._in_thread, work)
-
     async def run(self, work: Callable[[Statements], T]) -> T:
-        """As `transact`, for plain SQL."""
+        """What `work` makes of plain SQL inside a transaction that may write. For much at once: SQLite's part of it
+        runs in one thread from begin to commit, where `write` comes back to the event loop for every statement."""
         await self.open()
         if self._thread is None:
             async with self.write() as connection:
                 return await connection.run_sync(lambda each: work(OfPostgres(each)))
         async with self._turn:
             return await asyncio.get_running_loop().run_in_executor(self._thread, self._plainly, work)
+
+    async def look(self, work: Callable[[Statements], T]) -> T:
+        """As `run`, for reading: no writer waits for it, and it waits for none."""
+        await self.open()
+        if self._file is None:
+            async with self.read() as connection:
+                return await connection.run_sync(lambda each: work(OfPostgres(each)))
+        if self._reading is None:
+            self._reading = ThreadPoolExecutor(1, "ledger-reader")
+        return await asyncio.get_running_loop().run_in_executor(self._reading, self._look, self._file, work)
+
+    def _look(self, file: Path, work: Callable[[Statements], T]) -> T:
+        if self._reader is None:
+            self._reader = _connected(file, self._busy_s)
+        self._reader.execute("BEGIN")
+        try:
+            return work(OfSqlite(self._reader, _no_view))
+        finally:
+            self._reader.rollback()
 
     def _in_thread(self, work: Callable[[Connection], T]) -> T:
         with self._engine_in_thread().begin() as connection:
@@ -296,6 +313,10 @@ def _threaded(plain: SqliteConnection) -> Engine:
     )
     _set_up_sqlite(engine)
     return engine.execution_options(writes=True)
+
+
+def _no_view() -> Connection:
+    raise NotImplementedError("whoever only looks does without SQLAlchemy")
 
 
 def _dispose(engine: Engine | None, plain: SqliteConnection | None) -> None:

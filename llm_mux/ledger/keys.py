@@ -8,7 +8,7 @@ by the caller.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,9 +18,9 @@ from llm_mux.auth.client_keys import digest, hint, new_key
 from llm_mux.auth.scopes import Scopes, problem
 from llm_mux.ledger.database import Database
 from llm_mux.ledger.rows import LONGEST_TEXT, plain
+from llm_mux.ledger.statements import quoted
 
 if TYPE_CHECKING:
-    from sqlalchemy import Row
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 _LOCK = 0x6C6D75785F6B6579
@@ -49,6 +49,10 @@ class ClientKey(Struct, frozen=True, kw_only=True):
         if self.revoked is not None:
             return "revoked"
         return "expired" if self.expires is not None and self.expires <= now else "active"
+
+
+_COLUMNS = (*ClientKey.__struct_fields__, "digest", "former_digest", "revision")
+_SINCE = f"SELECT {', '.join(map(quoted, _COLUMNS))} FROM client_keys WHERE revision > ?"  # noqa: S608  # names of ours
 
 
 class Digests(Struct, frozen=True):
@@ -146,15 +150,10 @@ class KeyTable:
 
     async def since(self, revision: int) -> tuple[list[Digests], int]:
         """What changed after a revision, and the newest revision."""
-        from sqlalchemy import select
-
-        from llm_mux.ledger.schema import client_keys
-
-        async with self._database.read() as connection:
-            query = select(client_keys).where(client_keys.c.revision > revision)
-            rows = (await connection.execute(query)).all()
-        found = [Digests(_key(row), row.digest, row.former_digest) for row in rows]
-        return found, max((row.revision for row in rows), default=revision)
+        lines = await self._database.look(lambda books: books.run(_SINCE, (revision,)).fetchall())
+        rows = [dict(zip(_COLUMNS, line, strict=True)) for line in lines]
+        found = [Digests(_key(row), row["digest"], row["former_digest"]) for row in rows]
+        return found, max((row["revision"] for row in rows), default=revision)
 
 
 def _check(name: str, user: str | None, scopes: Scopes) -> None:
@@ -177,9 +176,9 @@ def _values(key: ClientKey) -> dict[str, Any]:
     return {**values, "scopes": msgspec.json.encode(key.scopes).decode()}
 
 
-def _key(row: Row[Any]) -> ClientKey:
-    values = {name: getattr(row, name) for name in ClientKey.__struct_fields__ if name != "scopes"}
-    return ClientKey(scopes=msgspec.json.decode(row.scopes, type=Scopes), **values)
+def _key(row: Mapping[str, Any]) -> ClientKey:
+    values = {name: row[name] for name in ClientKey.__struct_fields__ if name != "scopes"}
+    return ClientKey(scopes=msgspec.json.decode(row["scopes"], type=Scopes), **values)
 
 
 async def _next_revision(connection: AsyncConnection) -> int:
@@ -203,7 +202,7 @@ async def _live(connection: AsyncConnection, named: str) -> ClientKey | None:
     columns = client_keys.c
     query = select(client_keys).where((columns.id == named) | (columns.name == named), columns.revoked.is_(None))
     row = (await connection.execute(query)).first()
-    return None if row is None else _key(row)
+    return None if row is None else _key(dict(row._mapping))
 
 
 async def _existing(connection: AsyncConnection, named: str) -> ClientKey:

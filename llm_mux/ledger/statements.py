@@ -30,6 +30,10 @@ COLUMNS = {
     "usage_days": ("day", *DIMENSIONS, *MEASURES),
     "usage_totals": ("hour", *MEASURES),
     "ledger_writers": ("writer", "batch", "time"),
+    "accounts": (
+        *("provider", "label", "way", "identity", "plan", "state"),
+        *("expires", "last_error", "quotas", "updated"),
+    ),
 }
 """What is written of each table."""
 
@@ -100,6 +104,11 @@ class OfPostgres:
         return self.connection.begin_nested()
 
 
+def quoted(name: str) -> str:
+    """A column that may be called like a word of SQL."""
+    return f'"{name}"'
+
+
 def insert(into: Statements, table: str, lines: Sequence[Sequence[Any]]) -> None:
     """Lines of COLUMNS into a table, or onto those that are there."""
     start = 0
@@ -114,20 +123,20 @@ def insert(into: Statements, table: str, lines: Sequence[Sequence[Any]]) -> None
 def _insert_sql(dialect: str, table: str, size: int) -> str:
     """A statement with a place for each value of `size` lines."""
     columns = COLUMNS[table]
-    names = ", ".join(f'"{name}"' for name in columns)
+    names = ", ".join(map(quoted, columns))
     lines = ", ".join([f"({', '.join('?' * len(columns))})"] * size)
     return f"INSERT INTO {table} ({names}) VALUES {lines}{_onto(dialect, table)}"  # noqa: S608  # names of this module
 
 
 def _onto(dialect: str, table: str) -> str:
     """What becomes of a line that is there already: names stay, sums are added to, a writer's place is replaced."""
-    if table == "exchange_batches":
+    if table in ("exchange_batches", "accounts"):
         return ""
     if table == "exchange_names":
         return " ON CONFLICT (id) DO NOTHING"
     if table == "ledger_writers":
         return " ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, time = excluded.time"
-    key = ", ".join(f'"{name}"' for name in COLUMNS[table] if name not in MEASURES)
+    key = ", ".join(quoted(name) for name in COLUMNS[table] if name not in MEASURES)
     added = ", ".join(_SUM[dialect].format(name=name, table=table) for name in MEASURES)
     return f" ON CONFLICT ({key}) DO UPDATE SET {added}"
 

@@ -97,7 +97,7 @@ class AccountNotes:
         if not (urgent or everything or (self._database.opened and now - self._wrote_at >= _SELDOM_S)):
             return
         try:
-            await self._database.transact(lambda connection: put(connection, changed, gone))
+            await self._database.run(lambda books: put(books, changed, gone))
         except Exception as error:
             _log.warning("accounts.not_noted", error=reason(error))
             return

@@ -168,8 +168,8 @@ def _changed(check: Check, **changes: Any) -> Check:
 async def _asked(parts: Parts) -> str | None:
     """Why the database does not answer; None when it does."""
     try:
-        async with asyncio.timeout(_PATIENCE_S), parts.database.read() as connection:
-            await connection.exec_driver_sql("SELECT 1")
+        async with asyncio.timeout(_PATIENCE_S):
+            await parts.database.look(lambda books: books.run("SELECT 1").fetchone())
     except TimeoutError:
         return f"no answer in {_PATIENCE_S:g} s"
     except Exception as error:

@@ -51,7 +51,7 @@ def token(**more: Any) -> Credential:
 def note(home: pathlib.Path, *rows: AccountRow) -> None:
     async def write() -> None:
         database = Database(paths.data_dir() / "llm-mux.sqlite")
-        await database.transact(lambda connection: put(connection, rows))
+        await database.run(lambda books: put(books, rows))
         await database.close()
 
     asyncio.run(write())
@@ -243,13 +243,13 @@ async def test_the_table_keeps_what_the_daemon_saw(tmp_path: pathlib.Path) -> No
     two = AccountRow(
         provider="p", label="b", way="browser", identity="me@x", plan="pro", expires=5.5, last_error="x\x00y"
     )
-    await database.transact(lambda connection: put(connection, [one, two]))
-    found = await database.transact(read)
+    await database.run(lambda books: put(books, [one, two]))
+    found = await database.look(read)
     assert found["p", "a"] == one
     assert found["p", "b"].last_error is not None and "\x00" not in found["p", "b"].last_error
-    await database.transact(lambda connection: rename(connection, ("p", "a"), "b"))
-    assert list(await database.transact(read)) == [("p", "b")]
-    await database.transact(lambda connection: put(connection, [], [("p", "b")]))
-    assert await database.transact(read) == {}
-    await database.transact(lambda connection: forget(connection, ("p", "b")))
+    await database.run(lambda books: rename(books, ("p", "a"), "b"))
+    assert list(await database.look(read)) == [("p", "b")]
+    await database.run(lambda books: put(books, [], [("p", "b")]))
+    assert await database.look(read) == {}
+    await database.run(lambda books: forget(books, ("p", "b")))
     await database.close()

@@ -33,7 +33,7 @@ def paid(of: Hold, cost: Decimal, time: float = NOW) -> Settlement:
 
 
 async def settled(database: Database, *settlements: Settlement) -> dict[str, Decimal]:
-    return await database.transact(lambda connection: pay(connection, settlements))
+    return await database.run(lambda books: pay(books.connection, settlements))
 
 
 async def test_a_new_user_begins_with_the_initial_balance_as_a_transaction(database: Database) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from llm_mux.ledger.database import Database, DatabaseSettingError, reason
+from llm_mux.ledger.statements import Statements
 from tests.services import missing
 
 
@@ -155,3 +156,48 @@ def test_a_new_file_and_its_rows_need_neither_sqlalchemy_nor_alembic(tmp_path: p
     """
     command = [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+async def test_who_looks_is_held_up_by_no_writer_and_changes_nothing(database: Database) -> None:
+    known = "SELECT version_num FROM llm_mux_version"
+    before = await database.look(lambda books: books.run(known).fetchone()[0])
+    async with database.write() as connection:
+        await connection.execute(text("UPDATE llm_mux_version SET version_num = 'x'"))
+        assert await database.look(lambda books: books.run(known).fetchone()[0]) == before
+        await connection.rollback()
+
+
+async def test_a_view_of_an_open_transaction_is_a_part_of_it(database: Database) -> None:
+    def both(books: Statements) -> None:
+        books.run("UPDATE llm_mux_version SET version_num = ?", ("x",))
+        assert books.connection.execute(text("SELECT version_num FROM llm_mux_version")).scalar() == "x"
+        books.connection.execute(text("UPDATE llm_mux_version SET version_num = 'y'"))
+
+    def never(books: Statements) -> None:
+        both(books)
+        raise RuntimeError
+
+    async def there() -> str:
+        return str(
+            await database.look(lambda books: books.run("SELECT version_num FROM llm_mux_version").fetchone()[0])
+        )
+
+    before = await there()
+    with pytest.raises(RuntimeError):
+        await database.run(never)
+    assert await there() == before
+    await database.run(both)
+    assert await there() == "y"
+
+
+async def test_what_fails_in_a_tried_block_is_undone_and_no_more(database: Database) -> None:
+    def work(books: Statements) -> None:
+        books.run("UPDATE llm_mux_version SET version_num = ?", ("kept",))
+        with pytest.raises(RuntimeError), books.tried():
+            books.run("UPDATE llm_mux_version SET version_num = ?", ("undone",))
+            raise RuntimeError
+
+    await database.run(work)
+    assert (
+        await database.look(lambda books: books.run("SELECT version_num FROM llm_mux_version").fetchone()[0]) == "kept"
+    )

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 
 from llm_mux.ledger import insert
 from llm_mux.ledger.balances import Balances, Hold, Settlement
@@ -21,6 +21,7 @@ from llm_mux.ledger.report import usage
 from llm_mux.ledger.rows import Exchange
 from llm_mux.ledger.schema import exchanges, spending
 from llm_mux.ledger.spool import Piece, Spool
+from llm_mux.ledger.statements import Statements
 from llm_mux.ledger.writer import Writer
 from tests.ledger.samples import NOON, exchange
 
@@ -175,14 +176,14 @@ async def test_rows_wait_while_another_process_has_the_lock(sqlite: Database) ->
     assert [row["request_id"] for row in await rows_in(sqlite)] == ["first", "second"]
 
 
-def room(pages: int) -> Callable[[Connection], Any]:
+def room(pages: int) -> Callable[[Statements], Any]:
     """Lets the database grow to so many pages, or leaves it as large as it is."""
-    return lambda connection: connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}").scalar()
+    return lambda books: books.run(f"PRAGMA max_page_count = {pages}").fetchone()
 
 
 async def test_rows_wait_on_disk_while_the_database_is_full(sqlite: Database, tmp_path: pathlib.Path) -> None:
     await sqlite.open()
-    await sqlite.transact(room(1))
+    await sqlite.run(room(1))
     writer = Writer(sqlite, tmp_path / "spool", gather_s=0.01)
     async with running(writer):
         for number in range(500):
@@ -190,7 +191,7 @@ async def test_rows_wait_on_disk_while_the_database_is_full(sqlite: Database, tm
         assert not await writer.catch_up()
         state = writer.state
         assert (state.error, state.spooled, state.dropped) == ("database or disk is full", 500, 0)
-        await sqlite.transact(room(1_000_000))
+        await sqlite.run(room(1_000_000))
         assert await writer.catch_up()
     assert writer.state.healthy
     assert [row["request_id"] for row in await rows_in(sqlite)] == [f"req-{number}" for number in range(500)]

@@ -107,9 +107,7 @@ async def test_a_full_database_is_told_and_stops_nobody(demo: Run) -> None:
     async with demo() as running, aiohttp.ClientSession(running.url) as client:
         parts = running.app[DAEMON].parts
         await parts.database.open()
-        await parts.database.transact(
-            lambda connection: connection.exec_driver_sql("PRAGMA max_page_count = 1").scalar()
-        )
+        await parts.database.run(lambda books: books.run("PRAGMA max_page_count = 1").fetchone())
         async with asyncio.timeout(60):
             while await parts.writer.catch_up():
                 for _ in range(20):

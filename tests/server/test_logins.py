@@ -201,12 +201,12 @@ async def test_what_the_daemon_sees_of_an_account_is_noted_for_later(tmp_path: P
         s.upstream.on("/v1/chat/completions", REFUSED)
         await s.chat()
         await parts.account_notes.note(everything=False)
-        row = (await parts.database.transact(read))["corp", "me"]
+        row = (await parts.database.look(read))["corp", "me"]
         assert (row.state, row.way, row.identity) == ("login needed", "browser", "me@x.example")
         assert "llm-mux login corp" in (row.last_error or "")
         parts.account_notes.watch([])
         await parts.account_notes.note(everything=False)
-        assert await parts.database.transact(read) == {}
+        assert await parts.database.look(read) == {}
 
 
 async def test_a_new_login_is_taken_up_while_the_daemon_runs(tmp_path: Path) -> None:

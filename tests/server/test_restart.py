@@ -258,7 +258,7 @@ async def noted(home: pathlib.Path, states: dict[str, str]) -> None:
     try:
         async with asyncio.timeout(15):
             while True:
-                rows = await database.transact(read)
+                rows = await database.look(read)
                 if {name: rows[name, "config"].state for name in states if (name, "config") in rows} == states:
                     return
                 await asyncio.sleep(0.1)
