@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -66,8 +67,7 @@ class Database:
         self._threaded: Engine | None = None
         self._plain: SqliteConnection | None = None
         self._thread: ThreadPoolExecutor | None = None
-        self._reader: SqliteConnection | None = None
-        self._reading: ThreadPoolExecutor | None = None
+        self._reading: _Readers | None = None
         self._opening = asyncio.Lock()
         self._turn = asyncio.Lock()
         self._inode: tuple[int, int] | None = None
@@ -117,9 +117,7 @@ class Database:
             await asyncio.to_thread(thread.shutdown)
         reading, self._reading = self._reading, None
         if reading is not None:
-            reader, self._reader = self._reader, None
-            reading.submit(_dispose, None, reader)
-            await asyncio.to_thread(reading.shutdown)
+            await asyncio.to_thread(reading.close)
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -151,17 +149,8 @@ class Database:
             async with self.read() as connection:
                 return await connection.run_sync(lambda each: work(OfPostgres(each)))
         if self._reading is None:
-            self._reading = ThreadPoolExecutor(1, "ledger-reader")
-        return await asyncio.get_running_loop().run_in_executor(self._reading, self._look, self._file, work)
-
-    def _look(self, file: Path, work: Callable[[Statements], T]) -> T:
-        if self._reader is None:
-            self._reader = _connected(file, self._busy_s)
-        self._reader.execute("BEGIN")
-        try:
-            return work(OfSqlite(self._reader, _no_view))
-        finally:
-            self._reader.rollback()
+            self._reading = _Readers(self._file, self._busy_s)
+        return await asyncio.get_running_loop().run_in_executor(self._reading.threads, self._reading.look, work)
 
     def _in_thread(self, work: Callable[[Connection], T]) -> T:
         with self._engine_in_thread().begin() as connection:
@@ -295,11 +284,11 @@ def _sqlite(file: Path, busy_s: float) -> AsyncEngine:
     return engine
 
 
-def _connected(file: Path, busy_s: float) -> SqliteConnection:
-    """For the thread that makes it; it begins no transaction by itself."""
+def _connected(file: Path, busy_s: float, *, own_thread: bool = True) -> SqliteConnection:
+    """For the thread that makes it, and whoever comes after it; it begins no transaction by itself."""
     import sqlite3
 
-    connection = sqlite3.connect(file, timeout=busy_s, isolation_level=None)
+    connection = sqlite3.connect(file, timeout=busy_s, isolation_level=None, check_same_thread=own_thread)
     connection.execute("PRAGMA synchronous = NORMAL")
     return connection
 
@@ -313,6 +302,33 @@ def _threaded(plain: SqliteConnection) -> Engine:
     )
     _set_up_sqlite(engine)
     return engine.execution_options(writes=True)
+
+
+class _Readers:
+    """A few threads, each with a connection; as many as look at once."""
+
+    def __init__(self, file: Path, busy_s: float) -> None:
+        self._file = file
+        self._busy_s = busy_s
+        self._own = threading.local()
+        self._all: list[SqliteConnection] = []
+        self.threads = ThreadPoolExecutor(3, "ledger-reader")
+
+    def look(self, work: Callable[[Statements], T]) -> T:
+        if (connection := getattr(self._own, "connection", None)) is None:
+            connection = self._own.connection = _connected(self._file, self._busy_s, own_thread=False)
+            self._all.append(connection)
+        connection.execute("BEGIN")
+        try:
+            return work(OfSqlite(connection, _no_view))
+        finally:
+            connection.rollback()
+
+    def close(self) -> None:
+        """Waits for those that look."""
+        self.threads.shutdown()
+        for connection in self._all:
+            connection.close()
 
 
 def _no_view() -> Connection:

@@ -1,28 +1,39 @@
 """The rows of the books themselves, newest first, a page at a time.
 
 Rule: a page is asked for by the id of the last row of the one before, so what is written meanwhile moves nothing. Rows
-are found without an index, which each exchange would pay for: those of long ago take a look at all that came after.
+are found without an index, which each exchange would pay for: batches of other days are passed over, rare ones among
+many take a look at all of those days.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+import msgspec
 from msgspec import Struct
 
 from llm_mux.errors import Kind
 from llm_mux.ledger.database import Database
-from llm_mux.ledger.report import Only
-from llm_mux.ledger.rows import SECONDS_A_DAY, Exchange, picodollars
-
-if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement
+from llm_mux.ledger.report import COLUMN, Only
+from llm_mux.ledger.rows import COUNTED, MOST_OF_A_BATCH, NAMED, SECONDS_A_DAY, Exchange
+from llm_mux.ledger.statements import Statements, quoted
 
 Outcome = Literal["ok", "failed", "cancelled"]
 _EPOCH = date(1970, 1, 1)
 _GONE = Kind.CLIENT_GONE.value
-_COLUMN = {"model": "model_served"}
+_AT_ONCE = 16
+_NUMBER, _TIME, _REQUEST_ID = 0, 1 + COUNTED.index("time"), 1 + COUNTED.index("request_id")
+_ENDED: dict[Outcome, str] = {
+    "cancelled": f"error_kind = '{_GONE}'",
+    "ok": "error_kind IS NULL AND status < 400",
+    "failed": f"(error_kind <> '{_GONE}' OR error_kind IS NULL AND status >= 400)",
+}
+"""As the sums count it (`gather`)."""
+
+Row = list[Any]
+"""The number of its names, and COUNTED."""
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -45,53 +56,58 @@ class Entry(Struct, frozen=True):
 
 async def entries(database: Database, wanted: Wanted, most: int) -> list[Entry]:
     """At most so many rows, newest first."""
-    await database.open()
-    from sqlalchemy import select
-
-    from llm_mux.ledger.schema import exchanges
-
-    query = select(exchanges).where(*_conditions(wanted)).order_by(exchanges.c.id.desc()).limit(most)
-    async with database.read() as connection:
-        return [_entry(dict(row)) for row in (await connection.execute(query)).mappings()]
+    return await database.look(lambda books: _entries(books, wanted, most))
 
 
-def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
-    from llm_mux.ledger.schema import exchanges
-
-    column = exchanges.c
-    found = [
-        column.time >= (wanted.first - _EPOCH).days * SECONDS_A_DAY,
-        column.time < ((wanted.last - _EPOCH).days + 1) * SECONDS_A_DAY,
-        *(
-            column[_COLUMN.get(field, field)] == value
-            for field in Only.__struct_fields__
-            if (value := getattr(wanted.only, field)) is not None
-        ),
-    ]
-    if wanted.before is not None:
-        found.append(column.id < wanted.before)
-    if wanted.request_id is not None:
-        found.append(column.request_id == wanted.request_id)
-    if wanted.outcome is not None:
-        found.append(_ended(wanted.outcome))
+def _entries(books: Statements, wanted: Wanted, most: int) -> list[Entry]:
+    first, end = ((day - _EPOCH).days * SECONDS_A_DAY for day in (wanted.first, wanted.last))
+    names = _names(books, wanted)
+    found: list[Entry] = []
+    for number, row in _rows(books, wanted):
+        if first <= row[_TIME] < end + SECONDS_A_DAY and row[_NUMBER] in names:
+            if wanted.request_id in (None, row[_REQUEST_ID]):
+                found.append(_entry(number, names[row[_NUMBER]], row))
+            if len(found) == most:
+                break
     return found
 
 
-def _ended(outcome: Outcome) -> ColumnElement[bool]:
-    """As the sums count it (`gather`)."""
-    from sqlalchemy import and_, func, or_
+def _names(books: Statements, wanted: Wanted) -> Mapping[int, Sequence[Any]]:
+    """The lines of names that are wanted, by their numbers."""
+    narrowed = {
+        COLUMN.get(field, field): value
+        for field in Only.__struct_fields__
+        if (value := getattr(wanted.only, field)) is not None
+    }
+    conditions = ["day BETWEEN ? AND ?", *(f"{quoted(column)} = ?" for column in narrowed)]
+    if wanted.outcome is not None:
+        conditions.append(_ENDED[wanted.outcome])
+    query = f"SELECT {', '.join(map(quoted, ('id', *NAMED)))} FROM exchange_names WHERE {' AND '.join(conditions)}"  # noqa: S608
+    found = books.run(query, (*_days(wanted), *narrowed.values())).fetchall()
+    return {number: named for number, *named in found}
 
-    from llm_mux.ledger.schema import exchanges
 
-    kind, status = func.coalesce(exchanges.c.error_kind, ""), exchanges.c.status
-    if outcome == "cancelled":
-        return kind == _GONE
-    if outcome == "ok":
-        return and_(kind == "", status < 400)
-    return and_(kind != _GONE, or_(kind != "", status >= 400))
+def _rows(books: Statements, wanted: Wanted) -> Iterator[tuple[int, Row]]:
+    """Each with its id, newest first, and others that were written with them."""
+    query = "SELECT id, rows FROM exchange_batches WHERE id <= ? AND last_day >= ? AND first_day <= ?"
+    told: tuple[Any, ...] = ()
+    if wanted.request_id is not None:
+        query += f" AND {'strpos' if books.dialect == 'postgresql' else 'instr'}(rows, ?) > 0"
+        told = (msgspec.json.encode(wanted.request_id).decode(),)
+    query += f" ORDER BY id DESC LIMIT {_AT_ONCE}"
+    batch, before = divmod(2**63 - 1 if wanted.before is None else wanted.before, MOST_OF_A_BATCH)
+    while found := books.run(query, (batch, *_days(wanted), *told)).fetchall():
+        for number, rows in found:
+            for place, row in reversed(list(enumerate(msgspec.json.decode(rows, type=list[Row])))):
+                if number < batch or place < before:
+                    yield number * MOST_OF_A_BATCH + place, row
+        batch, before = found[-1][0] - 1, MOST_OF_A_BATCH
 
 
-def _entry(row: dict[str, Any]) -> Entry:
-    cost = row["cost"]
-    fields = {name: row[name] for name in Exchange.__struct_fields__}
-    return Entry(row["id"], Exchange(**{**fields, "cost": None if cost is None else picodollars(cost)}))
+def _days(wanted: Wanted) -> tuple[int, int]:
+    return (wanted.first - _EPOCH).days, (wanted.last - _EPOCH).days
+
+
+def _entry(number: int, named: Sequence[Any], row: Row) -> Entry:
+    fields = {**dict(zip(NAMED, named, strict=True)), **dict(zip(COUNTED, row[1:], strict=True))}
+    return Entry(number, Exchange(**{**fields, "usage_estimated": bool(fields["usage_estimated"])}))

@@ -68,11 +68,11 @@ _GONE = Kind.CLIENT_GONE.value
 
 class Gathered(NamedTuple):
     """Lines of `schema.exchange_names`; what `schema.exchange_batches` keeps of the rows, in their order: a JSON array
-    for each, its number in `names` and its COUNTED, and the day of the newest; (hour, DIMENSIONS) -> MEASURES."""
+    for each, its number in `names` and its COUNTED, and their first and last day; (hour, DIMENSIONS) -> MEASURES."""
 
     names: list[Line]
     rows: str
-    day: int
+    days: tuple[int, int]
     hours: dict[tuple[int, Group], list[int]]
 
 
@@ -91,9 +91,9 @@ def _gathered(rows: Sequence[Exchange]) -> Gathered:
     names: dict[int, Line] = {}
     lines: list[Line] = []
     hours: dict[tuple[int, Group], list[int]] = {}
-    newest = 0
+    days: list[int] = []
     for hour, run in _runs(rows):
-        newest = max(newest, day := hour * SECONDS_AN_HOUR // SECONDS_A_DAY)
+        days.append(day := hour * SECONDS_AN_HOUR // SECONDS_A_DAY)
         columns = list(zip(*map(astuple, run), strict=True))
         named, counted = _named(columns), _counted(columns)
         if all(column.count(column[0]) == len(run) for column in named):
@@ -108,7 +108,7 @@ def _gathered(rows: Sequence[Exchange]) -> Gathered:
         which = map(numbers.__getitem__, zip(*named, strict=True)) if len(groups) > 1 else repeat(*numbers.values())
         lines += zip(which, *counted, strict=False)
     told = msgspec.json.encode(lines).decode()
-    return Gathered([names[key] for key in sorted(names)], told, newest, hours)
+    return Gathered([names[key] for key in sorted(names)], told, (min(days), max(days)), hours)
 
 
 def _groups(named: Sequence[Line], counted: Columns) -> dict[Line, Columns]:

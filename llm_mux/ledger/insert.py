@@ -107,7 +107,7 @@ def _tried(books: Statements, row: Exchange) -> Exchange | None:
 
 def _insert_rows(books: Statements, batch: Gathered, count: int) -> None:
     insert(books, "exchange_names", batch.names)
-    insert(books, "exchange_batches", [(batch.day, count, batch.rows)])
+    insert(books, "exchange_batches", [(*batch.days, count, batch.rows)])
 
 
 def _new(books: Statements, writer: str, pieces: Sequence[Piece], now: float) -> Sequence[Piece]:

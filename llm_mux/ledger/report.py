@@ -25,7 +25,7 @@ GroupBy = Literal["day", "hour", "model", "account", "provider", "client_key", "
 GROUPS: tuple[GroupBy, ...] = get_args(GroupBy)
 
 _EPOCH = date(1970, 1, 1)
-_COLUMN: dict[str, str] = {"model": "model_served"}
+COLUMN: dict[str, str] = {"model": "model_served"}
 
 
 class Line(Struct, frozen=True, kw_only=True):
@@ -130,7 +130,7 @@ def _query(
     name: ColumnElement[Any] = literal("") if group_by is None else _named(table, group_by)
     measures = [func.coalesce(added(table.c[measure]), 0).label(measure) for measure in MEASURES]
     wanted = [
-        table.c[_COLUMN.get(field, field)] == value
+        table.c[COLUMN.get(field, field)] == value
         for field in Only.__struct_fields__
         if (value := getattr(only, field)) is not None
     ]
@@ -155,7 +155,7 @@ def _table(group_by: GroupBy | None, *, everything: bool) -> Table:
 def _named(table: Table, group_by: GroupBy) -> ColumnElement[Any]:
     from sqlalchemy import case
 
-    column: ColumnElement[Any] = table.c[_COLUMN.get(group_by, group_by)]
+    column: ColumnElement[Any] = table.c[COLUMN.get(group_by, group_by)]
     if group_by != "account":
         return column
     # Labels are a provider's own: two that are called "work" are two accounts.

@@ -69,7 +69,7 @@ def _forget_periods(books: Statements, day: int, days: int, now: float) -> None:
 
 def _forget_oldest(books: Statements, day: int) -> int:
     """How many rows went. The oldest are in the first batches: no index has to find them."""
-    first = books.run("SELECT id, day, count FROM exchange_batches ORDER BY id LIMIT ?", (CHUNK,)).fetchall()
+    first = books.run("SELECT id, last_day, count FROM exchange_batches ORDER BY id LIMIT ?", (CHUNK,)).fetchall()
     before = [0, *accumulate(count for _, _, count in first)]
     old = [batch for batch, rows in zip(first, before, strict=False) if batch[1] < day and rows < CHUNK]
     for batch, _, _ in old:

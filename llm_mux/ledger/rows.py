@@ -20,6 +20,8 @@ SECONDS_A_DAY = 86_400
 SECONDS_AN_HOUR = 3_600
 MOST = 2**63 - 1
 LONGEST_TEXT = 256
+MOST_OF_A_BATCH = 65_536
+"""Rows that are written together; an exchange's id is that of its batch and its place in there."""
 
 Value = str | int | float | bool | None
 

@@ -34,7 +34,7 @@ from sqlalchemy.types import TypeDecorator
 
 from llm_mux.ledger.gather import DIMENSIONS, MEASURES
 from llm_mux.ledger.revision import VERSION_TABLE
-from llm_mux.ledger.rows import COUNTED, NAMED, dollars, picodollars
+from llm_mux.ledger.rows import COUNTED, MOST_OF_A_BATCH, NAMED, dollars, picodollars
 
 
 class Usd(TypeDecorator[Decimal]):
@@ -110,13 +110,11 @@ exchange_batches = Table(
     "exchange_batches",
     metadata,
     Column("id", _NUMBER, primary_key=True),
-    Column("day", Integer, nullable=False),  # of its newest row
+    Column("first_day", Integer, nullable=False),  # of its oldest row
+    Column("last_day", Integer, nullable=False),
     Column("count", Integer, nullable=False),
     Column("rows", Text, nullable=False),  # a JSON array of [exchange_names.id, *COUNTED]
 )
-
-MOST_OF_A_BATCH = 65_536
-"""An exchange's `id` is that of its batch and its place in there."""
 
 _NUMBERS = {"postgresql": "r.place - 1", "sqlite": "r.key"}
 _LISTS = {

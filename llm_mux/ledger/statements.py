@@ -25,7 +25,7 @@ SIZES = (256, 64, 16, 4, 1)
 
 COLUMNS = {
     "exchange_names": ("id", "day", *NAMED),
-    "exchange_batches": ("day", "count", "rows"),
+    "exchange_batches": ("first_day", "last_day", "count", "rows"),
     "usage_hours": ("hour", *DIMENSIONS, *MEASURES),
     "usage_days": ("day", *DIMENSIONS, *MEASURES),
     "usage_totals": ("hour", *MEASURES),

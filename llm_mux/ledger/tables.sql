@@ -36,7 +36,8 @@ CREATE TABLE client_keys (
 CREATE INDEX client_keys_revision ON client_keys (revision);
 CREATE TABLE exchange_batches (
 	id INTEGER NOT NULL,
-	day INTEGER NOT NULL,
+	first_day INTEGER NOT NULL,
+	last_day INTEGER NOT NULL,
 	count INTEGER NOT NULL,
 	rows TEXT NOT NULL,
 	PRIMARY KEY (id)

@@ -66,6 +66,17 @@ async def test_days_names_and_ends_narrow_them(books: Database, wanted: dict[str
     assert "".join(row.request_id for row in await found(books, **wanted)) == named
 
 
+async def test_what_was_written_at_different_times_is_found_as_what_was_written_together(database: Database) -> None:
+    writer = Writer(database)
+    for row in ROWS:
+        writer.record(row)
+        assert await writer.catch_up()
+    await writer.close()
+    assert await found(database, first=date(2026, 8, 1)) == list(ROWS[::-1])
+    assert [row.request_id for row in await found(database, most=2, only=Only(user="ann"))] == ["e", "c"]
+    assert [row.request_id for row in await found(database, request_id="a")] == ["a"]
+
+
 async def test_pages_follow_each_other_whatever_is_written_meanwhile(books: Database) -> None:
     wanted, seen = {"first": DAY, "last": NEXT_DAY}, []
     page = await entries(books, Wanted(**wanted), 2)

@@ -91,9 +91,9 @@ def test_a_row_is_all_there_between_its_names_and_its_own() -> None:
     }
 
 
-def test_the_day_of_a_batch_is_that_of_its_newest_row() -> None:
-    rows = [exchange(time=NOON + 86_400 * day) for day in (0, 2, 1)]
-    assert gathered(rows).day == int(NOON // 86_400) + 2
+def test_a_batch_is_of_the_days_from_its_oldest_to_its_newest_row() -> None:
+    rows = [exchange(time=NOON + 86_400 * day) for day in (1, 2, 0, 1)]
+    assert gathered(rows).days == (int(NOON // 86_400), int(NOON // 86_400) + 2)
 
 
 @pytest.mark.parametrize(

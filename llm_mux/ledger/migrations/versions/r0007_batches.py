@@ -38,15 +38,18 @@ def upgrade() -> None:
     batches = op.create_table(
         "exchange_batches",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
-        sa.Column("day", sa.Integer, nullable=False),
+        sa.Column("first_day", sa.Integer, nullable=False),
+        sa.Column("last_day", sa.Integer, nullable=False),
         sa.Column("count", sa.Integer, nullable=False),
         sa.Column("rows", sa.Text, nullable=False),
     )
     connection = op.get_bind()
     for lines in _chunks(connection):
-        day = int(max(line[1] for line in lines) // 86_400)
+        days = [int(line[1] // 86_400) for line in lines]
         rows = msgspec.json.encode([tuple(line) for line in lines]).decode()
-        connection.execute(sa.insert(batches), {"day": day, "count": len(lines), "rows": rows})
+        connection.execute(
+            sa.insert(batches), {"first_day": min(days), "last_day": max(days), "count": len(lines), "rows": rows}
+        )
     connection.exec_driver_sql("DROP VIEW exchanges")
     op.drop_table("exchange_rows")
     connection.exec_driver_sql(_view(connection.dialect.name == "postgresql"))
