@@ -41,7 +41,10 @@ def from_environment(env: Mapping[str, str], mark: Path | None = None) -> Postgr
     """The store that the environment names; `mark` is written anew at each change. Raises StoreError."""
     dsn = env.get(DATABASE) or env.get("LLM_MUX_USAGE_DATABASE", "")
     if not dsn.startswith(("postgresql://", "postgres://")):
-        raise StoreError(f"LLM_MUX_KEYRING=postgresql needs {DATABASE}, such as postgresql://user:password@host/name")
+        raise StoreError(
+            f"LLM_MUX_KEYRING=postgresql needs {DATABASE} (or LLM_MUX_USAGE_DATABASE) in the environment, such as "
+            "postgresql://user:password@host/name: the commands read no configuration to find secrets"
+        )
     try:
         keys = [base64.b64decode(word, validate=True) for word in env.get(KEY, "").split()]
     except ValueError:

@@ -30,7 +30,8 @@ def status(as_json: bool) -> int:
         up = _duration(time.time() - record.started)
         state = str(health.get("status", "unknown"))
         click.echo(clean(f"{state}: {record.url} (llm-mux {record.version}, process {record.pid}, up {up})"))
-        for line in (*_configuration(health.get("config")), *_accounts(health.get("accounts"))):
+        parts = (_components, "components"), (_configuration, "config"), (_accounts, "accounts")
+        for line in (line for said, name in parts for line in said(health.get(name))):
             click.echo(clean(line))
     return 0 if health.get("status") in ("healthy", "degraded") else 1
 
@@ -42,6 +43,14 @@ def health_of(client: Client) -> dict[str, Any]:
     except Failure as error:
         return {"status": "not answering", "detail": error.message}
     return found if isinstance(found, dict) else {}
+
+
+def _components(components: object) -> Iterator[str]:
+    """What the daemon stands on and is not as it should be; accounts tell more of themselves."""
+    known = components if isinstance(components, Mapping) else {}
+    for name, state in known.items():
+        if name != "llm_services" and state != "healthy":
+            yield f"{name}: {state}"
 
 
 def _configuration(config: object) -> Iterator[str]:

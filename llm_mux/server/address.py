@@ -62,6 +62,20 @@ class Doors:
         bound: int = groups[0][0].getsockname()[1]
         return bound, shares
 
+    def anew(self, address: Address, sockets: list[socket.socket]) -> list[socket.socket]:
+        """In place of a process's own sockets such as get no connection before it listens on them; what waited for it
+        is reset. One that others listen on too stays."""
+        made = []
+        for old in sockets:
+            if not _balances(old):
+                made.append(old)
+                continue
+            new = _bound_like(old)
+            self.open[address] = [new if each is old else each for each in self.open[address]]
+            old.close()
+            made.append(new)
+        return made
+
     async def leave(self, runner: web.AppRunner, sites: Iterable[web.BaseSite]) -> None:
         """End `sites`, which listen here; whoever waits to be let in still is."""
         assert runner.server is not None
@@ -137,6 +151,11 @@ def _like(made: socket.socket) -> socket.socket:
     return _listening(made.family, made.type, made.proto, made.getsockname(), shared=True)
 
 
+def _bound_like(made: socket.socket) -> socket.socket:
+    """The same, on which nobody listens yet."""
+    return _bound_to(made.family, made.type, made.proto, made.getsockname(), shared=True)
+
+
 def _share(sockets: list[socket.socket], number: int, count: int) -> list[socket.socket]:
     """What one of `count` processes listens on: sockets of its own, or one that others have too."""
     return sockets[number::count] or [sockets[number % len(sockets)]]
@@ -165,6 +184,16 @@ async def _bound(host: str, port: int, *, shared: bool = False) -> list[socket.s
 
 
 def _listening(family: int, kind: int, protocol: int, where: tuple[Any, ...], *, shared: bool = False) -> socket.socket:
+    made = _bound_to(family, kind, protocol, where, shared=shared)
+    try:
+        made.listen(_BACKLOG)
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+def _bound_to(family: int, kind: int, protocol: int, where: tuple[Any, ...], *, shared: bool) -> socket.socket:
     made = socket.socket(family, kind, protocol)
     try:
         if os.name == "posix":
@@ -174,7 +203,6 @@ def _listening(family: int, kind: int, protocol: int, where: tuple[Any, ...], *,
         if family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         made.bind(where)
-        made.listen(_BACKLOG)
         made.setblocking(False)
     except OSError:
         made.close()

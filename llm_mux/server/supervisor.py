@@ -1,8 +1,8 @@
 """`llm-mux serve --workers`: one process that starts the workers, keeps them alive and ends them.
 
 Rule: it serves nothing itself. It has the listening sockets, so that what waits in the queue of a worker that died is
-answered by its successor. A worker that dies is started again, at once when it had served; workers that end again and
-again before they serve end the daemon, which says so.
+answered by its successor. A worker that dies is started again, at once when it had served. While one does not come to
+serve again, the others answer all; when none does, the daemon ends and says so.
 """
 
 from __future__ import annotations
@@ -58,13 +58,15 @@ def usable_cpus() -> int:
 
 @dataclass(slots=True)
 class _Place:
-    """What the worker of one number has, whoever it is at the moment. `bare`: it came up without an account."""
+    """What the worker of one number has, whoever it is at the moment. `bare`: it came up without an account. `failed`:
+    so many in a row ended before they had served."""
 
     number: int
     sockets: dict[tuple[str, int], list[socket.socket]]
     door: socket.socket
     process: asyncio.subprocess.Process | None = None
     bare: bool = False
+    failed: int = 0
     ready: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -183,26 +185,35 @@ class _Supervisor:
     def _looped(self, keepers: list[asyncio.Task[int]]) -> int:
         number = next(number for number, keeper in enumerate(keepers) if keeper.done())
         code = keepers[number].result()
-        message = f"worker {number} ended {MOST_IN_A_ROW} times in a row before it served (exit code {code})"
+        message = (
+            f"worker {number} ended {self._places[number].failed} times in a row before it served (exit code {code})"
+        )
         log.logger.error("workers.crash_loop", worker=number, code=code)
         print(f"llm-mux: {message}; the log says why. The daemon ends.", file=sys.stderr, flush=True)
         return EXIT_FAILED
 
     async def _keep(self, place: _Place) -> int:
-        """Starts a worker again and again; returns its exit code when it never came to serve."""
-        in_a_row = 0
+        """Starts a worker again and again; returns its exit code when it never came to serve, or when none serves."""
         while True:
             code, lived_s = await self._one(place)
             if self._ending:
                 return code
             if not place.ready.is_set():
                 return code  # It has never served: what it printed says why.
-            in_a_row = 0 if lived_s >= SERVED_S else in_a_row + 1
-            if in_a_row >= MOST_IN_A_ROW:
+            place.failed = 0 if lived_s >= SERVED_S else place.failed + 1
+            if all(each.failed >= MOST_IN_A_ROW for each in self._places):
                 return code
-            pause_s = min(FIRST_PAUSE_S * 2.0 ** (in_a_row - 1), LONGEST_PAUSE_S) if in_a_row else 0.0
+            if not lived_s and (code > 0 or place.failed >= MOST_IN_A_ROW):
+                self._stand_aside(place)
+            doublings = min(place.failed - 1, MOST_IN_A_ROW * 2)
+            pause_s = min(FIRST_PAUSE_S * 2.0**doublings, LONGEST_PAUSE_S) if place.failed else 0.0
             log.logger.warning("worker.ended", worker=place.number, code=code, again_in_s=pause_s)
             await asyncio.sleep(pause_s)
+
+    def _stand_aside(self, place: _Place) -> None:
+        """Nobody waits in the queue of one that does not come to serve: until it does, connections go to the others."""
+        for address, sockets in place.sockets.items():
+            place.sockets[address] = self._doors.anew(address, sockets)
 
     async def _one(self, place: _Place) -> tuple[int, float]:
         """The life of one worker: its exit code and how long it served."""

@@ -113,6 +113,12 @@ def test_the_books_are_read_also_beside_a_daemon_that_does_not_answer(run: Run) 
     assert run("usage").code == 0
 
 
+def test_status_names_what_the_daemon_stands_on_and_is_not_well(run: Run, registered: Scripted) -> None:
+    parts = {"database": "healthy", "llm_services": "unhealthy", "redis": "degraded"}
+    registered.answer("/health", {"status": "degraded", "version": "0.1.0", "components": parts})
+    assert run("status").out.splitlines()[1:] == ["redis: degraded"]
+
+
 @pytest.mark.parametrize("body", [b"<html>", b"[]", {"status": "unhealthy"}])
 def test_status_of_an_ill_daemon_is_exit_code_1(run: Run, registered: Scripted, body: object) -> None:
     registered.answer("/health", body)

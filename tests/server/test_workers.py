@@ -176,12 +176,36 @@ async def test_workers_that_do_not_come_to_serve_end_the_daemon_which_says_so(tm
     while not (await process.stdout.readline()).startswith(b"listening on "):
         pass
     (tmp_path / "data" / "secrets.json.enc").write_bytes(b"damaged")
-    psutil.Process(process.pid).children()[0].kill()
+    for worker in psutil.Process(process.pid).children():
+        worker.kill()
     said = (await asyncio.wait_for(process.stdout.read(), 240)).decode()
     assert await process.wait() == 1
     assert "ended 5 times in a row before it served (exit code 2)" in said
     assert "cannot be decrypted" in said
     assert paths.read_daemon(clean_environment(tmp_path)) is None
+
+
+async def test_while_a_worker_cannot_start_again_the_others_answer_all(tmp_path: pathlib.Path) -> None:
+    """As when the configuration was spoiled, which those that run do not take up, and then one of them is killed."""
+    with process_daemon(tmp_path, {"workers": 2}, "--demo") as mux:
+        async with fresh() as session:
+            await ask_all_workers(session, mux.url)
+            good = (tmp_path / "config.yaml").read_text()
+            (tmp_path / "config.yaml").write_text(good + "no-such-key: 1\n")
+            workers_of(mux)[-1].kill()
+            ended = '"event":"worker.ended","worker":1,"code":2'
+
+            async def failed() -> bool:
+                return sum(ended in line for line in mux.output) > supervisor.MOST_IN_A_ROW
+
+            async with asyncio.timeout(120):
+                while not await failed():
+                    await asyncio.sleep(0.1)
+            for _ in range(MANY):
+                status, _, body = await asyncio.wait_for(ask(session, mux.url), 20)
+                assert status == 200, body
+            (tmp_path / "config.yaml").write_text(good)
+            assert len(await ask_all_workers(session, mux.url)) == 2
 
 
 async def test_a_new_configuration_is_in_effect_everywhere_when_it_was_taken(tmp_path: pathlib.Path) -> None:
