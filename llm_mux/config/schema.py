@@ -109,7 +109,8 @@ class ProviderEntry(Section, frozen=True, kw_only=True):
         str | None,
         doc(
             "The key, `env:NAME`, `keyring:NAME`, `file:PATH`, `vault:PATH#FIELD`, `aws:NAME#FIELD` or `!PASSTHRU` "
-            "(the client's own key goes upstream)",
+            "(the client's own key goes upstream); left out: what is stored, or else (with `discover`, at the "
+            "provider's own address) that of the environment",
             secret=True,
             example="env:ANTHROPIC_API_KEY",
         ),

@@ -138,8 +138,11 @@ def _configured(
         own = _of_stored(key, _at(entry, key, provider), entry.oauth)
         if own is not None:
             accounts.append(replace(account(key.label, own.key), provider=own.provider, session=own.session))
-    if not accounts and provider.keyless and not (entry.api_key or entry.api_keys):
-        accounts.append(account("default", ""))
+    if not accounts and not (entry.api_key or entry.api_keys):
+        named = _named_by_environment(provider, secret) if config.discover and entry.base_url is None else []
+        accounts.extend(account(label, key) for label, key in _labelled("env", named))
+        if not accounts and provider.keyless:
+            accounts.append(account("default", ""))
     _add(made, provider, _offer(provider, entry, options), accounts)
 
 
@@ -167,6 +170,12 @@ def _at(entry: ProviderEntry, key: Stored, provider: Provider) -> Provider:
 def _labelled(label: str, keys: Sequence[str]) -> list[tuple[str, str]]:
     """Each key with a label of its own; the first has `label` itself."""
     return [(label if number == 1 else f"{label}-{number}", key) for number, key in enumerate(keys, 1)]
+
+
+def _named_by_environment(provider: Provider, secret: Callable[[str], list[str]]) -> list[str]:
+    """The keys of an entry that has none: those of the provider's own variable, as without the entry."""
+    found = ((name, " ".join(secret(f"env:{name}"))) for name in provider.env)
+    return next((_unmixed(name, keys) for name, keys in found if keys), [])
 
 
 def _keys_of(setting: str | None, secret: Callable[[str], list[str]]) -> list[str]:

@@ -176,6 +176,32 @@ def test_what_is_configured_is_not_discovered_too(compose: Any) -> None:
     assert "from-env" not in [key for _, key in shown(made)]
 
 
+@pytest.mark.parametrize(
+    ("entry", "more", "found"),
+    [
+        ({"type": "openai"}, {}, [("openai/env", "from-env")]),
+        ({"type": "openai", "id": "mine", "priority": 5}, {}, [("mine/env", "from-env")]),
+        ({"type": "openai"}, {"discover": False}, []),
+        ({"type": "openai", "base-url": "https://other.example/v1"}, {}, []),
+        ({"type": "openai", "api-key": "env:NOT_THERE"}, {}, []),
+        ({"type": "openai", "api-key": "own"}, {}, [("openai/config", "own")]),
+    ],
+    ids=[
+        "as without it",
+        "another name",
+        "nothing is discovered",
+        "another address",
+        "a key that is not there",
+        "its own",
+    ],
+)
+def test_an_entry_without_a_key_takes_that_of_the_environment(
+    compose: Any, entry: dict[str, Any], more: dict[str, Any], found: list[tuple[str, str]]
+) -> None:
+    made = compose({"discover": True, "providers": [entry], **more}, {"OPENAI_API_KEY": "from-env"})
+    assert [pair for pair in shown(made) if pair[1]] == found
+
+
 def test_stored_keys_join_their_provider_or_make_one(compose: Any, store: SecretStore) -> None:
     add_key(store, "lab", "home", "k1")
     add_key(store, "openai", "default", "k2")
