@@ -17,7 +17,7 @@ import secrets
 import struct
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -241,7 +241,7 @@ class Left:
         """Whether there may be something; another that lives may have it."""
         return any(path.suffix in (_ROWS, _RING, _LOCK) for path in self._folder.glob("*"))
 
-    def pieces(self) -> Iterator[tuple[str, list[Piece]]]:
+    def pieces(self) -> Generator[tuple[str, list[Piece]], None, None]:
         """Each segment's writer and pieces, oldest first, those of its ring last, and then none; either goes once the
         next is asked for."""
         for writer, paths in self._by_writer().items():

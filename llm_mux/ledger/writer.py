@@ -256,14 +256,15 @@ class Writer:
         """What writers that are gone left in the spool, then the end of what they hold; looked for once."""
         if self._left_seen or self._folder is None:
             return
-        left = Left(self._folder).pieces()
-        while (found := await asyncio.to_thread(next, left, None)) is not None:
-            writer, pieces = found
-            if not pieces:
-                await self._free(writer)
-            for first in range(0, len(pieces), TRANSACTION_ROWS):
-                await self._into_books(writer, pieces[first : first + TRANSACTION_ROWS])
-            self._replayed += _count(pieces)
+        # Closed when the database does not take it: who tries again finds no lock of its own on what is left.
+        with contextlib.closing(Left(self._folder).pieces()) as left:
+            while (found := await asyncio.to_thread(next, left, None)) is not None:
+                writer, pieces = found
+                if not pieces:
+                    await self._free(writer)
+                for first in range(0, len(pieces), TRANSACTION_ROWS):
+                    await self._into_books(writer, pieces[first : first + TRANSACTION_ROWS])
+                self._replayed += _count(pieces)
         self._left_seen = True
 
     async def _free(self, writer: str) -> None:

@@ -302,6 +302,26 @@ async def test_rows_outlive_a_process_whose_database_was_away(database: Database
     assert list(spool.iterdir()) == []
 
 
+async def test_what_a_killed_process_left_is_tried_again_while_the_database_is_away(
+    sqlite: Database, tmp_path: pathlib.Path
+) -> None:
+    spool = Spool(tmp_path / "spool")
+    for number in (1, 2, 3):
+        spool.append(Piece(number, exchange(f"req-{number}")))
+    spool.close(0)
+    nobody_listens = Database("postgresql://postgres@127.0.0.1:9/books")
+    writer = Writer(nobody_listens, tmp_path / "spool")
+    assert [await writer.catch_up() for _ in range(3)] == [False] * 3
+    assert not writer.state.healthy
+    await writer.close(deadline_s=0.2)
+    await nobody_listens.close()
+    successor = Writer(sqlite, tmp_path / "spool")
+    async with running(successor):
+        assert await successor.catch_up()
+        assert successor.state.replayed == 3
+    assert [row["request_id"] for row in await rows_in(sqlite)] == ["req-1", "req-2", "req-3"]
+
+
 async def test_a_row_that_is_in_the_books_already_is_not_written_twice(
     database: Database, tmp_path: pathlib.Path
 ) -> None:
