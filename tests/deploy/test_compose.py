@@ -54,7 +54,7 @@ def test_compose_takes_the_file_and_the_daemon_what_comes_out(file: str) -> None
     services: dict[str, Any] = yaml.safe_load(done.stdout)["services"]
     for name in DAEMONS[file]:
         daemon = services[name]
-        assert all(wait == {"condition": "service_healthy"} for wait in daemon["depends_on"].values())
+        assert {wait["condition"] for wait in daemon["depends_on"].values()} == {"service_healthy"}
         assert all("healthcheck" in services[each] for each in daemon["depends_on"])
         config = parse("", None, daemon["environment"]).config
         assert config.usage.database == "postgresql://llm_mux:secret@postgres/llm_mux"
