@@ -325,7 +325,9 @@ class _Readers:
             connection.rollback()
 
     def close(self) -> None:
-        """Waits for those that look."""
+        """Those that look are broken off."""
+        for connection in self._all:
+            connection.interrupt()
         self.threads.shutdown()
         for connection in self._all:
             connection.close()
