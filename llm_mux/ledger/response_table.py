@@ -9,18 +9,37 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import Struct
 
 from llm_mux.ledger.database import Database
-
-if TYPE_CHECKING:
-    from sqlalchemy import Delete, Row, Select
-    from sqlalchemy.ext.asyncio import AsyncConnection
+from llm_mux.ledger.statements import COLUMNS, Statements, insert
 
 KEPT_AFTER_EVICTION = 0.9
 EVICTION_INTERVAL_S = 600.0
+
+_SIZE = COLUMNS["responses"].index("size")
+_CHAIN = f"""
+WITH RECURSIVE walk (id, previous_id, link) AS (
+    SELECT id, previous_id, 1 FROM responses WHERE tenant = ? AND expires > ? AND id = ?
+    UNION ALL
+    SELECT r.id, r.previous_id, walk.link + 1 FROM responses AS r JOIN walk ON r.id = walk.previous_id
+    WHERE r.tenant = ? AND r.expires > ? AND walk.link < ?
+)
+SELECT {", ".join(f"r.{name}" for name in COLUMNS["responses"])} FROM responses AS r JOIN walk ON r.id = walk.id
+WHERE r.tenant = ? AND r.expires > ? ORDER BY walk.link
+"""  # noqa: S608  # names of ours
+"""The whole chain; the number of links also ends one that bites its tail."""
+
+_DELETE_OLDEST = """
+DELETE FROM responses WHERE created <= (
+    SELECT max(created) FROM (
+        SELECT created, sum(size) OVER (ORDER BY created DESC) AS bytes FROM responses
+    ) AS newest_first WHERE bytes > ?
+)
+"""
+"""Leaves the newest rows that fit into so many bytes together."""
 
 
 class Stored(Struct, frozen=True, kw_only=True):
@@ -54,118 +73,54 @@ class ResponseTable:
 
     async def write(self, batch: Sequence[Stored], now: float) -> None:
         """Insert or replace; then drop what is too old or too much, when it is time to look."""
-        rows = await asyncio.to_thread(lambda: [_values(stored) for stored in batch])
-        async with self._database.write() as connection:
-            await _upsert(connection, rows)
-            self._bytes += sum(row["size"] for row in rows)
-            if self._bytes > self._max_bytes or now - self._evicted_at >= EVICTION_INTERVAL_S:
-                self._bytes = await self._evict(connection, now)
-                self._evicted_at = now
+        lines = await asyncio.to_thread(lambda: [_line(stored) for stored in batch])
+        size = self._bytes + sum(line[_SIZE] for line in lines)
+        evicting = size > self._max_bytes or now - self._evicted_at >= EVICTION_INTERVAL_S
+
+        def work(books: Statements) -> int:
+            insert(books, "responses", lines)
+            return _evict(books, now, self._max_bytes) if evicting else size
+
+        self._bytes = await self._database.run(work)
+        if evicting:
+            self._evicted_at = now
 
     async def chain(self, tenant: str, id: str, now: float, *, links: int) -> list[Stored]:
         """The response and those before it, newest first, as far as they are here; empty when it is not."""
-        async with self._database.read() as connection:
-            found = (await connection.execute(_chain(tenant, id, now, links))).all()
-        return await asyncio.to_thread(lambda: [_stored(row) for row in found]) if found else []
+        values = (tenant, now, id, tenant, now, links, tenant, now)
+        found = await self._database.look(lambda books: books.run(_CHAIN, values).fetchall())
+        return await asyncio.to_thread(lambda: [_stored(line) for line in found]) if found else []
 
     async def delete(self, tenant: str, id: str, now: float) -> bool:
         """Whether it was here and had not expired."""
-        from sqlalchemy import delete
-
-        from llm_mux.ledger.schema import responses
-
-        chosen = (responses.c.tenant == tenant, responses.c.id == id)
-        async with self._database.write() as connection:
-            gone = await connection.execute(delete(responses).where(*chosen).returning(responses.c.expires))
-            expires = gone.scalar()
-        return expires is not None and expires > now
-
-    async def _evict(self, connection: AsyncConnection, now: float) -> int:
-        """Delete the expired, then the oldest beyond the bound; the bytes that stay."""
-        from sqlalchemy import delete, func, select
-
-        from llm_mux.ledger.schema import responses
-
-        total = select(func.coalesce(func.sum(responses.c.size), 0))
-        await connection.execute(delete(responses).where(responses.c.expires <= now))
-        kept = int((await connection.execute(total)).scalar_one())
-        if kept <= self._max_bytes:
-            return kept
-        await connection.execute(_delete_oldest(int(self._max_bytes * KEPT_AFTER_EVICTION)))
-        return int((await connection.execute(total)).scalar_one())
+        gone = "DELETE FROM responses WHERE tenant = ? AND id = ? RETURNING expires"
+        found = await self._database.run(lambda books: books.run(gone, (tenant, id)).fetchone())
+        return found is not None and found[0] > now
 
 
-def _values(stored: Stored) -> dict[str, Any]:
+def _evict(books: Statements, now: float, most: int) -> int:
+    """Delete the expired, then the oldest beyond the bound; the bytes that stay."""
+
+    def kept() -> int:
+        return int(books.run("SELECT coalesce(sum(size), 0) FROM responses").fetchone()[0])
+
+    books.run("DELETE FROM responses WHERE expires <= ?", (now,))
+    if (size := kept()) <= most:
+        return size
+    books.run(_DELETE_OLDEST, (int(most * KEPT_AFTER_EVICTION),))
+    return kept()
+
+
+def _line(stored: Stored) -> tuple[Any, ...]:
     body, items = _compress(stored.body), _compress(stored.items)
-    return {
-        "tenant": stored.tenant,
-        "id": stored.id,
-        "model": stored.model,
-        "created": stored.created,
-        "expires": stored.expires,
-        "previous_id": stored.previous_id,
-        "size": len(body) + len(items),
-        "body": body,
-        "items": items,
-    }
+    named = (stored.tenant, stored.id, stored.created, stored.expires, stored.model)
+    return *named, len(body) + len(items), stored.previous_id, body, items
 
 
-def _stored(row: Row[Any]) -> Stored:
-    return Stored(
-        tenant=row.tenant,
-        id=row.id,
-        model=row.model,
-        created=row.created,
-        expires=row.expires,
-        previous_id=row.previous_id,
-        body=_decompress(row.body),
-        items=_decompress(row.items),
-    )
-
-
-async def _upsert(connection: AsyncConnection, rows: list[dict[str, Any]]) -> None:
-    from sqlalchemy.dialects import postgresql, sqlite
-
-    from llm_mux.ledger.schema import responses
-
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = insert(responses)
-    key = ["tenant", "id"]
-    replaced = {name: statement.excluded[name] for name in rows[0] if name not in key}
-    await connection.execute(statement.on_conflict_do_update(index_elements=key, set_=replaced), rows)
-
-
-def _chain(tenant: str, id: str, now: float, links: int) -> Select[Any]:
-    """The whole chain in one query; `links` also ends a chain that bites its tail."""
-    from sqlalchemy import literal, select
-
-    from llm_mux.ledger.schema import responses as table
-
-    alive = (table.c.tenant == tenant, table.c.expires > now)
-    walk = (
-        select(table.c.id, table.c.previous_id, literal(1).label("link"))
-        .where(*alive, table.c.id == id)
-        .cte("walk", recursive=True)
-    )
-    before = (
-        select(table.c.id, table.c.previous_id, walk.c.link + 1)
-        .join(walk, table.c.id == walk.c.previous_id)
-        .where(*alive, walk.c.link < links)
-    )
-    walk = walk.union_all(before)
-    return select(table).join(walk, table.c.id == walk.c.id).where(*alive).order_by(walk.c.link)
-
-
-def _delete_oldest(kept_bytes: int) -> Delete:
-    """Leave the newest rows that fit into `kept_bytes` together."""
-    from sqlalchemy import delete, func, select
-
-    from llm_mux.ledger.schema import responses
-
-    running = func.sum(responses.c.size).over(order_by=responses.c.created.desc())
-    newest_first = select(responses.c.created, running.label("bytes")).subquery()
-    last_kept = select(func.max(newest_first.c.created)).where(newest_first.c.bytes > kept_bytes).scalar_subquery()
-    return delete(responses).where(responses.c.created <= last_kept)
+def _stored(line: Sequence[Any]) -> Stored:
+    values = dict(zip(COLUMNS["responses"], line, strict=True))
+    del values["size"]
+    return Stored(**{**values, "body": _decompress(values["body"]), "items": _decompress(values["items"])})
 
 
 def _compress(data: bytes) -> bytes:

@@ -29,7 +29,7 @@ COLUMNS = {
     "usage_hours": ("hour", *DIMENSIONS, *MEASURES),
     "usage_days": ("day", *DIMENSIONS, *MEASURES),
     "usage_totals": ("hour", *MEASURES),
-    "ledger_writers": ("writer", "batch", "time"),
+    "responses": ("tenant", "id", "created", "expires", "model", "size", "previous_id", "body", "items"),
     "accounts": (
         *("provider", "label", "way", "identity", "plan", "state"),
         *("expires", "last_error", "quotas", "updated"),
@@ -129,13 +129,14 @@ def _insert_sql(dialect: str, table: str, size: int) -> str:
 
 
 def _onto(dialect: str, table: str) -> str:
-    """What becomes of a line that is there already: names stay, sums are added to, a writer's place is replaced."""
+    """What becomes of a line that is there already: names stay, sums are added to, a response is replaced."""
     if table in ("exchange_batches", "accounts"):
         return ""
     if table == "exchange_names":
         return " ON CONFLICT (id) DO NOTHING"
-    if table == "ledger_writers":
-        return " ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, time = excluded.time"
+    if table == "responses":
+        replaced = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS[table][2:])
+        return f" ON CONFLICT (tenant, id) DO UPDATE SET {replaced}"
     key = ", ".join(quoted(name) for name in COLUMNS[table] if name not in MEASURES)
     added = ", ".join(_SUM[dialect].format(name=name, table=table) for name in MEASURES)
     return f" ON CONFLICT ({key}) DO UPDATE SET {added}"
