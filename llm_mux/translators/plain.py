@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 _MOST: Final = 1 << 20
 _OVERHEAD: Final = 2 << 10
-_BY_TURNS: Final = ["user", "assistant"] * 32
+_BY_TURNS: Final = ("user", "assistant") * 32
 _encoder: Final = msgspec.json.Encoder()
 
 
@@ -29,7 +29,7 @@ class Plain(NamedTuple):
     texts: list[str]
 
 
-def by_turns(roles: Sequence[str]) -> bool:
+def by_turns(roles: tuple[str, ...]) -> bool:
     """Whether client and model speak by turns, and not uncommonly often."""
     return len(roles) % 2 == 1 and roles == _BY_TURNS[: len(roles)]
 

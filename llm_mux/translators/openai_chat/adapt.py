@@ -47,13 +47,17 @@ def adapt(body: bytes, target: Target, stream: bool, outline: Outline | None = N
                 _takes_output(head, rules.quirks) and _takes_thinking(head, rules) and _takes_shape(head, lacks, rules)
             ):
                 return None
-        if not _takes_tools(head, rules.quirks) or not _takes_messages(head, rules):
+        if _tool_fields(head) != _NO_TOOLS and not _takes_tools(head, rules.quirks):
+            return None
+        if not _takes_messages(head, rules):
             return None
         return _edits(body, head, lacks, rules, stream) if lacks else _usual_edits(head, rules, stream)
     except (jsonx.Malformed, msgspec.DecodeError):
         return None
 
 
+_tool_fields = attrgetter("tools", "tool_choice", "parallel_tool_calls", "functions", "function_call")
+_NO_TOOLS = _tool_fields(Head())
 _whole: msgspec.json.Decoder[int] = msgspec.json.Decoder(int, strict=False)
 _word: msgspec.json.Decoder[str | None] = msgspec.json.Decoder(str | None)
 _stops: msgspec.json.Decoder[str | list[str]] = msgspec.json.Decoder(str | list[str])
@@ -132,13 +136,14 @@ def _takes_messages(head: Head, rules: _Rules) -> bool:
         return False
     if rules.quirks.single_system and sum(1 for m in found if m.role in ("system", "developer")) > 1:
         return False
-    look, looked = _Look(rules), found.looked if type(found) is Known else None
+    look: _Look | None = None
+    looked = found.looked if type(found) is Known else None
     start = looked.checked if looked is not None and looked.rules is rules else 0
     for m in found[start:] if start else found:
-        if type(m) is not Plain:
-            if not look.whatever(m):
-                return False
-        elif (m.tool_calls or m.role == "tool" or memoryview(m.content)[0] != _QUOTE) and not look.plain(m):
+        if type(m) is Plain and not (m.tool_calls or m.role == "tool" or memoryview(m.content)[0] != _QUOTE):
+            continue
+        look = look or _Look(rules)
+        if not (look.plain(m) if isinstance(m, Plain) else look.whatever(m)):
             return False
     if looked is not None:
         looked.rules, looked.checked = rules, len(looked.messages)
@@ -303,8 +308,15 @@ def _says_something(name: str, value: Raw | UnsetType) -> bool:
 
 def _usual_edits(head: Head, rules: _Rules, stream: bool) -> Edits:
     """`_edits`, where nothing has to be left out; clients say the same with most requests."""
-    said = (head.max_tokens, head.max_completion_tokens, head.stream_options)
-    key = (head.model, head.stream, stream, *[bytes(raw) if isinstance(raw, Raw) else None for raw in said])
+    most, other, options = head.max_tokens, head.max_completion_tokens, head.stream_options
+    key = (
+        head.model,
+        head.stream,
+        stream,
+        bytes(most) if isinstance(most, Raw) else None,
+        bytes(other) if isinstance(other, Raw) else None,
+        bytes(options) if isinstance(options, Raw) else None,
+    )
     known = rules.edits.get(key)
     if known is None:
         if len(rules.edits) >= _MOST_EDITS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -14,6 +15,7 @@ from llm_mux.wire import jsonx
 
 _MARKS: Final = (b'"cache_control"', b'"prompt_cache_breakpoint"')
 """Who marks what to cache gets a key for it, which depends on what is said too."""
+_fields: Final = attrgetter("role", "content", "tool_calls", "tool_call_id")
 _texts: Final[msgspec.json.Decoder[list[str]]] = msgspec.json.Decoder(list[str])
 
 
@@ -22,14 +24,12 @@ def plain(body: bytes, outline: Outline | None) -> Plain | None:
     messages = outline.messages if isinstance(outline, Usual) else None
     if not messages or len(body) >= LEAST:
         return None
-    roles = [message.role for message in messages]
+    roles, contents, calls, ids = zip(*map(_fields, messages), strict=True)
     told = roles[0] == "system"
-    if not by_turns(roles[1:] if told else roles):
-        return None
-    if any([message.tool_calls is not None or message.tool_call_id is not None for message in messages]):
+    if not by_turns(roles[1:] if told else roles) or any(calls) or any(ids):
         return None
     try:
-        texts = _texts.decode(b"[%b]" % b",".join([message.content for message in messages]))
+        texts = _texts.decode(b"[%b]" % b",".join(contents))
         top = jsonx.top(body)
     except (msgspec.ValidationError, jsonx.Malformed):
         return None

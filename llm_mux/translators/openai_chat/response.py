@@ -306,7 +306,8 @@ def _choice(choice: ir.Choice, functions: bool) -> ChoiceOut:
         raise broken(finish)
     if (said := _said(choice)) is not None:
         word = usage.finish_word(finish, calls=False, refused=False, functions=functions)
-        return ChoiceOut(finish.choice, MessageOut("assistant", said, None), _logprobs(choice.logprobs, False), word)
+        logprobs = None if choice.logprobs is None else LogprobsOut(choice.logprobs)
+        return ChoiceOut(finish.choice, MessageOut("assistant", said, None), logprobs, word)
     message = _Message(choice.parts, functions).build(finish)
     calls = message.tool_calls is not UNSET or message.function_call is not UNSET
     refused = any(isinstance(part, ir.Refusal) for part in choice.parts)

@@ -59,10 +59,11 @@ class UsageOut(Struct, frozen=True):
 
 def encode_usage(usage: ir.Usage) -> UsageOut:
     """Counts for a client: the prompt includes what was read from and written to a cache."""
+    prompt = usage.prompt
     return UsageOut(
-        usage.prompt,
+        prompt,
         usage.output,
-        usage.total,
+        prompt + usage.output,
         PromptOut(usage.cache_read, usage.cache_write),
         CompletionOut(usage.reasoning or 0),
     )
