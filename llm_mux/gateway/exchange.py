@@ -171,14 +171,8 @@ class Exchange:
 
     def _call(self, chosen: plan.Plan) -> Call:
         account = chosen.account
-        return Call(
-            url=chosen.url,
-            headers=chosen.headers,
-            body=chosen.body,
-            proxy=account.proxy_url,
-            place=chosen.place,
-            timeouts=self._gateway.timeouts_for(account),
-        )
+        timeouts = self._gateway.timeouts_for(account)
+        return Call(chosen.url, chosen.headers, chosen.body, "POST", account.proxy_url, chosen.place, timeouts)
 
     async def _send(self, chosen: plan.Plan) -> Reply:
         """The head of a good answer. Raises MuxError for everything else."""

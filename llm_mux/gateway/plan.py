@@ -162,18 +162,22 @@ def _splice(ask: Ask, account: Account, paved: _Paved) -> Plan | None:
     edits = paved.upstream.adapt(ask.body, paved.target, ask.stream, ask.outline)
     if edits is None:
         return None
+    target = paved.target
+    headers = paved.headers or headers_for(ask, account, paved.endpoint, {})
+    body = jsonx.splice(ask.body, edits.top) if edits.top else ask.body
+    # By position, as a request's structs are made: each name costs as much as two values.
     return Plan(
-        account=account,
-        model=paved.target.model,
-        endpoint=paved.endpoint,
-        upstream=paved.upstream,
-        target=paved.target,
-        url=paved.url,
-        place=paved.place,
-        headers=paved.headers or headers_for(ask, account, paved.endpoint, {}),
-        body=jsonx.splice(ask.body, edits.top) if edits.top else ask.body,
-        spliced=True,
-        dropped=edits.dropped,
+        account,
+        target.model,
+        paved.endpoint,
+        paved.upstream,
+        target,
+        paved.url,
+        paved.place,
+        headers,
+        body,
+        True,
+        edits.dropped,
         hide_usage=edits.hide_usage,
     )
 
@@ -181,21 +185,22 @@ def _splice(ask: Ask, account: Account, paved: _Paved) -> Plan | None:
 def _translate(ask: Ask, candidate: Candidate, paved: _Paved, decode: Callable[[], ir.Request]) -> Plan:
     account = candidate.account
     encoded, request = _encoded(ask, candidate.route, paved, decode)
+    headers = (not encoded.headers and paved.headers) or headers_for(ask, account, paved.endpoint, encoded.headers)
     return Plan(
-        account=account,
-        model=paved.target.model,
-        endpoint=paved.endpoint,
-        upstream=paved.upstream,
-        target=paved.target,
-        url=paved.url,
-        place=paved.place,
-        headers=(not encoded.headers and paved.headers) or headers_for(ask, account, paved.endpoint, encoded.headers),
-        body=encoded.body,
-        spliced=False,
-        dropped=encoded.dropped,
-        names=encoded.names,
-        stops=encoded.stops,
-        max_tokens=encoded.max_tokens,
+        account,
+        paved.target.model,
+        paved.endpoint,
+        paved.upstream,
+        paved.target,
+        paved.url,
+        paved.place,
+        headers,
+        encoded.body,
+        False,
+        encoded.dropped,
+        encoded.names,
+        encoded.stops,
+        encoded.max_tokens,
         request=request,
     )
 

@@ -135,31 +135,30 @@ def _row(ask: Ask, out: Outcome, prices: Prices) -> Exchange:
 
 
 def _line(row: Exchange, dropped: tuple[str, ...], tried: tuple[Tried, ...]) -> Line:
+    # By position: names cost more than all else here.
     return Line(
-        timestamp=_stamp(row.time + row.duration_ms / 1000),
-        level="info",
-        event="exchange.done",
-        request=row.request_id,
-        model=row.model_asked,
-        served=row.model_served,
-        provider=row.provider,
-        account=row.account,
-        client=row.client_key,
-        protocol=row.protocol,
-        path=row.path,
-        status=row.status,
-        error=row.error_kind,
-        attempts=row.attempts,
-        stop=row.stop_reason,
-        ttft_ms=None if row.ttft_ms is None else round(row.ttft_ms, 2),
-        duration_ms=round(row.duration_ms, 2),
-        input_tokens=row.input_tokens,
-        output_tokens=row.output_tokens,
-        cost_usd=None if row.cost is None else row.cost / 10**PICO,
-        dropped=dropped,
-        failed=tuple(f"{each.account} {each.model} {each.kind.value} {each.seconds:.2f}s" for each in tried)
-        if tried
-        else (),
+        _stamp(row.time + row.duration_ms / 1000),
+        "info",
+        "exchange.done",
+        row.request_id,
+        row.model_asked,
+        row.model_served,
+        row.provider,
+        row.account,
+        row.client_key,
+        row.protocol,
+        row.path,
+        row.status,
+        row.error_kind,
+        row.attempts,
+        row.stop_reason,
+        None if row.ttft_ms is None else round(row.ttft_ms, 2),
+        round(row.duration_ms, 2),
+        row.input_tokens,
+        row.output_tokens,
+        None if row.cost is None else row.cost / 10**PICO,
+        dropped,
+        tuple(f"{each.account} {each.model} {each.kind.value} {each.seconds:.2f}s" for each in tried) if tried else (),
     )
 
 

@@ -180,22 +180,11 @@ def asked(
     arrival: Arrival, route: ModelRoute, caller: Caller, peeked: Peeked, name: str, started: float, now: float
 ) -> Ask:
     """What a request asks of the gateway."""
-    hints, stream = route.hints, peeked.stream
-    return Ask(
-        protocol=registry.get(route.protocol),
-        body=peeked.body,
-        hints=Hints(hints.model, stream, hints.operation, hints.framing, arrival.headers)
-        if hints.stream is None
-        else hints,
-        model=peeked.model,
-        stream=stream,
-        request_id=name,
-        headers=arrival.headers,
-        caller=caller,
-        time=now,
-        started=started,
-        outline=peeked.outline,
-    )
+    hints, stream, protocol = route.hints, peeked.stream, registry.get(route.protocol)
+    if hints.stream is None:
+        hints = Hints(hints.model, stream, hints.operation, hints.framing, arrival.headers)
+    body, model, outline, headers = peeked.body, peeked.model, peeked.outline, arrival.headers
+    return Ask(protocol, body, hints, model, stream, name, headers, caller, now, started, None, outline)
 
 
 async def _answer(daemon: Daemon, arrival: Arrival, route: ModelRoute, early: _Early, ahead: Advance | None) -> Answer:

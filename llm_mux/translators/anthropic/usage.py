@@ -17,11 +17,11 @@ def decode(found: wire.Usage) -> ir.Usage:
     if creation is not None:
         short, long = _count(creation.ephemeral_5m_input_tokens), _count(creation.ephemeral_1h_input_tokens)
     return ir.Usage(
-        input=_count(found.input_tokens),
-        output=_count(found.output_tokens),
-        cache_read=0 if found.cache_read_input_tokens is None else _count(found.cache_read_input_tokens),
-        cache_write=short + long if written is None else _count(written),
-        cache_write_1h=long,
+        _count(found.input_tokens),
+        _count(found.output_tokens),
+        0 if found.cache_read_input_tokens is None else _count(found.cache_read_input_tokens),
+        short + long if written is None else _count(written),
+        long,
         reasoning=None if details is None or details.thinking_tokens is None else _count(details.thinking_tokens),
         searches=_count(found.server_tool_use.web_search_requests) if found.server_tool_use else 0,
     )

@@ -25,14 +25,7 @@ def decode_usage(usage: wire.Usage | None) -> ir.Usage | None:
         output += reasoning
     if read or write or prompt < 0 or output < 0:
         prompt, output, read, write = max(prompt - read - write, 0), max(output, 0), max(read, 0), max(write, 0)
-    return ir.Usage(
-        input=prompt,
-        output=output,
-        cache_read=read,
-        cache_write=write,
-        reasoning=reasoning,
-        searches=_searches(usage),
-    )
+    return ir.Usage(prompt, output, read, write, reasoning=reasoning, searches=_searches(usage))
 
 
 def _searches(usage: wire.Usage) -> int:
