@@ -140,11 +140,14 @@ def _takes_messages(head: Head, rules: _Rules) -> bool:
     looked = found.looked if type(found) is Known else None
     start = looked.checked if looked is not None and looked.rules is rules else 0
     for m in found[start:] if start else found:
-        if type(m) is Plain and not (m.tool_calls or m.role == "tool" or memoryview(m.content)[0] != _QUOTE):
-            continue
-        look = look or _Look(rules)
-        if not (look.plain(m) if isinstance(m, Plain) else look.whatever(m)):
-            return False
+        if type(m) is not Plain:
+            look = look or _Look(rules)
+            if not look.whatever(m):
+                return False
+        elif m.tool_calls or m.role == "tool" or memoryview(m.content)[0] != _QUOTE:
+            look = look or _Look(rules)
+            if not look.plain(m):
+                return False
     if looked is not None:
         looked.rules, looked.checked = rules, len(looked.messages)
     return True
