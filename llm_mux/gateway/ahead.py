@@ -26,6 +26,8 @@ from llm_mux.translators.base import nonsense
 class Ahead(Exchange):
     """`begin`, and then one of `finish`, `gone`, `told` and, with or without a beginning, `serve`."""
 
+    __slots__ = ("_began", "_begun", "_came", "_made", "_planned", "_sent")
+
     def __init__(self, gateway: Gateway, ask: Ask) -> None:
         super().__init__(gateway, ask)
         self._planned: plan.Plan | None = None

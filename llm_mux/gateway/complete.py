@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
 from llm_mux import ir
 from llm_mux.translators.ids import digest, legal
 
+_NO_IDS: Final[frozenset[str]] = frozenset()
 Estimate = Callable[[int], ir.Usage]
 _DELTAS = (ir.TextDelta, ir.ReasoningDelta, ir.ArgumentsDelta)
 
@@ -16,7 +18,7 @@ _DELTAS = (ir.TextDelta, ir.ReasoningDelta, ir.ArgumentsDelta)
 def taken_ids(request: ir.Request) -> frozenset[str]:
     """The ids of the conversation's earlier tool calls."""
     if not request.tools:
-        return frozenset()
+        return _NO_IDS
     turns = (message.parts for message in request.messages if message.role == "assistant")
     return frozenset(part.id for parts in turns for part in parts if isinstance(part, ir.ToolCall))
 
@@ -27,6 +29,8 @@ class Completion:
     `taken` are the ids of the conversation's earlier calls, `seed` makes another one of a repeated id; `estimate` gives
     the usage for so many characters of output when the upstream told none.
     """
+
+    __slots__ = ("_chars", "_estimate", "_seed", "_taken", "_told")
 
     def __init__(self, taken: frozenset[str], seed: str, estimate: Estimate) -> None:
         self._taken = taken

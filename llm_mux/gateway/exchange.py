@@ -59,6 +59,8 @@ class _Opened:
 class Exchange:
     """One client request, all its attempts, its outcome."""
 
+    __slots__ = ("_gateway", "_recalled", "_renewals", "_request", "ask", "out")
+
     def __init__(self, gateway: Gateway, ask: Ask) -> None:
         self._gateway = gateway
         self.ask = ask
@@ -308,10 +310,7 @@ class Exchange:
         if self.ask.watch is not None:
             self.ask.watch.first(opened.account, opened.model)
 
-        async def pump(write: Write) -> None:
-            await self._pump(opened, write)
-
-        return Streaming(self._headers(), media, pump)
+        return Streaming(self._headers(), media, partial(self._pump, opened))
 
     def _told_in_stream(self, error: MuxError) -> bool:
         """Whether this client understands the failure as an event of a stream only."""

@@ -29,6 +29,8 @@ _PIECES = (ir.ReasoningDelta, ir.ArgumentsDelta)
 class Record:
     """What the books and the next turn need of a stream, noted as it goes by."""
 
+    __slots__ = ("content", "done", "error", "finish", "model", "usage", "watcher")
+
     def __init__(self, watcher: Watcher | None) -> None:
         self.usage: ir.Usage | None = None
         self.finish: ir.Finish | None = None
@@ -98,6 +100,19 @@ class Way(Protocol):
 
 class Translate:
     """Another format upstream: events in between. `stamp` completes a Start: id, time, the model name asked for."""
+
+    __slots__ = (
+        "_complete",
+        "_decoder",
+        "_encoder",
+        "_enforcer",
+        "_raise",
+        "_row_in",
+        "_row_out",
+        "_stamp",
+        "over",
+        "record",
+    )
 
     def __init__(
         self,

@@ -199,6 +199,8 @@ def _owned(reasoning: ir.Reasoning) -> ir.Reasoning:
 class Watcher:
     """Follows a stream's events and keeps what its tool calls need, with next to no work when nothing is sealed."""
 
+    __slots__ = ("_parts", "_seals", "_tenant", "_text", "_wanted")
+
     def __init__(self, seals: Seals, tenant: str) -> None:
         self._seals = seals
         self._tenant = tenant

@@ -74,6 +74,8 @@ class Lanes:
             FRAMES.clear()
         if self._crowd.is_over(len(self.lanes)):
             give_back()
+            # The connections to providers that it made lie idle as long.
+            self.loop.call_later(_IDLE_S + _SWEEP_S, give_back)
         self._sweeper = self.loop.call_later(_SWEEP_S, self._sweep) if self.lanes else None
 
     def patient(self) -> None:

@@ -243,6 +243,8 @@ def raise_parts(parts: Sequence[ir.Part], names: Names) -> tuple[ir.Part, ...]:
 class Raiser:
     """`raise_parts` for a stream: restores names at the start of a call and un-escapes free text as it arrives."""
 
+    __slots__ = ("_changed", "_free", "_names")
+
     def __init__(self, names: Names) -> None:
         self._names = names
         self._changed = names.changed

@@ -44,6 +44,8 @@ class Frame(Struct, frozen=True):
 class Splitter:
     """Bytes in any cut to frames; `finish` gives a last record that came without its blank line."""
 
+    __slots__ = ("_carry", "_foreign", "_fresh", "_held", "_nesting")
+
     def __init__(self, limit: int = MAX_RECORD) -> None:
         self._carry = Carry(limit)
         self._held = b""

@@ -82,6 +82,21 @@ class _Said:
 class Encoder:
     """Events to chunks for one client."""
 
+    __slots__ = (
+        "_created",
+        "_functions",
+        "_id",
+        "_include_usage",
+        "_model",
+        "_nothing",
+        "_open",
+        "_over",
+        "_own",
+        "_said",
+        "_spoken",
+        "_usage",
+    )
+
     def __init__(self, request: ir.Request) -> None:
         self._include_usage = request.include_usage
         self._functions = decode.LEGACY_FUNCTIONS in request.extras

@@ -141,6 +141,8 @@ def items(native: ir.Native) -> list[Raw]:
 class Ledger:
     """The running `reasoning_details` of one answered message: counts entries, reasoning characters and calls."""
 
+    __slots__ = ("calls", "characters", "index")
+
     def __init__(self) -> None:
         self.index = 0
         self.characters = 0
