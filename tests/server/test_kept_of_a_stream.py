@@ -1,4 +1,5 @@
-"""What the daemon holds of a request while its model thinks, and while it answers: one copy, as the client sent it."""
+"""What the daemon holds of a request while its model thinks (as it came, as it was sent), and while it answers (as it
+came, where it may be needed)."""
 
 import asyncio
 import gc
