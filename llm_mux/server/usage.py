@@ -5,8 +5,9 @@ Rule: a question that makes no sense is a 400 that says what would; nothing is g
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar, cast
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
@@ -119,7 +120,8 @@ class Report(Struct, frozen=True, kw_only=True):
 async def answer(parts: Parts, question: Question, only: Only | None = None) -> Report:
     """With every exchange that is over. Raises MuxError NO_TARGET while the database does not answer."""
     group = question.group_by if question.then_by is None else (question.group_by, question.then_by)
-    lines, total = await from_books(parts, usages(parts.database, (group, None), question.first, question.last, only))
+    asked = partial(usages, parts.database, (group, None), question.first, question.last, only)
+    lines, total = await from_books(parts, asked)
     return Report(
         first=question.first,
         to=question.last,
@@ -129,11 +131,11 @@ async def answer(parts: Parts, question: Question, only: Only | None = None) -> 
     )
 
 
-async def from_books(parts: Parts, asked: Awaitable[T]) -> T:
+async def from_books(parts: Parts, ask: Callable[[], Awaitable[T]]) -> T:
     """What the books answer, with every exchange that is over. Raises MuxError NO_TARGET while they do not."""
     await parts.writer.catch_up(PATIENCE_S)
     try:
-        return await asked
+        return await ask()
     except Exception as error:
         message = f"The books cannot be read just now: {reason(error)}."
         raise MuxError(Kind.NO_TARGET, message, retry_after=2.0, code="books_unavailable") from error

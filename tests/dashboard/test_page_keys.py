@@ -43,7 +43,7 @@ async def test_a_key_is_made_with_its_scopes_and_shown_once(visit: Seen) -> None
     async with visit("keys", {"disable-auth": False}) as seen:
         key = await make(seen, name="laptop", models="demo, demo-t*", daily_budget="5", requests_per_minute="60")
         row = seen.row("laptop")
-        for scope in ("models: demo, demo-t*", "$5.00 a day", "requests a minute: 60", "active"):
+        for scope in ("models: demo, demo-t*", "$5.00 a day, $0 spent", "requests a minute: 60", "active"):
             await expect(row).to_contain_text(scope)
         assert (await status(seen, key), await status(seen, key, "demo-slow"), await status(seen, "mux-no")) == (
             200,

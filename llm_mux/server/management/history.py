@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Literal
 
 import msgspec
@@ -55,7 +56,7 @@ async def _page(call: Call) -> Page | web.Response:
         before=which.before,
     )
     parts = call.daemon.parts
-    found = await usage.from_books(parts, entries(parts.database, wanted, which.limit + 1))
+    found = await usage.from_books(parts, partial(entries, parts.database, wanted, which.limit + 1))
     rows = [told(entry) for entry in found[: which.limit]]
     if not wants_csv(call):
         return Page(rows, rows[-1].id if len(found) > which.limit else None)

@@ -54,10 +54,11 @@ function columns(load) {
 
 function may(key) {
   const scopes = key.scopes ?? {};
+  const budget = (name, period) => scopes[`${name}-budget`] && `${money(scopes[`${name}-budget`])} a ${period}${key.spent ? `, ${money(key.spent[period])} spent` : ""}`;
   const found = [
     ...["models", "providers", "accounts"].filter((name) => scopes[name]?.length).map((name) => `${name}: ${scopes[name].join(", ")}`),
     ...Object.entries(scopes.limits ?? {}).map(([name, limit]) => `${(LIMITS[name] ?? name).toLowerCase()}: ${limit}`),
-    scopes["daily-budget"] && `${money(scopes["daily-budget"])} a day`, scopes["monthly-budget"] && `${money(scopes["monthly-budget"])} a month`,
+    budget("daily", "day"), budget("monthly", "month"),
   ].filter(Boolean);
   return found.length ? h("span.tags", null, found.map((each) => tag(each))) : h("span.muted", null, "everything");
 }
