@@ -16,6 +16,7 @@ from llm_mux.ledger.rows import SECONDS_A_DAY
 from llm_mux.ledger.statements import Statements
 from llm_mux.structured import structlog
 
+FIRST_S = 300.0
 ROUND_S = 3600.0
 CHUNK = 2_000
 """Rows of a transaction, and more where one batch has more."""
@@ -28,17 +29,22 @@ _log = structlog.get_logger()
 class Retention:
     """`run` as a task beside the server. `days` may change at any time; it counts at the next round."""
 
-    def __init__(self, database: Database, days: int = 90, *, round_s: float = ROUND_S) -> None:
+    def __init__(
+        self, database: Database, days: int = 90, *, first_s: float = FIRST_S, round_s: float = ROUND_S
+    ) -> None:
         self._database = database
+        self._first_s = first_s
         self._round_s = round_s
         self.days = days
 
     async def run(self) -> None:
-        """A round an hour, the first an hour after the start."""
+        """A round an hour, the first soon after the start: a daemon that is stopped each evening keeps the days too."""
+        pause = self._first_s
         while True:
-            await asyncio.sleep(self._round_s)
+            await asyncio.sleep(pause)
             if not self._database.opened:
                 continue
+            pause = self._round_s
             try:
                 gone = await self.shorten(time())
             except Exception as error:

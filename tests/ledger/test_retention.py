@@ -1,3 +1,5 @@
+import asyncio
+import time
 from datetime import date
 
 import pytest
@@ -39,6 +41,18 @@ async def test_old_rows_and_hours_go_and_the_sums_of_days_stay(
     assert await counts(database) == (21, 3, 1)
     lines = await usage(database, "day", date(2026, 9, 21), date(2026, 9, 25))
     assert [line.requests for line in lines] == [7] * 5
+
+
+async def test_a_daemon_that_never_runs_for_an_hour_keeps_the_days_too(database: Database) -> None:
+    for row in (exchange("old"), exchange("new", time=time.time())):
+        writer = Writer(database)
+        writer.record(row)
+        await writer.close()
+    running = asyncio.create_task(Retention(database, days=1, first_s=0).run())
+    async with asyncio.timeout(10):
+        while (await counts(database))[0] != 1:
+            await asyncio.sleep(0)
+    running.cancel()
 
 
 async def test_a_row_that_came_late_from_the_spool_does_not_hold_up_the_others(database: Database) -> None:
