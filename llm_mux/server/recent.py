@@ -67,6 +67,7 @@ class Recent:
         self._gathered: list[Happening] = []
         self.reported = 0
         self.relaying = False
+        self._heard: dict[int, tuple[int, int]] = {}
 
     @property
     def last(self) -> int:
@@ -80,6 +81,13 @@ class Recent:
     @property
     def looked_at(self) -> bool:
         return self.capturing or bool(self._watchers)
+
+    def unheard(self, worker: int, process: int, last: int) -> int:
+        """How many of a worker's records until number `last` are new: who got no answer in time tells them again."""
+        before, heard = self._heard.get(worker, (process, 0))
+        heard = heard if before == process else 0
+        self._heard[worker] = process, max(heard, last)
+        return max(last - heard, 0)
 
     def add(self, lines: Sequence[Struct], content: bytes) -> None:
         """Lines of finished exchanges, as they go to the log, and `content` once encoded."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Mapping
@@ -194,7 +195,8 @@ def _insider(request: web.Request) -> Daemon:
 def _remember(daemon: Daemon, said: Said) -> None:
     """Another worker's records as if they were this one's; lines of exchanges among them."""
     lines: list[Line] = []
-    for record in said.records:
+    unheard = daemon.parts.recent.unheard(said.worker, said.process, said.last)
+    for record in said.records[-unheard:] if unheard else ():
         log.remember({**record, "worker": said.worker})
         if record.get("event") == "exchange.done":
             lines.append(msgspec.convert(record, Line))
@@ -235,7 +237,8 @@ async def _reported(daemon: Daemon, moments: asyncio.Queue[Moment | None] | None
         named = [(each.name, each.request, dict(each.facts)) for each in happened if isinstance(each.facts, Mapping)]
         if last != told or named:
             records = log.ring.newest(told, _MOST_RECORDS)
-            answer = await peers.report(Said(worker=peers.number, records=records, happenings=named))
+            own = Said(worker=peers.number, process=os.getpid(), last=last, records=records, happenings=named)
+            answer = await peers.report(own)
             if answer is not None:
                 recent.reported = last
                 recent.relaying = answer == _WATCHED
