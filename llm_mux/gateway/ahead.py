@@ -1,5 +1,5 @@
-"""The usual exchange without a task: the request goes to its only target in the step that read it, and the answer (a
-stream too, if one read brings all of it) to the client in the step in which the socket brought it.
+"""The usual exchange without a task: the request goes to its only target in the step that read it, and the answer, or
+each piece of a stream, to the client in the step in which the socket brought it.
 
 Rule: nothing is decided here that `ladder` and `exchange` decide. As soon as anything is not usual the exchange goes on
 as any other: `serve` climbs the ladder, whose first attempt finds its call sent, or even answered.
@@ -16,15 +16,39 @@ from llm_mux.gateway import plan, relay
 from llm_mux.gateway.ask import Answer, Ask, Whole
 from llm_mux.gateway.core import Gateway
 from llm_mux.gateway.drain import told
-from llm_mux.gateway.exchange import Exchange
+from llm_mux.gateway.exchange import Exchange, enough
+from llm_mux.gateway.pouring import Pouring
 from llm_mux.gateway.refusal import notice_quota
-from llm_mux.gateway.upstream import Begun, Call, Read, Receiver, Reply
+from llm_mux.gateway.upstream import Begun, Call, Read, Receiver, Reply, Resumed
 from llm_mux.routing.select import Candidate
 from llm_mux.translators.base import nonsense
 
 
+class Opening:
+    """A stream of which the client has seen nothing: it is held until real content or an error."""
+
+    __slots__ = ("_began", "_held", "_size", "way")
+
+    def __init__(self, way: relay.Way, began: float) -> None:
+        self.way = way
+        self._began = began
+        self._held: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> bytes | None:
+        """The beginning, when the client may see it. Raises what only `serve` can make something of."""
+        out, record = self.way.feed(data), self.way.record
+        self._held.append(out)
+        self._size += len(out)
+        if record.error is not None and not record.content:
+            raise record.error
+        if enough(self._size, self._began):
+            record.content = True
+        return b"".join(self._held) if record.content or self.way.over else None
+
+
 class Ahead(Exchange):
-    """`begin`, and then one of `finish`, `gone`, `told` and, with or without a beginning, `serve`."""
+    """`begin`, and then one of `finish`, `opened`, `gone`, `told` and, with or without a beginning, `serve`."""
 
     __slots__ = ("_began", "_begun", "_came", "_made", "_planned", "_sent")
 
@@ -51,6 +75,8 @@ class Ahead(Exchange):
         if self._begun is None:
             return False
         self._sent = chosen
+        # Whoever plans once more reads it again.
+        self.ask.outline = None
         self._began = time.monotonic()
         self.out.attempts = 1
         chosen.account.enter(chosen.model, self._began)
@@ -113,9 +139,32 @@ class Ahead(Exchange):
         self._settle_stream(record, 200, None)
         return out
 
+    def opening(self, reply: Reply) -> Opening:
+        """What a stream begins with that comes in pieces."""
+        chosen = self._sent
+        assert chosen is not None
+        if chosen.account.provider.quota is not None:
+            notice_quota(chosen.account, chosen.model, reply)
+        return Opening(self._way(chosen), self._began)
+
+    def opened(self, reply: Reply, way: relay.Way, held: bytes) -> Pouring:
+        """The stream, from where the client sees it."""
+        gateway, chosen = self._gateway, self._sent
+        assert chosen is not None
+        now = self.out.first_byte = time.monotonic()
+        chosen.account.timed(chosen.model, now - self._began, now)
+        gateway.standing.budget.earn()
+        gateway.praise(chosen.account, chosen.model, self._began)
+        self._begun = self._sent = self._planned = self._made = None
+        return Pouring(self, reply, way, held)
+
     def came(self, reply: Reply, body: bytes, error: MuxError | None = None) -> None:
         """What there is of an answer that `serve` is to make something of."""
         self._came = Read(reply, body, error)
+
+    def comes(self, reply: Reply, body: bytes) -> None:
+        """The same of one that is still coming."""
+        self._came = Resumed(reply, body)
 
     def gone(self) -> None:
         """The client left."""

@@ -19,6 +19,7 @@ from llm_mux.wire import hints
 
 if TYPE_CHECKING:
     from llm_mux.gateway.observed import Watch
+    from llm_mux.gateway.pouring import Pouring
     from llm_mux.ledger.balances import Settlement
     from llm_mux.ledger.rows import Exchange
 
@@ -149,11 +150,13 @@ class Whole:
 
 @dataclass(slots=True)
 class Streaming:
-    """A stream for the client: `pump` writes it to the end and settles the exchange, also when it is cancelled."""
+    """A stream for the client: `pump` writes it to the end and settles the exchange, also when it is cancelled. Where
+    there is a `stream`, that may be begun in its place, which needs no task."""
 
     headers: dict[str, str]
     content_type: str
     pump: Callable[[Write], Awaitable[None]]
+    stream: Pouring | None = None
 
 
 Answer = Whole | Streaming

@@ -27,32 +27,29 @@ class Completion:
     """The same for a stream, as a filter over its events.
 
     `taken` are the ids of the conversation's earlier calls, `seed` makes another one of a repeated id; `estimate` gives
-    the usage for so many characters of output when the upstream told none.
+    the usage for so many characters of output, of which it has seen `characters`, when the upstream told none: until
+    it has `told` some, the request may have to be counted.
     """
 
-    __slots__ = ("_chars", "_estimate", "_seed", "_taken", "_told")
+    __slots__ = ("_estimate", "_seed", "_taken", "characters", "told")
 
     def __init__(self, taken: frozenset[str], seed: str, estimate: Estimate) -> None:
         self._taken = taken
         self._seed = seed
         self._estimate = estimate
-        self._chars = 0
-        self._told = False
-
-    def said(self, row: ir.Row) -> None:
-        """Takes note of pieces of a text."""
-        self._chars += sum(map(len, row.texts))
+        self.characters = 0
+        self.told = False
 
     def __call__(self, events: list[ir.Event]) -> list[ir.Event]:
         for position, event in enumerate(events):
             if type(event) is ir.TextDelta or isinstance(event, _DELTAS):
-                self._chars += len(event.text)
+                self.characters += len(event.text)
             elif isinstance(event, ir.PartStart):
                 events[position] = self._started(event)
             elif isinstance(event, ir.UsageReport) or (isinstance(event, ir.Start) and event.usage is not None):
-                self._told = True
-            elif isinstance(event, ir.Done) and not self._told:
-                return [*events[:position], ir.UsageReport(self._estimate(self._chars)), *events[position:]]
+                self.told = True
+            elif isinstance(event, ir.Done) and not self.told:
+                return [*events[:position], ir.UsageReport(self._estimate(self.characters)), *events[position:]]
         return events
 
     def _started(self, event: ir.PartStart) -> ir.PartStart:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -25,8 +24,8 @@ from llm_mux.gateway.core import Gateway
 from llm_mux.gateway.enforce import cut_whole
 from llm_mux.gateway.ladder import Ladder
 from llm_mux.gateway.outcome import Outcome
-from llm_mux.gateway.pouring import flow
-from llm_mux.gateway.refusal import meant, notice_quota, refusal
+from llm_mux.gateway.pouring import Pouring, flow
+from llm_mux.gateway.refusal import learned, meant, notice_quota, refusal
 from llm_mux.gateway.tuning import tuned
 from llm_mux.gateway.unwrapped import opened
 from llm_mux.gateway.upstream import Call, Reply
@@ -38,18 +37,12 @@ from llm_mux.translators.tools import raise_parts
 T = TypeVar("T")
 _MOST_HELD = 256 << 10
 _HELD_S = 30.0
-_LEARNABLE = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter"})
-_ESSENTIAL = frozenset({"model", "messages", "input", "contents", "prompt", "tools", "stream"})
 
 
-@dataclass(slots=True)
-class _Opened:
-    """A stream that has begun well: the way it goes, what was held back of it, and what its plan says that is asked
-    for later."""
+class _Opened(NamedTuple):
+    """A stream that has begun well, and what its plan says that is asked for later."""
 
-    reply: Reply
-    way: relay.Way
-    held: bytes
+    stream: Pouring
     account: Account
     model: str
     spliced: bool
@@ -109,7 +102,7 @@ class Exchange:
             try:
                 return await attempt(chosen)
             except MuxError as error:
-                if not (self._learned(chosen, error) or await self._renewed(account, key, error)):
+                if not (learned(chosen, error) or await self._renewed(account, key, error)):
                     raise
         raise nonsense("the same refusal for every form of this request")
 
@@ -154,21 +147,6 @@ class Exchange:
         if not await seals.recalled(tenant, request, time.monotonic()):
             return False
         self._request = seals.restore(tenant, request, time.monotonic())
-        return True
-
-    def _learned(self, chosen: plan.Plan, error: MuxError) -> bool:
-        """Whether the refusal names a parameter that is left out from now on."""
-        if chosen.endpoint.operation == "complete" and error.status == 404:
-            # Chat models are not at the legacy endpoint; the translated request goes to the one they are at.
-            chosen.account.learn(chosen.model, plan.NO_LEGACY)
-            return True
-        name = error.param
-        if error.kind is not Kind.BAD_REQUEST or error.code not in _LEARNABLE or name is None or name in _ESSENTIAL:
-            return False
-        top = name.split(".", 1)[0]
-        if f'"{top}"'.encode() not in chosen.body or top in chosen.account.refuses.get(chosen.model, ()):
-            return False
-        chosen.account.learn(chosen.model, top)
         return True
 
     def _call(self, chosen: plan.Plan) -> Call:
@@ -291,7 +269,7 @@ class Exchange:
         company = Company(self._gateway.settings, ask.begin, self._headers, media, self._beat, waited_s)
         try:
             opening = partial(self._try, self._open)
-            ladder = Ladder(self._gateway, self.ask, self.out, opening, lambda late: late.reply.close())
+            ladder = Ladder(self._gateway, self.ask, self.out, opening, lambda late: late.stream.reply.close())
             opened = await ladder.climb()
         except MuxError as error:
             if not await company.leave() and not self._told_in_stream(error):
@@ -300,17 +278,17 @@ class Exchange:
         except BaseException:
             company.cancel()
             raise
+        stream = opened.stream
         try:
             await company.leave()
         except BaseException:
-            opened.reply.close()
+            stream.reply.close()
             raise
-
         self._took(opened)
         if self.ask.watch is not None:
             self.ask.watch.first(opened.account, opened.model)
-
-        return Streaming(self._headers(), media, partial(self._pump, opened))
+        alone = not stream.way.over and self._gateway.seals.elsewhere is None
+        return Streaming(self._headers(), media, partial(self._pump, stream), stream if alone else None)
 
     def _told_in_stream(self, error: MuxError) -> bool:
         """Whether this client understands the failure as an event of a stream only."""
@@ -352,8 +330,7 @@ class Exchange:
                 piece = way.feed(await reply.chunk())
                 held.append(piece)
                 size += len(piece)
-                if size > _MOST_HELD or (size and time.monotonic() - began > _HELD_S):
-                    # The client sees what there is: from here on a failure is told and not kept for the ladder.
+                if enough(size, began):
                     way.record.content = True
             if reply.over and not way.over:
                 held.append(way.feed(b""))
@@ -365,7 +342,8 @@ class Exchange:
             raise meant(chosen.account, chosen.model, way.record.error, reply)
         now = self.out.first_byte = time.monotonic()
         chosen.account.timed(chosen.model, now - began, now)
-        return _Opened(reply, way, b"".join(held), chosen.account, chosen.model, chosen.spliced, chosen.dropped)
+        stream = Pouring(self, reply, way, b"".join(held))
+        return _Opened(stream, chosen.account, chosen.model, chosen.spliced, chosen.dropped)
 
     async def _unfolded(self, chosen: plan.Plan, reply: Reply, way: relay.Way) -> bytes:
         """A whole JSON answer to a request for a stream, as the stream that was wanted."""
@@ -386,29 +364,23 @@ class Exchange:
     def _estimate(self, chars: int) -> ir.Usage:
         return ways.estimated(self._decoded, chars)
 
-    async def _pump(self, opened: _Opened, write: Write) -> None:
+    async def _pump(self, stream: Pouring, write: Write) -> None:
         """Writes the stream to its end. Cancelled (client gone) it closes the upstream and blames nobody."""
-        record = opened.way.record
+        gateway = self._gateway
         try:
-            if opened.way.over and isinstance(write, Outlet):
-                await self._at_once(opened, write)
+            if stream.way.over and isinstance(write, Outlet):
+                await self._at_once(stream, write)
                 return
-            self.ask.forget(body=opened.spliced)
-            held, opened.held = opened.held, b""
-            await flow(opened.reply, opened.way, held, write, self._gateway)
-            self._blame(opened)
-            self._settle_stream(record, 200, record.error)
+            held, stream.held = stream.held, b""
+            if held:
+                await write(held)
+            self.seen(stream.way)
+            await flow(stream, write, gateway.settings.keepalive_s, gateway.drain)
+            self.ended(stream, None)
             await self._told_elsewhere()
-        except asyncio.CancelledError:
-            self._settle_stream(record, 499, self._gateway.drain.cause())
+        except BaseException as error:
+            self.ended(stream, error)
             raise
-        except ConnectionError:
-            self._settle_stream(record, 499, MuxError(Kind.CLIENT_GONE, "The client left."))
-            raise
-        finally:
-            opened.reply.close()
-            if not self.out.settled:
-                self._settle(500, MuxError(Kind.INTERNAL, "llm-mux failed in the middle of the stream."))
 
     def _let_go(self, chosen: plan.Plan) -> None:
         """What was read of the request does not stay as long as an answer takes; who needs it again, to ask another
@@ -416,19 +388,32 @@ class Exchange:
         self._request = chosen.request = None
         self.ask.forget(body=False)
 
-    async def _at_once(self, opened: _Opened, write: Outlet) -> None:
+    async def _at_once(self, stream: Pouring, write: Outlet) -> None:
         """A stream that was whole when it began: the books first, as for a whole answer, then one write."""
-        record = opened.way.record
         write.put(b"")
-        self._blame(opened)
-        self._settle_stream(record, 200, record.error)
+        self.ended(stream, None)
         await self._told_elsewhere()
-        write.last(opened.held)
+        write.last(stream.held)
 
-    def _blame(self, opened: _Opened) -> None:
-        if (error := opened.way.record.error) is not None:
-            account, model = opened.account, opened.model
-            self._gateway.blame(account, model, meant(account, model, error, opened.reply))
+    def seen(self, way: relay.Way) -> None:
+        """The client has seen something: nothing is tried again, and the request is not needed for that any more."""
+        self.ask.begin = self._request = None
+        self.ask.forget(body=not way.counts)
+
+    def ended(self, stream: Pouring, error: BaseException | None) -> None:
+        """A stream went to the client as far as it came, or as far as the client stayed; nobody is blamed for that."""
+        out, record = self.out, stream.way.record
+        if isinstance(error, ConnectionError | asyncio.CancelledError):
+            self._settle_stream(record, 499, self._gateway.drain.cause())
+        elif error is not None:
+            self._settle(500, MuxError(Kind.INTERNAL, "llm-mux failed in the middle of the stream."))
+        elif not out.settled:
+            if record.error is not None and out.account is not None and out.model is not None:
+                failed = meant(out.account, out.model, record.error, stream.reply)
+                self._gateway.blame(out.account, out.model, failed)
+            self._settle_stream(record, 200, record.error)
+        # Where the stream told its end, the answer's own end may still be on its way.
+        stream.reply.leave() if record.done and record.error is None and error is None else stream.reply.close()
 
     async def _told_elsewhere(self) -> None:
         if (elsewhere := self._gateway.seals.elsewhere) is not None:
@@ -452,3 +437,9 @@ class Exchange:
         self.out.release()
         self.out.status, self.out.error = status, error
         self._gateway.settle(self.ask, self.out)
+
+
+def enough(size: int, began: float) -> bool:
+    """Whether no more of a beginning is held back: the client sees what there is, and from there on a failure is told
+    and not kept for the ladder."""
+    return size > _MOST_HELD or (size > 0 and time.monotonic() - began > _HELD_S)

@@ -94,6 +94,9 @@ class _Overheard(Reply):
     def close(self) -> None:
         self._reply.close()
 
+    def leave(self) -> None:
+        self._reply.leave()
+
 
 class _Both:
     """A sink, and whoever overhears it."""

@@ -1,50 +1,49 @@
 """A stream to the client: from one socket to the other inside of a callback, where no task is woken for an event.
 
 Rule: what one read brought leaves in one write. A client that is behind makes the upstream wait; a keep-alive leaves
-when nothing else did for a while; whatever goes wrong in a callback ends the wait of `run`.
+when nothing else did for a while; whatever goes wrong in a callback ends the stream.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Protocol
 
 from llm_mux.errors import MuxError
 from llm_mux.gateway.ask import Outlet, Write
 from llm_mux.gateway.beats import Beats
-from llm_mux.gateway.core import Gateway
-from llm_mux.gateway.drain import told
+from llm_mux.gateway.drain import Drain, told
 from llm_mux.gateway.relay import Way
 from llm_mux.gateway.upstream import Reply
 
+Over = Callable[[Exception | None], None]
 
-async def flow(reply: Reply, way: Way, held: bytes, write: Write, gateway: Gateway) -> None:
-    """A stream to its end, `held` first, as `write` allows. Raises ConnectionError when the client left."""
-    if held:
-        await write(held)
-        held = b""
-    every_s = gateway.settings.keepalive_s
+
+async def flow(stream: Pouring, write: Write, every_s: float, drain: Drain) -> None:
+    """A stream to its end, as `write` allows. Raises ConnectionError when the client left."""
     if not isinstance(write, Outlet):
-        await _waited(reply, way, Beats(every_s, way, write), gateway)
-    elif not way.over:
-        try:
-            await Pouring(reply, way, write, every_s).run()
-        except asyncio.CancelledError:
-            if not gateway.drain.over:
-                raise
-            write.put(way.fail(told()))
+        await _waited(stream, Beats(every_s, stream.way, write), drain)
+        return
+    try:
+        await _poured(stream, write, every_s)
+    except asyncio.CancelledError:
+        if not drain.over:
+            raise
+        write.put(stream.way.fail(told()))
 
 
-async def _waited(reply: Reply, way: Way, beats: Beats, gateway: Gateway) -> None:
+async def _waited(stream: Pouring, beats: Beats, drain: Drain) -> None:
     """The byte loop for who has to be waited for."""
+    way = stream.way
     try:
         while not way.over:
             try:
-                out = way.feed(await reply.chunk())
+                out = way.feed(await stream.reply.chunk())
             except MuxError as error:
                 out = way.fail(error)
             except asyncio.CancelledError:
-                if not gateway.drain.over:
+                if not drain.over:
                     raise
                 out = way.fail(told())
             if out:
@@ -53,82 +52,130 @@ async def _waited(reply: Reply, way: Way, beats: Beats, gateway: Gateway) -> Non
         beats.stop()
 
 
+class Teller(Protocol):
+    """Whose stream it is."""
+
+    def seen(self, way: Way) -> None:
+        """The client has seen something of it."""
+
+    def ended(self, stream: Pouring, error: BaseException | None) -> None:
+        """Nothing more goes to the client. `error`: what broke the stream that is none of its own errors."""
+
+
 class Pouring:
-    """One stream (as the `Sink` of its reply)."""
+    """One stream that has begun well (as the `Sink` of its reply); `held` is what the client is to see first. `last`:
+    when something was written, by the loop's clock."""
 
-    __slots__ = ("_every_s", "_last", "_loop", "_outlet", "_over", "_reply", "_way")
+    __slots__ = ("_loop", "_outlet", "_over", "held", "last", "reply", "teller", "way")
 
-    def __init__(self, reply: Reply, way: Way, outlet: Outlet, every_s: float) -> None:
-        self._reply = reply
-        self._way = way
-        self._outlet = outlet
-        self._every_s = every_s
+    def __init__(self, teller: Teller, reply: Reply, way: Way, held: bytes) -> None:
+        self.teller = teller
+        self.reply = reply
+        self.way = way
+        self.held = held
         self._loop = asyncio.get_running_loop()
-        self._last = self._loop.time()
-        self._over: asyncio.Future[None] = self._loop.create_future()
+        self._outlet: Outlet | None = None
+        self._over: Over | None = None
+        self.last = self._loop.time()
 
-    async def run(self) -> None:
-        """Returns when nothing more is wanted of the upstream. Raises ConnectionError when the client left."""
-        self._outlet.caught_up = self._reply.resume
-        self._reply.pour(self)
-        if self._over.done():
-            return self._over.result()
-        timer = _Timer(self._loop, self._every_s, self._tick)
+    def begin(self, outlet: Outlet, over: Over) -> None:
+        """Goes on past this. `over` is told once that nothing more is wanted of the upstream, with what broke it where
+        that is none of the stream's own errors: ConnectionError when the client left."""
+        self._outlet, self._over = outlet, over
+        held, self.held = self.held, b""
         try:
-            await self._over
-        finally:
-            timer.cancel()
-            self._outlet.caught_up = None
+            if not outlet.put(held):
+                self.reply.pause()
+        except ConnectionError as gone:
+            self.stop(gone)
+            return
+        self.teller.seen(self.way)
+        if self.way.over:
+            self.stop()
+        else:
+            outlet.caught_up = self.reply.resume
+            self.reply.pour(self)
 
     def piece(self, data: bytes) -> None:
-        if not self._over.done():
-            try:
-                self._put(self._way.feed(data))
-            except Exception as error:
-                self._broke(error)
+        way, outlet = self.way, self._outlet
+        if outlet is None:
+            return
+        try:
+            if out := way.feed(data):
+                self.last = self._loop.time()
+                if not outlet.put(out):
+                    self.reply.pause()
+        except Exception as error:
+            self._broke(error)
+        else:
+            if way.over:
+                self.stop()
 
     def end(self, error: MuxError | None) -> None:
-        if not self._over.done():
+        if self._outlet is not None:
             try:
-                self._put(self._way.feed(b"") if error is None else self._way.fail(error))
+                if out := self.way.feed(b"") if error is None else self.way.fail(error):
+                    self._outlet.put(out)
             except Exception as broken:
                 self._broke(broken)
-            self._finished()
+            else:
+                self.stop()
 
-    def _put(self, data: bytes) -> None:
-        if data:
-            self._last = self._loop.time()
-            if not self._outlet.put(data):
-                self._reply.pause()
-        if self._way.over:
-            self._finished()
+    def fail(self, error: MuxError) -> None:
+        """Ends it with an error for the client."""
+        try:
+            if self._outlet is not None:
+                self._outlet.put(self.way.fail(error))
+        except ConnectionError as gone:
+            self.stop(gone)
+        else:
+            self.stop()
 
     def _broke(self, error: Exception) -> None:
         if isinstance(error, MuxError):
-            try:
-                self._outlet.put(self._way.fail(error))
-            except ConnectionError as gone:
-                self._over.set_exception(gone)
-            else:
-                self._finished()
-        elif not self._over.done():
-            self._over.set_exception(error)
+            self.fail(error)
+        else:
+            self.stop(error)
 
-    def _finished(self) -> None:
-        if not self._over.done():
-            self._over.set_result(None)
+    def stop(self, error: Exception | None = None) -> None:
+        """Nothing more goes this way."""
+        outlet, over = self._outlet, self._over
+        self._outlet = self._over = None
+        if outlet is not None and over is not None:
+            outlet.caught_up = None
+            over(error)
 
-    def _tick(self) -> float:
-        """Seconds until the next look."""
-        quiet = self._loop.time() - self._last
-        if quiet < self._every_s:
-            return max(0.01, self._every_s - quiet)
-        if not self._over.done() and (beat := self._way.keepalive()):
+    def beat(self, every_s: float) -> float:
+        """A keep-alive, where nothing was written for so long; seconds until the next look."""
+        quiet = self._loop.time() - self.last
+        if quiet < every_s:
+            return max(0.01, every_s - quiet)
+        if self._outlet is not None and (beat := self.way.keepalive()):
             try:
                 self._outlet.put(beat)
             except ConnectionError as gone:
-                self._over.set_exception(gone)
-        return self._every_s
+                self.stop(gone)
+        return every_s
+
+
+async def _poured(stream: Pouring, outlet: Outlet, every_s: float) -> None:
+    """Begins and waits for the end. Raises ConnectionError when the client left."""
+    loop = asyncio.get_running_loop()
+    over: asyncio.Future[None] = loop.create_future()
+
+    def told(error: Exception | None) -> None:
+        if not over.done():
+            over.set_result(None) if error is None else over.set_exception(error)
+
+    stream.begin(outlet, told)
+    if over.done():
+        return over.result()
+    timer = _Timer(loop, every_s, lambda: stream.beat(every_s))
+    try:
+        await over
+    finally:
+        timer.cancel()
+        stream.stop()
 
 
 class _Timer:

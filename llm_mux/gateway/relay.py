@@ -97,6 +97,10 @@ class Way(Protocol):
 
     def keepalive(self) -> bytes: ...
 
+    @property
+    def counts(self) -> bool:
+        """Whether the request may yet have to be counted, since nobody has told how much it was."""
+
 
 class Translate:
     """Another format upstream: events in between. `stamp` completes a Start: id, time, the model name asked for."""
@@ -141,8 +145,10 @@ class Translate:
             self._row_in = getattr(decoder, "row", None)
 
     def feed(self, data: bytes) -> bytes:
+        if self._row_in is not None and self._row_out is not None and (row := self._row_in(data)) is not None:
+            return self._said(row, self._row_out)
         if len(data) <= _MANY:
-            return self._fed(data)
+            return self.pass_on(self._decoder.feed(data) if data else self._decoder.finish())
         out = []
         for part in _parted(data):
             out.append(self._fed(part))
@@ -152,12 +158,15 @@ class Translate:
 
     def _fed(self, data: bytes) -> bytes:
         if self._row_in is not None and self._row_out is not None and (row := self._row_in(data)) is not None:
-            # Nothing but pieces of a text: there is nothing to restore, to finish or to tell the books.
-            self.record.content = True
-            if self._complete is not None:
-                self._complete.said(row)
-            return self._row_out(row)
+            return self._said(row, self._row_out)
         return self.pass_on(self._decoder.feed(data) if data else self._decoder.finish())
+
+    def _said(self, row: ir.Row, written: Callable[[ir.Row], bytes]) -> bytes:
+        """For nothing but pieces of a text: there is nothing to restore, to finish or to tell the books."""
+        self.record.content = True
+        if self._complete is not None:
+            self._complete.characters += row.size
+        return written(row)
 
     def pass_on(self, events: list[ir.Event]) -> bytes:
         """Client bytes for events of the upstream. A failure before any content is kept for the ladder to see."""
@@ -185,6 +194,10 @@ class Translate:
     def keepalive(self) -> bytes:
         return self._encoder.keepalive()
 
+    @property
+    def counts(self) -> bool:
+        return self._complete is not None and not self._complete.told
+
 
 def _parted(data: bytes) -> list[bytes]:
     """Many records at once as three reads: the first, from which a decoder knows what the ones like them say, those in
@@ -203,6 +216,22 @@ def _parted(data: bytes) -> list[bytes]:
 class Splice:
     """The client's own format upstream. `encoder` makes what only an error or a silence needs. `edit` changes single
     records (None: bytes as they come); a binary stream needs one, which lets whole frames go by."""
+
+    __slots__ = (
+        "_blind",
+        "_border",
+        "_decoder",
+        "_dull",
+        "_edit",
+        "_encoder_of",
+        "_framed",
+        "_in_text",
+        "_protocol",
+        "_tail",
+        "_whole",
+        "over",
+        "record",
+    )
 
     def __init__(
         self,
@@ -223,15 +252,21 @@ class Splice:
         self._framed = protocol.stream_type == eventstream.MEDIA_TYPE
         self._border = b"\n" if protocol.stream_type == "application/x-ndjson" else b"\n\n"
         self._in_text = False
+        # Whether the next byte begins a record, and one that may go unread.
+        self._whole = False
         self._tail = b""
 
     def feed(self, data: bytes) -> bytes:
         if not data:
             return self._end()
-        if self._in_text and not self._blind and self._dull is not None and self._dull_after_all(data):
+        if self._in_text and self._whole and (judge := self._dull) is not None and judge(data):
+            # Whole records after whole ones that only carry on the text: they go as they are, unread.
             return data
         dull = self._watch(data)
         self._tail = data[-4:]
+        self._whole = data.endswith(self._border) and not (
+            self._blind or (self._edit is not None and self._edit.renames)
+        )
         out = data if self._edit is None or (dull and not self._edit.renames) else self._edit.feed(data)
         error = self.record.error
         if error is not None and not self.record.content:
@@ -241,17 +276,6 @@ class Splice:
             # After a damaged frame nobody finds the next one.
             return out + self.fail(error)
         return out
-
-    def _dull_after_all(self, data: bytes) -> bool:
-        """Whether the bytes may go as they are, unread: whole records after whole ones that only carry on the text."""
-        tail, border = self._tail, self._border
-        if not (tail.endswith(border) and data.endswith(border)) or (self._edit is not None and self._edit.renames):
-            return False
-        dull = self._dull
-        if dull is None or not dull(data):
-            return False
-        self._tail = data[-4:]
-        return True
 
     def _watch(self, data: bytes) -> bool:
         """Reads a copy of what goes by. Of many records at once only those are read that do not just carry on a text,
@@ -318,6 +342,10 @@ class Splice:
     def keepalive(self) -> bytes:
         return self._encoder_of().keepalive() if self._at_border() else b""
 
+    @property
+    def counts(self) -> bool:
+        return False
+
     def _at_border(self) -> bool:
         if self._framed:
             return True
@@ -328,6 +356,8 @@ class Splice:
 
 class Edit:
     """Small changes to a spliced stream, record by record: the model's name, and a usage record nobody asked for."""
+
+    __slots__ = ("_hides", "_names", "_splitter")
 
     def __init__(self, protocol: Translator, *, hide_usage: bool, names: tuple[bytes, bytes] | None) -> None:
         self._hides = protocol.hides if hide_usage else None

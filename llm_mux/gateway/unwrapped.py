@@ -68,6 +68,9 @@ class _Unwrapped(Reply):
     def close(self) -> None:
         self._inner.close()
 
+    def leave(self) -> None:
+        self._inner.leave()
+
 
 class _Unwrapping:
     """A sink before the sink."""

@@ -109,6 +109,10 @@ class Reply(ABC):
     def resume(self) -> None:
         """While pouring: goes on after `pause`."""
 
+    def keep(self) -> None:
+        """Ends the pouring: what arrives is kept for whoever reads on in any way. Only for answers to begun calls."""
+        raise NotImplementedError
+
     def whole(self) -> bytes | None:
         """The body, where all of it is there and was not read yet; it is read then."""
         return None
@@ -116,6 +120,10 @@ class Reply(ABC):
     @abstractmethod
     def close(self) -> None:
         """Drops the connection unless the body arrived to its end (then it goes back to the pool)."""
+
+    def leave(self) -> None:
+        """The same when the body said all that it had to say: its end may come a moment later, and is waited for."""
+        self.close()
 
     async def read(self, limit: int | None = None) -> bytes:
         """The whole body, cut at `limit` bytes."""
@@ -175,6 +183,51 @@ class Read(Reply):
         """There is no connection left."""
 
 
+class Resumed(Reply):
+    """An answer of which the beginning was read already, `begun`, and the rest is still to be read."""
+
+    __slots__ = ("_begun", "_reply")
+
+    def __init__(self, reply: Reply, begun: bytes) -> None:
+        super().__init__(reply.status, reply.headers)
+        self._reply = reply
+        self._begun = begun
+
+    @property
+    def content_type(self) -> str:
+        return self._reply.content_type
+
+    async def chunk(self) -> bytes:
+        begun, self._begun = self._begun, b""
+        return begun or await self._reply.chunk()
+
+    def ready(self) -> bytes:
+        begun, self._begun = self._begun, b""
+        return begun or self._reply.ready()
+
+    @property
+    def over(self) -> bool:
+        return not self._begun and self._reply.over
+
+    def pour(self, sink: Sink) -> None:
+        begun, self._begun = self._begun, b""
+        if begun:
+            sink.piece(begun)
+        self._reply.pour(sink)
+
+    def pause(self) -> None:
+        self._reply.pause()
+
+    def resume(self) -> None:
+        self._reply.resume()
+
+    def close(self) -> None:
+        self._reply.close()
+
+    def leave(self) -> None:
+        self._reply.leave()
+
+
 class Receiver(Protocol):
     """Who waits for an answer without a task. Told once, inside the socket's own callback; may not raise."""
 
@@ -212,7 +265,8 @@ class Upstream(ABC):
         UPSTREAM_NONSENSE."""
 
     def begin(self, call: Call, receiver: Receiver) -> Begun | None:
-        """Sends a call at once where a connection lies ready for it; None, and nothing is sent, where none does."""
+        """Sends a call, at once where a connection lies ready for it; None, and nothing is sent, where it has to wait
+        for others or nobody knows the way yet."""
         return None
 
     async def prepare(self) -> None:  # noqa: B027  # not every client has something to prepare

@@ -103,11 +103,12 @@ Event: TypeAlias = (
 
 class Row(Struct, frozen=True):
     """Pieces of one text that came at once, none of them empty: what as many `TextDelta`s say. `spelled` is each piece
-    as JSON."""
+    as JSON, `size` how many characters they have in all."""
 
     index: int
     texts: list[str]
     spelled: list[bytes]
+    size: int
 
     @property
     def deltas(self) -> list[TextDelta]:

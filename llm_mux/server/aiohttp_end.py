@@ -9,6 +9,7 @@ from aiohttp import web
 
 from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.gateway.ask import Answer, Whole, Write, error_answer
+from llm_mux.server.flowing import Flowing
 from llm_mux.server.serving import DAEMON, SERVER, ModelRoute, cors, request_id, serve, write
 from llm_mux.translators import registry
 
@@ -40,6 +41,9 @@ class _Request:
 
     def _last(self, response: Response) -> Response:
         return last(self._request, response)
+
+    def carry(self, flowing: Flowing) -> bool:
+        return False
 
     async def end(self) -> None:
         if self.response is not None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from llm_mux.gateway.ask import Whole, Write
+from llm_mux.server.flowing import Flowing
 
 
 class Arrival(Protocol):
@@ -32,3 +33,6 @@ class Arrival(Protocol):
 
     async def end(self) -> None:
         """Ends the stream that was begun."""
+
+    def carry(self, flowing: Flowing) -> bool:
+        """Lets the stream that was begun go on to its end without the request's task; whether it can."""

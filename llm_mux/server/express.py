@@ -1,8 +1,9 @@
-"""The usual request whose answer comes at once, without a task: read, sent, and answered in the sockets' callbacks.
+"""The usual request without a task: read, sent, and answered, at once or in pieces, in the sockets' callbacks.
 
 Rule: only what `serving` would do without waiting for anything is done here, in the same words. Whatever else turns up
-(a key that is not known yet, limits that others count too, a page's origin, an onlooker, a stream in pieces, an answer
-that is no usual one) goes on in a task: from the start (`begun` gives None) or from where it is (`Lane.go_on`).
+(a key that is not known yet, limits that others count too, a page's origin, an onlooker, a stream that keeps its client
+waiting, an answer that is no usual one) goes on in a task: from the start (`begun` gives None) or from where it is
+(`Lane.go_on`).
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, TypeVar
 
 from llm_mux.errors import MuxError
-from llm_mux.gateway.ahead import Ahead
+from llm_mux.gateway.ahead import Ahead, Opening
 from llm_mux.gateway.ask import Caller
+from llm_mux.gateway.relay import Way
 from llm_mux.gateway.upstream import Reply
 from llm_mux.server.admission import Entry
+from llm_mux.server.flowing import Flowing
 from llm_mux.server.guard import Passed
 from llm_mux.server.serving import Advance, Daemon, ModelRoute, admitted, asked, exchange, labelled, peek, request_id
 from llm_mux.translators import registry
@@ -29,13 +32,15 @@ T = TypeVar("T")
 class Express:
     """One request under way. `sent`: its answer will be told to this (a `Receiver` and `Sink` of the gateway)."""
 
-    __slots__ = ("_daemon", "_lane", "_pieces", "_reply", "advance", "exchange", "sent")
+    __slots__ = ("_daemon", "_lane", "_opening", "_pieces", "_reply", "advance", "exchange", "sent")
 
     def __init__(self, daemon: Daemon, lane: Lane, advance: Advance) -> None:
         self._daemon = daemon
         self._lane = lane
+        # What is poured here, and what came of it: until the stream that it is begins for the client.
         self._reply: Reply | None = None
         self._pieces: list[bytes] = []
+        self._opening: Opening | None = None
         self.advance = advance
         self.exchange = advance.exchange
         self.sent = advance.refused is None and advance.exchange.begin(self)
@@ -48,22 +53,35 @@ class Express:
     def answered(self, reply: Reply | None) -> None:
         if reply is None or not self.exchange.usual(reply):
             self._lane.go_on()
-            return
-        body = reply.whole()
-        if body is None and self.exchange.ask.stream:
-            self._lane.go_on()
-        elif body is None:
+        elif (body := reply.whole()) is not None:
+            self._finish(reply, body)
+        else:
+            try:
+                self._opening = self.exchange.opening(reply) if self.exchange.ask.stream else None
+            except Exception:
+                self._lane.go_on()
+                return
             self._reply = reply
             reply.pour(self)
-        else:
-            self._finish(reply, body)
 
     def piece(self, data: bytes) -> None:
         self._pieces.append(data)
+        if self._opening is None:
+            return
+        try:
+            first = self._opening.feed(data)
+        except Exception:
+            # Whatever it is comes up again there, and is told to the client.
+            self._lane.go_on()
+            return
+        if first is not None:
+            self._begin(self._opening.way, first)
 
     def end(self, error: MuxError | None) -> None:
         reply, body = self._reply, b"".join(self._pieces)
-        assert reply is not None
+        if reply is None:
+            return
+        self._reply = None
         if error is None:
             self._finish(reply, body)
         else:
@@ -74,7 +92,6 @@ class Express:
         try:
             answer = self.exchange.finish(reply, body)
         except Exception:
-            # Whatever it is comes up again there, and is told to the client.
             self.exchange.came(reply, body)
             self._lane.go_on()
             return
@@ -83,6 +100,16 @@ class Express:
             self._lane.streamed(self.exchange, answer, self.advance.more)
         else:
             self._lane.plain(self.exchange, answer, self.advance.more)
+
+    def _begin(self, way: Way, first: bytes) -> None:
+        """The client gets to see a stream, which goes on past this."""
+        reply = self._reply
+        assert reply is not None
+        self._reply = self._opening = None
+        stream, entry = self.exchange.opened(reply, way, first), self.advance.entry
+        self._lane.flows(self.exchange, Flowing(self._daemon, stream, entry), self.advance.more)
+        # Not before: while the daemon leaves it would be taken for idle.
+        self._leave()
 
     # How it ends otherwise.
 
@@ -99,12 +126,19 @@ class Express:
 
     def over(self) -> None:
         """It is at its end."""
-        self.handed_over()
+        self._leave()
         if self.advance.entry is not None:
             self.advance.entry.leave()
 
     def handed_over(self) -> None:
-        """It is not under way here any more."""
+        """It is not under way here any more: a task goes on from where it is."""
+        self._leave()
+        reply, self._reply, self._opening = self._reply, None, None
+        if reply is not None:
+            reply.keep()
+            self.exchange.comes(reply, b"".join(self._pieces))
+
+    def _leave(self) -> None:
         self._daemon.parts.drain.leave(self)
         self._daemon.metrics.active_requests -= 1
 

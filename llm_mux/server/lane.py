@@ -23,6 +23,7 @@ from llm_mux.gateway.plan import FRAMES
 from llm_mux.server.allocator import Crowd, give_back
 from llm_mux.server.answer_heads import Forms, written
 from llm_mux.server.express import Express, begun
+from llm_mux.server.flowing import Flowing
 from llm_mux.server.heads import MOST_HEAD, Find, Head, Heads, unfinished
 from llm_mux.server.serving import DAEMON, STREAM_HEADERS, Advance, labelled, serve
 from llm_mux.translators.memory import MEMORY
@@ -49,6 +50,7 @@ class Lanes:
         self._crowd = Crowd()
         self._sweeper: asyncio.TimerHandle | None = None
         self._patience: asyncio.TimerHandle | None = None
+        self._beats: asyncio.TimerHandle | None = None
         self._date = (0, b"")
         self.forms = Forms()
 
@@ -93,6 +95,19 @@ class Lanes:
             else:
                 self.patient()
 
+    def beating(self) -> None:
+        """A stream goes on without a task; one timer for all sees to their keep-alives."""
+        if self._beats is None:
+            self._beats = self.loop.call_later(self.daemon.gateway.settings.keepalive_s, self._beat)
+
+    def _beat(self) -> None:
+        self._beats = None
+        every_s = self.daemon.gateway.settings.keepalive_s
+        flowing = [lane.flowing for lane in self.lanes]
+        waits = [each.stream.beat(every_s) for each in flowing if each is not None]
+        if waits:
+            self._beats = self.loop.call_later(min(waits), self._beat)
+
     def date(self) -> bytes:
         now = int(time.time())
         if now != self._date[0]:
@@ -108,14 +123,15 @@ class Lanes:
     async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as aiohttp's runner calls it
         """Waits `timeout` seconds for the answers under way, then breaks them off."""
         await asyncio.gather(self.server.shutdown(timeout), self._drained(timeout))
-        for timer in (self._sweeper, self._patience):
+        for timer in (self._sweeper, self._patience, self._beats):
             if timer is not None:
                 timer.cancel()
 
     async def _drained(self, drain_s: float | None) -> None:
         for lane in list(self.lanes):
             lane.go_on()
-        if under_way := {lane.task for lane in self.lanes if lane.task is not None}:
+        tasks = {lane.task for lane in self.lanes if lane.task is not None}
+        if under_way := tasks | {self.loop.create_task(lane.end_of_flow()) for lane in self.lanes if lane.flowing}:
             _, late = await asyncio.wait(under_way, timeout=drain_s)
             for task in late:
                 task.cancel()
@@ -125,8 +141,8 @@ class Lanes:
             lane.close()
 
 
-class Lane(asyncio.Protocol):
-    """One connection, and (as `Arrival`) the request that it is at."""
+class Lane(asyncio.Protocol, Outlet):
+    """One connection, (as `Arrival`) the request that it is at, and (as `Outlet`) the stream that answers it."""
 
     __slots__ = (
         "_ahead",
@@ -139,10 +155,10 @@ class Lane(asyncio.Protocol):
         "_lanes",
         "_leaving",
         "_missing",
-        "_outlet",
         "_pending",
         "_pieces",
         "_transport",
+        "flowing",
         "headers",
         "memo",
         "path",
@@ -152,6 +168,7 @@ class Lane(asyncio.Protocol):
     )
 
     def __init__(self, lanes: Lanes) -> None:
+        super().__init__()
         self._lanes = lanes
         self._transport: asyncio.Transport | None = None
         self._ahead = b""
@@ -161,12 +178,12 @@ class Lane(asyncio.Protocol):
         self._body = b""
         self._pending = b""
         self._chunked = False
-        self._outlet: _Stream | None = None
         self._express: Express | None = None
         self._drained: asyncio.Future[None] | None = None
         self._gone = False
         self._leaving = False
         self.task: asyncio.Task[None] | None = None
+        self.flowing: Flowing | None = None
         self.since = lanes.loop.time()
         self.path = ""
         self.headers: Mapping[str, str] = {}
@@ -175,7 +192,7 @@ class Lane(asyncio.Protocol):
 
     @property
     def busy(self) -> bool:
-        return self.task is not None or self._express is not None
+        return self.task is not None or self._express is not None or self.flowing is not None
 
     @property
     def awaits_stream(self) -> bool:
@@ -196,6 +213,8 @@ class Lane(asyncio.Protocol):
             self.task.cancel()
         if self._express is not None:
             self._express.gone()
+        if self.flowing is not None:
+            self.flowing.gone()
 
     def pause_writing(self) -> None:
         if self._drained is None:
@@ -208,11 +227,11 @@ class Lane(asyncio.Protocol):
         drained, self._drained = self._drained, None
         if drained is not None and not drained.done():
             drained.set_result(None)
-        if self._outlet is not None and self._outlet.caught_up is not None and not self._gone:
-            self._outlet.caught_up()
+        if self.caught_up is not None and not self._gone:
+            self.caught_up()
 
     def data_received(self, data: bytes) -> None:
-        if self.task is not None or self._express is not None:
+        if self.busy:
             self._ahead += data
             if len(self._ahead) > _MOST_AHEAD and self._transport is not None:
                 self._transport.pause_reading()
@@ -300,7 +319,8 @@ class Lane(asyncio.Protocol):
             self.close()
         finally:
             self.task, self._body = None, b""
-        self._next()
+        if self.flowing is None:
+            self._next()
 
     def _next(self) -> None:
         """The answer is written: on to the next request, if it is there already."""
@@ -323,6 +343,15 @@ class Lane(asyncio.Protocol):
             express.handed_over()
             self.task = self._lanes.loop.create_task(self._served(self._head, express.advance))
 
+    async def end_of_flow(self) -> None:
+        """Waits for the end of a stream that has no task; where it is not waited for any longer it is broken off."""
+        if (flowing := self.flowing) is not None:
+            try:
+                await flowing.ended()
+            except asyncio.CancelledError:
+                flowing.gone()
+                raise
+
     def leave(self) -> None:
         """Closes at once, or after the answer under way."""
         self._leaving = True
@@ -336,6 +365,7 @@ class Lane(asyncio.Protocol):
     # What `serving` calls.
 
     async def body(self, most: int) -> bytes:
+        """Asked for once: it is not kept here."""
         body, self._body = self._body, b""
         return body
 
@@ -355,13 +385,35 @@ class Lane(asyncio.Protocol):
     def streamed(self, exchange: Ahead, data: bytes, more: dict[str, str]) -> None:
         """The same for a stream, all of it."""
         if self._transport is not None and not self._gone:
-            if self._lanes.drain.leaving or more:
-                headers = labelled(exchange.headers() | more | STREAM_HEADERS, exchange.media)
-                head = self._headed(200, headers | {"Transfer-Encoding": "chunked"})
-            else:
-                head = self._lanes.forms.streamed(exchange, self._lanes.date())
+            head = self._stream_head(exchange, more)
             self._transport.write(b"%b%x\r\n%b\r\n0\r\n\r\n" % (head, len(data), data))
         self._end_of_express()
+
+    def flows(self, exchange: Ahead, flowing: Flowing, more: dict[str, str]) -> None:
+        """The same for a stream that goes on."""
+        self._express, self._chunked = None, True
+        self._pending = self._stream_head(exchange, more)
+        self.carry(flowing)
+
+    def carry(self, flowing: Flowing) -> bool:
+        self.flowing = flowing
+        self._lanes.beating()
+        flowing.begin(self, self._flowed)
+        return True
+
+    def _flowed(self, whole: bool) -> None:
+        """The stream is over; one that broke has no end, and ends the connection."""
+        self.flowing = None
+        if whole:
+            self._end_stream()
+        if self.task is None:
+            self._next()
+
+    def _stream_head(self, exchange: Ahead, more: dict[str, str]) -> bytes:
+        if not (more or self._lanes.drain.leaving):
+            return self._lanes.forms.streamed(exchange, self._lanes.date())
+        headers = labelled(exchange.headers() | more | STREAM_HEADERS, exchange.media)
+        return self._headed(200, headers | {"Transfer-Encoding": "chunked"})
 
     def _end_of_express(self) -> None:
         self._express = None
@@ -381,10 +433,9 @@ class Lane(asyncio.Protocol):
         headers["Transfer-Encoding"] = "chunked"
         self._pending = self._headed(200, headers)
         self._chunked = True
-        self._outlet = outlet = _Stream(self)
-        return outlet
+        return self
 
-    async def write(self, data: bytes) -> None:
+    async def __call__(self, data: bytes, /) -> None:
         """One piece of the stream. Waits while the client is behind; raises ConnectionError when it left."""
         if self.put(data):
             return
@@ -394,27 +445,32 @@ class Lane(asyncio.Protocol):
             if self._gone:
                 raise ConnectionResetError("the client left")
 
-    def put(self, data: bytes) -> bool:
+    def put(self, data: bytes, /) -> bool:
         """The same without waiting; whether the client keeps up."""
         if self._gone or self._transport is None:
             raise ConnectionResetError("the client left")
-        if data:
+        if self._pending and data:
             head, self._pending = self._pending, b""
             self._transport.write(b"%b%x\r\n%b\r\n" % (head, len(data), data))
+        elif data:
+            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
         return self._drained is None
 
-    def last(self, data: bytes) -> None:
+    def last(self, data: bytes, /) -> None:
         """The last piece and the end of the stream in one write."""
         if self._gone or self._transport is None:
             raise ConnectionResetError("the client left")
         piece = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
         self._transport.write(b"%b%b0\r\n\r\n" % (self._pending, piece))
-        self._pending, self._chunked, self._outlet = b"", False, None
+        self._pending, self._chunked, self.caught_up = b"", False, None
 
     async def end(self) -> None:
+        self._end_stream()
+
+    def _end_stream(self) -> None:
         if self._chunked and self._transport is not None and not self._gone:
             self._transport.write(self._pending + b"0\r\n\r\n")
-        self._pending, self._chunked, self._outlet = b"", False, None
+        self._pending, self._chunked, self.caught_up = b"", False, None
 
     def _headed(self, status: int, headers: dict[str, str]) -> bytes:
         headers["Date"] = self._lanes.date().decode()
@@ -422,25 +478,6 @@ class Lane(asyncio.Protocol):
             headers["Connection"] = "close"
             self._leaving = True
         return written(status, headers)
-
-
-class _Stream(Outlet):
-    """The stream that a lane is at."""
-
-    __slots__ = ("_lane",)
-
-    def __init__(self, lane: Lane) -> None:
-        super().__init__()
-        self._lane = lane
-
-    async def __call__(self, data: bytes, /) -> None:
-        await self._lane.write(data)
-
-    def put(self, data: bytes, /) -> bool:
-        return self._lane.put(data)
-
-    def last(self, data: bytes, /) -> None:
-        self._lane.last(data)
 
 
 class Runner(web.AppRunner):

@@ -18,7 +18,7 @@ from llm_mux import __version__, log
 from llm_mux.config import Loaded
 from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.gateway.ahead import Ahead
-from llm_mux.gateway.ask import Answer, Ask, Caller, Whole, Write, error_answer
+from llm_mux.gateway.ask import Answer, Ask, Caller, Streaming, Whole, Write, error_answer
 from llm_mux.gateway.core import Gateway
 from llm_mux.gateway.drain import told
 from llm_mux.gateway.exchange import Exchange
@@ -26,6 +26,7 @@ from llm_mux.gateway.outcome import Outcome
 from llm_mux.ledger.responses import ResponseStore
 from llm_mux.server.admission import Admission, Entry
 from llm_mux.server.arrival import Arrival
+from llm_mux.server.flowing import Flowing
 from llm_mux.server.guard import Guard, Passed
 from llm_mux.server.management.access import Access
 from llm_mux.server.metrics import Metrics
@@ -144,7 +145,8 @@ async def serve(daemon: Daemon, arrival: Arrival, route: ModelRoute, ahead: Adva
         answer = await _answer(daemon, arrival, route, early, ahead)
         if early.onlooker is not None:
             answer = early.onlooker.answered(answer)
-        await respond(metrics, arrival, answer, early)
+        if not await _flows(daemon, arrival, answer, early):
+            await respond(metrics, arrival, answer, early)
     finally:
         if early.entry is not None:
             early.entry.leave()
@@ -152,6 +154,21 @@ async def serve(daemon: Daemon, arrival: Arrival, route: ModelRoute, ahead: Adva
             early.onlooker.over()
         drain.leave(task)
         metrics.active_requests -= 1
+
+
+async def _flows(daemon: Daemon, arrival: Arrival, answer: Answer, early: _Early) -> bool:
+    """Whether the answer is a stream that goes on without this task."""
+    if not isinstance(answer, Streaming) or answer.stream is None or early.onlooker is not None:
+        return False
+    try:
+        if early.write is None:
+            await early.begin(answer.headers, answer.content_type)
+    except (ConnectionError, asyncio.CancelledError):
+        return False
+    if not arrival.carry(Flowing(daemon, answer.stream, early.entry)):
+        return False
+    early.entry = None
+    return True
 
 
 async def admitted(daemon: Daemon, ask: Ask, headers: dict[str, str]) -> Entry | None:

@@ -226,6 +226,8 @@ class FrameDecoder:
     A subclass gives `frame` (events of one record) and `closed` (events when the upstream closed without an end mark).
     """
 
+    __slots__ = ("over", "splitter")
+
     def __init__(self) -> None:
         self.splitter = sse.Splitter()
         self.over = False

@@ -20,10 +20,11 @@ _NEEDLE = 20
 """Bytes that are looked for at once: Python looks for long ones slowly."""
 _NEAR = 2400
 """Bytes in which the first record of a text is looked for before all others."""
+_QUOTE = 0x22
 _VALUE = rb'("[^"\\]*+(?:\\.[^"\\]*+)*+"|\d++)'
 _HEAD = re.compile(rb"(?:event: [\w.]+\n)?data: ")
+_value: msgspec.json.Decoder[str | int] = msgspec.json.Decoder(str | int)
 _values: msgspec.json.Decoder[list[str | int]] = msgspec.json.Decoder(list[str | int])
-
 _text: msgspec.json.Decoder[str] = msgspec.json.Decoder(str)
 _texts: msgspec.json.Decoder[list[str]] = msgspec.json.Decoder(list[str])
 
@@ -47,7 +48,19 @@ class Judge:
     """Says of whole records of one stream whether they are dull: of a mould that `says_text` knows to say no more than
     a text. The last such mould is remembered, since nearly all records of a stream have it."""
 
-    __slots__ = ("_begin", "_end", "_glue", "_known", "_says_text", "_start", "_stop", "_tail", "_values")
+    __slots__ = (
+        "_begin",
+        "_end",
+        "_glue",
+        "_head",
+        "_known",
+        "_least",
+        "_says_text",
+        "_start",
+        "_stop",
+        "_tail",
+        "_values",
+    )
 
     def __init__(
         self,
@@ -61,18 +74,28 @@ class Judge:
         self._start = start
         self._says_text = says_text
         self._known: Mould | None = None
-        self._tail = self._glue = b""
-        self._begin = self._stop = 0
+        self._head = self._tail = self._glue = b""
+        self._begin = self._stop = self._least = 0
 
     def __call__(self, records: bytes) -> bool:
+        if len(records) < self._least and records.startswith(self._head) and records.endswith(self._tail):
+            # One record of the usual mould, which has one value.
+            try:
+                _value.decode(body := records[self._begin : self._stop])
+            except ValueError:
+                pass
+            else:
+                return b"\n" not in body
         if self._known is not None and self._as_before(self._known, records):
             return True
         mould = repeated(records, self._end, self._values) if records.startswith(self._start) else None
         if mould is None or not self._says_text(mould):
             return False
         self._known = mould
-        self._tail, self._glue = mould[-1], mould[-1] + mould[0]
+        self._head, self._tail, self._glue = mould[0], mould[-1], mould[-1] + mould[0]
         self._begin, self._stop = len(mould[0]), -len(mould[-1])
+        # Less than two records have.
+        self._least = 2 * len(self._glue) if len(mould) == 2 else 0
         return True
 
     def stretch(self, records: bytes) -> tuple[int, int]:
@@ -161,6 +184,8 @@ def around(make: Callable[[str], bytes]) -> tuple[bytes, bytes]:
 
 def row(spelled: Sequence[bytes], before: bytes, after: bytes) -> bytes:
     """The records of all texts, given as JSON, one after the other, each between `before` and `after`."""
+    if len(spelled) == 1:
+        return before + spelled[0] + after
     return b"%b%b%b" % (before, (after + before).join(spelled), after) if spelled else b""
 
 
@@ -175,7 +200,19 @@ def decoded(mould: Mould, decode: Callable[[bytes], object]) -> object:
 class Known:
     """The last record that said nothing but one piece of a text, by which the next ones like it are known."""
 
-    __slots__ = ("_after", "_begin", "_glue", "_head", "_raw_head", "_raw_tail", "_stop", "_tail", "_tries", "_values")
+    __slots__ = (
+        "_after",
+        "_begin",
+        "_glue",
+        "_head",
+        "_least",
+        "_raw_head",
+        "_raw_tail",
+        "_stop",
+        "_tail",
+        "_tries",
+        "_values",
+    )
 
     def __init__(self, values: re.Pattern[bytes], tries: int = 40) -> None:
         self._values = values
@@ -199,14 +236,25 @@ class Known:
         if not (tail and records.startswith(self._raw_head) and records.endswith(tail)):
             return None
         body = records[self._begin : self._stop]
-        found = [body] if len(body) < len(self._glue) else between(body, self._glue)
-        if found is None:
+        if len(records) < self._least:
+            try:
+                text = _text.decode(body)
+            except ValueError:
+                return None
+            return ir.Row(index, [text], [body], len(text)) if text and body[0] == body[-1] == _QUOTE else None
+        return self._many(index, body)
+
+    def _many(self, index: int, body: bytes) -> ir.Row | None:
+        """The same for what is between the beginning of the first record and the end of the last."""
+        if (found := between(body, self._glue)) is None:
             return None
         try:
             texts = _texts.decode(b"[%b]" % b",".join(found))
         except ValueError:
             return None
-        return ir.Row(index, texts, found) if len(texts) == len(found) and all(texts) else None
+        if len(texts) != len(found) or not all(texts):
+            return None
+        return ir.Row(index, texts, found, sum(map(len, texts)))
 
     @property
     def curious(self) -> bool:
@@ -217,6 +265,7 @@ class Known:
         """Knows no record any more: what the last one carried on may not be what is open now."""
         self._head = self._tail = b"\x00"
         self._raw_head = self._raw_tail = self._glue = b""
+        self._least = 0
 
     def learn(self, data: bytes, text: str, raw: bytes = b"") -> bool:
         """Remembers a record that said just `text`; whether it can be told where in it that stands. `raw` is the whole
@@ -233,6 +282,8 @@ class Known:
             self._raw_head, self._raw_tail = before + self._head, self._tail + after
             self._begin, self._stop = len(self._raw_head), -len(self._raw_tail)
             self._glue = self._raw_tail + self._raw_head
+            # Less than two records have.
+            self._least = 2 * len(self._glue)
         return True
 
 

@@ -42,9 +42,10 @@ class Frame(Struct, frozen=True):
 
 
 class Splitter:
-    """Bytes in any cut to frames; `finish` gives a last record that came without its blank line."""
+    """Bytes in any cut to frames; `finish` gives a last record that came without its blank line. `between`: the next
+    byte begins a record, and nothing of an earlier one is held."""
 
-    __slots__ = ("_carry", "_foreign", "_fresh", "_held", "_nesting")
+    __slots__ = ("_carry", "_foreign", "_fresh", "_held", "_nesting", "between")
 
     def __init__(self, limit: int = MAX_RECORD) -> None:
         self._carry = Carry(limit)
@@ -52,11 +53,7 @@ class Splitter:
         self._fresh = True
         self._foreign = False
         self._nesting: Nesting | None = None
-
-    @property
-    def between(self) -> bool:
-        """Whether the next byte begins a record: nothing of an earlier one is held."""
-        return not (self._held or self._fresh or self._foreign or self._carry.size)
+        self.between = False
 
     def whole(self, data: bytes) -> bool:
         """Whether `data` is records from its first byte to its last: then it need not be fed."""
@@ -73,12 +70,14 @@ class Splitter:
                 return []
             self._fresh = False
             buffer = buffer.removeprefix(_BOM)
+        self.between = True
         if not (self._foreign or self._carry.size) and (whole := _only_usual(buffer)):
             return whole
         frames: list[Frame] = []
         at, usual = 0, _usual_in(buffer)
         while 0 <= at < len(buffer):
             at = self._text(buffer, at, frames) if self._foreign else self._record(buffer, at, frames, usual)
+        self.between = not (self._held or self._foreign or self._carry.size)
         return frames
 
     def finish(self) -> list[Frame]:

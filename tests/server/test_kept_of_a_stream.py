@@ -60,7 +60,7 @@ def held() -> dict[str, int]:
 
 
 CASES = [
-    pytest.param("/v1/chat/completions", "anthropic-compatible", "/v1/messages", MESSAGES, 3, 1, id="translated"),
+    pytest.param("/v1/chat/completions", "anthropic-compatible", "/v1/messages", MESSAGES, 3, 0, id="translated"),
     pytest.param("/v1/chat/completions", "openai-compatible", "/v1/chat/completions", CHAT, 1, 0, id="spliced"),
     pytest.param("/v1/messages", "openai-compatible", "/v1/chat/completions", CHAT, 1, 1, id="for Claude's clients"),
     pytest.param("/v1/responses", "openai-compatible", "/v1/chat/completions", CHAT, 1, 1, id="for Codex"),

@@ -57,18 +57,35 @@ class _Way:
 
 
 class _Begun(Begun):
-    """A call under way on a kept connection, and what the connection tells of it (its `Waiter`)."""
+    """A call under way, or for which a connection is dialled, and what the connection tells of it (its `Waiter`)."""
 
-    __slots__ = ("_call", "_client", "_connection", "_receiver", "_result", "_waiter", "_way")
+    __slots__ = ("_call", "_client", "_connection", "_dialling", "_receiver", "_result", "_waiter", "_way")
 
-    def __init__(self, client: LeanUpstream, way: _Way, call: Call, connection: Connection) -> None:
+    def __init__(self, client: LeanUpstream, way: _Way, call: Call, connection: Connection | None) -> None:
         self._client = client
         self._way = way
         self._call = call
         self._connection = connection
+        self._dialling: asyncio.Task[None] | None = None
         self._receiver: Receiver | None = None
         self._result: LeanReply | MuxError | Stale | None = None
         self._waiter: asyncio.Future[None] | None = None
+
+    def dial(self) -> None:
+        """Sends the call as soon as there is a connection."""
+        self._dialling = asyncio.get_running_loop().create_task(self._sent())
+
+    async def _sent(self) -> None:
+        try:
+            self._connection = await self._client.dialled_for(self._way, self._call)
+        except MuxError as error:
+            self.set_exception(error)
+        except Exception:
+            self.set_exception(MuxError(Kind.UNREACHABLE, f"{self._call.place} could not be connected to."))
+        else:
+            self._connection.begin(self._call, self._way.head(self._call), self)
+        finally:
+            self._dialling = None
 
     def tell(self, receiver: Receiver) -> None:
         self._receiver = receiver
@@ -112,7 +129,9 @@ class _Begun(Begun):
     def drop(self) -> None:
         self._receiver = None
         result = self._result
-        if result is None:
+        if self._dialling is not None:
+            self._dialling.cancel()
+        elif result is None and self._connection is not None:
             self._connection.drop()
         elif isinstance(result, LeanReply):
             result.close()
@@ -162,12 +181,15 @@ class LeanUpstream(Upstream):
         except ValueError:
             return None
         connection = way.pool.take()
-        if connection is None:
+        if connection is None and way.pool.full:
             return None
         begun = _Begun(self, way, call, connection)
-        connection.begin(call, head, begun)
-        if begun.done():
-            return None
+        if connection is None:
+            begun.dial()
+        else:
+            connection.begin(call, head, begun)
+            if begun.done():
+                return None
         self.asked += 1
         begun.tell(receiver)
         return begun
@@ -175,7 +197,7 @@ class LeanUpstream(Upstream):
     async def again(self, way: _Way, call: Call) -> Reply:
         """Over a new connection, after a kept one died before a byte of the answer."""
         head = way.head(call)
-        connection = await self._dialled(way, call)
+        connection = await self.dialled_for(way, call)
         try:
             return await connection.ask(call, head)
         except (MuxError, Stale):
@@ -206,16 +228,17 @@ class LeanUpstream(Upstream):
     async def _opened(self, way: _Way, call: Call) -> Connection:
         """A connection where none was idle: a new one, or the next that is free where there may be no more."""
         if not way.pool.full:
-            return await self._dialled(way, call)
+            return await self.dialled_for(way, call)
         try:
             async with asyncio.timeout(call.timeouts.connect):
                 connection = await way.pool.turn()
         except TimeoutError:
             message = f"{call.place} could not be asked in time: all its connections are in use."
             raise MuxError(Kind.CONNECT_TIMEOUT, message) from None
-        return connection if connection is not None and connection.fit() else await self._dialled(way, call)
+        return connection if connection is not None and connection.fit() else await self.dialled_for(way, call)
 
-    async def _dialled(self, way: _Way, call: Call) -> Connection:
+    async def dialled_for(self, way: _Way, call: Call) -> Connection:
+        """A new connection. Raises MuxError."""
         pool = way.pool
         pool.dialling += 1
         try:

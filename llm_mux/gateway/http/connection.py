@@ -11,15 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, cast
 
-from msgspec import structs
-
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.http.framing import Framing, framing_of
 from llm_mux.gateway.http.head import MOST_HEAD, Head, Malformed, beginning, parse, parser_for
 from llm_mux.gateway.http.reply import LeanReply
-from llm_mux.gateway.upstream import Call
+from llm_mux.gateway.upstream import Call, Sink
 
 _STALE_S = 5.0
+_END_S = 1.0
 _ONE_WRITE = 1 << 16
 _PIECE = 1 << 18
 _MOST_INTERIM = 32
@@ -56,7 +55,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_armed",
         "_asked",
-        "_body",
+        "_between_s",
         "_born",
         "_buffer",
         "_call",
@@ -73,6 +72,7 @@ class Connection(asyncio.Protocol):
         "_parser",
         "_paused_reading",
         "_paused_writing",
+        "_place",
         "_reply",
         "_timer",
         "_transport",
@@ -80,6 +80,7 @@ class Connection(asyncio.Protocol):
         "_used",
         "_waiter",
         "closed",
+        "sink",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits, let_go: Callable[[Connection], None]) -> None:
@@ -91,7 +92,10 @@ class Connection(asyncio.Protocol):
         self._last = b""
         self._known: Head | None = None
         self._transport: asyncio.Transport | None = None
+        # Until the answer's head is there: its body is not kept for longer.
         self._call: Call | None = None
+        self._place = ""
+        self._between_s = 0.0
         self._waiter: Waiter | None = None
         self._reply: LeanReply | None = None
         self._framing: Framing | None = None
@@ -106,6 +110,8 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._armed = 0.0
         self.closed = False
+        # Who takes the pieces of a body in the reply's place, which has nothing to do with them.
+        self.sink: Sink | None = None
 
     # What the pool and the client ask for.
 
@@ -136,6 +142,7 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         self._waiter = waiter
         self._call = call
+        self._place = call.place
         self._interim = 0
         if transport is None:
             self._ended(None)
@@ -154,10 +161,18 @@ class Connection(asyncio.Protocol):
 
     def drop(self) -> None:
         """Closes it at once, whatever is under way; nobody is told anything more."""
-        self._waiter = self._reply = self._call = self._framing = self._unsent = None
+        self._waiter = self._reply = self._call = self._framing = self._unsent = self.sink = None
         self.closed = True
         if self._transport is not None:
             self._transport.abort()
+
+    def leave(self) -> None:
+        """Nobody listens to the answer any more, which said all it had to say: if its end comes in a moment, and
+        nothing else, the connection can be used again."""
+        self._reply = self.sink = None
+        self._between_s = min(self._between_s, _END_S)
+        self.resume()
+        self._watch(self._loop.time() + self._between_s)
 
     def pause(self) -> None:
         """The reader is behind: what the provider sends stays in the network."""
@@ -184,8 +199,13 @@ class Connection(asyncio.Protocol):
             # Some event loops hand over their own buffer.
             data = bytes(data)
         try:
-            if self._framing is not None:
-                self._take(self._framing, data)
+            framing = self._framing
+            if framing is not None:
+                piece, sink = framing.feed(data), self.sink
+                if piece and sink is not None and not framing.over:
+                    sink.piece(piece)
+                else:
+                    self._took(framing, piece)
             elif self._waiter is not None:
                 self._take_head(data)
             else:
@@ -266,6 +286,7 @@ class Connection(asyncio.Protocol):
         if not self._used:
             self._used = True
             self._idle_s = _idle_limit(head.headers.get("Keep-Alive"), self._limits.idle_s)
+        self._call = None
         reply = LeanReply(head, call.place, self)
         if length == len(rest):
             # All of it came with the head, as most answers do that are not streams.
@@ -275,23 +296,25 @@ class Connection(asyncio.Protocol):
                 waiter.set_result(reply)
             return
         self._reply = reply
-        if call.body:
-            # What was sent is not kept for as long as the answer takes.
-            self._call = structs.replace(call, body=None)
         framing = self._framing = framing_of(length)
-        self._watch(self._heard + call.timeouts.between_bytes)
+        self._between_s = call.timeouts.between_bytes
+        self._watch(self._heard + self._between_s)
         try:
             if rest or framing.over:
-                self._take(framing, rest)
+                self._took(framing, framing.feed(rest))
         finally:
             if not waiter.done():
                 waiter.set_result(reply)
 
-    def _take(self, framing: Framing, data: bytes) -> None:
+    def _took(self, framing: Framing, piece: bytes) -> None:
+        """A piece of the body arrived, b"" for what is none."""
         reply = self._reply
-        piece = framing.feed(data)
-        if piece and reply is not None:
+        if piece and self.sink is not None:
+            self.sink.piece(piece)
+        elif piece and reply is not None:
             reply.take(piece)
+        elif piece:
+            self.drop()
         if framing.over and self._framing is framing:
             self._framing = None
             self._done(reply, reusable=not framing.rest)
@@ -300,7 +323,7 @@ class Connection(asyncio.Protocol):
         """The answer is whole."""
         transport = self._transport
         sent = self._unsent is None and not self._paused_writing
-        self._reply = self._call = self._unsent = None
+        self._reply = self._call = self._unsent = self.sink = None
         if reply is not None:
             reply.finish()
         if transport is None or transport.is_closing():
@@ -317,26 +340,24 @@ class Connection(asyncio.Protocol):
     # Endings.
 
     def _nonsense(self, error: Malformed) -> None:
-        call = self._call
-        place = call.place if call is not None else ""
-        self._fail(MuxError(Kind.UPSTREAM_NONSENSE, f"{place} sent an answer that is not HTTP: {error}."))
+        self._fail(MuxError(Kind.UPSTREAM_NONSENSE, f"{self._place} sent an answer that is not HTTP: {error}."))
 
     def _ended(self, exc: Exception | None) -> None:
         """No more bytes will come."""
-        call, framing = self._call, self._framing
+        framing = self._framing
         if framing is not None and exc is None and framing.ended():
             self._framing, self._keep = None, False
             self._done(self._reply, reusable=False)
-        elif framing is not None and call is not None:
-            self._fail(MuxError(Kind.UPSTREAM_CUT, f"{call.place} broke off in the middle of its answer."))
-        elif self._waiter is not None and call is not None:
+        elif framing is not None:
+            self._fail(MuxError(Kind.UPSTREAM_CUT, f"{self._place} broke off in the middle of its answer."))
+        elif self._waiter is not None:
             silent = self._used and not self._buffer and not self._interim
             # A TimeoutError is the system's: nobody acknowledged what was sent.
             if silent and (self._loop.time() - self._asked < _STALE_S or isinstance(exc, TimeoutError)):
                 self._fail(Stale())
                 return
             how = "reset the connection" if exc is not None else "closed the connection without an answer"
-            self._fail(MuxError(Kind.UPSTREAM_CUT, f"{call.place} {how}."))
+            self._fail(MuxError(Kind.UPSTREAM_CUT, f"{self._place} {how}."))
         else:
             self.closed = True
 
@@ -364,21 +385,21 @@ class Connection(asyncio.Protocol):
         """The timer fired: whether a wait is over, and when to look again."""
         self._timer = None
         now, call = self._loop.time(), self._call
-        if call is None:
+        if call is None and self._framing is None:
             due = self._heard + self._idle_s
             if now >= due or now - self._born >= self._limits.oldest_s:
                 self.drop()
                 return
-        elif self._waiter is not None:
+        elif call is not None:
             due = self._asked + call.timeouts.first_byte
             if now >= due:
-                self._fail(MuxError(Kind.FIRST_BYTE_TIMEOUT, f"{call.place} did not begin to answer in time."))
+                self._fail(MuxError(Kind.FIRST_BYTE_TIMEOUT, f"{self._place} did not begin to answer in time."))
                 return
         else:
-            waited = call.timeouts.between_bytes
+            waited = self._between_s
             due = (now if self._paused_reading else self._heard) + waited
             if now >= due:
-                message = f"{call.place} sent nothing for {waited:g} s in the middle of its answer."
+                message = f"{self._place} sent nothing for {waited:g} s in the middle of its answer."
                 self._fail(MuxError(Kind.IDLE_TIMEOUT, message))
                 return
         self._watch(due)

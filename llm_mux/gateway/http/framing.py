@@ -85,6 +85,12 @@ class Chunked:
 
     def feed(self, data: bytes) -> bytes:
         """The body bytes of all chunks in `data`. Raises Malformed."""
+        if not (self._left or self._held or self._trailing):
+            # One whole chunk, as an event of a stream comes.
+            start = data.find(b"\r\n", 0, 10)
+            size = len(data) - start - 4
+            if size > 0 and data[:start] == b"%x" % size and data.endswith(b"\r\n"):
+                return data[start + 2 : -2]
         if self._held:
             data, self._held = self._held + data, b""
         out: list[bytes] = []

@@ -130,6 +130,12 @@ class LeanReply(Reply):
             self._stop(MuxError(Kind.UPSTREAM_CUT, f"{self._place} was not heard to the end."))
             self._wake()
 
+    def leave(self) -> None:
+        self._sink = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.leave()
+
     def _stop(self, error: MuxError) -> None:
         """Nothing more is wanted; whoever reads on gets `error`."""
         connection, self._connection = self._connection, None
@@ -148,6 +154,7 @@ class LeanReply(Reply):
     def pause(self) -> None:
         self._held = True
         if self._connection is not None:
+            self._connection.sink = None
             self._connection.pause()
 
     def resume(self) -> None:
@@ -155,6 +162,11 @@ class LeanReply(Reply):
         if self._connection is not None:
             self._connection.resume()
         self._flow()
+
+    def keep(self) -> None:
+        self._sink = None
+        if self._connection is not None:
+            self._connection.sink = None
 
     def _flow(self) -> None:
         """Hands the sink what is there, and the end when it is reached."""
@@ -167,6 +179,9 @@ class LeanReply(Reply):
         if (sink := self._sink) is not None and (error is not None or (self._ended and not self._held)):
             self._sink = None
             sink.end(error)
+        elif self._connection is not None and self._looked and self._packed is None and not self._held:
+            # Nothing is to be done with a plain body's pieces here.
+            self._connection.sink = sink
 
     # What the connection tells.
 
@@ -176,12 +191,8 @@ class LeanReply(Reply):
             self._looked = True
             if self._label is not None or packed_unsaid(piece):
                 self._packed = Unpacking(self._label)
-        sink = self._sink
-        if sink is not None and self._packed is None and not self._held:
-            sink.piece(piece)
-            return
         self._pieces.append(piece)
-        if sink is not None:
+        if self._sink is not None:
             self._flow()
             return
         self._ahead += len(piece)

@@ -45,6 +45,21 @@ class _Open:
 class Decoder(FrameDecoder):
     """The state of one stream."""
 
+    __slots__ = (
+        "_calls",
+        "_family",
+        "_finished",
+        "_halves",
+        "_known",
+        "_model",
+        "_next",
+        "_open",
+        "_started",
+        "_telling",
+        "_told",
+        "_usage",
+    )
+
     def __init__(self, target: Target) -> None:
         super().__init__()
         self._model = target.model

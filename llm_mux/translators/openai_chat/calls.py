@@ -62,6 +62,8 @@ class Call:
 class Calls:
     """The calls of one choice."""
 
+    __slots__ = ("_by_index", "_family", "all")
+
     def __init__(self, family: str) -> None:
         self._family = family
         self._by_index: dict[int, Call] = {}

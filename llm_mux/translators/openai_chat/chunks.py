@@ -121,21 +121,17 @@ class Encoder:
         first = self._text(events[0])
         if open_.around is None or isinstance(open_.part, ir.Refusal):
             return b"".join([first, *[self._text(event) for event in events[1:]]])
-        return first + self._row(open_, open_.around, [event.text for event in events[1:]])
-
-    def _row(
-        self, open_: _Open, around: tuple[bytes, bytes], texts: Sequence[str], spelled: Sequence[bytes] | None = None
-    ) -> bytes:
-        size = sum(map(len, texts))
-        open_.size += size
-        open_.said.characters += size
-        return moulds.row(spelled or [jsonx.encode(text) for text in texts], *around)
+        texts = [event.text for event in events[1:]]
+        spelled = [jsonx.encode(text) for text in texts]
+        return first + self.row(ir.Row(events[0].index, texts, spelled, sum(map(len, texts))))
 
     def row(self, row: ir.Row) -> bytes:
         open_ = self._open.get(row.index)
         if self._over or open_ is None or open_.around is None or isinstance(open_.part, ir.Refusal):
             return self.encode(row.deltas)
-        return self._row(open_, open_.around, row.texts, row.spelled)
+        open_.size += row.size
+        open_.said.characters += row.size
+        return moulds.row(row.spelled, *open_.around)
 
     def keepalive(self) -> bytes:
         return sse.comment("keep-alive")

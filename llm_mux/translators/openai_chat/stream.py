@@ -43,6 +43,21 @@ class Prose:
 class Decoder(FrameDecoder):
     """Chunks to events; also reads whole answers and legacy completion chunks where a stream was expected."""
 
+    __slots__ = (
+        "_choices",
+        "_known",
+        "_parts",
+        "_sources",
+        "_speaker",
+        "_started",
+        "_told",
+        "_usage",
+        "family",
+        "id",
+        "raw",
+        "target",
+    )
+
     def __init__(self, target: Target) -> None:
         super().__init__()
         self.target = target
@@ -167,6 +182,25 @@ def _own_fields(chunk: wire.Answer) -> ir.Native | None:
 
 class _Choice:
     """One choice: the part that is open, what waits behind it, and the reason once given."""
+
+    __slots__ = (
+        "_audio",
+        "_call",
+        "_calls",
+        "_carrying",
+        "_cites",
+        "_decoder",
+        "_details",
+        "_halves",
+        "_held",
+        "_index",
+        "_kind",
+        "_refusal",
+        "_spelled",
+        "_tags",
+        "number",
+        "word",
+    )
 
     def __init__(self, number: int, decoder: Decoder) -> None:
         self.number = number

@@ -1,0 +1,70 @@
+"""A stream that goes on in the sockets' callbacks: nobody waits for its end in a task.
+
+Rule: what a request holds as long as it is under way (its place in the drain, in the counts and in its limits) a stream
+holds from `begin` to its end, however that comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from llm_mux import log
+from llm_mux.gateway.ask import Outlet
+from llm_mux.gateway.drain import told
+from llm_mux.gateway.pouring import Pouring
+from llm_mux.server.admission import Entry
+
+if TYPE_CHECKING:
+    from llm_mux.server.serving import Daemon
+
+
+class Flowing:
+    """One stream under way. `over` is told of its end, and whether the client got all of it."""
+
+    __slots__ = ("_daemon", "_entry", "_over", "_waiter", "stream")
+
+    def __init__(self, daemon: Daemon, stream: Pouring, entry: Entry | None) -> None:
+        self._daemon = daemon
+        self._entry = entry
+        self._over: Callable[[bool], None] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self.stream = stream
+
+    def begin(self, outlet: Outlet, over: Callable[[bool], None]) -> None:
+        self._over = over
+        self._daemon.parts.drain.enter(self)
+        self._daemon.metrics.active_requests += 1
+        self._daemon.metrics.active_streams += 1
+        self.stream.begin(outlet, self._ended)
+
+    def cancel(self) -> None:
+        """The daemon does not finish it."""
+        self.stream.fail(told())
+
+    def gone(self) -> None:
+        """The client left."""
+        self.stream.stop(ConnectionResetError("the client left"))
+
+    async def ended(self) -> None:
+        """Waits for its end."""
+        self._waiter = asyncio.get_running_loop().create_future()
+        await self._waiter
+
+    def _ended(self, error: Exception | None) -> None:
+        if error is not None and not isinstance(error, ConnectionError):
+            log.logger.error("request.broken", exc_info=error)
+        try:
+            self.stream.teller.ended(self.stream, error)
+        finally:
+            self._daemon.parts.drain.leave(self)
+            self._daemon.metrics.active_requests -= 1
+            self._daemon.metrics.active_streams -= 1
+            if self._entry is not None:
+                self._entry.leave()
+            over, self._over = self._over, None
+            if over is not None:
+                over(error is None)
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_result(None)
