@@ -27,7 +27,7 @@ _BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 class _Way:
     """How calls of one URL by one account go: the pool, and the head they share."""
 
-    __slots__ = ("_given", "_head", "_headers", "_method", "line", "more", "pool", "proxy", "target")
+    __slots__ = ("_head", "_headers", "_method", "line", "more", "pool", "proxy", "target")
 
     def __init__(self, target: Target, proxy: str | None, pool: Pool) -> None:
         self.target = target
@@ -41,16 +41,13 @@ class _Way:
                 self.more["Proxy-Authorization"] = credentials
         self._method = ""
         self._headers: Mapping[str, str] = {}
-        self._given: Mapping[str, str] = self._headers
         self._head = b""
 
     def head(self, call: Call) -> bytes:
         """The request's head; all but its length is that of the last call when the headers are."""
-        headers = call.headers
-        if (headers is not self._given and headers != self._headers) or call.method != self._method:
-            self._head = request_head(call.method, self.line, self.target, headers, self.more)
-            self._headers, self._method = dict(headers), call.method
-        self._given = headers
+        if call.headers != self._headers or call.method != self._method:
+            self._head = request_head(call.method, self.line, self.target, call.headers, self.more)
+            self._headers, self._method = dict(call.headers), call.method
         if call.body is None and call.method in _BODILESS:
             return self._head + b"\r\n"
         return b"%bContent-Length: %d\r\n\r\n" % (self._head, len(call.body or b""))
