@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from llm_mux.errors import MuxError
-from llm_mux.gateway.upstream import Call, Reply, Sink, Upstream
+from llm_mux.gateway.upstream import Around, Call, Reply, Sink, Upstream
 from llm_mux.routing.accounts import Account
 
 
@@ -50,14 +50,13 @@ async def send(upstream: Upstream, account: str, call: Call, watch: Watch) -> Re
     return _Overheard(reply, heard)
 
 
-class _Overheard(Reply):
+class _Overheard(Around):
     """Another reply, whose body is told on."""
 
-    __slots__ = ("_heard", "_reply")
+    __slots__ = ("_heard",)
 
     def __init__(self, reply: Reply, heard: Heard) -> None:
-        super().__init__(reply.status, reply.headers)
-        self._reply = reply
+        super().__init__(reply)
         self._heard = heard
 
     async def chunk(self) -> bytes:
@@ -78,24 +77,8 @@ class _Overheard(Reply):
         self._heard.piece(data)
         return data
 
-    @property
-    def over(self) -> bool:
-        return self._reply.over
-
     def pour(self, sink: Sink) -> None:
         self._reply.pour(_Both(sink, self._heard))
-
-    def pause(self) -> None:
-        self._reply.pause()
-
-    def resume(self) -> None:
-        self._reply.resume()
-
-    def close(self) -> None:
-        self._reply.close()
-
-    def leave(self) -> None:
-        self._reply.leave()
 
 
 class _Both:

@@ -183,19 +183,44 @@ class Read(Reply):
         """There is no connection left."""
 
 
-class Resumed(Reply):
-    """An answer of which the beginning was read already, `begun`, and the rest is still to be read."""
+class Around(Reply):
+    """Another answer, something of whose body is different for who reads it here."""
 
-    __slots__ = ("_begun", "_reply")
+    __slots__ = ("_reply",)
 
-    def __init__(self, reply: Reply, begun: bytes) -> None:
+    def __init__(self, reply: Reply) -> None:
         super().__init__(reply.status, reply.headers)
         self._reply = reply
-        self._begun = begun
 
     @property
     def content_type(self) -> str:
         return self._reply.content_type
+
+    @property
+    def over(self) -> bool:
+        return self._reply.over
+
+    def pause(self) -> None:
+        self._reply.pause()
+
+    def resume(self) -> None:
+        self._reply.resume()
+
+    def close(self) -> None:
+        self._reply.close()
+
+    def leave(self) -> None:
+        self._reply.leave()
+
+
+class Resumed(Around):
+    """An answer of which the beginning was read already, `begun`, and the rest is still to be read."""
+
+    __slots__ = ("_begun",)
+
+    def __init__(self, reply: Reply, begun: bytes) -> None:
+        super().__init__(reply)
+        self._begun = begun
 
     async def chunk(self) -> bytes:
         begun, self._begun = self._begun, b""
@@ -214,18 +239,6 @@ class Resumed(Reply):
         if begun:
             sink.piece(begun)
         self._reply.pour(sink)
-
-    def pause(self) -> None:
-        self._reply.pause()
-
-    def resume(self) -> None:
-        self._reply.resume()
-
-    def close(self) -> None:
-        self._reply.close()
-
-    def leave(self) -> None:
-        self._reply.leave()
 
 
 class Receiver(Protocol):

@@ -84,8 +84,8 @@ async def keep(mux: Managed) -> str:
     """Puts it all into the books; the request that is looked into."""
     now = time.time()
     rows = books(now)
-    await mux.app[DAEMON].parts.database.transact(
-        lambda c: insert.write(c, "pictures", [Piece(n, row) for n, row in enumerate(rows, 1)], now)
+    await mux.app[DAEMON].parts.database.run(
+        lambda books: insert.write(books, "pictures", [Piece(n, row) for n, row in enumerate(rows, 1)], now)
     )
     for model in ("demo", "clever", "demo-500", "fast", "demo-429", "demo-thinking"):
         body = {"model": model, "messages": [{"role": "user", "content": "What does a multiplexer do?"}]}

@@ -47,9 +47,7 @@ async def keep_books(mux: Managed, *rows: tuple[float, str, str, str | None, int
         for number, (days, model, account, key, dollars) in enumerate(sorted(rows, reverse=True))
     ]
     database = mux.app[DAEMON].parts.database
-    await database.transact(
-        lambda connection: insert.write(connection, "test", [Piece(n, row) for n, row in enumerate(made, 1)], now)
-    )
+    await database.run(lambda books: insert.write(books, "test", [Piece(n, row) for n, row in enumerate(made, 1)], now))
 
 
 ROWS = (

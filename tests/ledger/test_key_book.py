@@ -1,11 +1,11 @@
 import asyncio
+import contextlib
 import gc
 import pathlib
-import threading
+import sqlite3
 import time
 import timeit
 import tracemalloc
-from concurrent.futures import ThreadPoolExecutor
 
 from llm_mux.ledger.database import Database
 from llm_mux.ledger.key_book import FRESH_S, KeyBook
@@ -61,18 +61,18 @@ async def test_what_is_known_is_never_older_than_a_second(database: Database) ->
 
 
 async def test_the_first_key_waits_for_a_database_that_takes_its_time_to_open(sqlite: Database) -> None:
-    other = Database(pathlib.Path(sqlite.description.removeprefix("SQLite at ")))
-    _, secret = await KeyTable(other).create("laptop", now=time.time())
-    await other.close()
-    slow, opened = ThreadPoolExecutor(max_workers=1), threading.Event()
-    asyncio.get_running_loop().set_default_executor(slow)
-    slow.submit(opened.wait)
-    book = KeyBook(KeyTable(sqlite), patience_s=0.01)
-    asked = asyncio.create_task(book.find(secret, time.time()))
-    assert (await asyncio.wait((asked,), timeout=0.2))[1], "it is not refused for want of an answer"
-    opened.set()
+    _, secret = await KeyTable(sqlite).create("laptop", now=time.time())
+    file = pathlib.Path(sqlite.description.removeprefix("SQLite at "))
+    slow = Database(file, busy_s=20)
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        book = KeyBook(KeyTable(slow), patience_s=0.01)
+        asked = asyncio.create_task(book.find(secret, time.time()))
+        assert (await asyncio.wait((asked,), timeout=0.2))[1], "it is not refused for want of an answer"
+        other.execute("ROLLBACK")
     assert (await asked) is not None
     assert book.error is None
+    await slow.close()
 
 
 async def test_while_keys_are_looked_up_their_changes_come_by_themselves(database: Database) -> None:
