@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import socket
@@ -14,6 +15,7 @@ from aiohttp import web
 
 Address = tuple[str, int]
 _BACKLOG = 1024
+_LET_IN_S = 1.0
 # "localhost" is also ::1 on machines that have no IPv6.
 _LACKING = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
@@ -86,7 +88,10 @@ class Doors:
         for listening in kept:
             with listening:
                 for waiting in _waiting(listening):
-                    await loop.connect_accepted_socket(runner.server, waiting)
+                    # Who has left again meanwhile is not waited for.
+                    with contextlib.suppress(OSError, TimeoutError):
+                        async with asyncio.timeout(_LET_IN_S):
+                            await loop.connect_accepted_socket(runner.server, waiting)
 
     def close(self) -> None:
         """This process listens no more; those that have the sockets too go on."""
@@ -105,6 +110,7 @@ class Doors:
 
 def _waiting(listening: socket.socket) -> Iterator[socket.socket]:
     """The connections that nobody has accepted yet."""
+    listening.setblocking(False)
     while True:
         try:
             accepted, _ = listening.accept()

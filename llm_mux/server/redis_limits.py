@@ -23,6 +23,7 @@ from llm_mux.routing.limits import BUSY_RETRY_S, Charge, Refused, Standing
 
 LEASE_S = 120.0
 _TIMEOUT_S = 0.5
+_GOODBYE_S = 2.0
 _MOST_CONNECTIONS = 16
 _TURN_S = 2.0
 _MOST_OWED = 10_000
@@ -237,8 +238,10 @@ class RedisWindows:
             self._renewing.cancel()
         for name in list(self._leased):
             self.left(name)
-        await asyncio.gather(*self._telling, return_exceptions=True)
-        await self._redis.aclose()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYE_S):
+                await asyncio.gather(*self._telling, return_exceptions=True)
+                await self._redis.aclose()
 
     def settled(self, name: str, wanted: Iterable[Charge], tokens: int) -> None:
         keys = [

@@ -23,6 +23,7 @@ from llm_mux.structured import structlog
 
 PREFIX = "{llm-mux}:rests:"
 _TIMEOUT_S = 0.5
+_GOODBYE_S = 2.0
 _LISTEN_S = 5.0
 _AGAIN_S = 1.0
 _LONGEST_S = 7 * 86_400.0
@@ -92,8 +93,9 @@ class RedisRests:
 
     async def close(self) -> None:
         for each in (self._redis, self._ear):
-            with contextlib.suppress(*self.failures):
-                await each.aclose()
+            with contextlib.suppress(TimeoutError, *self.failures):
+                async with asyncio.timeout(_GOODBYE_S):
+                    await each.aclose()
 
     def _hear(self, message: dict[str, Any] | None, heard: Heard) -> None:
         if message is None:

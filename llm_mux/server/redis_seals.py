@@ -7,6 +7,7 @@ does not answer costs the seal, not the request, and is asked again a second lat
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import hmac
@@ -21,6 +22,7 @@ from llm_mux.gateway.seals import LIFE_S
 
 _PREFIX = "{llm-mux}:seals:"
 _TIMEOUT_S = 0.5
+_GOODBYE_S = 2.0
 _AGAIN_S = 1.0
 _MOST_BYTES = 1 << 20
 _NONCE = 12
@@ -67,8 +69,9 @@ class RedisSeals:
         return [packed for packed in opened if packed is not None]
 
     async def close(self) -> None:
-        with contextlib.suppress(*self._failures):
-            await self._redis.aclose()
+        with contextlib.suppress(TimeoutError, *self._failures):
+            async with asyncio.timeout(_GOODBYE_S):
+                await self._redis.aclose()
 
     def _made(self, what: bytes, key: str) -> bytes:
         return hmac.digest(self._secret, what + key.encode("utf-8", "surrogatepass"), hashlib.sha256)
