@@ -25,7 +25,7 @@ from llm_mux.ledger.price_book import Book, current, save
 from llm_mux.routing.rests import Held, Kept, Place
 from llm_mux.routing.standing import Standing
 from llm_mux.server.cooldowns import Cooldowns
-from llm_mux.server.reload import _write as write_config
+from llm_mux.server.reload import _replace
 
 OURS = str(Path(paths.__file__).parent)
 LONG = "x" * 100_000
@@ -68,7 +68,7 @@ WAYS: dict[str, tuple[Callable[[Path, str], None], Callable[[Path], str]]] = {
         prices_read,
     ),
     "config.yaml": (
-        lambda file, word: write_config(file, f"# {word}\n{example()}"),
+        lambda file, word: _replace(file, f"# {word}\n{example()}", lambda place, content: None),
         lambda file: file.read_text().partition("\n")[0][2:] if file.read_text().endswith(example()) else "cut",
     ),
 }

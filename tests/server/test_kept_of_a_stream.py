@@ -6,6 +6,7 @@ import gc
 import json
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import aiohttp
 import pytest
@@ -48,9 +49,15 @@ MESSAGES = events(
 )  # fmt: skip
 
 
-def held() -> dict[str, int]:
-    """How many of what a request is turned into are there, each with all that was said in it."""
-    found = gc.get_objects()
+def objects() -> list[Any]:
+    """What requests are turned into, as far as it is there."""
+    return [each for each in gc.get_objects() if type(each) in (ir.Request, Plan, Call, Ask)]
+
+
+def held(others: Sequence[Any]) -> dict[str, int]:
+    """How many there are, beside those of other tests, each with all that was said in it."""
+    known = set(map(id, others))
+    found = [each for each in objects() if id(each) not in known]
     return {
         "canonical": sum(type(each) is ir.Request and bool(each.messages) for each in found),
         "plans": sum(type(each) is Plan for each in found),
@@ -71,6 +78,7 @@ CASES = [
 async def test_a_stream_keeps_what_was_said_once_at_the_most(
     tmp_path: pathlib.Path, path: str, provider: str, asked: str, answer: Sequence[bytes], begun: int, bodies: int
 ) -> None:
+    others = objects()
     think, go = asyncio.Event(), asyncio.Event()
     steps: list[Step] = [Wait(think), *answer[:begun], Wait(go), *answer[begun:]]
     body = {"model": "m", "max_tokens": 9, "stream": True, "input" if "responses" in path else "messages": TURNS}
@@ -81,18 +89,18 @@ async def test_a_stream_keeps_what_was_said_once_at_the_most(
         async with daemon(tmp_path, config) as mux, aiohttp.ClientSession() as client:
             asking = asyncio.create_task(client.post(mux.url + path, json=body))
             await upstream.arrived.wait()
-            thinking = held()
+            thinking = held(others)
             think.set()
             async with await asking as stream:
                 assert await stream.content.readany()
-                answering = held()
+                answering = held(others)
                 go.set()
                 assert await stream.read()
             assert stream.status == 200
     # Clients of these two are told of their request when the answer starts.
     assert thinking == {"canonical": int(path != "/v1/chat/completions"), "plans": 1, "calls": 1, "bodies": 1}
     assert answering == {"canonical": 0, "plans": 0, "calls": 0, "bodies": bodies}
-    assert held() == {"canonical": 0, "plans": 0, "calls": 0, "bodies": 0}
+    assert held(others) == {"canonical": 0, "plans": 0, "calls": 0, "bodies": 0}
 
 
 async def test_the_usage_that_nobody_told_is_estimated_from_what_was_asked(tmp_path: pathlib.Path) -> None:
