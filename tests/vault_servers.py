@@ -6,7 +6,7 @@ import os
 import pathlib
 import socket
 import subprocess
-import time
+import threading
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,16 +40,16 @@ def open_bao(tools: pathlib.Path, folder: pathlib.Path, *, tls: bool = False) ->
     command = [str(program), "server", "-dev", "-dev-no-store-token", f"-dev-root-token-id={ROOT_TOKEN}"]
     command += [f"-dev-listen-address=127.0.0.1:{port}"]
     command += ["-dev-tls", f"-dev-tls-cert-dir={folder}"] if tls else []
-    with _running(command, folder / "openbao.log", "Root Token: "):
+    with _running(command, "Root Token: "):
         yield OpenBao(f"{scheme}://127.0.0.1:{port}", program, next(folder.glob("*ca.pem")) if tls else None)
 
 
 @contextlib.contextmanager
-def moto(tools: pathlib.Path, folder: pathlib.Path) -> Iterator[str]:
+def moto(tools: pathlib.Path) -> Iterator[str]:
     """The address of an AWS that knows nobody yet and lets everybody do everything."""
     port = _free_port()
     command = [str(tools / "moto_server"), "-H", "127.0.0.1", "-p", str(port)]
-    with _running(command, folder / "moto.log", "Running on "):
+    with _running(command, "Running on "):
         yield f"http://127.0.0.1:{port}"
 
 
@@ -61,11 +61,15 @@ def only_who_may(url: str, *, everybody: bool = False) -> None:
 
 
 @contextlib.contextmanager
-def _running(command: list[str], log: pathlib.Path, ready: str) -> Iterator[None]:
-    with log.open("w") as written:
-        process = subprocess.Popen(command, stdout=written, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+def _running(command: list[str], ready: str) -> Iterator[None]:
+    """From when it has written that it is ready."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+    said: list[bytes] = []
+    heard = threading.Event()
+    following = threading.Thread(target=_follow, args=(process, ready.encode(), said, heard))
+    following.start()
     try:
-        _wait_for(ready, process, log)
+        assert heard.wait(PATIENCE_S) and any(ready.encode() in line for line in said), b"".join(said).decode()
         yield
     finally:
         process.terminate()
@@ -74,14 +78,18 @@ def _running(command: list[str], log: pathlib.Path, ready: str) -> Iterator[None
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        following.join()
 
 
-def _wait_for(ready: str, process: "subprocess.Popen[bytes]", log: pathlib.Path) -> None:
-    """Until it has written that it is ready."""
-    until = time.monotonic() + PATIENCE_S
-    while ready not in (said := log.read_text(encoding="utf-8", errors="replace")):
-        assert time.monotonic() < until and process.poll() is None, said
-        time.sleep(0.05)
+def _follow(process: "subprocess.Popen[bytes]", ready: bytes, said: list[bytes], heard: threading.Event) -> None:
+    """All it says, so that it never waits for a reader; `heard` when it is ready or has ended."""
+    assert process.stdout is not None
+    with process.stdout as lines:
+        for line in lines:
+            said.append(line)
+            if ready in line:
+                heard.set()
+    heard.set()
 
 
 def _free_port() -> int:

@@ -222,7 +222,6 @@ class Database:
         self._inode = _inode(file)
 
     def _prepare(self, file: Path) -> None:
-        import_module("llm_mux.ledger.insert")
         _prepare_file(file, self._busy_s)
         plain = self._plain = _connected(file, self._busy_s)
         if not self._plainly(lambda _: up_to_date(plain)):
@@ -233,8 +232,7 @@ class Database:
         return self._file is not None and self._inode != _inode(self._file)
 
     def _make_engine(self) -> AsyncEngine:
-        for name in ("insert", "upgrade"):  # so that the event loop does not wait for them
-            import_module(f"llm_mux.ledger.{name}")
+        import_module("llm_mux.ledger.upgrade")  # so that the event loop does not wait for it
         return _postgres(self._dsn or "")
 
 

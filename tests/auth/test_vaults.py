@@ -260,9 +260,9 @@ def test_vault_is_trusted_by_its_certificate_and_says_that_it_is_sealed(
 
 
 @pytest.fixture(scope="module")
-def aws(deploy_tools: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def aws(deploy_tools: pathlib.Path) -> Iterator[str]:
     """An account with two users, of whom one may read secrets, and with a role for pods."""
-    with moto(deploy_tools, tmp_path_factory.mktemp("aws")) as url:
+    with moto(deploy_tools) as url:
         yield url
 
 

@@ -137,12 +137,12 @@ async def test_a_daemon_that_is_stopped_costs_nobody_behind_the_balancer_a_reque
     statuses: Counter[object] = Counter()
     over = asyncio.Event()
 
-    async def client(session: aiohttp.ClientSession, body: object) -> None:
+    async def client(session: aiohttp.ClientSession, body: dict[str, Any]) -> None:
         while not over.is_set():
             try:
                 async with session.post("/v1/chat/completions", json=body) as answer:
                     text = await answer.read()
-                    whole = "stream" not in body or text.endswith(b"data: [DONE]\n\n")  # type: ignore[operator]
+                    whole = "stream" not in body or text.endswith(b"data: [DONE]\n\n")
                     statuses[answer.status if whole else "cut"] += 1
             except aiohttp.ClientError as error:
                 statuses[repr(error)] += 1

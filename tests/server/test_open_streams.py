@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from llm_mux.errors import Kind
+from llm_mux.gateway.http.client import LeanUpstream
 from llm_mux.server.serving import DAEMON
 from tests.daemon import Daemon, daemon
 from tests.raw_server import RESET, RawServer, Script, Step, Wait
@@ -244,14 +245,15 @@ async def test_an_end_that_comes_after_the_one_that_the_stream_told_leaves_the_c
 ) -> None:
     go = asyncio.Event()
     async with running(tmp_path, kind, [*ENDED[kind][:-1], Wait(go), LAST]) as (upstream, mux, client):
-        pools = mux.app[DAEMON].gateway.upstream._pools.values()  # type: ignore[attr-defined]
+        lean = mux.app[DAEMON].gateway.upstream
+        assert isinstance(lean, LeanUpstream)
         for _ in range(3):
             go.clear()
             await client.send(post(ASKED))
             await client.reader.readuntil(DONE)
             go.set()
             await client.reader.readuntil(LAST)
-            await until(lambda: at_rest(mux) and all(pool._idle for pool in pools))
+            await until(lambda: at_rest(mux) and all(pool._idle for pool in lean._pools.values()))
         assert upstream.connections == 1
 
 

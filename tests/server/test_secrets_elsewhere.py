@@ -63,7 +63,7 @@ def bao_keeper(tools: pathlib.Path, folder: pathlib.Path) -> Iterator[Keeper]:
 @contextlib.contextmanager
 def aws_keeper(tools: pathlib.Path, folder: pathlib.Path) -> Iterator[Keeper]:
     """Its owner takes the permission away by looking at signatures at last."""
-    with moto(tools, folder) as url:
+    with moto(tools) as url:
         who = {"aws_access_key_id": "root", "aws_secret_access_key": "root", "region_name": "eu-west-1"}
         client = boto3.client("secretsmanager", endpoint_url=url, **who)
         client.create_secret(Name="llm-mux")

@@ -65,7 +65,7 @@ class _Begun(Begun):
         self._connection = connection
         self._dialling: asyncio.Task[None] | None = None
         self._receiver: Receiver | None = None
-        self._result: LeanReply | MuxError | Stale | None = None
+        self._result: LeanReply | Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
 
     def dial(self) -> None:
@@ -75,10 +75,9 @@ class _Begun(Begun):
     async def _sent(self) -> None:
         try:
             self._connection = await self._client.dialled_for(self._way, self._call)
-        except MuxError as error:
+        except Exception as error:
+            # Also what nobody expects: it comes up again in the task that asks for the reply, and is logged there.
             self.set_exception(error)
-        except Exception:
-            self.set_exception(MuxError(Kind.UNREACHABLE, f"{self._call.place} could not be connected to."))
         else:
             self._connection.begin(self._call, self._way.head(self._call), self)
         finally:
@@ -98,7 +97,7 @@ class _Begun(Begun):
         elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def set_exception(self, error: MuxError | Stale, /) -> None:
+    def set_exception(self, error: Exception, /) -> None:
         self._result = error
         receiver, self._receiver = self._receiver, None
         if receiver is not None:
