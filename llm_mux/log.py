@@ -127,8 +127,16 @@ def _encode(record: Record) -> bytes:
     try:
         return _encoder.encode(record)
     except (UnicodeEncodeError, TypeError, ValueError, RecursionError):
-        plain = {name: str(value).encode("utf-8", "replace").decode() for name, value in record.items()}
-        return _encoder.encode(plain)
+        return _encoder.encode({name: _plainly(value) for name, value in record.items()})
+
+
+def _plainly(value: Any) -> Any:
+    """Without what no JSON can hold."""
+    if type(value) in _PLAIN:
+        return value
+    if isinstance(value, tuple):
+        return [_plainly(each) for each in value]
+    return str(value).encode("utf-8", "replace").decode()
 
 
 def _sealed(record: Record) -> tuple[Record, bytes]:
@@ -359,14 +367,14 @@ def encoded(lines: Sequence[msgspec.Struct]) -> bytes:
         return b"".join([_encode(msgspec.structs.asdict(line)) + b"\n" for line in lines])
 
 
-def exchanges(lines: Sequence[msgspec.Struct], content: bytes, said: Iterable[str | None]) -> None:
+def exchanges(content: bytes, count: int, said: Iterable[str | None], lines: Iterable[msgspec.Struct]) -> None:
     """Lines of finished exchanges, `content` once encoded. Each has `timestamp`, `level` "info", `event` and its facts.
     `said` are the texts in them that others chose: where one looks like a secret, each line goes the long way."""
     if _outlet.console is not None or may_hold_secrets("\n".join([each for each in said if each])):
         for line in lines:
             _outlet.publish(msgspec.structs.asdict(line))
         return
-    ring.add(content, len(lines))
+    ring.add(content, count)
     for buffer in _outlet.lines:
         buffer.write(content, now=False)
 

@@ -17,7 +17,7 @@ from msgspec import Struct
 from llm_mux.errors import Kind
 from llm_mux.ledger.database import Database
 from llm_mux.ledger.report import COLUMN, Only
-from llm_mux.ledger.rows import COUNTED, MOST_OF_A_BATCH, NAMED, SECONDS_A_DAY, Exchange
+from llm_mux.ledger.rows import COUNTED, MOST_OF_A_BATCH, NAMED, SECONDS_A_DAY, Exchange, Names
 from llm_mux.ledger.statements import Statements, quoted
 
 Outcome = Literal["ok", "failed", "cancelled"]
@@ -117,5 +117,5 @@ def _days(wanted: Wanted) -> tuple[int, int]:
 
 
 def _entry(number: int, named: Sequence[Any], row: Row) -> Entry:
-    fields = {**dict(zip(NAMED, named, strict=True)), **dict(zip(COUNTED, row[1:], strict=True))}
-    return Entry(number, Exchange(**{**fields, "usage_estimated": bool(fields["usage_estimated"])}))
+    names = msgspec.convert(list(named), Names, strict=False)
+    return Entry(number, Exchange(names, *row[1:]))

@@ -12,9 +12,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import compress, groupby, repeat
+from itertools import compress, groupby
 from math import isfinite
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -25,10 +24,10 @@ from llm_mux.ledger.rows import (
     COUNTED,
     LONGEST_TEXT,
     MOST,
-    NAMED,
     SECONDS_A_DAY,
     SECONDS_AN_HOUR,
     Exchange,
+    Names,
     Value,
     plain,
 )
@@ -56,13 +55,8 @@ MEASURES = (
 
 Group = tuple[str, ...]
 Line = tuple[Value, ...]
-Columns = tuple[tuple[Any, ...], ...]
+Columns = Sequence[tuple[Any, ...]]
 
-_FIELDS = Exchange.__struct_fields__
-_named = itemgetter(*map(_FIELDS.index, NAMED))
-_counted = itemgetter(*map(_FIELDS.index, COUNTED))
-_dimensions = itemgetter(*map(NAMED.index, DIMENSIONS))
-_outcome = itemgetter(*map(NAMED.index, ("error_kind", "status", "attempts")))
 _GONE = Kind.CLIENT_GONE.value
 
 
@@ -94,29 +88,25 @@ def _gathered(rows: Sequence[Exchange]) -> Gathered:
     days: list[int] = []
     for hour, run in _runs(rows):
         days.append(day := hour * SECONDS_AN_HOUR // SECONDS_A_DAY)
-        columns = list(zip(*map(astuple, run), strict=True))
-        named, counted = _named(columns), _counted(columns)
-        if all(column.count(column[0]) == len(run) for column in named):
-            groups = {tuple(column[0] for column in named): counted}
-        else:
-            groups = _groups(list(zip(*named, strict=True)), counted)
+        named, *counted = zip(*map(astuple, run), strict=True)
+        alike = named.count(named[0]) == len(run)
         numbers = {}
-        for each, counts in groups.items():
+        for each, counts in ({named[0]: counted} if alike else _groups(named, counted)).items():
             numbers[each], values = _names(day, each)
             names[numbers[each]] = numbers[each], *values
-            merge(hours, (hour, tuple(plain(name or "") for name in _dimensions(each))), _measured(each, counts))
-        which = map(numbers.__getitem__, zip(*named, strict=True)) if len(groups) > 1 else repeat(*numbers.values())
-        lines += zip(which, *counted, strict=False)
+            group = tuple(plain(getattr(each, name) or "") for name in DIMENSIONS)
+            merge(hours, (hour, group), _measured(each, counts))
+        lines += zip(map(numbers.__getitem__, named), *counted, strict=True)
     told = msgspec.json.encode(lines).decode()
     return Gathered([names[key] for key in sorted(names)], told, (min(days), max(days)), hours)
 
 
-def _groups(named: Sequence[Line], counted: Columns) -> dict[Line, Columns]:
+def _groups(named: Sequence[Names], counted: Columns) -> dict[Names, Columns]:
     """What is counted of rows of the same names."""
-    lines: dict[Line, list[Line]] = {each: [] for each in named}
+    lines: dict[Names, list[Line]] = {each: [] for each in named}
     for each, counts in zip(named, zip(*counted, strict=True), strict=True):
         lines[each].append(counts)
-    return {each: tuple(zip(*counts, strict=True)) for each, counts in lines.items()}
+    return {each: list(zip(*counts, strict=True)) for each, counts in lines.items()}
 
 
 def merge(into: dict[tuple[int, Group], list[int]], key: tuple[int, Group], values: list[int]) -> None:
@@ -138,17 +128,17 @@ def _runs(rows: Sequence[Exchange]) -> Iterator[tuple[int, Sequence[Exchange]]]:
 
 
 @lru_cache(maxsize=1024)
-def _names(day: int, named: Line) -> tuple[int, Line]:
+def _names(day: int, named: Names) -> tuple[int, Line]:
     """The id of a line of names, and its other columns. The id follows from what is in it, so that nobody has to ask
     whether it is there."""
-    values = day, *(plain(value) if type(value) is str else value for value in named)
+    values = day, *(plain(value) if type(value) is str else value for value in astuple(named))
     digest = blake2b(msgspec.msgpack.encode(values), digest_size=8).digest()
     return int.from_bytes(digest) >> 1, values
 
 
-def _measured(named: Line, counted: Columns) -> list[int]:
+def _measured(named: Names, counted: Columns) -> list[int]:
     """MEASURES of rows whose names are the same. Raises what a database would of numbers that no column takes."""
-    error_kind, status, attempts = _outcome(named)
+    error_kind, status, attempts = named.error_kind, named.status, named.attempts
     columns = dict(zip(COUNTED, counted, strict=True))
     requests = len(counted[0])
     tokens = [columns[f"{name}_tokens"] for name in ("input", "output", "cache_read", "cache_write")]

@@ -1,7 +1,7 @@
 """What the books say about one exchange, as the gateway hands it over.
 
 Rule: no database library is imported here, so that a row can be made before one is loaded. `schema.exchanges` has one
-column for each field, in this order (a test compares them), and `day`, which follows from `time`. `gather` says what
+column for each field (a test compares them), and `day`, which follows from `time`. `gather` says what
 the fields become in the tables. Money is whole picodollars, so that it adds up.
 """
 
@@ -26,41 +26,49 @@ MOST_OF_A_BATCH = 65_536
 Value = str | int | float | bool | None
 
 
-class Exchange(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
-    """One client request with all its attempts and its outcome.
+class Names(Struct, frozen=True, gc=False, array_like=True, cache_hash=True):
+    """What many exchanges of a day have in common.
 
-    `time` is the start in unix seconds. `client_key` names the client's key and is never the key itself.
-    `input_tokens` is the uncached prompt only: whole prompt = input + cache_read + cache_write. `output_tokens`
-    includes `reasoning_tokens` (None: not told apart), `cache_write_tokens` includes `cache_write_1h_tokens`.
-    `cost` is in picodollars, None when the price is unknown, never 0 for that; `price_source` says where the price came
-    from, with its date. `error_kind` is a value of `errors.Kind`.
+    `client_key` names the client's key and is never the key itself. `error_kind` is a value of `errors.Kind`;
+    `price_source` says where the price came from, with its date.
     """
 
-    time: float
-    request_id: str
-    client_key: str | None = None
-    user: str | None = None
+    client_key: str | None
+    user: str | None
     protocol: str
     model_asked: str
-    model_served: str | None = None
-    provider: str | None = None
-    account: str | None = None
-    attempts: int = 0
+    model_served: str | None
+    provider: str | None
+    account: str | None
+    attempts: int
     status: int
-    error_kind: str | None = None
-    stop_reason: str | None = None
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cache_read_tokens: int = 0
-    cache_write_tokens: int = 0
-    reasoning_tokens: int | None = None
-    usage_estimated: bool = False
-    ttft_ms: float | None = None
+    error_kind: str | None
+    stop_reason: str | None
+    usage_estimated: bool
+    price_source: str | None
+    path: Literal["splice", "translate"] | None
+
+
+class Exchange(Struct, frozen=True, gc=False, array_like=True):
+    """One client request with all its attempts and its outcome: its names, and what is its own.
+
+    `time` is the start in unix seconds. `input_tokens` is the uncached prompt only: whole prompt = input + cache_read +
+    cache_write. `output_tokens` includes `reasoning_tokens` (None: not told apart), `cache_write_tokens` includes
+    `cache_write_1h_tokens`. `cost` is in picodollars, None when the price is unknown, never 0 for that.
+    """
+
+    names: Names
+    time: float
+    request_id: str
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    reasoning_tokens: int | None
+    ttft_ms: float | None
     duration_ms: float
-    cost: int | None = None
-    price_source: str | None = None
-    path: Literal["splice", "translate"] | None = None
-    cache_write_1h_tokens: int = 0
+    cost: int | None
+    cache_write_1h_tokens: int
 
     @property
     def usd(self) -> Decimal | None:
@@ -73,33 +81,18 @@ class Exchange(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
         return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens + self.output_tokens
 
 
-NAMED = (
-    "client_key",
-    "user",
-    "protocol",
-    "model_asked",
-    "model_served",
-    "provider",
-    "account",
-    "attempts",
-    "status",
-    "error_kind",
-    "stop_reason",
-    "usage_estimated",
-    "price_source",
-    "path",
-)
-"""What many rows of a day have in common, kept once for all of them."""
-COUNTED = tuple(name for name in Exchange.__struct_fields__ if name not in NAMED)
+NAMED = Names.__struct_fields__
+"""Kept once for all rows of a day that share them."""
+COUNTED = Exchange.__struct_fields__[1:]
 """What is a row's own."""
 
 
 def mended(row: Exchange) -> Exchange:
-    """The row with numbers that every database takes: whole ones within 64 bits, no infinities. Without its true
-    time it is no row."""
+    """The row with numbers that every database takes: whole ones within 64 bits, no infinities. Without its true time
+    it is no row."""
     numbers = {
         name: _MENDED[type(value)](value)
-        for name in Exchange.__struct_fields__
+        for name in COUNTED
         if name != "time" and type(value := getattr(row, name)) in _MENDED
     }
     return replace(row, **numbers)

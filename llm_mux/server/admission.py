@@ -102,7 +102,8 @@ class Entry:
         if self._hold is None:
             return None
         cost = ZERO if row.cost is None else Decimal(row.cost).scaleb(-PICO)
-        what = f"{_OPERATIONS.get(row.protocol, 'Request')} with {row.model_served or row.model_asked}"
+        names = row.names
+        what = f"{_OPERATIONS.get(names.protocol, 'Request')} with {names.model_served or names.model_asked}"
         return Settlement(hold=self._hold, cost=cost, description=what, time=row.time)
 
     def stay(self) -> Callable[[], None]:

@@ -1,6 +1,6 @@
 """What `/metrics` tells: counters of exchanges kept as plain numbers, turned into Prometheus families when scraped.
 
-Rule: `observe` runs once per exchange on the event loop, so it only adds to numbers; prometheus-client is imported by
+Rule: `observe` runs on the event loop for every exchange, so it only adds to numbers; prometheus-client is imported by
 the first `render`. Label sets are bounded: a model, provider or account beyond `MOST_NAMES` counts as "other", and a
 model name that only a client made up (nothing served it) as "none". Names are those of the specification, section E.
 """
@@ -8,15 +8,16 @@ model name that only a client made up (nothing served it) as "none". Names are t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from llm_mux import __version__
-from llm_mux.ledger.rows import Exchange, dollars, plain
+from llm_mux.ledger.rows import Exchange, Names, dollars, plain
 from llm_mux.server.counted import Counted, of_this_process
-from llm_mux.server.tallies import MOST_NAMES, OTHER, TOKEN_KINDS, Distribution, ModelTally, Names
+from llm_mux.server.ended import Ended
+from llm_mux.server.tallies import MOST_NAMES, OTHER, TOKEN_KINDS, Distribution, LabelValues, ModelTally
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -58,8 +59,8 @@ class Metrics:
         self.event_loop_lag_s = 0.0
         self.accounts: Mapping[tuple[str, str], float] = {}
         self.readings = list(readings)
-        self._model_names = Names()
-        self._provider_names = Names()
+        self._model_names = LabelValues()
+        self._provider_names = LabelValues()
         self._tallies: dict[tuple[str, str], ModelTally] = {}
         self._by_name: dict[tuple[str | None, str | None], ModelTally] = {}
         self._errors: dict[str, int] = {}
@@ -71,18 +72,25 @@ class Metrics:
         self.inflight: Counter[str] = Counter()
         self.together: Together | None = None
 
-    def observe(self, row: Exchange, *, streamed: bool) -> None:
-        """Count one finished exchange, the same row that the ledger gets. What came all at once has no pace."""
-        tally = self._by_name.get((row.provider, row.model_served))
+    def observe(self, ended: Sequence[Ended]) -> None:
+        """Count finished exchanges, by the same rows that the ledger gets. What came all at once has no pace."""
+        groups: dict[tuple[Names, bool], list[Exchange]] = {}
+        for row, streamed, _, _ in ended:
+            groups.setdefault((row.names, streamed), []).append(row)
+        for (names, streamed), rows in groups.items():
+            self._observe(names, rows, streamed=streamed)
+        self.observed += len(ended)
+
+    def _observe(self, names: Names, rows: Sequence[Exchange], *, streamed: bool) -> None:
+        tally = self._by_name.get((names.provider, names.model_served))
         if tally is None:
-            tally = self._new_tally(row)
-        tally.add(row, streamed=streamed)
-        self.observed += 1
-        if row.error_kind is not None:
-            self._errors[row.error_kind] = self._errors.get(row.error_kind, 0) + 1
-        if row.attempts > 1:
-            provider = self._provider_names(row.provider)
-            self._retries[provider] = self._retries.get(provider, 0) + row.attempts - 1
+            tally = self._new_tally(names)
+        tally.add(names, rows, streamed=streamed)
+        if names.error_kind is not None:
+            self._errors[names.error_kind] = self._errors.get(names.error_kind, 0) + len(rows)
+        if names.attempts > 1:
+            provider = self._provider_names(names.provider)
+            self._retries[provider] = self._retries.get(provider, 0) + (names.attempts - 1) * len(rows)
 
     def rate_limited(self, limit: str) -> None:
         """Count a refused request; `limit` is user_limit, global_limit, token_limit, concurrent_limit, budget_limit."""
@@ -197,11 +205,11 @@ class Metrics:
             for name, count in theirs.items():
                 mine[name] = mine.get(name, 0) + count
 
-    def _new_tally(self, row: Exchange) -> ModelTally:
-        labels = (self._provider_names(row.provider), self._model_names(row.model_served))
+    def _new_tally(self, names: Names) -> ModelTally:
+        labels = (self._provider_names(names.provider), self._model_names(names.model_served))
         tally = self._tallies.setdefault(labels, ModelTally())
         if OTHER not in labels and len(self._by_name) < _MOST_REMEMBERED:
-            self._by_name[row.provider, row.model_served] = tally
+            self._by_name[names.provider, names.model_served] = tally
         return tally
 
     def _by_model(self) -> list[tuple[str, ModelTally]]:

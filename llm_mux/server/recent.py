@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -89,11 +89,11 @@ class Recent:
         self._heard[worker] = process, max(heard, last)
         return max(last - heard, 0)
 
-    def add(self, lines: Sequence[Struct], content: bytes) -> None:
-        """Lines of finished exchanges, as they go to the log, and `content` once encoded."""
+    def add(self, content: bytes, count: int, lines: Iterable[Struct]) -> None:
+        """Lines of finished exchanges, as they go to the log; they are only made if somebody watches."""
         first = self.last + 1
-        if lines:
-            self._lines.add(content, len(lines))
+        if count:
+            self._lines.add(content, count)
         if self._watchers:
             for number, line in enumerate(lines, first):
                 self._gather(Happening("", number, getattr(line, "request", ""), line))

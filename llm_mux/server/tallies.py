@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from typing import Any, Final
 
 from llm_mux.errors import Kind
-from llm_mux.ledger.rows import Exchange, dollars, plain
+from llm_mux.ledger.rows import Exchange, Names, dollars, plain
 from llm_mux.server.counted import Spread, Tallied
 
 MOST_NAMES: Final = 200
@@ -34,9 +35,11 @@ class Distribution:
         self._counts = [0] * (len(bounds) + 1)
         self.total = 0.0
 
-    def add(self, value: float) -> None:
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self.total += value
+    def add(self, values: list[float]) -> None:
+        counts, bounds = self._counts, self._bounds
+        for value in values:
+            counts[bisect_left(bounds, value)] += 1
+        self.total += sum(values)
 
     def spread(self) -> Spread:
         return Spread(self._counts, self.total)
@@ -56,7 +59,7 @@ class Distribution:
         return buckets
 
 
-class Names:
+class LabelValues:
     """Label values: only the first `most` stay apart, and each is text that a scraper can take. A real name is never
     `OTHER` or `NONE`: one that is spelled like them stands in quotes."""
 
@@ -136,30 +139,32 @@ class ModelTally:
             "average_duration_ms": round(self.duration.total * 1000 / requests, 1) if requests else None,
         }
 
-    def add(self, row: Exchange, *, streamed: bool) -> None:
-        self.statuses[_status(row)] += 1
-        self.duration.add(row.duration_ms / 1000)
-        if row.ttft_ms is not None:
-            self.ttft.add(row.ttft_ms / 1000)
-            if streamed and row.output_tokens > 1:
-                self.output_token.add((row.duration_ms - row.ttft_ms) / 1000 / (row.output_tokens - 1))
-        if row.input_tokens or row.output_tokens or row.cache_read_tokens or row.cache_write_tokens:
-            self._add_tokens(row)
-
-    def _add_tokens(self, row: Exchange) -> None:
+    def add(self, names: Names, rows: Sequence[Exchange], *, streamed: bool) -> None:
+        """Exchanges that share their names."""
+        self.statuses[_status(names)] += len(rows)
+        self.duration.add([row.duration_ms / 1000 for row in rows])
+        self.ttft.add([row.ttft_ms / 1000 for row in rows if row.ttft_ms is not None])
+        if streamed:
+            self.output_token.add(
+                [
+                    (row.duration_ms - row.ttft_ms) / 1000 / (row.output_tokens - 1)
+                    for row in rows
+                    if row.ttft_ms is not None and row.output_tokens > 1
+                ]
+            )
         tokens = self.tokens
-        tokens[0] += row.input_tokens
-        tokens[1] += row.output_tokens
-        tokens[2] += row.cache_read_tokens
-        tokens[3] += row.cache_write_tokens
-        tokens[4] += row.reasoning_tokens or 0
-        if row.cost is None:
-            self.unpriced += 1
-        else:
-            self.cost += row.cost
+        tokens[0] += sum([row.input_tokens for row in rows])
+        tokens[1] += sum([row.output_tokens for row in rows])
+        tokens[2] += sum([row.cache_read_tokens for row in rows])
+        tokens[3] += sum([row.cache_write_tokens for row in rows])
+        tokens[4] += sum([row.reasoning_tokens for row in rows if row.reasoning_tokens])
+        costs = [row.cost for row in rows if row.cost is not None]
+        self.cost += sum(costs)
+        if len(costs) < len(rows):
+            self.unpriced += sum([row.cost is None and row.tokens > 0 for row in rows])
 
 
-def _status(row: Exchange) -> str:
-    if row.error_kind is None:
-        return "success" if row.status < 400 else "error"
-    return "cancelled" if row.error_kind == _GONE else "error"
+def _status(names: Names) -> str:
+    if names.error_kind is None:
+        return "success" if names.status < 400 else "error"
+    return "cancelled" if names.error_kind == _GONE else "error"

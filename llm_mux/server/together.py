@@ -23,8 +23,8 @@ from llm_mux import log
 from llm_mux.ledger.response_table import Stored
 from llm_mux.paths import write_quickly
 from llm_mux.routing.accounts import without_secrets
-from llm_mux.server.books import Line
 from llm_mux.server.counted import Counted
+from llm_mux.server.ended import Line
 from llm_mux.server.metrics import Metrics
 from llm_mux.server.peers import ROOT, Peers, Said, by_the_door
 from llm_mux.server.recent import Moment
@@ -200,7 +200,7 @@ def _remember(daemon: Daemon, said: Said) -> None:
         log.remember({**record, "worker": said.worker})
         if record.get("event") == "exchange.done":
             lines.append(msgspec.convert(record, Line))
-    daemon.parts.recent.add(lines, log.encoded(lines))
+    daemon.parts.recent.add(log.encoded(lines), len(lines), lines)
 
 
 @contextlib.asynccontextmanager

@@ -191,13 +191,13 @@ def _fill(span: Any, done: Done) -> None:
     span.trace_id = bytes.fromhex(parent[1]) if parent else os.urandom(16)
     span.parent_span_id = bytes.fromhex(parent[2]) if parent else b""
     span.span_id = os.urandom(8)
-    span.name = f"{_operation(row)} {row.model_served or row.model_asked}"
+    span.name = f"{_operation(row)} {row.names.model_served or row.names.model_asked}"
     span.kind = _CLIENT_SPAN
     span.start_time_unix_nano = _nano(row.time)
     span.end_time_unix_nano = _nano(row.time + row.duration_ms / 1000)
     _put(span.attributes, _attributes(done))
-    if row.error_kind is not None:
-        span.status.code, span.status.message = _STATUS_ERROR, row.error_kind
+    if row.names.error_kind is not None:
+        span.status.code, span.status.message = _STATUS_ERROR, row.names.error_kind
     if row.ttft_ms is not None:
         event = span.events.add()
         event.name, event.time_unix_nano = "gen_ai.first_token", _nano(row.time + row.ttft_ms / 1000)
@@ -208,7 +208,7 @@ def _fill(span: Any, done: Done) -> None:
 
 
 def _operation(row: Exchange) -> str:
-    return "text_completion" if row.protocol == "openai_completions" else "chat"
+    return "text_completion" if row.names.protocol == "openai_completions" else "chat"
 
 
 def _attributes(done: Done) -> dict[str, Any]:
@@ -217,25 +217,25 @@ def _attributes(done: Done) -> dict[str, Any]:
     return {
         "gen_ai.operation.name": _operation(row),
         "gen_ai.provider.name": _PROVIDERS.get(done.vendor, done.vendor) or None,
-        "gen_ai.request.model": row.model_asked,
-        "gen_ai.response.model": row.model_served,
-        "gen_ai.response.finish_reasons": [row.stop_reason] if row.stop_reason else None,
+        "gen_ai.request.model": row.names.model_asked,
+        "gen_ai.response.model": row.names.model_served,
+        "gen_ai.response.finish_reasons": [row.names.stop_reason] if row.names.stop_reason else None,
         "gen_ai.usage.input_tokens": row.input_tokens + row.cache_read_tokens + row.cache_write_tokens,
         "gen_ai.usage.output_tokens": row.output_tokens,
         "gen_ai.usage.cache_read.input_tokens": row.cache_read_tokens or None,
         "gen_ai.usage.cache_creation.input_tokens": row.cache_write_tokens or None,
         "gen_ai.usage.reasoning.output_tokens": row.reasoning_tokens,
         "gen_ai.usage.cost": None if row.cost is None else row.cost / 10**PICO,
-        "error.type": row.error_kind,
-        "http.response.status_code": row.status,
+        "error.type": row.names.error_kind,
+        "http.response.status_code": row.names.status,
         "server.address": done.address or None,
-        "user.id": row.user or row.client_key,
+        "user.id": row.names.user or row.names.client_key,
         "langfuse.observation.completion_start_time": None if started is None else time.strftime(_ISO, started),
         "llm_mux.request_id": row.request_id,
-        "llm_mux.protocol": row.protocol,
-        "llm_mux.account": row.account,
-        "llm_mux.attempts": row.attempts,
-        "llm_mux.path": row.path,
+        "llm_mux.protocol": row.names.protocol,
+        "llm_mux.account": row.names.account,
+        "llm_mux.attempts": row.names.attempts,
+        "llm_mux.path": row.names.path,
     }
 
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from llm_mux import log
 from llm_mux.ledger.entries import Entry
-from llm_mux.ledger.rows import dollars
+from llm_mux.ledger.rows import NAMED, dollars
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -51,7 +51,7 @@ _SAME = tuple(name for name in Row.__struct_fields__ if name not in ("id", "time
 def told(entry: Entry) -> Row:
     """A name that a client made up may be a secret that it sent by mistake."""
     made = entry.exchange
-    values = [getattr(made, name) for name in _SAME]
+    values = [getattr(made.names if name in NAMED else made, name) for name in _SAME]
     shown: dict[str, Any] = {
         name: log.redact_text(value) if isinstance(value, str) else value
         for name, value in zip(_SAME, values, strict=True)

@@ -17,6 +17,7 @@ from llm_mux.ledger.rows import Exchange
 from llm_mux.ledger.spool import Piece
 from llm_mux.server.serving import DAEMON
 from tests.dashboard.browser import PHONE, Visit, chromium, visited
+from tests.rows import row_of
 from tests.server.management import Managed, managed
 
 FOLDER = pathlib.Path(__file__).parents[2] / "docs" / "images"
@@ -57,7 +58,7 @@ def books(now: float) -> list[Exchange]:
         model, provider, account, price, _ = chance.choices(MODELS, [each[4] for each in MODELS])[0]
         tokens = chance.randrange(500, 30_000)
         made.append(
-            Exchange(
+            row_of(
                 time=now - chance.random() * 40 * 86_400,
                 request_id=f"req_{number:08x}",
                 client_key=chance.choice(("laptop", "ci", "open-webui")),

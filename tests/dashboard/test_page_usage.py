@@ -12,10 +12,10 @@ import pytest
 from playwright.async_api import expect
 
 from llm_mux.ledger import insert
-from llm_mux.ledger.rows import Exchange
 from llm_mux.ledger.spool import Piece
 from llm_mux.server.serving import DAEMON
 from tests.dashboard.conftest import Seen
+from tests.rows import row_of
 from tests.server.management import Managed
 
 DAY = 86_400.0
@@ -26,7 +26,7 @@ async def keep_books(mux: Managed, *rows: tuple[float, str, str, str | None, int
     """Rows of (days ago, model, account, client key, dollars) with 1000 tokens in and 100 out each."""
     now = time.time()
     made = [
-        Exchange(
+        row_of(
             time=now - days * DAY,
             request_id=f"req_{number}",
             client_key=key,

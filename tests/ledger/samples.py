@@ -3,6 +3,7 @@
 from typing import Any
 
 from llm_mux.ledger.rows import Exchange
+from tests.rows import row_of
 
 NOON = 1_790_000_000.25
 """2026-09-21T14:13:20.25Z"""
@@ -25,4 +26,4 @@ def exchange(request_id: str = "req-1", **changes: Any) -> Exchange:
         "output_tokens": 20,
         "cost": 123_456_789,
     }
-    return Exchange(**(fields | changes))
+    return row_of(**(fields | changes))

@@ -7,6 +7,7 @@ import pytest
 from llm_mux.ledger.gather import DIMENSIONS, MEASURES, gathered
 from llm_mux.ledger.rows import COUNTED, NAMED, Exchange, plain
 from tests.ledger.samples import NOON, exchange
+from tests.rows import columns_of
 
 HOUR = int(NOON // 3600)
 
@@ -51,12 +52,13 @@ def one_by_one(rows: list[Exchange]) -> dict[Any, list[int]]:
     """The sums, as simply as they can be said."""
     found: dict[Any, list[int]] = {}
     for row in rows:
-        gone = row.error_kind == "client_gone"
+        columns = columns_of(row)
+        error_kind, gone = row.names.error_kind, row.names.error_kind == "client_gone"
         measures: dict[str, int] = {
             "requests": 1,
-            "failures": int(not gone and (row.error_kind is not None or row.status >= 400)),
+            "failures": int(not gone and (error_kind is not None or row.names.status >= 400)),
             "cancelled": int(gone),
-            "retries": max(row.attempts - 1, 0),
+            "retries": max(row.names.attempts - 1, 0),
             "input_tokens": row.input_tokens,
             "output_tokens": row.output_tokens,
             "cache_read_tokens": row.cache_read_tokens,
@@ -68,7 +70,7 @@ def one_by_one(rows: list[Exchange]) -> dict[Any, list[int]]:
             "ttft_ms": round(row.ttft_ms or 0),
             "ttfts": int(row.ttft_ms is not None),
         }
-        key = int(row.time // 3600), tuple(plain(getattr(row, name) or "") for name in DIMENSIONS)
+        key = int(row.time // 3600), tuple(plain(columns[name] or "") for name in DIMENSIONS)
         sums = found.setdefault(key, [0] * len(MEASURES))
         found[key] = [one + measures[name] for one, name in zip(sums, MEASURES, strict=True)]
     return found
@@ -86,9 +88,7 @@ def test_a_row_is_all_there_between_its_names_and_its_own() -> None:
     found = gathered([row])
     (line,) = msgspec.json.decode(found.rows)
     told = dict(zip(NAMED, found.names[0][2:], strict=True)) | dict(zip(COUNTED, line[1:], strict=True))
-    assert told == {
-        name: plain(v) if type(v := getattr(row, name)) is str else v for name in Exchange.__struct_fields__
-    }
+    assert told == {name: plain(value) if type(value) is str else value for name, value in columns_of(row).items()}
 
 
 def test_a_batch_is_of_the_days_from_its_oldest_to_its_newest_row() -> None:

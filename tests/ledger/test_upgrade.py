@@ -10,7 +10,6 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from msgspec.structs import asdict
 from sqlalchemy import Connection, create_engine, delete, inspect, select, text
 
 from llm_mux.ledger import schema, upgrade
@@ -23,6 +22,7 @@ from llm_mux.ledger.statements import COLUMNS
 from llm_mux.ledger.writer import Writer
 from scripts.tables import script
 from tests.ledger.samples import exchange
+from tests.rows import columns_of
 
 SUMS = (schema.usage_days, schema.usage_hours, schema.usage_totals)
 DAY = date(2026, 9, 21)
@@ -86,7 +86,7 @@ def test_alembic_finds_nothing_to_change_after_the_last_revision(tmp_path: pathl
 async def test_rows_from_before_there_were_sums_are_in_them(location: pathlib.Path | str) -> None:
     database = Database(location)
     row = exchange(error_kind="client_gone", attempts=3, cost=None, ttft_ms=320.4)
-    old = {"day": int(row.time // SECONDS_A_DAY), **asdict(row)}
+    old = {"day": int(row.time // SECONDS_A_DAY), **columns_of(row)}
     del old["cache_write_1h_tokens"]
     places = ", ".join(f":{name}" for name in old)
     names = ", ".join(f'"{name}"' for name in old)
@@ -112,7 +112,7 @@ async def test_rows_from_before_names_were_kept_once_are_shown_as_they_were(
 ) -> None:
     database = Database(location)
     rows = [exchange(f"req-{number}", model_asked=f"m{number % 3}", cost=number or None) for number in range(25)]
-    old = [{"id": 7 + number, "day": number % 2, **asdict(row)} for number, row in enumerate(rows)]
+    old = [{"id": 7 + number, "day": number % 2, **columns_of(row)} for number, row in enumerate(rows)]
     names = ", ".join(f'"{name}"' for name in old[0])
     places = ", ".join(f":{name}" for name in old[0])
     monkeypatch.setattr(r0005_names_once, "_CHUNK", 10)

@@ -18,12 +18,12 @@ from llm_mux.ledger import insert
 from llm_mux.ledger.balances import Balances, Hold, Settlement
 from llm_mux.ledger.database import Database
 from llm_mux.ledger.report import usage
-from llm_mux.ledger.rows import Exchange
 from llm_mux.ledger.schema import exchanges, spending
 from llm_mux.ledger.spool import Piece, Spool
 from llm_mux.ledger.statements import Statements
 from llm_mux.ledger.writer import Writer
 from tests.ledger.samples import NOON, exchange
+from tests.rows import columns_of, row_of
 
 CENT = Decimal("0.01")
 
@@ -65,7 +65,7 @@ async def rows_in(database: Database) -> list[dict[str, Any]]:
 
 
 async def test_a_row_comes_back_as_it_was_recorded(database: Database) -> None:
-    row = Exchange(
+    row = row_of(
         time=NOON,
         request_id="req-1",
         client_key="laptop",
@@ -95,9 +95,8 @@ async def test_a_row_comes_back_as_it_was_recorded(database: Database) -> None:
     writer.record(row)
     await writer.close()
     (found,) = await rows_in(database)
-    assert {name: found[name] for name in Exchange.__struct_fields__} == {
-        name: row.usd if name == "cost" else getattr(row, name) for name in Exchange.__struct_fields__
-    }
+    told = columns_of(row) | {"cost": row.usd}
+    assert {name: found[name] for name in told} == told
     assert found["day"] == int(NOON) // 86_400
 
 

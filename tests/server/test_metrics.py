@@ -7,20 +7,15 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from llm_mux.ledger.rows import Exchange
+from llm_mux.server.ended import Ended
 from llm_mux.server.metrics import Metrics, Reading
 from llm_mux.server.tallies import MOST_NAMES
+from tests.rows import row_of
 
 
 def exchange(model: str | None = "gpt-5", **changes: object) -> Exchange:
     fields: dict[str, object] = {"duration_ms": 1500.0, "status": 200, "provider": "openai", "attempts": 1} | changes
-    return Exchange(
-        time=1.0,
-        request_id="r",
-        protocol="openai-chat",
-        model_asked="fast",
-        model_served=model,
-        **fields,  # type: ignore[arg-type]
-    )
+    return row_of(time=1.0, request_id="r", protocol="openai-chat", model_asked="fast", model_served=model, **fields)
 
 
 def samples(metrics: Metrics) -> Mapping[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -111,13 +106,13 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_an_exchange_is_counted_where_a_scraper_looks(case: Case) -> None:
     metrics = Metrics()
-    metrics.observe(case.row, streamed=True)
+    metrics.observe([Ended(case.row, streamed=True)])
     assert value(metrics, case.name, **case.labels) == pytest.approx(case.value)
 
 
 def test_an_answer_that_came_all_at_once_has_no_pace() -> None:
     metrics = Metrics()
-    metrics.observe(exchange(ttft_ms=1499.9, output_tokens=500), streamed=False)
+    metrics.observe([Ended(exchange(ttft_ms=1499.9, output_tokens=500), streamed=False)])
     assert value(metrics, "llm_ttft_seconds_count", model="gpt-5") == 1
     assert value(metrics, "llm_time_per_output_token_seconds_count", model="gpt-5") is None
 
@@ -125,7 +120,7 @@ def test_an_answer_that_came_all_at_once_has_no_pace() -> None:
 def test_buckets_are_cumulative_and_agree_with_the_count() -> None:
     metrics = Metrics()
     for duration_ms in (10.0, 100.0, 300.0, 5_000.0, 700_000.0):
-        metrics.observe(exchange(duration_ms=duration_ms), streamed=True)
+        metrics.observe([Ended(exchange(duration_ms=duration_ms), streamed=True)])
     found = samples(metrics)
     buckets = [value for (name, _), value in found.items() if name == "llm_requests_duration_seconds_bucket"]
     assert buckets == sorted(buckets)
@@ -134,7 +129,7 @@ def test_buckets_are_cumulative_and_agree_with_the_count() -> None:
 
 def test_what_never_happened_is_not_shown() -> None:
     metrics = Metrics()
-    metrics.observe(exchange(), streamed=True)
+    metrics.observe([Ended(exchange(), streamed=True)])
     names = {name for name, _ in samples(metrics)}
     assert not names & {"llm_ttft_seconds_count", "llm_tokens_total", "llm_errors_total", "llm_cost_usd_total"}
 
@@ -143,8 +138,8 @@ def test_what_never_happened_is_not_shown() -> None:
 def test_models_beyond_the_bound_count_together_as_other() -> None:
     metrics = Metrics()
     for number in range(MOST_NAMES + 50):
-        metrics.observe(exchange(f"model-{number}"), streamed=True)
-        metrics.observe(exchange("model-0"), streamed=True)
+        metrics.observe([Ended(exchange(f"model-{number}"), streamed=True)])
+        metrics.observe([Ended(exchange("model-0"), streamed=True)])
     labels = {dict(labels)["model"] for name, labels in samples(metrics) if name == "llm_requests_total"}
     assert len(labels) == MOST_NAMES + 1
     assert value(metrics, "llm_requests_total", model="other", status="success") == 50
@@ -154,15 +149,15 @@ def test_models_beyond_the_bound_count_together_as_other() -> None:
 def test_providers_beyond_the_bound_count_together_as_other() -> None:
     metrics = Metrics()
     for number in range(MOST_NAMES + 5):
-        metrics.observe(exchange(provider=f"provider-{number}", attempts=2), streamed=True)
+        metrics.observe([Ended(exchange(provider=f"provider-{number}", attempts=2), streamed=True)])
     assert value(metrics, "llm_retries_total", provider="other") == 5
 
 
 @pytest.mark.parametrize("name", ['quo"te', "back\\slash", "new\nline", "modèle", "lone\ud83d", "zero\0", "x" * 10_000])
 def test_an_odd_model_name_does_not_spoil_the_page(name: str) -> None:
     metrics = Metrics()
-    metrics.observe(exchange(name), streamed=True)
-    metrics.observe(exchange(name + "!"), streamed=True)
+    metrics.observe([Ended(exchange(name), streamed=True)])
+    metrics.observe([Ended(exchange(name + "!"), streamed=True)])
     counts = [value for (name, _), value in samples(metrics).items() if name == "llm_requests_total"]
     assert sum(counts) == 2
 

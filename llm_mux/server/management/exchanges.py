@@ -17,7 +17,7 @@ from llm_mux import log
 from llm_mux.errors import Kind, MuxError
 from llm_mux.routing.accounts import without_secrets
 from llm_mux.server import together
-from llm_mux.server.books import Line
+from llm_mux.server.ended import Line
 from llm_mux.server.management.endpoint import Call, Endpoint, Switch
 from llm_mux.server.management.streams import EVENTS, streamed
 from llm_mux.server.recent import Happening, Moment
