@@ -185,6 +185,8 @@ class Memory:
         self._age = 0
         # Hashes of places. What comes once is not worth more: keeping a conversation costs as much as reading a half.
         self._seen: set[int] = set()
+        # Hashes of what places begin with: most bodies that nobody knows begin like none.
+        self._heads: set[int] = set()
 
     def meet(self, key: str, body: bytes, mark: bytes = MARK, kind: str = "") -> Met:
         """The longest known beginning of `body`, or whether it is to be kept. What is kept for one `kind` of reader is
@@ -192,6 +194,8 @@ class Memory:
         if len(body) < LEAST:
             return STRANGER
         head, again, key = body[:_HEAD], False, kind + key
+        if hash((key, head)) not in self._heads:
+            return STRANGER
         for at in range(len(body) // _STEP * _STEP, 0, -_STEP):
             place = (key, head, at, body[at - _SAMPLE : at])
             before = self._kept.get(place)
@@ -205,7 +209,10 @@ class Memory:
         """That `body` was seen."""
         if len(self._seen) >= _MOST_SEEN:
             self._seen.clear()
-        self._seen |= {hash(place) for place in _places(kind + key, body, len(body))}
+            self._heads = {hash(place[:2]) for place in self._kept}
+        places = _places(kind + key, body, len(body))
+        self._seen |= set(map(hash, places))
+        self._heads |= {hash(place[:2]) for place in places}
 
     def keep(self, made: Beginning, body: bytes, before: Beginning | None = None, kind: str = "") -> None:
         """Keeps `made`, a beginning of `body`, instead of what it goes on from."""
@@ -215,6 +222,7 @@ class Memory:
         size = int(made.share * length)
         if length >= LEAST and size <= self._most // _LARGEST:
             made.size, made.places = size, _places(kind + made.key, body, length)
+            self._heads |= {hash(place[:2]) for place in made.places}
             for place in made.places:
                 other = self._kept.get(place)
                 self._kept[place] = made
@@ -242,6 +250,7 @@ class Memory:
         """Forgets everything."""
         self._kept.clear()
         self._seen.clear()
+        self._heads.clear()
         self._bytes = 0
 
     def _drop(self, kept: Beginning) -> None:

@@ -154,8 +154,9 @@ class Connection(asyncio.Protocol):
         elif len(body) <= _ONE_WRITE:
             transport.write(head + body)
         else:
-            self._unsent = memoryview(body)
-            transport.write(head)
+            whole = memoryview(body)
+            self._unsent = whole[_PIECE:] if len(body) > _PIECE else None
+            transport.writelines((head, whole[:_PIECE]))
             self._send_more()
         self._watch(now + call.timeouts.first_byte)
 

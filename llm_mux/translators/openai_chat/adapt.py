@@ -69,6 +69,7 @@ class _Rules(Struct, frozen=True):
 
     `rare` gives all fields of a head that most requests lack and that would have to be looked at; `unset` is what it
     gives for a head without any. `edits` are those of the last heads of which the target takes every parameter.
+    `longest_id`: ids of calls up to this length are taken, beside those of the one length that the quirks name.
     """
 
     target: Target
@@ -77,6 +78,7 @@ class _Rules(Struct, frozen=True):
     types: frozenset[str]
     marks: bool
     stops: int
+    longest_id: int
     facts: openai_models.Facts
     lacks: frozenset[str]
     rare: Callable[[Head], tuple[object, ...]]
@@ -108,6 +110,7 @@ def _rules(target: Target) -> _Rules:
         types=frozenset(name for name, taken in types.items() if taken),
         marks=quirks.cache_breakpoints and facts.breakpoints,
         stops=stops_taken(target),
+        longest_id=quirks.tool_id_limit if quirks.tool_id_limit >= _FREE_ID else -1,
         facts=facts,
         lacks=lacks,
         rare=attrgetter(*rare),
@@ -126,6 +129,8 @@ class _Part(Struct):
 
 _parts: msgspec.json.Decoder[list[_Part]] = msgspec.json.Decoder(list[_Part])
 _TEXT = frozenset({"text"})
+_FREE_ID = 29
+"""Servers that take longer ids than that take shorter ones too."""
 _WITH_MESSAGES = (Usual, Wide)
 
 
@@ -136,17 +141,23 @@ def _takes_messages(head: Head, rules: _Rules) -> bool:
         return False
     if rules.quirks.single_system and sum(1 for m in found if m.role in ("system", "developer")) > 1:
         return False
-    look: _Look | None = None
     looked = found.looked if type(found) is Known else None
     start = looked.checked if looked is not None and looked.rules is rules else 0
+    look, longest, only = _Look(rules), rules.longest_id, rules.quirks.tool_id_limit
     for m in found[start:] if start else found:
         if type(m) is not Plain:
-            look = look or _Look(rules)
             if not look.whatever(m):
                 return False
-        elif m.tool_calls or m.role == "tool" or memoryview(m.content)[0] != _QUOTE:
-            look = look or _Look(rules)
-            if not look.plain(m):
+            continue
+        calls = m.tool_calls
+        if memoryview(m.content)[0] != _QUOTE and not look.content(m.content, m.role, called=bool(calls)):
+            return False
+        if calls:
+            if not look.calls(calls, reasoned=False):
+                return False
+        elif m.role == "tool":
+            answered = m.tool_call_id
+            if answered is None or (len(answered) > longest and len(answered) != only):
                 return False
     if looked is not None:
         looked.rules, looked.checked = rules, len(looked.messages)
@@ -154,17 +165,15 @@ def _takes_messages(head: Head, rules: _Rules) -> bool:
 
 
 class _Look:
-    """Looks at messages for what this server needs in another form."""
+    """Looks at messages for what this server needs in another form. An agent's history is hundreds of calls and their
+    results: what is done for each is done in as few steps as possible."""
+
+    __slots__ = ("_quirks", "_rules", "_signed")
 
     def __init__(self, rules: _Rules) -> None:
         self._quirks = rules.quirks
         self._rules = rules
-
-    def plain(self, message: Plain) -> bool:
-        calls, role = message.tool_calls, message.role
-        if memoryview(message.content)[0] != _QUOTE and not self._content(message.content, role, called=bool(calls)):
-            return False
-        return self._calls(calls, reasoned=False) if calls else role != "tool" or self._id(message.tool_call_id)
+        self._signed = rules.quirks.extra_content_signatures
 
     def whatever(self, message: Message | Plain) -> bool:
         quirks = self._quirks
@@ -174,9 +183,9 @@ class _Look:
             return False
         if message.role == "function" or (message.role == "developer" and not quirks.developer_role):
             return False
-        if message.role == "tool" and not self._id(message.tool_call_id):
+        if message.role == "tool" and not self.takes_id(message.tool_call_id):
             return False
-        if not self._content(message.content, message.role, called=bool(message.tool_calls)):
+        if not self.content(message.content, message.role, called=bool(message.tool_calls)):
             return False
         return message.role != "assistant" or self._assistant(message)
 
@@ -192,20 +201,25 @@ class _Look:
         details = message.reasoning_details
         if isinstance(details, Raw) and (not quirks.reasoning_details or b"gw1." in bytes(details)):
             return False
-        return not message.tool_calls or self._calls(message.tool_calls, reasoned=here is not UNSET)
+        return not message.tool_calls or self.calls(message.tool_calls, reasoned=here is not UNSET)
 
-    def _calls(self, calls: list[Call], *, reasoned: bool) -> bool:
-        quirks = self._quirks
-        if quirks.send_back_reasoning != "never" and not reasoned:
+    def calls(self, calls: list[Call], *, reasoned: bool) -> bool:
+        if not reasoned and self._quirks.send_back_reasoning != "never":
             return False
-        signed = any([call.extra_content is not UNSET for call in calls])
-        return signed == quirks.extra_content_signatures and all([self._id(call.id) for call in calls])
+        signed = False
+        for call in calls:
+            if call.extra_content is not UNSET:
+                signed = True
+            if not self.takes_id(call.id):
+                return False
+        return signed == self._signed
 
-    def _id(self, call_id: str | None) -> bool:
-        limit = self._quirks.tool_id_limit
-        return call_id is not None and (len(call_id) == limit or (limit >= 29 and len(call_id) < limit))
+    def takes_id(self, call_id: str | None) -> bool:
+        if call_id is None:
+            return False
+        return len(call_id) <= self._rules.longest_id or len(call_id) == self._quirks.tool_id_limit
 
-    def _content(self, content: Raw | UnsetType, role: str, *, called: bool) -> bool:
+    def content(self, content: Raw | UnsetType, role: str, *, called: bool) -> bool:
         if not isinstance(content, Raw) or not present(content):
             return self._quirks.content_null_ok or not called
         start = memoryview(content)[0]
