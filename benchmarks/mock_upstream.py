@@ -2,8 +2,9 @@
 
 It speaks OpenAI chat and Anthropic messages (by path), whole and as a stream of 100 events (`"stream":true` in the
 body). Below `/quota/` every answer has the headers of its format's rate limits, and the key `limited` gets a 429 with
-an hour's rest. A model name that ends in `-pace-<ms>` (or `X-Pace: <ms>`) spaces the events out; without it they leave
-in one burst of ten writes.
+an hour's rest. A model name that ends in `-pace-<ms>` (or `X-Pace: <ms>`) spaces the events out; with `-then-<ms>` the
+first words leave alone, as a model's do, and the others together so much later; without either they leave in one burst
+of ten writes.
 """
 
 import asyncio
@@ -81,6 +82,8 @@ def _openai_events() -> list[bytes]:
 
 
 WHOLE = {kind: _whole(kind) for kind in ("openai", "anthropic")}
+BEGINNING = {"openai": 2, "anthropic": 3}
+"""Events up to the first words."""
 STREAM = {"openai": _openai_events(), "anthropic": _anthropic_events()}
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 QUOTAS = {
@@ -150,9 +153,13 @@ class Upstream(asyncio.Protocol):
         if not (_streams(body[:200]) or _streams(body[-400:])):
             self.transport.write(whole)
             return
-        pace = _number(head, b"x-pace:") or _paced(body[:300])
-        if pace:
+        if pace := _number(head, b"x-pace:") or _asked(body[:300], b"-pace-"):
             asyncio.get_running_loop().create_task(self.paced(kind, pace / 1000))
+            return
+        if then := _asked(body[:300], b"-then-"):
+            self.transport.write(STREAM_HEAD + _chunked(b"".join(STREAM[kind][: BEGINNING[kind]])))
+            rest = _chunked(b"".join(STREAM[kind][BEGINNING[kind] :])) + b"0\r\n\r\n"
+            asyncio.get_running_loop().call_later(then / 1000, self.transport.write, rest)
             return
         self.transport.write(stream_head)
         for burst in BURST[kind]:
@@ -179,10 +186,10 @@ def _number(head: bytes, name: bytes) -> int:
     return int(head[at + len(name) :].split(b"\r\n", 1)[0].strip() or 0)
 
 
-def _paced(start: bytes) -> int:
+def _asked(start: bytes, how: bytes) -> int:
     """The milliseconds that the model's name asks for."""
-    at = start.find(b"-pace-")
-    return 0 if at < 0 else int(start[at + 6 : start.find(b'"', at)])
+    at = start.find(how)
+    return 0 if at < 0 else int(start[at + len(how) : start.find(b'"', at)])
 
 
 async def main(port: int) -> None:

@@ -17,7 +17,7 @@ import yaml
 
 HERE = pathlib.Path(__file__).resolve().parent
 NOTHING: Mapping[str, object] = {}
-PACES = ("-pace-5", "-pace-100")
+PACES = ("-pace-5", "-pace-100", "-then-3")
 TESTED, OTHERS = ([1], [0]) if (os.cpu_count() or 1) > 1 else ([0], [0])
 
 
