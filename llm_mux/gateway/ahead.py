@@ -87,7 +87,7 @@ class Ahead(Exchange):
         """The only target's plan and call; None where something speaks against going ahead."""
         gateway, ask = self._gateway, self.ask
         lone = gateway.lone(ask.model, ask)
-        if lone is None or ask.watch is not None or gateway.seals.elsewhere is not None:
+        if lone is None or ask.watch is not None:
             return None
         account = lone[0].account
         if account.session is not None or account.sign is not None:
@@ -95,6 +95,8 @@ class Ahead(Exchange):
         if ask.stream and ask.protocol.told_in_stream is not None:
             return None
         chosen = self._planned = super()._plan(lone[0], self._decoded)
+        if self._request is not None and gateway.seals.unknown(ask.caller.tenant, self._request, ask.started):
+            return None
         if ask.stream:
             self._made = chosen, super()._way(chosen)
             self._let_go(chosen)
@@ -118,6 +120,8 @@ class Ahead(Exchange):
         if self.ask.stream:
             return self._whole_stream(chosen, body)
         answer = self._whole(chosen, body)
+        if gateway.seals.telling:
+            raise nonsense("an answer that waits until others have heard of its seals")
         gateway.standing.budget.earn()
         gateway.praise(account, chosen.model, self._began)
         self._settle(200)
@@ -132,6 +136,8 @@ class Ahead(Exchange):
         record = way.record
         if record.error is not None or not (record.content and record.done and out):
             raise nonsense("a stream that is no whole answer")
+        if gateway.seals.elsewhere is not None and record.watcher is not None and record.watcher.keeps:
+            raise nonsense("a stream that waits until others have heard of its seals")
         now = self.out.first_byte = time.monotonic()
         account.timed(chosen.model, now - self._began, now)
         gateway.standing.budget.earn()

@@ -287,8 +287,7 @@ class Exchange:
         self._took(opened)
         if self.ask.watch is not None:
             self.ask.watch.first(opened.account, opened.model)
-        alone = not stream.way.over and self._gateway.seals.elsewhere is None
-        return Streaming(self._headers(), media, partial(self._pump, stream), stream if alone else None)
+        return Streaming(self._headers(), media, partial(self._pump, stream), None if stream.way.over else stream)
 
     def _told_in_stream(self, error: MuxError) -> bool:
         """Whether this client understands the failure as an event of a stream only."""

@@ -2,7 +2,8 @@
 
 What came before a tool call (reasoning with its seal, the call's own signature) is remembered under the call's id and
 under its name and arguments (Ollama's clients lose ids). When the call comes back without it, it is put in again. Other
-processes hear of it before the answer ends (`elsewhere`), so the next turn may reach any of them.
+processes hear of it before the answer ends (`elsewhere`), so the next turn may reach any of them. They are asked for
+the newest calls of which nothing is known here, and not again soon where nobody knew: most calls never had a seal.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ _MOST_BYTES = 32 << 20
 LIFE_S = 24 * 3600.0
 _MOST_LOOKED_FOR = 8
 """Calls of one request that are asked for elsewhere, the newest."""
+_VAIN_S = 60.0
 
 _Data = tuple[str, bytes, str]
 
@@ -41,8 +43,12 @@ class Elsewhere(Protocol):
     def told(self, keys: Sequence[str], packed: bytes) -> None:
         """Something new; whoever must know that it has arrived asks `settled`."""
 
-    async def found(self, keys: Sequence[str]) -> list[bytes]:
-        """What is there of it."""
+    async def found(self, keys: Sequence[str]) -> tuple[list[bytes], bool]:
+        """What is there of it, and whether everybody answered."""
+
+    @property
+    def telling(self) -> bool:
+        """Whether something that was told may not have arrived."""
 
     async def settled(self) -> None:
         """What was told has arrived, or there is no sense in waiting for it."""
@@ -61,6 +67,7 @@ class Seals:
     def __init__(self) -> None:
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._bytes = 0
+        self._vain: dict[str, float] = {}
         self.elsewhere: Elsewhere | None = None
 
     def keep(self, tenant: str, parts: Sequence[ir.Part], now: float) -> None:
@@ -84,18 +91,39 @@ class Seals:
             return request
         return msgspec.structs.replace(request, messages=messages)
 
+    @property
+    def telling(self) -> bool:
+        """Whether other processes may not have heard yet what was kept."""
+        return self.elsewhere is not None and self.elsewhere.telling
+
+    def unknown(self, tenant: str, request: ir.Request, now: float) -> list[tuple[str, str]]:
+        """The keys of each of the newest calls without a seal that other processes are to be asked for."""
+        found: list[tuple[str, str]] = []
+        left = _MOST_LOOKED_FOR if self.elsewhere is not None else 0
+        for message in reversed(request.messages):
+            if not left:
+                break
+            if message.role != "assistant" or any([_sealed(part) for part in message.parts]):
+                continue
+            calls = [part for part in message.parts if type(part) is ir.ToolCall][-left:]
+            left -= len(calls)
+            for call in calls:
+                kept, vain = self._kept.get(name := _by_id(tenant, call)), self._vain.get(name, now)
+                if vain <= now and (kept is None or kept.until <= now) and self._find(tenant, call, now) is None:
+                    found.append(_keys(tenant, call))
+        return found
+
     async def recalled(self, tenant: str, request: ir.Request, now: float) -> bool:
         """Whether other processes had something for the calls of `request` that nothing is known of here."""
-        if self.elsewhere is None:
+        if self.elsewhere is None or not (unknown := self.unknown(tenant, request, now)):
             return False
-        keys: list[str] = []
-        for message in request.messages:
-            if message.role == "assistant" and not any(_sealed(part) for part in message.parts):
-                calls = [part for part in message.parts if isinstance(part, ir.ToolCall)]
-                keys += [key for call in calls if self._find(tenant, call, now) is None for key in _keys(tenant, call)]
-        found = await self.elsewhere.found(keys[-2 * _MOST_LOOKED_FOR :]) if keys else ()
+        found, everybody = await self.elsewhere.found([key for keys in unknown for key in keys])
         for packed in found:
             self.take(packed, now)
+        if everybody:
+            if len(self._vain) >= _MOST_ENTRIES:
+                self._vain.clear()
+            self._vain |= {keys[0]: now + _VAIN_S for keys in unknown if self._kept.keys().isdisjoint(keys)}
         return bool(found)
 
     def take(self, packed: bytes, now: float) -> None:
@@ -159,8 +187,12 @@ class Seals:
         return kept
 
 
+def _by_id(tenant: str, call: ir.ToolCall) -> str:
+    return f"{tenant}\x00{call.id}"
+
+
 def _keys(tenant: str, call: ir.ToolCall) -> tuple[str, str]:
-    return f"{tenant}\x00{call.id}", f"{tenant}\x00{digest(f'{call.name}{chr(0)}{_squeezed(call.arguments)}')}"
+    return _by_id(tenant, call), f"{tenant}\x00{digest(f'{call.name}{chr(0)}{_squeezed(call.arguments)}')}"
 
 
 def _sealed(part: ir.Part) -> bool:
@@ -229,9 +261,14 @@ class Watcher:
             case _:
                 pass
 
+    @property
+    def keeps(self) -> bool:
+        """Whether there is something to hand over."""
+        return self._wanted and any(isinstance(part, ir.ToolCall) for part in self._parts.values())
+
     def settle(self, now: float) -> None:
         """Hands over what was gathered, at the end of the stream."""
-        if self._wanted and any(isinstance(part, ir.ToolCall) for part in self._parts.values()):
+        if self.keeps:
             self._seals.keep(self._tenant, [self._whole(index) for index in sorted(self._parts)], now)
 
     def _whole(self, index: int) -> ir.Part:

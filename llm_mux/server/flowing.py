@@ -14,6 +14,7 @@ from llm_mux import log
 from llm_mux.gateway.ask import Outlet
 from llm_mux.gateway.drain import told
 from llm_mux.gateway.pouring import Pouring
+from llm_mux.gateway.seals import Elsewhere
 from llm_mux.server.admission import Entry
 
 if TYPE_CHECKING:
@@ -23,13 +24,14 @@ if TYPE_CHECKING:
 class Flowing:
     """One stream under way. `over` is told of its end, and whether the client got all of it."""
 
-    __slots__ = ("_daemon", "_entry", "_over", "_waiter", "stream")
+    __slots__ = ("_daemon", "_entry", "_over", "_telling", "_waiter", "stream")
 
     def __init__(self, daemon: Daemon, stream: Pouring, entry: Entry | None) -> None:
         self._daemon = daemon
         self._entry = entry
         self._over: Callable[[bool], None] | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._telling: asyncio.Task[None] | None = None
         self.stream = stream
 
     def begin(self, outlet: Outlet, over: Callable[[bool], None]) -> None:
@@ -58,13 +60,27 @@ class Flowing:
         try:
             self.stream.teller.ended(self.stream, error)
         finally:
-            self._daemon.parts.drain.leave(self)
-            self._daemon.metrics.active_requests -= 1
-            self._daemon.metrics.active_streams -= 1
-            if self._entry is not None:
-                self._entry.leave()
-            over, self._over = self._over, None
-            if over is not None:
-                over(error is None)
-            if self._waiter is not None and not self._waiter.done():
-                self._waiter.set_result(None)
+            elsewhere = self._daemon.parts.seals.elsewhere
+            if error is None and elsewhere is not None and elsewhere.telling:
+                self._telling = asyncio.get_running_loop().create_task(self._told(elsewhere))
+            else:
+                self._end(whole=error is None)
+
+    async def _told(self, elsewhere: Elsewhere) -> None:
+        """The client has it all when other processes know what its next turn needs."""
+        try:
+            await elsewhere.settled()
+        finally:
+            self._end(whole=True)
+
+    def _end(self, *, whole: bool) -> None:
+        self._daemon.parts.drain.leave(self)
+        self._daemon.metrics.active_requests -= 1
+        self._daemon.metrics.active_streams -= 1
+        if self._entry is not None:
+            self._entry.leave()
+        over, self._over = self._over, None
+        if over is not None:
+            over(whole)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

@@ -56,15 +56,15 @@ class RedisSeals:
         except self._failures:
             self._again_at = time.monotonic() + _AGAIN_S
 
-    async def find(self, keys: Sequence[str]) -> list[bytes]:
-        """What is there of it; nothing when Redis does not answer."""
+    async def find(self, keys: Sequence[str]) -> list[bytes] | None:
+        """What is there of it; None when Redis does not answer."""
         if time.monotonic() < self._again_at:
-            return []
+            return None
         try:
             answers = await self._redis.mget([self._name(key) for key in keys])
         except self._failures:
             self._again_at = time.monotonic() + _AGAIN_S
-            return []
+            return None
         opened = [self._opened(key, sealed) for key, sealed in zip(keys, answers, strict=True) if sealed is not None]
         return [packed for packed in opened if packed is not None]
 

@@ -52,13 +52,18 @@ class SharedSeals:
         else:
             self._aside(self._peers.tell(Said(worker=self._peers.number, seals=[packed])))
 
-    async def found(self, keys: Sequence[str]) -> list[bytes]:
+    async def found(self, keys: Sequence[str]) -> tuple[list[bytes], bool]:
         if self._redis is not None:
-            return await self._redis.find(keys)
+            kept = await self._redis.find(keys)
+            return kept or [], kept is not None
         answers = await self._peers.ask_all(f"/seals?{urlencode([('key', key) for key in keys])}")
-        return [
-            packed for _, answer in answers if answer for packed in msgspec.msgpack.decode(answer, type=list[bytes])
-        ]
+        told = [answer for _, answer in answers if answer is not None]
+        found = [packed for answer in told for packed in msgspec.msgpack.decode(answer, type=list[bytes])]
+        return found, len(told) == len(answers)
+
+    @property
+    def telling(self) -> bool:
+        return bool(self._telling)
 
     async def settled(self) -> None:
         if self._telling:

@@ -1,5 +1,6 @@
 """Seals of reasoning that one process has kept and another one needs."""
 
+import asyncio
 import json
 import os
 import pathlib
@@ -8,12 +9,14 @@ from collections import Counter
 from functools import partial
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 
 from llm_mux.gateway.seals import Seals
 from llm_mux.server.redis_seals import RedisSeals
-from tests.daemon import process_daemon
+from llm_mux.server.serving import DAEMON
+from tests.daemon import daemon, process_daemon
 from tests.gateway.test_seals import CALL, GEMINI_CALL, THOUGHT, kept, parts_of, request
 from tests.server.test_workers import Upstream, fresh, metric, provider, until, upstream_of, workers_of
 from tests.services import named
@@ -29,16 +32,19 @@ class Elsewhere:
     def __init__(self) -> None:
         self.there: dict[str, bytes] = {}
         self.asked = 0
+        self.silent = 0
 
     def told(self, keys: Any, packed: bytes) -> None:
         self.there |= dict.fromkeys(keys, packed)
 
+    telling = False
+
     async def settled(self) -> None:
         pass
 
-    async def found(self, keys: Any) -> list[bytes]:
+    async def found(self, keys: Any) -> tuple[list[bytes], bool]:
         self.asked += 1
-        return [self.there[key] for key in keys if key in self.there]
+        return [self.there[key] for key in keys if key in self.there], self.asked > self.silent
 
 
 async def test_what_another_process_has_kept_is_put_back_as_if_it_were_our_own() -> None:
@@ -53,6 +59,75 @@ async def test_what_another_process_has_kept_is_put_back_as_if_it_were_our_own()
     assert not await two.recalled("local", bare, now=1)
     assert not await two.recalled("local", request(THOUGHT, CALL), now=1)
     assert elsewhere.asked == 2, "nobody is asked for what is known, or came along"
+
+
+class Slow(Elsewhere):
+    """Where it takes until `arrive` that something has arrived."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.arrive = asyncio.Event()
+        self.waited = asyncio.Event()
+
+    @property
+    def telling(self) -> bool:
+        return bool(self.there) and not self.arrive.is_set()
+
+    async def settled(self) -> None:
+        self.waited.set()
+        await self.arrive.wait()
+
+
+@pytest.mark.parametrize("told", ["whole", "in a stream at once", "in a stream in pieces"])
+async def test_an_answer_with_seals_ends_when_other_processes_have_heard_of_them(
+    tmp_path: pathlib.Path, told: str
+) -> None:
+    async with upstream_of(thinker) as upstream:
+        entry = {**provider(upstream), "type": "anthropic-compatible", "base-url": upstream.url.removesuffix("/v1")}
+        async with daemon(tmp_path, {"providers": [entry]}) as mux, aiohttp.ClientSession() as session:
+            body = {
+                **ASKED,
+                "tools": [TOOL],
+                "messages": [{"role": "user", "content": told}],
+                "stream": told != "whole",
+            }
+
+            async def asked() -> bytes:
+                async with session.post(f"{mux.url}/v1/chat/completions", json=body) as answer:
+                    return bytes(await answer.read())
+
+            await asked()  # in a task: neither its key nor the way to its model are known yet
+            slow = mux.app[DAEMON].parts.seals.elsewhere = Slow()
+            answer = asyncio.create_task(asked())
+            async with asyncio.timeout(10):
+                await slow.waited.wait()
+            assert not answer.done()
+            slow.arrive.set()
+            assert b"toolu_" in await answer
+            assert slow.there
+
+
+async def test_what_nobody_knew_is_not_asked_for_again_soon() -> None:
+    """A call that never had a seal comes back with every turn of its conversation."""
+    elsewhere, seals = Elsewhere(), Seals()
+    elsewhere.silent = 1
+    seals.elsewhere = elsewhere
+    bare = request(CALL)
+    for _ in range(3):
+        assert not await seals.recalled("local", bare, now=1)
+    assert elsewhere.asked == 2, "once more, as somebody had not answered"
+    assert not seals.unknown("local", bare, now=2)
+    assert not await seals.recalled("local", bare, now=100)
+    assert elsewhere.asked == 3
+
+
+async def test_only_the_newest_calls_are_asked_for() -> None:
+    seals = Seals()
+    assert not seals.unknown("local", request(CALL), now=1), "there is nobody else"
+    seals.elsewhere = Elsewhere()
+    calls = [type(CALL)(f"call_{number}", "look", "{}") for number in range(20)]
+    unknown = seals.unknown("local", request(*calls), now=1)
+    assert [keys[0].rpartition("\0")[2] for keys in unknown] == [f"call_{number}" for number in range(12, 20)]
 
 
 def test_a_process_that_begins_takes_over_everything() -> None:
@@ -82,7 +157,7 @@ async def test_redis_has_it_under_a_name_that_tells_nothing_and_only_who_has_the
 async def test_a_redis_that_is_away_costs_the_seal_and_nothing_else() -> None:
     gone = RedisSeals("redis://127.0.0.1:9/0", {})
     await gone.put(["a"], b"x")
-    assert await gone.find(["a"]) == []
+    assert await gone.find(["a"]) is None
     await gone.close()
 
 
@@ -98,7 +173,54 @@ async def thinker(upstream: Upstream, asked: web.Request) -> web.StreamResponse:
     stop = "end_turn" if answered else "tool_use"
     usage = {"input_tokens": 1, "output_tokens": 1}
     whole = {"id": "m", "type": "message", "role": "assistant", "model": "claude-opus-4-5", "content": content}
-    return web.json_response({**whole, "stop_reason": stop, "stop_sequence": None, "usage": usage})
+    whole |= {"stop_reason": stop, "stop_sequence": None, "usage": usage}
+    return await told_in(asked, events_of(whole)) if body.get("stream") else web.json_response(whole)
+
+
+async def told_in(asked: web.Request, events: list[bytes]) -> web.StreamResponse:
+    """A stream, of which each piece is on its way before the next, if the client wants it in pieces."""
+    answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    await answer.prepare(asked)
+    pieces = events if b"pieces" in await asked.read() else [b"".join(events)]
+    for piece in pieces:
+        await answer.write(piece)
+        await asyncio.sleep(0.002)
+    return answer
+
+
+def events_of(whole: dict[str, Any]) -> list[bytes]:
+    """The same answer as a stream of Messages."""
+    found: list[dict[str, Any]] = [{"type": "message_start", "message": {**whole, "content": [], "stop_reason": None}}]
+    for index, block in enumerate(whole["content"]):
+        empty, deltas = {**block}, []
+        for name, kind in (("thinking", "thinking_delta"), ("signature", "signature_delta"), ("text", "text_delta")):
+            if name in block:
+                empty[name] = ""
+                deltas.append({"type": kind, name: block[name]})
+        if "input" in block:
+            empty["input"] = {}
+            deltas.append({"type": "input_json_delta", "partial_json": json.dumps(block["input"])})
+        found.append({"type": "content_block_start", "index": index, "content_block": empty})
+        found += [{"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas]
+        found.append({"type": "content_block_stop", "index": index})
+    ending = {"stop_reason": whole["stop_reason"], "stop_sequence": None}
+    found += [{"type": "message_delta", "delta": ending, "usage": whole["usage"]}, {"type": "message_stop"}]
+    return [f"event: {each['type']}\ndata: {json.dumps(each)}\n\n".encode() for each in found]
+
+
+async def message_in(answer: Any) -> dict[str, Any]:
+    """What a stream of chat said."""
+    calls: dict[int, dict[str, Any]] = {}
+    async for line in answer.content:
+        if not line.startswith(b"data: {"):
+            continue
+        for choice in json.loads(line[6:])["choices"]:
+            for delta in choice["delta"].get("tool_calls") or ():
+                function = delta["function"]
+                call = calls.setdefault(delta["index"], {"id": delta.get("id"), "type": "function", "function": {}})
+                for name in ("name", "arguments"):
+                    call["function"][name] = call["function"].get(name, "") + (function.get(name) or "")
+    return {"role": "assistant", "tool_calls": [calls[index] for index in sorted(calls)]}
 
 
 async def both_serve(session: Any, url: str) -> bool:
@@ -106,8 +228,11 @@ async def both_serve(session: Any, url: str) -> bool:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="this platform has no sockets that processes share")
+@pytest.mark.parametrize("told", ["whole", "in a stream at once", "in a stream in pieces"])
 @pytest.mark.parametrize("redis", [False, True], ids=["over their own sockets", "over Redis"])
-async def test_the_next_turn_finds_its_reasoning_at_whichever_worker(tmp_path: pathlib.Path, redis: bool) -> None:
+async def test_the_next_turn_finds_its_reasoning_at_whichever_worker(
+    tmp_path: pathlib.Path, redis: bool, told: str
+) -> None:
     async with upstream_of(thinker) as upstream:
         entry = {**provider(upstream), "type": "anthropic-compatible", "base-url": upstream.url.removesuffix("/v1")}
         config = {"providers": [entry], "workers": 2}
@@ -117,14 +242,17 @@ async def test_the_next_turn_finds_its_reasoning_at_whichever_worker(tmp_path: p
             async with fresh() as session:
 
                 async def turn(*messages: Any) -> tuple[Any, str]:
-                    body = {**ASKED, "tools": [TOOL], "messages": [{"role": "user", "content": "hi"}, *messages]}
+                    body = {**ASKED, "tools": [TOOL], "messages": [{"role": "user", "content": told}, *messages]}
+                    body["stream"] = told != "whole"
                     async with session.post(f"{mux.url}/v1/chat/completions", json=body) as answer:
-                        told = await answer.json()
-                        assert answer.status == 200, told
-                        return told["choices"][0]["message"], answer.headers["X-Request-ID"][:16]
+                        assert answer.status == 200, await answer.text()
+                        worker = answer.headers["X-Request-ID"][:16]
+                        if body["stream"]:
+                            return await message_in(answer), worker
+                        return (await answer.json())["choices"][0]["message"], worker
 
                 pairs: Counter[bool] = Counter()
-                while min(pairs[True], pairs[False]) < 2:
+                while min(pairs[True], pairs[False]) < 3:
                     said, first = await turn()
                     (call,) = said["tool_calls"]
                     stripped = {"role": "assistant", "content": None, "tool_calls": [call]}
