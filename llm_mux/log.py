@@ -379,9 +379,9 @@ def exchanges(content: bytes, count: int, said: Iterable[str | None], lines: Ite
         buffer.write(content, now=False)
 
 
-def remember(record: Record) -> None:
-    """A record that another process has written."""
-    ring.add(_encode(record) + b"\n")
+def remember(lines: bytes, count: int) -> None:
+    """Records that another process has written."""
+    ring.add(lines, count)
 
 
 class _Bridge(logging.Handler):

@@ -46,24 +46,21 @@ class Ring:
     def after(self, number: int = 0, *, limit: int = 100, level: str = "debug") -> list[Record]:
         """The newest `limit` records past `number` of at least this level, oldest first, each with its `seq`."""
         least = LEVELS.get(level, 0)
-        newer = (
-            {"seq": seq, **record}
-            for seq, record in self._newest_first(number)
-            if LEVELS.get(record.get("level", ""), 0) >= least
-        )
+        records = ((seq, _read(line)) for seq, line in self._newest_first(number))
+        newer = ({"seq": seq, **record} for seq, record in records if LEVELS.get(record.get("level", ""), 0) >= least)
         return list(islice(newer, limit))[::-1]
 
-    def newest(self, number: int, limit: int) -> list[Record]:
-        """The newest `limit` records past `number`, oldest first."""
-        return [record for _, record in islice(self._newest_first(number), limit)][::-1]
+    def newest(self, number: int, limit: int) -> list[bytes]:
+        """The lines of the newest `limit` records past `number`, oldest first, without their line breaks."""
+        return [line for _, line in islice(self._newest_first(number), limit)][::-1]
 
-    def _newest_first(self, number: int) -> Iterator[tuple[int, Record]]:
+    def _newest_first(self, number: int) -> Iterator[tuple[int, bytes]]:
         number = max(number, self._last - self._size)
         for last, count, lines in reversed(tuple(self._pieces)):
             for seq, line in zip(range(last, last - count, -1), reversed(lines.split(b"\n")[:count]), strict=True):
                 if seq <= number:
                     return
-                yield seq, _read(line)
+                yield seq, line
 
     def clear(self) -> None:
         self._pieces.clear()

@@ -17,6 +17,7 @@ from llm_mux import log
 from llm_mux.gateway.outcome import Tried
 from llm_mux.ledger.rows import PICO, Exchange, Names
 
+DONE = '"event":"exchange.done"'
 _FIRST, _LAST = '"model":', ',"ttft_ms":'
 _USD = 10**PICO
 
@@ -110,7 +111,7 @@ def _written(ended: Ended) -> str:
     ttft = "null" if row.ttft_ms is None else f"{row.ttft_ms:.2f}"
     cost = "null" if row.cost is None else row.cost / _USD
     return (
-        f'{{"timestamp":"{_stamp(row.time + row.duration_ms / 1000)}","level":"info","event":"exchange.done",'
+        f'{{"timestamp":"{_stamp(row.time + row.duration_ms / 1000)}","level":"info",{DONE},'
         f'"request":"{row.request_id}",{_of_names(row.names)},"ttft_ms":{ttft},"duration_ms":{row.duration_ms:.2f},'
         f'"input_tokens":{row.input_tokens},"output_tokens":{row.output_tokens},"cost_usd":{cost},"dropped":[],'
         '"failed":[]}\n'

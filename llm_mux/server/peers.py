@@ -37,13 +37,13 @@ class Cancelled(Struct, frozen=True):
 
 
 class Said(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What one worker tells the others. `records` of its log, until number `last` of this `process`, and `happenings`
-    are for worker 0 alone, which says by `watched` whether anybody wants those."""
+    """What one worker tells the others. `records`, lines of its log until number `last` of this `process`, and
+    `happenings` are for worker 0 alone, which says by `watched` whether anybody wants those."""
 
     worker: int
     process: int = 0
     last: int = 0
-    records: list[dict[str, Any]] = []
+    records: list[str] = []
     rests: list[Kept] = []
     ended: list[Place] = []
     clearing: Clearing | None = None

@@ -24,7 +24,7 @@ from llm_mux.ledger.response_table import Stored
 from llm_mux.paths import write_quickly
 from llm_mux.routing.accounts import without_secrets
 from llm_mux.server.counted import Counted
-from llm_mux.server.ended import Line
+from llm_mux.server.ended import DONE, Line
 from llm_mux.server.metrics import Metrics
 from llm_mux.server.peers import ROOT, Peers, Said, by_the_door
 from llm_mux.server.recent import Moment
@@ -35,6 +35,8 @@ _PUSH_S = 0.25
 _SAVE_S = 0.5
 _MOST_RECORDS = 500
 _WATCHED = b"watched"
+_EVENT = 100
+_line = msgspec.json.Decoder(Line)
 
 
 def add_routes(app: web.Application) -> None:
@@ -194,13 +196,14 @@ def _insider(request: web.Request) -> Daemon:
 
 def _remember(daemon: Daemon, said: Said) -> None:
     """Another worker's records as if they were this one's; lines of exchanges among them."""
-    lines: list[Line] = []
     unheard = daemon.parts.recent.unheard(said.worker, said.process, said.last)
-    for record in said.records[-unheard:] if unheard else ():
-        log.remember({**record, "worker": said.worker})
-        if record.get("event") == "exchange.done":
-            lines.append(msgspec.convert(record, Line))
-    daemon.parts.recent.add(log.encoded(lines), len(lines), lines)
+    if not (lines := said.records[-unheard:] if unheard else []):
+        return
+    log.remember("".join([f'{line[:-1]},"worker":{said.worker}}}\n' for line in lines]).encode(), len(lines))
+    # Level and event stand before all that others chose.
+    ended = [line for line in lines if DONE in line[:_EVENT]]
+    content = "".join([f"{line}\n" for line in ended]).encode()
+    daemon.parts.recent.add(content, len(ended), map(_line.decode, ended))
 
 
 @contextlib.asynccontextmanager
@@ -236,7 +239,7 @@ async def _reported(daemon: Daemon, moments: asyncio.Queue[Moment | None] | None
         happened = [each for moment in found if moment is not None for each in moment.happened]
         named = [(each.name, each.request, dict(each.facts)) for each in happened if isinstance(each.facts, Mapping)]
         if last != told or named:
-            records = log.ring.newest(told, _MOST_RECORDS)
+            records = [line.decode() for line in log.ring.newest(told, _MOST_RECORDS)]
             own = Said(worker=peers.number, process=os.getpid(), last=last, records=records, happenings=named)
             answer = await peers.report(own)
             if answer is not None:
