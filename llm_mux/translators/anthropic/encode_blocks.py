@@ -38,12 +38,13 @@ def blocks(parts: Sequence[ir.Part], role: str, look: Outlook, *, thinking: bool
     block: wire.Block | Raw | None
     for part in parts:
         if type(part) is ir.Text:
-            block = _text(part, role)
+            block = _text(part, role, look)
         elif type(part) is ir.ToolResult:
             block = _result(part, look)
         elif type(part) is ir.ToolCall:
             block = _call(part, look)
         else:
+            look.plain = False
             block = _block(part, role, look, thinking=thinking)
         if block is not None:
             found.append(block)
@@ -62,12 +63,13 @@ def _block(part: ir.Part, role: str, look: Outlook, *, thinking: bool) -> wire.B
             return _media(part, role, look)
 
 
-def _text(part: ir.Text, role: str) -> wire.Block | Raw | None:
+def _text(part: ir.Text, role: str, look: Outlook) -> wire.Block | Raw | None:
     text = part.text
     if not text or text.isspace():
         return None
     if not part.citations and part.native is None and part.cache is None:
         return wire.Text(text)
+    look.plain = False
     citations: Raw | UnsetType = UNSET
     if part.citations and role == "assistant":
         own = [c.native.data for c in part.citations if c.native is not None and c.native.owner == NAME]
@@ -92,6 +94,7 @@ def _call(part: ir.ToolCall, look: Outlook) -> wire.Block | Raw:
     arguments = jsonx.object_arguments(call.arguments)
     if part.cache is None and part.native is None:
         return wire.ToolUse(ids.legal(call.id), call.name, arguments)
+    look.plain = False
     block = wire.ToolUse(ids.legal(call.id), call.name, arguments, _mark(part.cache))
     return block if part.native is None else beside(block, part.native)
 
@@ -100,6 +103,7 @@ def _result(part: ir.ToolResult, look: Outlook) -> wire.Block | Raw:
     held = part.content
     if len(held) == 1 and type(only := held[0]) is ir.Text and _bare(only, part):
         return wire.ToolResult(ids.legal(part.call_id), only.text, part.is_error or None)
+    look.plain = False
     inner = blocks(held, "tool_result", look)
     content: str | Blocks | None = inner or None
     if len(inner) == 1 and isinstance(first := inner[0], wire.Text) and first.cache_control is None:

@@ -23,6 +23,8 @@ class Outlook:
     facts: Facts
     names: tools.Names
     dropped: dict[str, None] = field(default_factory=dict)
+    plain: bool = True
+    """Whether all blocks so far are texts, calls and results with nothing beside them: none has a mark."""
 
     @property
     def own(self) -> bool:
