@@ -25,6 +25,7 @@ LIFE_S = 24 * 3600.0
 _MOST_LOOKED_FOR = 8
 """Calls of one request that are asked for elsewhere, the newest."""
 _VAIN_S = 60.0
+"""For so long nobody is asked again for a call that nobody knew."""
 
 _Data = tuple[str, bytes, str]
 
@@ -108,8 +109,7 @@ class Seals:
             calls = [part for part in message.parts if type(part) is ir.ToolCall][-left:]
             left -= len(calls)
             for call in calls:
-                kept, vain = self._kept.get(name := _by_id(tenant, call)), self._vain.get(name, now)
-                if vain <= now and (kept is None or kept.until <= now) and self._find(tenant, call, now) is None:
+                if self._vain.get(_by_id(tenant, call), now) <= now and self._find(tenant, call, now) is None:
                     found.append(_keys(tenant, call))
         return found
 
@@ -159,8 +159,8 @@ class Seals:
         return msgspec.structs.replace(message, parts=tuple(parts))
 
     def _find(self, tenant: str, call: ir.ToolCall, now: float) -> _Kept | None:
-        for key in _keys(tenant, call):
-            kept = self._kept.get(key)
+        for key in (_by_id, _by_content):  # the second is dear, and mostly not needed
+            kept = self._kept.get(key(tenant, call))
             if kept is not None and kept.until > now:
                 return kept
         return None
@@ -191,8 +191,12 @@ def _by_id(tenant: str, call: ir.ToolCall) -> str:
     return f"{tenant}\x00{call.id}"
 
 
+def _by_content(tenant: str, call: ir.ToolCall) -> str:
+    return f"{tenant}\x00{digest(f'{call.name}{chr(0)}{_squeezed(call.arguments)}')}"
+
+
 def _keys(tenant: str, call: ir.ToolCall) -> tuple[str, str]:
-    return _by_id(tenant, call), f"{tenant}\x00{digest(f'{call.name}{chr(0)}{_squeezed(call.arguments)}')}"
+    return _by_id(tenant, call), _by_content(tenant, call)
 
 
 def _sealed(part: ir.Part) -> bool:

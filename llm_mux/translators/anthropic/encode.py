@@ -52,7 +52,7 @@ def encode_request(request: ir.Request, target: Target) -> Encoded:
     if sentence:
         system.append(wire.Text(sentence))
     most = look.quirks.max_cache_marks - (1 if request.cache is not None else 0)
-    marks.limit([box.tools, system, *(() if look.plain else [entry.content for entry in entries])], most)
+    marks.limit([box.tools, system, *(() if look.bare else [entry.content for entry in entries])], most)
     body: dict[str, Any] = {"model": target.model, "max_tokens": plan.max_tokens}
     if system:
         body["system"] = system

@@ -44,7 +44,7 @@ def blocks(parts: Sequence[ir.Part], role: str, look: Outlook, *, thinking: bool
         elif type(part) is ir.ToolCall:
             block = _call(part, look)
         else:
-            look.plain = False
+            look.bare = False
             block = _block(part, role, look, thinking=thinking)
         if block is not None:
             found.append(block)
@@ -69,7 +69,7 @@ def _text(part: ir.Text, role: str, look: Outlook) -> wire.Block | Raw | None:
         return None
     if not part.citations and part.native is None and part.cache is None:
         return wire.Text(text)
-    look.plain = False
+    look.bare = False
     citations: Raw | UnsetType = UNSET
     if part.citations and role == "assistant":
         own = [c.native.data for c in part.citations if c.native is not None and c.native.owner == NAME]
@@ -94,7 +94,7 @@ def _call(part: ir.ToolCall, look: Outlook) -> wire.Block | Raw:
     arguments = jsonx.object_arguments(call.arguments)
     if part.cache is None and part.native is None:
         return wire.ToolUse(ids.legal(call.id), call.name, arguments)
-    look.plain = False
+    look.bare = False
     block = wire.ToolUse(ids.legal(call.id), call.name, arguments, _mark(part.cache))
     return block if part.native is None else beside(block, part.native)
 
@@ -103,7 +103,7 @@ def _result(part: ir.ToolResult, look: Outlook) -> wire.Block | Raw:
     held = part.content
     if len(held) == 1 and type(only := held[0]) is ir.Text and _bare(only, part):
         return wire.ToolResult(ids.legal(part.call_id), only.text, part.is_error or None)
-    look.plain = False
+    look.bare = False
     inner = blocks(held, "tool_result", look)
     content: str | Blocks | None = inner or None
     if len(inner) == 1 and isinstance(first := inner[0], wire.Text) and first.cache_control is None:

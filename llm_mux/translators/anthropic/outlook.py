@@ -23,7 +23,7 @@ class Outlook:
     facts: Facts
     names: tools.Names
     dropped: dict[str, None] = field(default_factory=dict)
-    plain: bool = True
+    bare: bool = True
     """Whether all blocks so far are texts, calls and results with nothing beside them: none has a mark."""
 
     @property
