@@ -430,10 +430,9 @@ def debugging() -> bool:
     return _outlet.debug
 
 
-def clear() -> None:
-    """Forget every record, in the ring and in the files."""
+def clear_files() -> None:
+    """Forget every record in the files. Those in memory are the `ring`'s."""
     flush()
-    ring.clear()
     for buffer in _outlet.lines:
         if isinstance(buffer.stream, RotatingFile):
             buffer.stream.clear()

@@ -182,6 +182,8 @@ async def _told(request: web.Request) -> web.StreamResponse:
     if said.watched is not None:
         daemon.parts.recent.relaying = said.watched
     if said.forget_log:
+        daemon.parts.books.flush()
+        log.flush()
         log.ring.clear()
     if said.reload:
         await request.app[RELOADER].reload()

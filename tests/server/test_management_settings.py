@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from llm_mux import log
+from llm_mux.server.serving import DAEMON
 from tests.server.management import ROOT, managed
 
 TEXT = """\
@@ -190,6 +191,21 @@ async def test_the_log_is_read_from_where_one_left_off_and_emptied(tmp_path: pat
             await mux.ask("DELETE", "/logs")
             assert [r["event"] for r in (await mux.ask("GET", "/logs"))["records"]] == ["log.cleared"]
             assert "test.first" not in (tmp_path / "log" / "llm-mux.log").read_text()
+        finally:
+            log.configure()
+
+
+async def test_an_exchange_that_ended_before_the_log_was_emptied_is_not_in_it(tmp_path: pathlib.Path) -> None:
+    async with managed(tmp_path) as mux:
+        log.configure(file=tmp_path / "log" / "llm-mux.log")
+        try:
+            asked = {"model": "demo", "messages": [{"role": "user", "content": "hi"}]}
+            async with mux.bare.post("/v1/chat/completions", json=asked) as answer:
+                assert answer.status == 200
+            await mux.ask("DELETE", "/logs")
+            mux.app[DAEMON].parts.books.flush()
+            assert [r["event"] for r in (await mux.ask("GET", "/logs"))["records"]] == ["log.cleared"]
+            assert "exchange.done" not in (tmp_path / "log" / "llm-mux.log").read_text()
         finally:
             log.configure()
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import gc
+import itertools
 import json
 import pathlib
 import tracemalloc
@@ -136,30 +137,34 @@ async def test_a_stream_under_way_has_no_task_and_keeps_nothing_of_its_request(
             assert booked(mux) == [(200, None, 1)] * (connections + 1)
 
 
-OF_A_STREAM = {"openai-compatible": 8_400, "anthropic-compatible": 9_200}
+OF_A_STREAM = {"openai-compatible": 6_600, "anthropic-compatible": 7_400}
 """Bytes of Python objects that an open stream has, its two connections included: what was counted, and a tenth."""
 
 
 @KINDS
 async def test_an_open_stream_takes_no_more_memory_than_it_did(tmp_path: pathlib.Path, kind: str) -> None:
-    go, count = asyncio.Event(), 20
+    go, count = asyncio.Event(), 10
     async with running(tmp_path, kind, [Wait(go), *ENDED[kind]]) as (_, mux, client):
         async with contextlib.AsyncExitStack() as stack:
-            await begun(client)
-            clients = [await stack.enter_async_context(connected(mux.url)) for _ in range(2 * count)]
-            for each in clients[:count]:
-                await begun(each)
-            tracemalloc.start(1)
-            stack.callback(tracemalloc.stop)
-            for each in clients[count:]:
-                await begun(each)
-            gc.collect()
-            ours = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, "*/llm_mux/*")])
-            per_stream = sum(trace.size for trace in ours.statistics("filename")) / count
-            assert per_stream <= OF_A_STREAM[kind], per_stream
+            rounds = [[await stack.enter_async_context(connected(mux.url)) for _ in range(count)] for _ in range(4)]
+            # The least of the rounds: what the daemon's threads make meanwhile is no stream's.
+            assert min([await taken_by(each) for each in rounds]) / count <= OF_A_STREAM[kind]
             go.set()
-            for each in clients:
+            for each in itertools.chain(*rounds):
                 await each.reader.readuntil(LAST)
+
+
+async def taken_by(clients: list[Client]) -> int:
+    """Bytes of Python objects that our code has made for a stream of each client and that are still there."""
+    tracemalloc.start(1)
+    try:
+        for each in clients:
+            await begun(each)
+        gc.collect()
+        ours = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, "*/llm_mux/*")])
+    finally:
+        tracemalloc.stop()
+    return sum(trace.size for trace in ours.traces)
 
 
 @KINDS

@@ -32,6 +32,7 @@ from tests.services import named
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="this platform has no sockets that processes share")
 
 MANY = 24
+SOURCES = ("memory", "file")
 
 
 @contextlib.asynccontextmanager
@@ -105,6 +106,28 @@ async def test_every_worker_serves_and_any_of_them_tells_of_all(tmp_path: pathli
                 logged = [r for r in (await answer.json())["records"] if r["event"] == "exchange.done"]
             assert len(logged) == total
             assert {r["request"][:16] for r in logged} == set(seen)
+
+
+async def test_the_log_is_emptied_of_what_any_worker_said(tmp_path: pathlib.Path) -> None:
+    header = key_for(tmp_path)
+    with process_daemon(tmp_path, {}, "--demo", "--workers", "2") as mux:
+        async with fresh() as session:
+
+            async def logged(source: str) -> Counter[str]:
+                query = {"limit": "2000", "source": source}
+                async with session.get(f"{mux.url}/v0/management/logs", params=query, headers=header) as answer:
+                    records = (await answer.json())["records"]
+                return Counter(r["request"][:16] for r in records if r["event"] == "exchange.done")
+
+            async def all_there() -> bool:
+                return all([sum((await logged(source)).values()) >= sum(after.values()) for source in SOURCES])
+
+            await ask_all_workers(session, mux.url)
+            async with session.delete(f"{mux.url}/v0/management/logs", headers=header) as answer:
+                assert answer.status == 200, await answer.text()
+            after = await ask_all_workers(session, mux.url)
+            await until(all_there)
+            assert [await logged(source) for source in SOURCES] == [after, after]
 
 
 async def test_the_live_view_shows_the_exchanges_of_all_workers(tmp_path: pathlib.Path) -> None:

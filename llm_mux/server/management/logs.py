@@ -102,8 +102,11 @@ async def _live(call: Call) -> web.StreamResponse:
 
 
 async def _clear(call: Call) -> Done:
-    await asyncio.to_thread(log.clear)
+    # The other workers first: what they still hold back goes to the files, which are emptied last.
     await together.tell(call.daemon, forget_log=True)
+    call.daemon.parts.books.flush()
+    log.ring.clear()
+    await asyncio.to_thread(log.clear_files)
     log.logger.info("log.cleared")
     return Done("The log is empty, in memory and in its files.")
 
