@@ -144,7 +144,7 @@ OF_A_STREAM = {"openai-compatible": 6_600, "anthropic-compatible": 7_400}
 @KINDS
 async def test_an_open_stream_takes_no_more_memory_than_it_did(tmp_path: pathlib.Path, kind: str) -> None:
     go, count = asyncio.Event(), 10
-    async with running(tmp_path, kind, [Wait(go), *ENDED[kind]]) as (_, mux, client):
+    async with running(tmp_path, kind, [Wait(go), *ENDED[kind]]) as (_, mux, _):
         async with contextlib.AsyncExitStack() as stack:
             rounds = [[await stack.enter_async_context(connected(mux.url)) for _ in range(count)] for _ in range(4)]
             # The least of the rounds: what the daemon's threads make meanwhile is no stream's.
