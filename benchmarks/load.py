@@ -93,9 +93,9 @@ async def connect(port: int) -> Connection:
 
 
 async def closed_loop(port: int, request: bytes | Iterator[bytes], *, concurrency: int, total: int) -> Result:
-    """`total` requests, `concurrency` at a time; the same one, or the next of several."""
+    """`total` requests, `concurrency` at a time; the same one, or the next of several, made before it begins."""
     result, left = Result(), total
-    requests = itertools.repeat(request) if isinstance(request, bytes) else request
+    requests = itertools.repeat(request) if isinstance(request, bytes) else iter(list(itertools.islice(request, total)))
 
     async def worker() -> None:
         nonlocal left

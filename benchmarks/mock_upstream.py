@@ -116,28 +116,46 @@ BURST = {
 MODELS = json.dumps({"object": "list", "data": [{"id": "bench", "object": "model"}]}).encode()
 
 
+KEPT = 400
+
+
 class Upstream(asyncio.Protocol):
-    """One connection; requests come one after another."""
+    """One connection; requests come one after another. Of a body only its first and last `KEPT` bytes are kept: what a
+    large one costs here would bound what can be asked of the servers before it."""
 
     def __init__(self) -> None:
-        self.buffer = bytearray()
+        self.held = self.start = self.tail = b""
+        self.head: bytes | None = None
+        self.missing = 0
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        self.buffer += data
-        while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
-            head = bytes(self.buffer[:end]).lower()
-            length = _number(head, b"content-length:")
-            if len(self.buffer) < end + 4 + length:
-                return
-            body = bytes(self.buffer[end + 4 : end + 4 + length])
-            del self.buffer[: end + 4 + length]
-            self.answer(head, body)
+        if self.held:
+            data, self.held = self.held + data, b""
+        at = 0
+        while at < len(data):
+            if self.head is None:
+                end = data.find(b"\r\n\r\n", at)
+                if end < 0:
+                    self.held = data[at:]
+                    return
+                self.head, at = data[at:end].lower(), end + 4
+                self.start = self.tail = b""
+                self.missing = _number(self.head, b"content-length:")
+            end = min(len(data), at + self.missing)
+            if len(self.start) < KEPT:
+                self.start += data[at : min(end, at + KEPT)]
+            self.tail = (self.tail + data[max(at, end - KEPT) : end])[-KEPT:]
+            self.missing -= end - at
+            at = end
+            if not self.missing:
+                head, self.head = self.head, None
+                self.answer(head, self.start, self.tail)
 
-    def answer(self, head: bytes, body: bytes) -> None:
+    def answer(self, head: bytes, start: bytes, tail: bytes) -> None:
         assert self.transport is not None
         if head.startswith(b"get "):
             length = str(len(MODELS)).encode()
@@ -150,13 +168,13 @@ class Upstream(asyncio.Protocol):
         if b"bearer limited\r\n" in head or b"x-api-key: limited\r\n" in head:
             self.transport.write(LIMITED)
             return
-        if not (_streams(body[:200]) or _streams(body[-400:])):
+        if not (_streams(start[:200]) or _streams(tail)):
             self.transport.write(whole)
             return
-        if pace := _number(head, b"x-pace:") or _asked(body[:300], b"-pace-"):
+        if pace := _number(head, b"x-pace:") or _asked(start[:300], b"-pace-"):
             asyncio.get_running_loop().create_task(self.paced(kind, pace / 1000))
             return
-        if then := _asked(body[:300], b"-then-"):
+        if then := _asked(start[:300], b"-then-"):
             self.transport.write(STREAM_HEAD + _chunked(b"".join(STREAM[kind][: BEGINNING[kind]])))
             rest = _chunked(b"".join(STREAM[kind][BEGINNING[kind] :])) + b"0\r\n\r\n"
             asyncio.get_running_loop().call_later(then / 1000, self.transport.write, rest)

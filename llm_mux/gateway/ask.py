@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from msgspec import Struct
+from msgspec import MsgspecError, Struct
 
 from llm_mux import ir
 from llm_mux.auth.scopes import Scopes
@@ -15,7 +15,7 @@ from llm_mux.errors import MuxError
 from llm_mux.gateway.conversation import conversation
 from llm_mux.translators.base import Hints, Outline, Translator
 from llm_mux.translators.ids import digest
-from llm_mux.wire import hints
+from llm_mux.wire import hints, jsonx
 
 if TYPE_CHECKING:
     from llm_mux.gateway.observed import Watch
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from llm_mux.ledger.balances import Settlement
     from llm_mux.ledger.rows import Exchange
 
+T = TypeVar("T")
 Write = Callable[[bytes], Awaitable[None]]
 
 
@@ -114,8 +115,18 @@ class Ask(Struct):
     def decoded(self) -> ir.Request:
         """The canonical form of the body, read once. Raises MuxError for what cannot be read."""
         if self._request is None:
-            self._request = self.protocol.decode_request(self.body, self.hints)
+            self._request = self.read(self.protocol.decode_request)
         return self._request
+
+    def read(self, decode: Callable[[bytes, Hints], T]) -> T:
+        """What `decode` makes of the body. The look at it skips texts, so what is no UTF-8 in them is met only here."""
+        try:
+            return decode(self.body, self.hints)
+        except (MuxError, MsgspecError, ValueError):
+            mended = jsonx.repair(self.body)
+            if mended == self.body:
+                raise
+            return decode(mended, self.hints)
 
     @property
     def seed(self) -> str:

@@ -27,7 +27,7 @@ async def serve(gateway: Gateway, ask: Ask) -> Answer:
     outcome = Outcome()
     try:
         embedder = _embedder(ask.protocol)
-        request = embedder.decode_request(ask.body, ask.hints)
+        request = ask.read(embedder.decode_request)
         response = await _climbed(gateway, ask, request, outcome)
     except MuxError as error:
         answer = error_answer(error, ask.protocol, ask.request_id, _headers(ask, outcome))

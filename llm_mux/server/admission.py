@@ -277,7 +277,7 @@ def _size(ask: Ask) -> Size:
         return Size()
     try:
         if operation in _EMBEDDING and protocol.embedder is not None:
-            texts = protocol.embedder.decode_request(ask.body, ask.hints).inputs
+            texts = ask.read(protocol.embedder.decode_request).inputs
             return Size(estimate.output(sum(map(len, texts))))
         request = ask.decoded()
     except MuxError:

@@ -20,6 +20,7 @@ from llm_mux.server import demo_script
 from llm_mux.server.serving import peek
 from llm_mux.translators import registry
 from llm_mux.translators.base import Hints, Translator
+from llm_mux.wire import jsonx
 
 _PAUSE_S = {"demo-slow": 0.25}
 _USUAL_PAUSE_S = 0.01
@@ -72,7 +73,7 @@ async def embed(request: web.Request) -> web.StreamResponse:
     embedder = translator.embedder
     if embedder is None:
         raise web.HTTPNotFound
-    asked = embedder.decode_request(await request.read(), Hints(operation="embed"))
+    asked = embedder.decode_request(jsonx.repair(await request.read()), Hints(operation="embed"))
     vectors = tuple(demo_script.vector(text, asked.dimensions or 8) for text in asked.inputs)
     answer = ir.EmbedResponse(asked.model, vectors, tokens=sum(len(text) // 4 + 1 for text in asked.inputs))
     return web.Response(body=embedder.encode_response(answer, asked), content_type="application/json")
@@ -86,7 +87,7 @@ async def models(request: web.Request) -> web.StreamResponse:
 async def _generate(
     request: web.Request, translator: Translator, hints: Hints, *, streams: bool = False
 ) -> web.StreamResponse:
-    body = await request.read()
+    body = jsonx.repair(await request.read())
     try:
         peeked = peek(body, hints, streams)
         model, stream = peeked.model, peeked.stream

@@ -27,6 +27,7 @@ from llm_mux.server.flowing import Flowing
 from llm_mux.server.heads import MOST_HEAD, Find, Head, Heads, unfinished
 from llm_mux.server.serving import DAEMON, STREAM_HEADERS, Advance, labelled, serve
 from llm_mux.translators.memory import MEMORY
+from llm_mux.translators.repeated import TOOLS
 
 _MOST_BODY: Final = 4 << 20
 _MOST_AHEAD: Final = 64 << 10
@@ -73,6 +74,7 @@ class Lanes:
         MEMORY.age()
         if not self.lanes:
             MEMORY.clear()
+            TOOLS.clear()
             FRAMES.clear()
         if self._crowd.is_over(len(self.lanes)):
             give_back()

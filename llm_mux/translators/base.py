@@ -69,12 +69,15 @@ class Encoded(Struct, frozen=True):
 
 
 class Repeats(NamedTuple):
-    """What an outline's `messages` hold, by means of `translators.outlined`. `mark`: a message that holds only
-    `memory.MARK`; `marked` knows it again; `kept` is a message without anything that holds on to its body."""
+    """What an outline's `messages` and `tools` hold, by means of `translators.outlined`. `mark`: a message that holds
+    only `memory.MARK`; `marked` knows it again; `kept` is a message without anything that holds on to its body.
+    `tools` reads a list of tools by itself, each with a `type`; `names` are what they are called."""
 
     mark: bytes
     marked: Callable[[Any], bool]
     kept: Callable[[Any], Any]
+    tools: Callable[[bytes], list[Any]]
+    names: Callable[[list[Any]], tuple[object, ...]]
 
 
 class Outline(Struct, frozen=True):

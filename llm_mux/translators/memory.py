@@ -124,14 +124,15 @@ class Beginning:
             at += len(chunk)
         return b"%b%b%b" % (body[: self.opened], mark, body[at:])
 
-    def grow(self, short: bytes, mark: bytes) -> Grown | None:
-        """What goes on from here, by its shortened form; None when it is not easily read."""
+    def grow(self, short: bytes, mark: bytes, missing: int = 0) -> Grown | None:
+        """What goes on from here, by its shortened form, in which so many bytes more are `missing` before the messages;
+        None when it is not easily read."""
         try:
             top = jsonx.top(short)
         except jsonx.Malformed:
             return None
         raw, opened = bytes(top.get(self.key, b"")), b"[" + mark
-        if not raw.startswith(opened) or not short.startswith(raw, self.opened - 1):
+        if not raw.startswith(opened) or not short.startswith(raw, self.opened - 1 - missing):
             return None
         rest = raw[len(opened) :]
         length = self.length + len(rest[:-1].rstrip(_BLANKS))

@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 
-from llm_mux.translators.base import Outline
+from llm_mux.translators.base import Outline, Repeats
 from llm_mux.translators.memory import MEMORY, Beginning
+from llm_mux.translators.repeated import KEY, TOOLS, marked
 from llm_mux.wire import jsonx
 
 _MOST_NEW = 8
@@ -53,7 +54,10 @@ def look(body: bytes, outline: type[Outline]) -> tuple[Outline, bytes]:
     met = MEMORY.meet(_KEY, body, repeats.mark, kind)
     if isinstance(met.before, Looked) and (found := _shortly(body, met.before, met.short, outline, kind)) is not None:
         return found, body
-    whole, body = jsonx.sound(body, outline)
+    known = None if met.short else _without_tools(body, outline, repeats)
+    whole, body = (known, body) if known is not None else jsonx.sound(body, outline)
+    if known is None and (tools := getattr(whole, KEY)):
+        TOOLS.note(body, repeats.names(tools))
     messages = getattr(whole, _KEY)
     if met.again and messages:
         MEMORY.keep(Looked(body, _KEY, messages=[repeats.kept(each) for each in messages]), body, kind=kind)
@@ -62,15 +66,30 @@ def look(body: bytes, outline: type[Outline]) -> tuple[Outline, bytes]:
     return whole, body
 
 
+def _without_tools(body: bytes, outline: type[Outline], repeats: Repeats) -> Outline | None:
+    """What `outline` finds in a body whose tools are known; None when they are not, or it has to be read as it is."""
+    cut = TOOLS.cut(body)
+    found = None if cut is None else _exactly(cut.short, outline)
+    if cut is None or found is None or not marked(getattr(found, KEY)):
+        return None
+    return msgspec.structs.replace(found, **{KEY: cut.tools.outlined(repeats.tools)})
+
+
+def _exactly(body: bytes, outline: type[Outline]) -> Outline | None:
+    """What `outline` finds in bytes that need no repair."""
+    try:
+        found, read = jsonx.sound(body, outline)
+    except jsonx.Malformed:
+        return None
+    return found if read is body else None
+
+
 def _shortly(body: bytes, before: Looked, short: bytes, outline: type[Outline], kind: str) -> Outline | None:
     repeats = outline.repeats
     assert repeats is not None
-    try:
-        found = jsonx.decode(short, outline)
-    except jsonx.Malformed:
-        return None
-    messages = getattr(found, _KEY)
-    if not messages or not repeats.marked(messages[0]):
+    found = _without_tools(short, outline, repeats) or _exactly(short, outline)
+    messages = getattr(found, _KEY, None)
+    if found is None or not messages or not repeats.marked(messages[0]):
         return None
     looked, more = before, messages[1:]
     if len(more) > _MOST_NEW and (grown := before.grow(short, repeats.mark)) is not None:

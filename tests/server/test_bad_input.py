@@ -9,6 +9,7 @@ import pytest
 import yarl
 
 from llm_mux import log
+from tests.raw_server import RawServer
 from tests.server.conftest import Run
 
 SECRET = "my-private-words"
@@ -76,6 +77,43 @@ async def test_a_broken_body_is_a_400_in_the_clients_own_shape(demo: Run, protoc
         async with client.post(mux.url + "/v1/chat/completions", json=CHAT) as answer:
             assert answer.status == 200
     assert SECRET not in json.dumps(log.ring.after(0, limit=1000))
+
+
+HALF = b"caf\xe9 au lait"
+TORN = {
+    "openai chat": b'{"model":"m","messages":[{"role":"user","content":"%b"}],"user":"%b"}',
+    "responses": b'{"model":"m","input":"%b","metadata":{"a":"%b"}}',
+    "anthropic": b'{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"%b"}],"metadata":{"user_id":"%b"}}',
+    "gemini": b'{"contents":[{"parts":[{"text":"%b"}]}],"labels":{"a":"%b"}}',
+    "ollama": b'{"model":"m","stream":false,"messages":[{"role":"user","content":"%b"}],"keep_alive":"%b"}',
+    "legacy": b'{"model":"m","prompt":"%b","user":"%b"}',
+    "embeddings": b'{"model":"m","input":"%b","user":"%b"}',
+    "bedrock": b'{"messages":[{"role":"user","content":[{"text":"%b"}]}],"requestMetadata":{"a":"%b"}}',
+}
+
+
+@pytest.mark.parametrize("protocol", list(TORN))
+async def test_a_text_that_is_no_utf_8_reaches_another_format_mended(demo: Run, protocol: str) -> None:
+    kind = "gemini-compatible" if protocol != "gemini" else "openai-compatible"
+    said = {"candidates": [{"content": {"parts": [{"text": "yes"}]}, "finishReason": "STOP"}]}
+    said |= {"embeddings": [{"values": [0.5]}], "choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}]}
+    content = json.dumps(said).encode()
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+    async with RawServer([head.encode() + content]) as upstream:
+        entry = {"type": kind, "id": "up", "base-url": f"{upstream.url}/v1", "api-key": "k", "models": ["m"]}
+        async with demo({"providers": [entry]}) as mux, aiohttp.ClientSession() as client:
+            path = ROUTES[protocol].replace("demo", "m")
+            async with client.post(mux.url + path, data=TORN[protocol] % (HALF, HALF)) as answer:
+                assert answer.status == 200, await answer.text()
+    assert "caf\ufffd au lait" in upstream.requests[-1].decode()
+
+
+@pytest.mark.parametrize("protocol", list(TORN))
+async def test_a_text_that_is_no_utf_8_is_understood_by_the_demo(demo: Run, protocol: str) -> None:
+    async with demo() as mux, aiohttp.ClientSession() as client:
+        body = (TORN[protocol] % (HALF, HALF)).replace(b'"m"', b'"demo-embed"' if "embed" in protocol else b'"demo"')
+        async with client.post(mux.url + ROUTES[protocol], data=body) as answer:
+            assert answer.status == 200, await answer.text()
 
 
 REFUSED = [

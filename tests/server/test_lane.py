@@ -186,7 +186,8 @@ async def test_a_head_that_does_not_end_is_not_waited_for_for_ever(
                     await asyncio.sleep(0.02)
 
         trickling = asyncio.create_task(trickled())
-        assert await client.reader.read() == b""
+        with contextlib.suppress(ConnectionResetError):  # a byte that comes after the end is answered with a reset
+            assert await client.reader.read() == b""
         await trickling
 
 

@@ -13,30 +13,37 @@ from llm_mux.errors import MuxError
 from llm_mux.translators import registry
 from llm_mux.translators.base import Encoded, Hints
 from llm_mux.translators.memory import LEAST, MEMORY, Memory, Past, Thread
+from llm_mux.translators.repeated import TOOLS
 from tests.translators.transcripts import UPSTREAMS, target, transcripts
 
 CHAT = registry.get("openai_chat")
 SYSTEM = {"role": "system", "content": "You are a careful agent. " * 2000}
-TOOLS = [
-    {"type": "function", "function": {"name": name, "parameters": {"type": "object"}}} for name in ("read", "go.on")
+OFFERED = [
+    {"type": "function", "function": {"name": name, "description": "x" * 1500, "parameters": {"type": "object"}}}
+    for name in ("read", "go.on")
 ]
 TARGETS = {name: target(name) for name in UPSTREAMS}
 
 Turns = list[dict[str, Any]]
 
 
+def forget() -> None:
+    MEMORY.clear()
+    TOOLS.clear()
+
+
 @pytest.fixture(autouse=True)
 def _forgotten() -> Iterator[None]:
-    MEMORY.clear()
+    forget()
     yield
-    MEMORY.clear()
+    forget()
 
 
 def body_of(messages: Turns, *, spaces: bool = False, tools_first: bool = False) -> bytes:
     body: dict[str, Any] = {"model": "m", "stream": True}
     if tools_first:
-        body["tools"] = TOOLS
-    body |= {"messages": [SYSTEM, *messages], "tools": TOOLS, "temperature": 0.5}
+        body["tools"] = OFFERED
+    body |= {"messages": [SYSTEM, *messages], "tools": OFFERED, "temperature": 0.5}
     return json.dumps(body, separators=None if spaces else (",", ":")).encode()
 
 
@@ -57,7 +64,7 @@ def sent(request: ir.Request, format_: str) -> Encoded:
 
 
 def forgetful(body: bytes, format_: str) -> tuple[ir.Request | str, Encoded | str]:
-    MEMORY.clear()
+    forget()
     return outcome(body, format_)
 
 
@@ -116,7 +123,7 @@ turns = st.lists(
 def test_a_conversation_of_any_kind_comes_out_the_same_turn_by_turn(
     conversation: Turns, spaces: bool, tools_first: bool, format_: str
 ) -> None:
-    MEMORY.clear()
+    forget()
     grown = [*steps(2), *conversation]
     bodies = [body_of(grown[:end], spaces=spaces, tools_first=tools_first) for end in range(6, len(grown) + 1)]
     remembered = [outcome(body, format_) for body in bodies]
@@ -204,7 +211,7 @@ def test_whatever_follows_a_known_beginning_is_read_as_without_it(tail: bytes) -
     outcome(HEAD + b"]}", "anthropic")
     outcome(HEAD + b"]}", "anthropic")
     outcome(HEAD + b',{"role":"assistant","content":"so"},{"role":"user","content":"x"}]}', "anthropic")
-    MEMORY.clear()
+    forget()
     outcome(HEAD + b"]}", "anthropic")
     outcome(HEAD + b"]}", "anthropic")
     assert outcome(body, "anthropic") == expected

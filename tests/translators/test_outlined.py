@@ -9,13 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llm_mux.translators.base import Edits, Target
-from llm_mux.translators.memory import LEAST, MEMORY
+from llm_mux.translators.memory import LEAST
 from llm_mux.translators.openai_chat import adapt
 from llm_mux.translators.openai_chat.outline import Usual
 from llm_mux.translators.openai_chat.quirks import Quirks
 from llm_mux.translators.outlined import Known, look
 from llm_mux.wire import jsonx
-from tests.translators.test_memory import Turns, body_of, steps, turns
+from tests.translators.test_memory import Turns, body_of, forget, steps, turns
 
 TARGETS = [
     Target("m", "up"),
@@ -26,9 +26,9 @@ TARGETS = [
 
 @pytest.fixture(autouse=True)
 def _forgotten() -> Iterator[None]:
-    MEMORY.clear()
+    forget()
     yield
-    MEMORY.clear()
+    forget()
 
 
 def edits(body: bytes, target: Target) -> tuple[Edits | None, str | None] | str:
@@ -48,7 +48,7 @@ def forgetful(bodies: list[bytes]) -> list[object]:
     made: list[object] = []
     for body in bodies:
         for target in TARGETS:
-            MEMORY.clear()
+            forget()
             made.append(edits(body, target))
     return made
 
@@ -58,7 +58,7 @@ def forgetful(bodies: list[bytes]) -> list[object]:
 def test_a_conversation_of_any_kind_is_seen_the_same_turn_by_turn(
     conversation: Turns, spaces: bool, tools_first: bool
 ) -> None:
-    MEMORY.clear()
+    forget()
     grown = [*steps(2), *conversation]
     bodies = [body_of(grown[:end], spaces=spaces, tools_first=tools_first) for end in range(6, len(grown) + 1)]
     remembered = outcomes(bodies)
@@ -98,7 +98,7 @@ HEAD = body_of(steps(2)).split(b'],"tools"')[0]
 )
 def test_whatever_follows_a_known_beginning_is_seen_as_without_it(tail: bytes) -> None:
     expected = forgetful([HEAD + tail])
-    MEMORY.clear()
+    forget()
     outcomes([HEAD + b"]}"] * 2)
     assert outcomes([HEAD + tail] * 2) == expected * 2
 

@@ -19,9 +19,10 @@ from llm_mux.translators.base import Edits, Outline, Target, present
 from llm_mux.translators.openai_chat import quirks as quirks_
 from llm_mux.translators.openai_chat import thinking, wire
 from llm_mux.translators.openai_chat.encode import RULES, lacking, stops_taken
-from llm_mux.translators.openai_chat.outline import OUTLINED, Call, Head, Message, Plain, Usual, Wide
+from llm_mux.translators.openai_chat.outline import OUTLINED, Call, Head, Message, Plain, Tool, Usual, Wide
 from llm_mux.translators.openai_chat.quirks import Quirks
 from llm_mux.translators.outlined import Known
+from llm_mux.translators.repeated import Again
 from llm_mux.translators.tools import legal_name
 from llm_mux.wire import jsonx, sse
 
@@ -47,7 +48,7 @@ def adapt(body: bytes, target: Target, stream: bool, outline: Outline | None = N
                 _takes_output(head, rules.quirks) and _takes_thinking(head, rules) and _takes_shape(head, lacks, rules)
             ):
                 return None
-        if _tool_fields(head) != _NO_TOOLS and not _takes_tools(head, rules.quirks):
+        if _tool_fields(head) != _NO_TOOLS and not _takes_tools(head, rules):
             return None
         if not _takes_messages(head, rules):
             return None
@@ -183,7 +184,7 @@ class _Look:
             return False
         if message.role == "function" or (message.role == "developer" and not quirks.developer_role):
             return False
-        if message.role == "tool" and not self.takes_id(message.tool_call_id):
+        if message.role == "tool" and not self._takes_id(message.tool_call_id):
             return False
         if not self.content(message.content, message.role, called=bool(message.tool_calls)):
             return False
@@ -206,18 +207,17 @@ class _Look:
     def calls(self, calls: list[Call], *, reasoned: bool) -> bool:
         if not reasoned and self._quirks.send_back_reasoning != "never":
             return False
-        signed = False
+        signed, longest, only = False, self._rules.longest_id, self._quirks.tool_id_limit
         for call in calls:
             if call.extra_content is not UNSET:
                 signed = True
-            if not self.takes_id(call.id):
+            given = call.id
+            if given is None or (len(given) > longest and len(given) != only):
                 return False
         return signed == self._signed
 
-    def takes_id(self, call_id: str | None) -> bool:
-        if call_id is None:
-            return False
-        return len(call_id) <= self._rules.longest_id or len(call_id) == self._quirks.tool_id_limit
+    def _takes_id(self, given: str | None) -> bool:
+        return given is not None and (len(given) <= self._rules.longest_id or len(given) == self._quirks.tool_id_limit)
 
     def content(self, content: Raw | UnsetType, role: str, *, called: bool) -> bool:
         if not isinstance(content, Raw) or not present(content):
@@ -245,22 +245,34 @@ def _legal(name: str) -> bool:
     return legal_name(name, RULES) == name
 
 
-def _takes_tools(head: Head, quirks: Quirks) -> bool:
+def _takes_tools(head: Head, rules: _Rules) -> bool:
+    quirks = rules.quirks
     if head.functions is not UNSET or head.function_call is not UNSET:
         return False
     if head.tools is None:
         return head.tool_choice is UNSET and head.parallel_tool_calls is UNSET
-    for tool in head.tools:
-        named = tool.function or tool.custom
-        if named is not None and (not _legal(named.name) or (named.strict is not UNSET and not quirks.strict_tools)):
-            return False
-        if tool.type == "custom" and not quirks.custom_tools:
-            return False
+    if not _takes_each(head.tools, rules):
+        return False
     choice = b"null" if isinstance(head.tool_choice, UnsetType) else bytes(head.tool_choice)
     if not quirks.allowed_tools and b"allowed_tools" in choice:
         return False
     forced = choice not in (b"null", b'"auto"', b'"none"')
     return bool(head.tools) and (quirks.forced_tools or not forced)
+
+
+def _takes_each(tools: list[Tool], rules: _Rules) -> bool:
+    known, quirks = tools if type(tools) is Again else None, rules.quirks
+    if known is not None and known.rules is rules:
+        return True
+    for tool in tools:
+        named = tool.function or tool.custom
+        if named is not None and (not _legal(named.name) or (named.strict is not UNSET and not quirks.strict_tools)):
+            return False
+        if tool.type == "custom" and not quirks.custom_tools:
+            return False
+    if known is not None:
+        known.rules = rules
+    return True
 
 
 class _Format(Struct):

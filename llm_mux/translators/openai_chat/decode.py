@@ -21,6 +21,7 @@ from llm_mux.translators.base import Hints, present
 from llm_mux.translators.ids import synthesised
 from llm_mux.translators.memory import LEAST, MARK, MEMORY, STRANGER, Met, Past, Thread
 from llm_mux.translators.openai_chat import parts, reasoning, thinking, wire
+from llm_mux.translators.repeated import TOOLS
 from llm_mux.wire import jsonx
 
 # The client declared `functions`, so its answers hold `function_call` instead of `tool_calls`.
@@ -38,10 +39,10 @@ _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 def decode_request(body: bytes, hints: Hints) -> ir.Request:
     """A `POST /v1/chat/completions` body. Raises BAD_REQUEST naming the field that cannot be understood."""
-    thread, top, met = None, {}, STRANGER
+    thread, top, met, known = None, {}, STRANGER, None
     if len(body) >= LEAST:
         met = MEMORY.meet("messages", body)
-        thread, top = _grown(body, met) or (None, {})
+        thread, top, known = _grown(body, met) or (None, {}, None)
     if thread is None:
         found, top = _at_once(body)
     params = _params(top)
@@ -54,7 +55,7 @@ def decode_request(body: bytes, hints: Hints) -> ir.Request:
         messages=_thread(body, top, found, met) if thread is None else thread,
         protocol=wire.NAME,
         stream=bool(stream),
-        tools=_tools(top.get("tools"), params),
+        tools=_tools(top.get("tools") if known is None else known, params),
         tool_choice=_tool_choice(params),
         parallel_tool_calls=params.parallel_tool_calls,
         max_tokens=_limit(params),
@@ -87,10 +88,18 @@ def _at_once(body: bytes) -> tuple[list[wire.Message] | None, dict[str, Raw]]:
     return read.messages, {name: raw for name in _NAMES if (raw := getattr(read, name)) is not UNSET}
 
 
-def _grown(body: bytes, met: Met) -> tuple[Thread, dict[str, Raw]] | None:
-    """The messages of a conversation whose beginning is remembered, and the other values of its body."""
+def _grown(body: bytes, met: Met) -> tuple[Thread, dict[str, Raw], bytes | None] | None:
+    """The messages of a conversation whose beginning is remembered, the other values of its body, and its tools if they
+    are known too."""
     past = met.before
-    if not isinstance(past, Past) or (grown := past.grow(met.short, MARK)) is None:
+    if not isinstance(past, Past):
+        return None
+    cut = TOOLS.cut(met.short)
+    grown = None if cut is None else past.grow(cut.short, MARK, cut.before(past.opened))
+    known = None if cut is None or grown is None or not cut.stands(grown.top) else cut.tools.raw
+    if known is None:
+        grown = past.grow(met.short, MARK)
+    if grown is None:
         return None
     top, added, length = grown
     conversation = _Conversation(cast("_State", past.state))
@@ -111,7 +120,7 @@ def _grown(body: bytes, met: Met) -> tuple[Thread, dict[str, Raw]] | None:
         written=past.written,
     )
     MEMORY.keep(made, body, past)
-    return Thread.of(made), top
+    return Thread.of(made), top, known
 
 
 def _thread(body: bytes, top: dict[str, Raw], found: list[wire.Message] | None, met: Met) -> tuple[ir.Message, ...]:
@@ -209,10 +218,11 @@ def _output(asked: wire.ResponseFormat | None) -> ir.OutputFormat:
     raise bad_request("response_format must be text, json_object or json_schema.", param="response_format")
 
 
-def _tools(raw: Raw | None, params: wire.Params) -> tuple[ir.Tool | ir.HostedTool, ...]:
+def _tools(raw: Raw | bytes | None, params: wire.Params) -> tuple[ir.Tool | ir.HostedTool, ...]:
     listed: tuple[ir.Tool | ir.HostedTool, ...] = ()
-    if raw is not None and present(raw):
-        text = bytes(raw)
+    # Known ones are found without looking at all of their bytes: they are the same object.
+    text = (bytes(raw) if present(raw) else None) if isinstance(raw, Raw) else raw
+    if text is not None:
         try:
             listed = _listed(text) if len(text) < _MOST_KEPT else _read_tools(text)
         except msgspec.ValidationError as error:

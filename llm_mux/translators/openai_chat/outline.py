@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Final, Literal
 
+import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from llm_mux.translators.base import Outline, Repeats
@@ -123,10 +124,17 @@ def _marked(message: Plain) -> bool:
     return bytes(message.content) == MARK
 
 
+def _names(tools: list[Tool]) -> tuple[object, ...]:
+    return tuple([named.name if (named := tool.function or tool.custom) else tool.type for tool in tools])
+
+
+_tools: Final = msgspec.json.Decoder(list[Tool]).decode
+
+
 class Usual(Head, frozen=True):
     messages: list[Plain] | None = None
 
-    repeats: ClassVar[Repeats | None] = Repeats(b'{"role":"user","content":%b}' % MARK, _marked, _kept)
+    repeats: ClassVar[Repeats | None] = Repeats(b'{"role":"user","content":%b}' % MARK, _marked, _kept, _tools, _names)
 
 
 class Wide(Head, frozen=True):

@@ -31,7 +31,7 @@ def plain(body: bytes, outline: Outline | None) -> Plain | None:
     try:
         texts = _texts.decode(b"[%b]" % b",".join(contents))
         top = jsonx.top(body)
-    except (msgspec.ValidationError, jsonx.Malformed):
+    except (msgspec.DecodeError, jsonx.Malformed):
         return None
     if not all(map(str.strip, texts)):
         return None

@@ -1,0 +1,125 @@
+"""Lists of tools that come again with every request, told by their bytes and by where they stood.
+
+An agent sends the same tools with each turn, often a third of its body. Rules. Only the very bytes that were read
+before are left out of a body, at the place where they stood the last time, counted from its start or from its end;
+whoever reads what is left has to find the mark where the tools belong, else all of the body is read. What is kept is
+bounded by number and bytes, the one that was of use longest ago goes first, and a client whose tools are never twice
+the same pays next to nothing.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from msgspec import Raw
+
+from llm_mux.wire import jsonx
+
+KEY: Final = "tools"
+_WORD: Final = secrets.token_hex(16)
+MARK: Final = b'[{"type":"%b"}]' % _WORD.encode()
+"""A JSON list that stands for known tools; no client can know it. It begins like theirs, so that a body which has those
+bytes within a string is wrong with both."""
+
+_LEAST: Final = 2 << 10
+_MOST: Final = 256 << 10
+_KEPT: Final = 12
+_MOST_SEEN: Final = 256
+
+
+class Again(list[Any]):
+    """The outlines of a known list of tools, the same object for every body that has it. `rules`: those under which all
+    of them passed the last time."""
+
+    rules: object = None
+
+
+@dataclass(slots=True, eq=False)
+class Tools:
+    """A list of tools as it stood in a body: its bytes, where they began, and how far before the body's end."""
+
+    raw: bytes
+    start: int
+    end: int
+    outlines: Again | None = None
+
+    def outlined(self, read: Callable[[bytes], list[Any]]) -> Again:
+        """What `read` makes of them, once."""
+        if self.outlines is None:
+            self.outlines = Again(read(self.raw))
+        return self.outlines
+
+
+@dataclass(slots=True, frozen=True, eq=False)
+class Cut:
+    """A body without its tools, and which those are. `before` says how many bytes are missing before a place in it."""
+
+    short: bytes
+    tools: Tools
+
+    def before(self, at: int) -> int:
+        return len(self.tools.raw) - len(MARK) if self.tools.start < at else 0
+
+    def stands(self, top: Mapping[str, Raw]) -> bool:
+        """Whether the mark is where the tools belong among the values of the short body."""
+        return bytes(top.get(KEY, b"")) == MARK
+
+
+def marked(tools: Sequence[Any] | None) -> bool:
+    """Whether the outlines of some tools are those of the mark."""
+    return bool(tools) and tools is not None and len(tools) == 1 and tools[0].type == _WORD
+
+
+class Lists:
+    """The lists that are kept, the one that was of use last first."""
+
+    def __init__(self) -> None:
+        self._kept: list[Tools] = []
+        # How often tools of these names came without being known.
+        self._seen: dict[int, int] = {}
+
+    def cut(self, body: bytes) -> Cut | None:
+        """`body` without the tools that are known, if they stand where they stood."""
+        for number, known in enumerate(self._kept):
+            at = known.start
+            if not body.startswith(known.raw, at):
+                at = len(body) - known.end
+                if at <= 0 or not body.startswith(known.raw, at):
+                    continue
+            known.start, known.end = at, len(body) - at
+            if number:
+                self._kept.insert(0, self._kept.pop(number))
+            whole = memoryview(body)
+            return Cut(b"".join((whole[:at], MARK, whole[at + len(known.raw) :])), known)
+        return None
+
+    def note(self, body: bytes, names: tuple[object, ...]) -> None:
+        """`body` has tools of these names that were not known. They are kept when they come for the second time, and
+        looked at again more and more rarely when they are other ones each time."""
+        if len(self._seen) >= _MOST_SEEN:
+            self._seen.clear()
+        key = hash(names)
+        count = self._seen[key] = self._seen.get(key, 0) + 1
+        if count > 1 and count & (count - 1) == 0:
+            self._keep(body)
+
+    def _keep(self, body: bytes) -> None:
+        try:
+            raw = bytes(jsonx.top(body).get(KEY, b""))
+        except jsonx.Malformed:
+            return
+        at = body.find(raw) if _LEAST <= len(raw) <= _MOST else -1
+        if at > 0 and raw.startswith(b'[{"'):
+            self._kept = [Tools(raw, at, len(body) - at), *self._kept[: _KEPT - 1]]
+
+    def clear(self) -> None:
+        """Forgets everything."""
+        self._kept.clear()
+        self._seen.clear()
+
+
+TOOLS: Final = Lists()
+"""The process's own."""
