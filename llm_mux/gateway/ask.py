@@ -119,14 +119,22 @@ class Ask(Struct):
         return self._request
 
     def read(self, decode: Callable[[bytes, Hints], T]) -> T:
-        """What `decode` makes of the body. The look at it skips texts, so what is no UTF-8 in them is met only here."""
+        """What `decode` makes of the body, once more where it has to be mended."""
         try:
             return decode(self.body, self.hints)
         except (MuxError, MsgspecError, ValueError):
-            mended = jsonx.repair(self.body)
-            if mended == self.body:
+            if not self.mend():
                 raise
-            return decode(mended, self.hints)
+            return decode(self.body, self.hints)
+
+    def mend(self) -> bool:
+        """Puts right what is no UTF-8; whether there was any. The look at a body skips its texts, and a decoder keeps
+        raw what it does not look into, so whoever needs such a text is the first to find out."""
+        mended = jsonx.repair(self.body)
+        if mended == self.body:
+            return False
+        self.body, self.outline, self._request = mended, None, None
+        return True
 
     @property
     def seed(self) -> str:

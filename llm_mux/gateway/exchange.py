@@ -121,11 +121,20 @@ class Exchange:
         return await downloads.again(error, self._decoded(), tenant, lambda r: self._plan(candidate, lambda: r))
 
     def _plan(self, candidate: Candidate, decode: Callable[[], ir.Request]) -> plan.Plan:
-        chosen = plan.choose(self.ask, candidate, decode, self._gateway.facts, strict=self._gateway.settings.strict)
+        try:
+            chosen = self._choose(candidate, decode)
+        except (msgspec.MsgspecError, UnicodeError):
+            if not self.ask.mend():
+                raise
+            self._request = None
+            chosen = self._choose(candidate, decode)
         if tunings := self._gateway.settings.tunings:
             chosen = tuned(chosen, tunings)
         self._took(chosen)
         return chosen
+
+    def _choose(self, candidate: Candidate, decode: Callable[[], ir.Request]) -> plan.Plan:
+        return plan.choose(self.ask, candidate, decode, self._gateway.facts, strict=self._gateway.settings.strict)
 
     def _took(self, chosen: plan.Plan | _Opened) -> None:
         out = self.out
@@ -193,7 +202,7 @@ class Exchange:
         """The client's answer to a whole one of the provider. Raises MuxError where it is none."""
         if chosen.spliced:
             return self._spliced_whole(chosen, body)
-        return self._whole_answer(chosen, chosen.upstream.decode_response(body, chosen.target))
+        return self._whole_answer(chosen, chosen.read(body))
 
     async def _folded(self, chosen: plan.Plan, reply: Reply) -> ir.Response:
         """A whole answer from an upstream that only streams."""
@@ -207,7 +216,7 @@ class Exchange:
         summary = chosen.upstream.summary(body)
         if summary.finish is None and summary.usage is None:
             # Not an answer as far as the books can see: the strict reading says what is wrong with it.
-            chosen.upstream.decode_response(body, chosen.target)
+            chosen.read(body)
         self._note(summary.usage, summary.finish)
         self._keep_seals(chosen, body)
         served = summary.model
@@ -218,7 +227,7 @@ class Exchange:
 
     def _keep_seals(self, chosen: plan.Plan, body: bytes) -> None:
         if self.ask.protocol.name in ways.STRIPPING and b'"tool_calls"' in body:
-            response = chosen.upstream.decode_response(body, chosen.target)
+            response = chosen.read(body)
             self._keep(response)
 
     def _keep(self, response: ir.Response) -> None:
@@ -352,7 +361,7 @@ class Exchange:
             reader: relay.Way = ways.translating(self.ask, chosen, way.record, self._decoded) if spliced else way
             out = reader.feed(body) + reader.feed(b"")
         else:
-            response = chosen.upstream.decode_response(body, chosen.target)
+            response = chosen.read(body)
             out = ways.translating(self.ask, chosen, way.record, self._decoded).pass_on(fold.unfold(response))
         way.over = True
         return out

@@ -64,6 +64,10 @@ class Plan(Struct):
         calls = self.endpoint.calls
         return self.model if calls is None else calls(self.model)
 
+    def read(self, body: bytes) -> ir.Response:
+        """The whole answer in `body`. Raises MuxError where it is none."""
+        return self.upstream.decode_response(jsonx.readable(body), self.target)
+
 
 Facts = Callable[[str, str], ModelInfo | None]
 

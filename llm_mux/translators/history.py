@@ -8,7 +8,7 @@ result; call ids unique in the conversation; results know their tool's name. Pur
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from operator import eq
+from operator import attrgetter, eq
 from typing import TypeGuard
 
 import msgspec
@@ -115,7 +115,10 @@ def _as_one(turn: Sequence[ir.Message], calls: Sequence[ir.ToolCall]) -> ir.Mess
 
 def names_speakers(messages: Sequence[ir.Message]) -> bool:
     """Whether turns carry the names of their speakers, for which only OpenAI's chat format has a place."""
-    return any(message.name for message in messages)
+    return any(map(_name, messages))
+
+
+_name = attrgetter("name")
 
 
 def alternate(messages: Sequence[ir.Message]) -> tuple[ir.Message, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import is_
 from typing import ClassVar, Final, NamedTuple
@@ -20,7 +20,7 @@ from msgspec import Raw
 from llm_mux import ir
 from llm_mux.translators import history
 from llm_mux.translators.base import Target
-from llm_mux.translators.tools import Names
+from llm_mux.translators.tools import Called, Names, called
 from llm_mux.wire import jsonx
 
 LEAST: Final = 32 << 10
@@ -148,12 +148,14 @@ class Beginning:
 
 @dataclass(slots=True, eq=False)
 class Past(Beginning):
-    """A conversation up to some message, as its translator read it. `state` is what its decoder needs to go on."""
+    """A conversation up to some message, as its translator read it. `state` is what its decoder needs to go on, `calls`
+    the tools that it calls (None: nobody has looked)."""
 
     messages: tuple[ir.Message, ...] = ()
     state: object = None
     tidied: _Tidied | None = None
     written: dict[object, Written] = field(default_factory=dict)
+    calls: frozenset[Called] | None = None
 
     # The bytes themselves, their canonical form, and what was written of it.
     share: ClassVar[float] = 3.0
@@ -162,6 +164,11 @@ class Past(Beginning):
     def grown(self) -> bool:
         """Whether it went on at least once; before that nothing is written down."""
         return bool(self.chunks)
+
+    def calls_and(self, new: Iterable[ir.Message]) -> frozenset[Called]:
+        """The tools that it and the messages behind it call."""
+        known = called(self.messages) if self.calls is None else self.calls
+        return known | called(new)
 
 
 class Thread(tuple[ir.Message, ...]):
@@ -275,6 +282,11 @@ _SEEN: Final = Met(again=True)
 
 MEMORY: Final = Memory()
 """The process's own."""
+
+
+def calls_of(messages: Sequence[ir.Message]) -> frozenset[Called] | None:
+    """The tools that a history calls, where that is remembered."""
+    return messages.past.calls if isinstance(messages, Thread) else None
 
 
 def tidied(messages: Sequence[ir.Message], rest: Sequence[ir.Message]) -> tuple[ir.Message, ...]:

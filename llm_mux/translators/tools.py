@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
@@ -94,8 +94,11 @@ class Lists(Generic[T]):
 _MOST_LISTS = 64
 
 
+Called: TypeAlias = tuple[str | None, str]
+
+
 class _Declared(NamedTuple):
-    known: frozenset[tuple[str | None, str]]
+    known: frozenset[Called]
     names: Names
 
 
@@ -103,10 +106,26 @@ _declared: Lists[_Declared] = Lists()
 _UNDECLARED = _Declared(frozenset(), Names())
 
 
-def names_for(request: ir.Request, rules: NameRules) -> Names:
-    """The name map for every tool that the request declares or its history calls. It is shared: nobody changes it."""
+def called(messages: Iterable[ir.Message]) -> frozenset[Called]:
+    """The tools that a history calls, each by its namespace and name."""
+    return frozenset(
+        [
+            (part.namespace, part.name)
+            for message in messages
+            if message.role == "assistant"
+            for part in message.parts
+            if type(part) is ir.ToolCall
+        ]
+    )
+
+
+def names_for(request: ir.Request, rules: NameRules, calls: frozenset[Called] | None = None) -> Names:
+    """The name map for every tool that the request declares or its history calls (`calls`, where that is known). It is
+    shared: nobody changes it."""
     declared = _declared_in(request.tools, rules)
     known = declared.known
+    if calls is not None and calls <= known:
+        return declared.names
     more = [
         Client(part.name, part.namespace, part.custom)
         for message in request.messages

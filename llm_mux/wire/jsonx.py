@@ -127,6 +127,16 @@ def repair(body: bytes, *, halves: bool = False) -> bytes:
     return body
 
 
+def readable(body: bytes) -> bytes:
+    """`body`, after one repair if it is no UTF-8: for bytes whose texts are decoded piece by piece."""
+    return body if body.isascii() or _is_utf8(body) else repair(body)
+
+
+def text(raw: bytes) -> str:
+    """JSON text out of a record of which nobody has looked at every byte."""
+    return raw.decode("utf-8", "replace")
+
+
 def _is_utf8(body: bytes) -> bool:
     try:
         body.decode()

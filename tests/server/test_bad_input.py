@@ -97,15 +97,43 @@ async def test_a_text_that_is_no_utf_8_reaches_another_format_mended(demo: Run, 
     kind = "gemini-compatible" if protocol != "gemini" else "openai-compatible"
     said = {"candidates": [{"content": {"parts": [{"text": "yes"}]}, "finishReason": "STOP"}]}
     said |= {"embeddings": [{"values": [0.5]}], "choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}]}
-    content = json.dumps(said).encode()
-    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
-    async with RawServer([head.encode() + content]) as upstream:
+    async with RawServer([ready(json.dumps(said).encode())]) as upstream:
         entry = {"type": kind, "id": "up", "base-url": f"{upstream.url}/v1", "api-key": "k", "models": ["m"]}
         async with demo({"providers": [entry]}) as mux, aiohttp.ClientSession() as client:
             path = ROUTES[protocol].replace("demo", "m")
             async with client.post(mux.url + path, data=TORN[protocol] % (HALF, HALF)) as answer:
                 assert answer.status == 200, await answer.text()
     assert "caf\ufffd au lait" in upstream.requests[-1].decode()
+
+
+def ready(content: bytes) -> bytes:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(content)
+    return head + content
+
+
+async def test_half_a_character_in_a_schema_that_is_written_anew_is_mended(demo: Run) -> None:
+    schema = b'{"type":"object","description":"%b"}' % HALF
+    asked = b'"messages":[{"role":"user","content":"hi"}],"tools":[{"name":"a","input_schema":%b}]' % schema
+    said = b'{"choices":[{"message":{"role":"assistant","content":"yes"},"finish_reason":"stop"}]}'
+    async with RawServer([ready(said)]) as upstream:
+        entry = {"type": "openai-compatible", "id": "up", "base-url": f"{upstream.url}/v1", "models": ["m"]}
+        async with demo({"providers": [entry]}) as mux, aiohttp.ClientSession() as client:
+            body = b'{"model":"m","max_tokens":9,%b}' % asked
+            async with client.post(mux.url + ROUTES["anthropic"], data=body) as answer:
+                assert answer.status == 200, await answer.text()
+    assert "caf\ufffd au lait" in upstream.requests[-1].decode()
+
+
+async def test_half_a_character_in_an_answer_is_mended(demo: Run) -> None:
+    blocks = b'{"type":"text","text":"%b"},{"type":"text","text":"Bye"}' % HALF
+    said = b'{"type":"message","role":"assistant","content":[%b],"stop_reason":"end_turn"}' % blocks
+    async with RawServer([ready(said)]) as upstream:
+        entry = {"type": "anthropic-compatible", "id": "up", "base-url": upstream.url, "api-key": "k", "models": ["m"]}
+        async with demo({"providers": [entry]}) as mux, aiohttp.ClientSession() as client:
+            asked = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+            async with client.post(mux.url + ROUTES["openai chat"], json=asked) as answer:
+                assert answer.status == 200, await answer.text()
+                assert "caf\ufffd au lait" in (await answer.json())["choices"][0]["message"]["content"]
 
 
 @pytest.mark.parametrize("protocol", list(TORN))

@@ -24,6 +24,7 @@ from llm_mux.translators.base import usable
 from llm_mux.wire import jsonx
 
 _GO_ON: Final = "Continue."
+_TOLD: Final = frozenset({"system", "developer"})
 
 
 def ordered(look: Outlook) -> tuple[tuple[ir.Part, ...], tuple[ir.Message, ...]]:
@@ -31,7 +32,7 @@ def ordered(look: Outlook) -> tuple[tuple[ir.Part, ...], tuple[ir.Message, ...]]
     claude = ir.family(look.target.model) == "claude"
     slot, rest = history.system_slot(look.request.messages, keep_attribution=claude)
     turns = memory.tidied(look.request.messages, rest)
-    if any(turn.role in ("system", "developer") for turn in turns):
+    if not _TOLD.isdisjoint([turn.role for turn in turns]):
         turns = _with_systems_placed(turns, look)
     return slot, history.alternate(turns)
 

@@ -161,7 +161,7 @@ def arguments(found: Raw | UnsetType) -> str:
     data = bytes(found)
     if b": " in data or b"\n" in data:
         data = jsonx.compact(data)
-    return "" if data == b"{}" else data.decode()
+    return "" if data == b"{}" else jsonx.text(data)
 
 
 def cache(control: wire.CacheControl | None) -> ir.Cache | None:

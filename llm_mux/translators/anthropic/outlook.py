@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from llm_mux import ir
-from llm_mux.translators import tools
+from llm_mux.translators import memory, tools
 from llm_mux.translators.anthropic import quirks
 from llm_mux.translators.anthropic.models import Facts, facts
 from llm_mux.translators.anthropic.quirks import Quirks
@@ -61,5 +61,5 @@ def outlook(request: ir.Request, target: Target) -> Outlook:
         target=target,
         quirks=wanted,
         facts=facts(target.model, target.capabilities),
-        names=tools.names_for(request, rules),
+        names=tools.names_for(request, rules, memory.calls_of(request.messages)),
     )

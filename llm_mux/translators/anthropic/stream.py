@@ -318,6 +318,8 @@ def _block(raw: Raw) -> Any:
         return _typed.decode(raw)
     except msgspec.ValidationError:
         pass
+    except msgspec.DecodeError:
+        return _block(Raw(jsonx.repair(bytes(raw))))
     kind = jsonx.decode(bytes(raw), wire.Kind).type
     if kind not in _TOLD:
         return None

@@ -45,7 +45,7 @@ def decode_part(part: wire.Part, family: str, calls: CallCount) -> ir.Part | Non
     native = seals.of_part(part, family)
     if part.functionCall is not None:
         call = part.functionCall
-        arguments = jsonx.compact(call.args).decode() if isinstance(call.args, Raw) and present(call.args) else "{}"
+        arguments = jsonx.text(jsonx.compact(call.args)) if isinstance(call.args, Raw) and present(call.args) else "{}"
         return calls.named(call, arguments, native)
     if part.text is not None:
         if not part.text and native is None:

@@ -48,7 +48,7 @@ def arguments(raw: wire.RawField) -> str:
     if raw is UNSET or not present(raw):
         return ""
     text = bytes(raw)
-    return jsonx.decode(text, str) if text.lstrip().startswith(b'"') else jsonx.compact(text).decode()
+    return jsonx.decode(text, str) if text.lstrip().startswith(b'"') else jsonx.text(jsonx.compact(text))
 
 
 _json: msgspec.json.Decoder[Raw] = msgspec.json.Decoder(Raw)

@@ -118,6 +118,7 @@ def _grown(body: bytes, met: Met) -> tuple[Thread, dict[str, Raw], bytes | None]
         state=conversation.state,
         tidied=past.tidied,
         written=past.written,
+        calls=past.calls_and(new),
     )
     MEMORY.keep(made, body, past)
     return Thread.of(made), top, known

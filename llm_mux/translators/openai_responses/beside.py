@@ -49,7 +49,7 @@ def of_result(item: wire.Item) -> ir.Native | None:
 def _by_a_program(item: wire.Item) -> dict[str, Raw]:
     if not present(item.caller) or first_byte(item.caller) != b"{":
         return {}
-    kind = msgspec.json.decode(item.caller, type=_Caller).type
+    kind = jsonx.decode(bytes(item.caller), _Caller).type
     return {} if kind == "direct" else {"caller": item.caller}
 
 

@@ -18,6 +18,7 @@ from llm_mux.translators import ids
 from llm_mux.translators.base import nonsense
 from llm_mux.translators.openai_responses import beside, items, parts, reasoning, tools, wire
 from llm_mux.translators.openai_responses.reading import OWNER, first_byte, present
+from llm_mux.wire import jsonx
 
 FREE_TEXT_CALL: Final = "custom_tool_call"
 CALLS: Final = frozenset({"function_call", FREE_TEXT_CALL})
@@ -59,7 +60,7 @@ def parts_of(raw: Raw, family: str, response: str = "", index: int = 0) -> list[
         case "tool_search_call" if item.execution == "client" and item.call_id:
             return [search_of(item)]
         case "image_generation_call" if present(item.result) and first_byte(item.result) == b'"':
-            source = ir.Inline(f"image/{item.output_format or 'png'}", msgspec.json.decode(item.result, type=str))
+            source = ir.Inline(f"image/{item.output_format or 'png'}", jsonx.decode(bytes(item.result), str))
             return [ir.Image(source, native=ir.Native(OWNER, raw.copy()))]
         case None:
             raise nonsense("an output item without a type")
