@@ -62,6 +62,7 @@ SMALL, LARGE = "2 KB whole, 16 at once", "200 KB whole, 16 at once"
 BURST, PACED = "100-event streams, 16 at once", "100-event streams an event each 5 ms, 32 at once"
 WHOLE, WHOLE_MB = "2 KB whole, 50/s", "1 MB whole, 5/s"
 FIRST, FIRST_LARGE, FIRST_MB = "first event, 2 KB, 50/s", "first event, 200 KB, 20/s", "first event, 1 MB, 5/s"
+FIRST_GROWING = "first event, a conversation of 170 KB that grows, 20/s"
 
 FIRST_AIMS = (
     Aim("requests/s, 2 KB whole, 16 at once", rate(SMALL), (0.5, 0.35)),
@@ -79,6 +80,7 @@ FURTHER_AIMS = (
     Aim("added p50 at 50/s", added(WHOLE), (0.8, 1.0), least=False),
     Aim("the same to a stream's first event", added(FIRST), (0.8, 1.0), least=False),
     Aim("added first event, 200 KB", added(FIRST_LARGE), (0.7, 1.0), least=False),
+    Aim("the same, a conversation of 170 KB that grows", added(FIRST_GROWING), (0.7, 1.0), least=False),
     Aim("first event of 1 MB, added", over_direct(FIRST_MB), (None, 5.0), least=False, unit="ms"),
 )
 

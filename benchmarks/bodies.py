@@ -35,9 +35,9 @@ def unseen(body: bytes) -> Iterator[bytes]:
         yield body.replace(b"You are a coding agent. ", b"You are agent %09d. " % number, 1)
 
 
-def growing(size: int, at_once: int, *, model: str) -> Iterator[bytes]:
+def growing(size: int, at_once: int, *, model: str, stream: bool = False) -> Iterator[bytes]:
     """Agents' conversations of about `size` bytes by turns, each longer by a call and its result every time."""
-    body = json.loads(chat(size, stream=False)) | {"model": model}
+    body = json.loads(chat(size, stream=stream)) | {"model": model}
     frame = json.dumps(body | {"messages": []}, separators=(",", ":")).encode()
     head, tail = frame.split(b'"messages":[]')
     begun = json.dumps(body["messages"], separators=(",", ":"))[1:-1].encode()

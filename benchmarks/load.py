@@ -116,8 +116,9 @@ async def closed_loop(port: int, request: bytes | Iterator[bytes], *, concurrenc
 
 
 async def open_loop(port: int, requests: Iterator[bytes], *, rate: float, seconds: float) -> Result:
-    """Requests at a fixed rate, one after the other; each takes a free connection or opens one."""
+    """Requests at a fixed rate, made before it begins; each takes a free connection or opens one."""
     result, free, tasks = Result(), [], []
+    made = list(itertools.islice(requests, int(rate * seconds)))
     started = time.perf_counter()
 
     async def one(request: bytes) -> None:
@@ -125,8 +126,8 @@ async def open_loop(port: int, requests: Iterator[bytes], *, rate: float, second
         _note(result, connection, await connection.ask(request))
         free.append(connection)
 
-    for number in range(int(rate * seconds)):
-        due, request = started + number / rate, next(requests)
+    for number, request in enumerate(made):
+        due = started + number / rate
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
         tasks.append(asyncio.ensure_future(one(request)))
     await asyncio.gather(*tasks)

@@ -9,6 +9,7 @@ from msgspec import Raw
 
 from llm_mux import ir
 from llm_mux.errors import Kind, MuxError
+from llm_mux.wire import jsonx
 
 
 class Fold:
@@ -104,7 +105,7 @@ class Fold:
 
 
 def _joined_logprobs(pieces: list[Raw]) -> Raw:
-    entries = [entry for piece in pieces for entry in msgspec.json.decode(piece, type=list[Raw])]
+    entries = [entry for piece in pieces for entry in jsonx.elements(piece)]
     return Raw(msgspec.json.encode(entries))
 
 

@@ -242,6 +242,14 @@ def top(body: bytes) -> dict[str, Raw]:
     return decode(body, dict[str, Raw])
 
 
+def elements(raw: bytes) -> list[Raw]:
+    """The elements of an array; of what is no array none."""
+    try:
+        return decode(bytes(raw), list[Raw])
+    except Malformed:
+        return []
+
+
 def splice(body: bytes, edits: Mapping[str, bytes | None]) -> bytes:
     """`body` with top-level keys set to JSON text or removed (None); new keys go to the end, repeated keys become one.
 

@@ -15,14 +15,16 @@ import pytest
 
 from llm_mux.errors import MuxError
 from llm_mux.gateway.ask import Ask, Caller
+from llm_mux.gateway.fold import unfold
 from llm_mux.translators import registry
 from llm_mux.translators.base import Encoded, Target
 from llm_mux.wire import jsonx
 from tests.translators.sdk_answers import ANSWERS, Answers
 from tests.translators.sdk_bodies import FORMATS, Format
-from tests.translators.test_sdk_answers import read
+from tests.translators.test_sdk_answers import CLIENTS, read, request_of
 from tests.translators.test_sdk_fields import TARGETS
 
+REQUESTS = {client: request_of(client) for client in CLIENTS}
 TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
@@ -79,9 +81,14 @@ def test_a_request_is_mended_or_refused_wherever_it_is_torn(name: str) -> None:
 
 
 def answered(answers: Answers, data: bytes) -> None:
+    """Reads an answer and tells it to every client, whole and as a stream."""
     data = data if answers.streams else jsonx.readable(data)
-    raw = Answers(answers.name, answers.pairs, lambda value: data, answers.streams)
-    read(raw, None)
+    response = read(Answers(answers.name, answers.pairs, lambda value: data, answers.streams), None)
+    for client, request in REQUESTS.items():
+        with contextlib.suppress(MuxError):
+            registry.get(client).encode_response(response, request)
+        with contextlib.suppress(MuxError):
+            registry.get(client).stream_encoder(request).encode(unfold(response))
 
 
 @pytest.mark.parametrize("name", ANSWERS)

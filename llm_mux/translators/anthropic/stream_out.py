@@ -212,7 +212,7 @@ class Encoder:
             case Raw() if b'"server_tool_use"' in bytes(block) or b'"mcp_tool_use"' in bytes(block):
                 given = jsonx.top(bytes(block)).get("input", _EMPTY_INPUT)
                 self._open(out, whole, Raw(jsonx.splice(bytes(block), {"input": b"{}"})))
-                self._write(out, whole, wire.InputDelta(bytes(given).decode()))
+                self._write(out, whole, wire.InputDelta(jsonx.text(bytes(given))))
             case _:
                 self._open(out, whole, block)
         self._close(out, whole)

@@ -182,7 +182,7 @@ def arguments(found: Raw | msgspec.UnsetType) -> str:
     if not isinstance(found, Raw) or not present(found):
         return ""
     data = jsonx.compact(found)
-    return "" if data == b"{}" else data.decode()
+    return "" if data == b"{}" else jsonx.text(data)
 
 
 def decoded(raw: Raw | bytes | msgspec.UnsetType, type_: type[T], where: str) -> T:

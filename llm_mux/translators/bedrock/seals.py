@@ -16,6 +16,7 @@ from llm_mux.translators import envelope
 from llm_mux.translators.anthropic import seals as anthropic
 from llm_mux.translators.base import usable
 from llm_mux.translators.bedrock.wire import NAME, Reasoning, ReasoningText
+from llm_mux.wire import jsonx
 
 _REDACTED: Final = b'{"redacted":'
 
@@ -59,9 +60,18 @@ def replayed(part: ir.Reasoning, model: str) -> Reasoning | None:
     if native is None or not (usable(native, NAME, model) or usable(native, "anthropic", model)):
         return None
     redacted = anthropic.redacted_data(native)
-    if redacted is not None:
-        return Reasoning(redactedContent=msgspec.json.decode(redacted, type=str))
-    return Reasoning(ReasoningText(part.text, msgspec.json.decode(native.data, type=str)))
+    seal = _text(native.data if redacted is None else redacted)
+    if seal is None:
+        return None
+    return Reasoning(ReasoningText(part.text, seal)) if redacted is None else Reasoning(redactedContent=seal)
+
+
+def _text(raw: Raw) -> str | None:
+    """A seal as text; None for what a client or a server put there instead of one."""
+    try:
+        return jsonx.decode(bytes(raw), str)
+    except jsonx.Malformed:
+        return None
 
 
 def shown(part: ir.Reasoning) -> Reasoning | None:
@@ -70,13 +80,14 @@ def shown(part: ir.Reasoning) -> Reasoning | None:
     if native is None:
         return Reasoning(ReasoningText(part.text)) if part.text else None
     redacted = anthropic.redacted_data(native) if native.owner in ("anthropic", NAME) else None
-    if redacted is not None:
-        return Reasoning(redactedContent=msgspec.json.decode(redacted, type=str))
-    return Reasoning(ReasoningText(part.text, signature(native)))
+    if redacted is None:
+        return Reasoning(ReasoningText(part.text, signature(native)))
+    data = _text(redacted)
+    return None if data is None else Reasoning(redactedContent=data)
 
 
 def signature(native: ir.Native) -> str:
     """The signature for a client: Claude's and this format's as they are, others in an envelope."""
     if native.owner in ("anthropic", NAME) and bytes(native.data).startswith(b'"'):
-        return msgspec.json.decode(native.data, type=str)
+        return jsonx.decode(bytes(native.data), str)
     return envelope.seal(native)

@@ -48,14 +48,20 @@ def _bytes(one: wire.TokenCandidate) -> list[int]:
     return list((one.token or "").encode("utf-8", "replace"))
 
 
+def _listed(tokens: bytes) -> list[_Token]:
+    if tokens.lstrip().startswith(b"{"):
+        return jsonx.decode(tokens, _Wrapped).content or []
+    return jsonx.decode(tokens, list[_Token])
+
+
 def encode_logprobs(tokens: Raw | None) -> wire.RawField:
-    """A `logprobsResult` of the canonical list of tokens."""
+    """A `logprobsResult` of the canonical list of tokens; none of what is no such list."""
     if tokens is None or bytes(tokens) == b"null":
         return UNSET
-    if bytes(tokens).lstrip().startswith(b"{"):
-        listed = jsonx.decode(bytes(tokens), _Wrapped).content or []
-    else:
-        listed = jsonx.decode(bytes(tokens), list[_Token])
+    try:
+        listed = _listed(bytes(tokens))
+    except jsonx.Malformed:
+        return UNSET
     result = wire.LogprobsResult(
         chosenCandidates=[wire.TokenCandidate(one.token, one.logprob) for one in listed],
         topCandidates=[

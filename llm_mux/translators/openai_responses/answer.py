@@ -263,8 +263,10 @@ def _token_list(logprobs: Raw | None) -> Raw:
         return wire.EMPTY_LIST
     if first_byte(logprobs) == b"[":
         return logprobs
+    if first_byte(logprobs) != b"{":
+        return wire.EMPTY_LIST
     found = msgspec.json.decode(logprobs, type=_Logprobs).content
-    return found if present(found) else wire.EMPTY_LIST
+    return found if present(found) and first_byte(found) == b"[" else wire.EMPTY_LIST
 
 
 class _Builder:

@@ -134,5 +134,5 @@ def logprobs_of(output: list[Raw]) -> Raw | None:
             continue
         for part in content_of(item_of(raw).content):
             if present(part.logprobs):
-                found.extend(msgspec.json.decode(part.logprobs, type=list[Raw]))
+                found.extend(jsonx.elements(part.logprobs))
     return Raw(msgspec.json.encode(found)) if found else None
