@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
 
 from msgspec import Raw
 
@@ -30,6 +30,9 @@ _KEPT: Final = 12
 _MOST_SEEN: Final = 256
 
 
+Read: TypeAlias = Callable[[bytes], list[Any]]
+
+
 class Again(list[Any]):
     """The outlines of a known list of tools, the same object for every body that has it. `rules`: those under which all
     of them passed the last time."""
@@ -44,13 +47,14 @@ class Tools:
     raw: bytes
     start: int
     end: int
-    outlines: Again | None = None
+    outlines: dict[Read, Again] = field(default_factory=dict)
 
-    def outlined(self, read: Callable[[bytes], list[Any]]) -> Again:
-        """What `read` makes of them, once."""
-        if self.outlines is None:
-            self.outlines = Again(read(self.raw))
-        return self.outlines
+    def outlined(self, read: Read) -> Again:
+        """What `read` makes of them, once for each that reads them."""
+        found = self.outlines.get(read)
+        if found is None:
+            found = self.outlines[read] = Again(read(self.raw))
+        return found
 
 
 @dataclass(slots=True, frozen=True, eq=False)
