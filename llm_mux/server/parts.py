@@ -39,6 +39,7 @@ from llm_mux.server.account_metrics import readings
 from llm_mux.server.account_notes import AccountNotes
 from llm_mux.server.books import Books
 from llm_mux.server.cooldowns import Cooldowns
+from llm_mux.server.ending import stopped
 from llm_mux.server.ledger_metrics import of_the_ledger
 from llm_mux.server.limiter import Limiters
 from llm_mux.server.management.access import Lockout
@@ -296,6 +297,4 @@ async def running(*loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await stopped(*tasks)

@@ -17,6 +17,7 @@ from llm_mux.gateway.waiting import Waiting
 from llm_mux.routing.accounts import Account
 from llm_mux.routing.rests import Kept, Place, ended, held, kept_of, resumed
 from llm_mux.routing.standing import Standing
+from llm_mux.server.ending import stopped
 from llm_mux.server.peers import Peers, Said
 
 if TYPE_CHECKING:
@@ -60,8 +61,7 @@ class SharedRests:
         self._url, old, listening = redis_url, self._redis, self._listening
         self._redis = self._listening = None
         if old is not None and listening is not None:
-            listening.cancel()
-            self._aside(old.close())
+            self._aside(_left(old, listening))
         if redis_url is not None:
             from llm_mux.server.redis_rests import RedisRests
 
@@ -85,8 +85,7 @@ class SharedRests:
         if self._telling:
             await asyncio.wait(self._telling, timeout=1)
         if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.gather(self._listening, return_exceptions=True)
+            await stopped(self._listening)
         if self._redis is not None:
             await self._redis.close()
 
@@ -122,3 +121,8 @@ class SharedRests:
         task = asyncio.get_running_loop().create_task(work)
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
+
+
+async def _left(redis: RedisRests, listening: asyncio.Task[None]) -> None:
+    await stopped(listening)
+    await redis.close()
