@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import psutil
 import yaml
 from aiohttp import web
 
@@ -136,7 +137,9 @@ def _stop(running: ProcessDaemon, reader: threading.Thread) -> None:
     try:
         process.wait(STOP_TIMEOUT_S)
     except subprocess.TimeoutExpired:
-        process.kill()
+        # Its workers too: one that stays would keep the output open, and whoever reads it would wait for good.
+        for each in [*psutil.Process(process.pid).children(recursive=True), process]:
+            each.kill()
         process.wait()
     reader.join(STOP_TIMEOUT_S)
     assert process.stdout is not None
