@@ -112,6 +112,25 @@ async def test_a_session_that_ended_asks_for_the_key_over_the_page_and_the_edit_
         assert "fast: demo-thinking" in seen.mux.file.read_text(encoding="utf-8")
 
 
+async def test_nothing_is_asked_while_the_page_asks_for_the_key(visit: Seen) -> None:
+    async with visit("config", CONFIG) as seen:
+        seen.refused = {401}
+        await seen.page.context.clear_cookies()
+        await seen.page.locator("[data-nav=live]").click()
+        await seen.says("Sign in again").to_be_visible()
+        asked: list[str] = []
+        seen.page.on(
+            "request", lambda request: asked.append(f"{request.method} {request.url.rpartition('/v0/management')[2]}")
+        )
+        used = await seen.page.evaluate(
+            "() => performance.getEntriesByType('resource').find((e) => /\\/api\\.js/.test(e.name)).name"
+        )
+        await seen.page.evaluate("(used) => void import(used).then((api) => api.get('/aliases'))", used)
+        async with seen.page.expect_response(lambda response: response.url.endswith("/aliases") and response.ok):
+            await seen.sign_in()
+        assert asked.index("POST /session") < asked.index("GET /aliases")
+
+
 async def test_what_is_typed_outlasts_a_look_at_another_page_and_is_given_up_only_by_name(visit: Seen) -> None:
     async with visit("config", CONFIG) as seen:
         await edit(seen, "# Ours.", "# Mine.")

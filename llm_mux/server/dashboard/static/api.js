@@ -38,6 +38,15 @@ export function connect(ask, listener) {
 
 export const token = () => localStorage.getItem(TOKEN) ?? "";
 
+/** @type {Promise<void> | null} */
+let renewing = null;
+
+/** One sign-in for all who wait; until it is done nothing else is asked, for the cookie is there before the token. */
+export function renewed() {
+  renewing ??= signIn().finally(() => { renewing = null; });
+  return renewing;
+}
+
 /** @param {string | null} value */
 export function keepToken(value) {
   if (value === null) localStorage.removeItem(TOKEN);
@@ -81,12 +90,14 @@ async function asked(method, path, options = {}) {
   if (options.tag) headers["If-Match"] = options.tag;
   const body = options.text ?? (options.body === undefined ? undefined : JSON.stringify(options.body));
   for (;;) {
+    await renewing;
+    options.signal?.throwIfAborted();
+    const sent = token();
     const response = await raw(`${ROOT}${path}${query}`, { method, headers, body, signal: options.signal });
     if (response.ok) return response;
     const refusal = new Refusal(response.status, await response.json().catch(() => null), response.headers);
     if (!signedOut(response) || !AGAIN.has(refusal.code)) throw refusal;
-    await signIn();
-    options.signal?.throwIfAborted();
+    if (sent === token()) await renewed();
   }
 }
 

@@ -93,17 +93,9 @@ function mark(name) {
 
 // Signing in
 
-/** @type {Promise<void> | null} */
-let asking = null;
 let everIn = false;
 
-/** One dialog for all who wait. */
 function signIn() {
-  asking ??= signInDialog().finally(() => { asking = null; });
-  return asking;
-}
-
-function signInDialog() {
   return new Promise((resolve) => {
     const said = h("div");
     const key = h("input", { type: "password", id: "key", name: "key", required: true, autocomplete: "current-password", "aria-describedby": "key-hint", spellcheck: "false" });
@@ -166,7 +158,7 @@ async function session() {
       return;
     }
   }
-  await signIn();
+  await api.renewed();
 }
 
 async function signOut() {
