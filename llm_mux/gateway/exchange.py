@@ -134,7 +134,10 @@ class Exchange:
         return chosen
 
     def _choose(self, candidate: Candidate, decode: Callable[[], ir.Request]) -> plan.Plan:
-        return plan.choose(self.ask, candidate, decode, self._gateway.facts, strict=self._gateway.settings.strict)
+        gateway = self._gateway
+        return plan.choose(
+            self.ask, candidate, decode, gateway.facts, strict=gateway.settings.strict, adds=gateway.seals.any
+        )
 
     def _took(self, chosen: plan.Plan | _Opened) -> None:
         out = self.out

@@ -6,7 +6,7 @@ may go; otherwise decode and encode. Nothing untranslated ever goes out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 
@@ -24,7 +24,9 @@ from llm_mux.routing.select import Candidate
 from llm_mux.translators import registry
 from llm_mux.translators.base import Encoded, ModelInfo, Target, Translator
 from llm_mux.translators.foreign import refuse_thread
-from llm_mux.translators.plain import Frames
+from llm_mux.translators.memory import LEAST
+from llm_mux.translators.plain import Frame, Frames
+from llm_mux.translators.steps import steps
 from llm_mux.translators.tools import Names
 from llm_mux.wire import jsonx
 
@@ -33,7 +35,8 @@ _MOST_KEPT = 4096
 NO_LEGACY = "(legacy completions)"
 _BASE_HEADERS = {"content-type": "application/json", "accept-encoding": "identity"}
 _NUMBERS = count(1)
-FRAMES: Frames[tuple[Encoded, ir.Request]] = Frames()
+_Kept = tuple[Encoded, ir.Request]
+FRAMES: Frames[_Kept] = Frames()
 """What was written of the settings of plain requests, and their canonical form."""
 
 
@@ -72,8 +75,11 @@ class Plan(Struct):
 Facts = Callable[[str, str], ModelInfo | None]
 
 
-def choose(ask: Ask, candidate: Candidate, decode: Callable[[], ir.Request], facts: Facts, *, strict: bool) -> Plan:
-    """How `ask` goes to `candidate`. `decode` gives the canonical form (once, when wanted).
+def choose(
+    ask: Ask, candidate: Candidate, decode: Callable[[], ir.Request], facts: Facts, *, strict: bool, adds: bool = True
+) -> Plan:
+    """How `ask` goes to `candidate`. `decode` gives the canonical form (once, when wanted); `adds`: it may say
+    more than the client did.
 
     Raises MuxError: content the target has no form for, an operation the provider lacks, or with `strict` a knob.
     """
@@ -83,7 +89,7 @@ def choose(ask: Ask, candidate: Candidate, decode: Callable[[], ir.Request], fac
     if paved.upstream.name == ask.protocol.name and route.effort is None and route.budget is None:
         plan = _splice(ask, account, paved)
     if plan is None:
-        plan = _translate(ask, candidate, paved, decode)
+        plan = _translate(ask, candidate, paved, decode, adds=adds)
     if account.refuses:
         plan = _without_refused(plan, account)
     if strict and plan.dropped:
@@ -186,9 +192,10 @@ def _splice(ask: Ask, account: Account, paved: _Paved) -> Plan | None:
     )
 
 
-def _translate(ask: Ask, candidate: Candidate, paved: _Paved, decode: Callable[[], ir.Request]) -> Plan:
+def _translate(ask: Ask, candidate: Candidate, paved: _Paved, decode: Callable[[], ir.Request], *, adds: bool) -> Plan:
     account = candidate.account
-    encoded, request = _encoded(ask, candidate.route, paved, decode)
+    way = _encoded if adds or len(ask.body) < LEAST else _in_steps
+    encoded, request = way(ask, candidate.route, paved, decode)
     headers = (not encoded.headers and paved.headers) or headers_for(ask, account, paved.endpoint, encoded.headers)
     return Plan(
         account,
@@ -220,12 +227,40 @@ def _encoded(ask: Ask, route: Route, paved: _Paved, decode: Callable[[], ir.Requ
     key = (paved.number, ask.model, route.effort, route.budget, plain.system is None, plain.settings)
     frame, said = FRAMES.get(key), spelling.pieces(plain)
     if frame is not None:
-        (known, request), body = frame.kept, frame.around(said)
-        return Encoded(body, known.dropped, known.names, known.stops, known.headers, known.max_tokens), request
+        return _framed(frame, said)
     request = decode()
     encoded = _encode(ask, route, paved, request)
-    kept = structs.replace(encoded, body=b""), structs.replace(request, messages=())
-    FRAMES.learn(key, plain.settings, encoded.body, said, kept)
+    FRAMES.learn(key, plain.settings, encoded.body, said, _without_words(encoded, request))
+    return encoded, request
+
+
+def _framed(frame: Frame[_Kept], said: Sequence[bytes]) -> tuple[Encoded, ir.Request]:
+    (known, request), body = frame.kept, frame.around(said)
+    return Encoded(body, known.dropped, known.names, known.stops, known.headers, known.max_tokens), request
+
+
+def _without_words(encoded: Encoded, request: ir.Request) -> _Kept:
+    return structs.replace(encoded, body=b""), structs.replace(request, messages=())
+
+
+def _in_steps(ask: Ask, route: Route, paved: _Paved, decode: Callable[[], ir.Request]) -> tuple[Encoded, ir.Request]:
+    """The same for a large request, where its conversation is an agent's."""
+    telling = paved.upstream.tells_steps if paved.number else None
+    found = None if telling is None else steps(ask.body, ask.outline, ask.protocol.reads_steps)
+    told = None if found is None or telling is None else found.told(telling)
+    if found is None or told is None or telling is None:
+        return _encoded(ask, route, paved, decode)
+    # Beside the settings, what a format writes around the turns depends on no more of them than this.
+    key = (paved.number, ask.model, route.effort, route.budget, told.system is None, told.calls, found.around.number)
+    frame = FRAMES.get(key)
+    if frame is not None:
+        return (
+            _framed(frame, told.said) if found.takes(frame.kept[0].names, told) else _encoded(ask, route, paved, decode)
+        )
+    request = decode()
+    encoded = _encode(ask, route, paved, request)
+    if found.takes(encoded.names, told):
+        FRAMES.learn(key, b"", encoded.body, found.normal(telling), _without_words(encoded, request))
     return encoded, request
 
 

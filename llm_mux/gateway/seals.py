@@ -93,6 +93,11 @@ class Seals:
         return msgspec.structs.replace(request, messages=messages)
 
     @property
+    def any(self) -> bool:
+        """Whether there may be something to put back into a request."""
+        return bool(self._kept) or self.elsewhere is not None
+
+    @property
     def telling(self) -> bool:
         """Whether other processes may not have heard yet what was kept."""
         return self.elsewhere is not None and self.elsewhere.telling

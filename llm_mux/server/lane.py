@@ -26,6 +26,7 @@ from llm_mux.server.express import Express, begun
 from llm_mux.server.flowing import Flowing
 from llm_mux.server.heads import MOST_HEAD, Find, Head, Heads, unfinished
 from llm_mux.server.serving import DAEMON, STREAM_HEADERS, Advance, labelled, serve
+from llm_mux.translators.around import AROUND
 from llm_mux.translators.memory import MEMORY
 from llm_mux.translators.repeated import TOOLS
 
@@ -75,6 +76,7 @@ class Lanes:
         if not self.lanes:
             MEMORY.clear()
             TOOLS.clear()
+            AROUND.clear()
             FRAMES.clear()
         if self._crowd.is_over(len(self.lanes)):
             give_back()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -20,6 +20,9 @@ from llm_mux.translators.moulds import Judge
 from llm_mux.translators.plain import Plain, Spelling
 from llm_mux.translators.tools import Names
 from llm_mux.wire import jsonx, sse
+
+if TYPE_CHECKING:
+    from llm_mux.translators.steps import Reader, Telling
 
 
 class Hints(Struct, frozen=True):
@@ -71,11 +74,13 @@ class Encoded(Struct, frozen=True):
 class Repeats(NamedTuple):
     """What an outline's `messages` and `tools` hold, by means of `translators.outlined`. `mark`: a message that holds
     only `memory.MARK`; `marked` knows it again; `kept` is a message without anything that holds on to its body.
-    `tools` reads a list of tools by itself, each with a `type`; `names` are what they are called."""
+    `messages` and `tools` read a list of either by itself, tools each with a `type`; `names` are what those are
+    called."""
 
     mark: bytes
     marked: Callable[[Any], bool]
     kept: Callable[[Any], Any]
+    messages: Callable[[bytes | memoryview], list[Any]]
     tools: Callable[[bytes], list[Any]]
     names: Callable[[list[Any]], tuple[object, ...]]
 
@@ -188,7 +193,8 @@ class Translator:
     the client understands a failure before any answer only as an event of a stream. `hides(frame)` recognises the
     usage-only record that `Edits.hide_usage` speaks of. `error_headers`: what the format says of an error in headers.
     `end_mark`: what ends a stream after everything else, an error too. `plain(body, outline)` reads a request whose
-    conversation is plain, None for any other; `said` is how one is written.
+    conversation is plain, None for any other; `said` is how one is written; `reads_steps` and `tells_steps` are the
+    same for an agent's.
     """
 
     name: str
@@ -215,6 +221,8 @@ class Translator:
     end_mark: bytes = b""
     plain: Callable[[bytes, Outline | None], Plain | None] | None = None
     said: Spelling | None = None
+    reads_steps: Reader | None = None
+    tells_steps: Telling | None = None
 
 
 _ENDS = frozenset({ir.Done, ir.Failed})

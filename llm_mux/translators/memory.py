@@ -54,12 +54,17 @@ class Grown(NamedTuple):
 
 
 class Met(NamedTuple):
-    """What is known of a body: what it goes on from and its shortened form, or whether it seems to go on from one that
-    was seen without being kept."""
+    """What is known of a body: what it goes on from and how many of its bytes that are, or whether it seems to go on
+    from one that was seen without being kept."""
 
     before: Beginning | None = None
-    short: bytes = b""
+    length: int = 0
     again: bool = False
+
+    def short(self, body: bytes, mark: bytes) -> bytes:
+        """`body` with `mark` in place of the messages that are known."""
+        opened = self.before.opened if self.before is not None else 0
+        return b"%b%b%b" % (body[:opened], mark, body[self.length :])
 
 
 class _Tidied(NamedTuple):
@@ -111,18 +116,18 @@ class Beginning:
             self.chunks, self.body = (self.body[: self.length],), b""
         return True
 
-    def shortened(self, body: bytes, mark: bytes) -> bytes | None:
-        """`body` with `mark` in place of the messages that are known; None when it does not go on from here."""
+    def begins(self, body: bytes) -> bool:
+        """Whether `body` goes on from here."""
         if not self.chunks and not body.startswith(self.body[:LEAST]):
-            return None
+            return False
         if not self.found():
-            return None
+            return False
         at = 0
         for chunk in self.chunks:
             if not body.startswith(chunk, at):
-                return None
+                return False
             at += len(chunk)
-        return b"%b%b%b" % (body[: self.opened], mark, body[at:])
+        return True
 
     def grow(self, short: bytes, mark: bytes, missing: int = 0) -> Grown | None:
         """What goes on from here, by its shortened form, in which so many bytes more are `missing` before the messages;
@@ -196,7 +201,7 @@ class Memory:
         # Hashes of what places begin with: most bodies that nobody knows begin like none.
         self._heads: set[int] = set()
 
-    def meet(self, key: str, body: bytes, mark: bytes = MARK, kind: str = "") -> Met:
+    def meet(self, key: str, body: bytes, kind: str = "") -> Met:
         """The longest known beginning of `body`, or whether it is to be kept. What is kept for one `kind` of reader is
         not for another."""
         if len(body) < LEAST:
@@ -207,9 +212,9 @@ class Memory:
         for at in range(len(body) // _STEP * _STEP, 0, -_STEP):
             place = (key, head, at, body[at - _SAMPLE : at])
             before = self._kept.get(place)
-            if before is not None and (short := before.shortened(body, mark)) is not None:
+            if before is not None and before.begins(body):
                 self._use(before)
-                return Met(before, short)
+                return Met(before, before.length)
             again = again or hash(place) in self._seen
         return _SEEN if again else STRANGER
 

@@ -6,12 +6,13 @@ Rule: what it finds is what a look at the whole body finds, but for contents of 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Final
 
 import msgspec
 
+from llm_mux.translators.around import AROUND, Around
 from llm_mux.translators.base import Outline, Repeats
-from llm_mux.translators.memory import MEMORY, Beginning
+from llm_mux.translators.memory import MEMORY, Beginning, Met
 from llm_mux.translators.repeated import KEY, TOOLS, marked
 from llm_mux.wire import jsonx
 
@@ -22,26 +23,35 @@ _KIND = "outline of "
 _KEY = "messages"
 
 
+_BLANKS: Final = b" \t\r\n"
+
+
 @dataclass(slots=True, eq=False)
 class Looked(Beginning):
     """The outlines of a conversation's messages up to some message. The first `checked` of them passed under `rules`:
-    whoever looks at them one by one may leave those out."""
+    whoever looks at them one by one may leave those out. `memo`: what others made of some of them."""
 
     messages: list[Any] = field(default_factory=list)
     rules: object = None
     checked: int = 0
+    memo: dict[object, Any] = field(default_factory=dict)
+
+    # The bytes, and what one target was told of them.
+    share: ClassVar[float] = 2.25
 
 
 class Known(list[Any]):
-    """The outlines of a body's messages, the first of which are those of `looked`."""
+    """The outlines of a body's messages. Those of `looked` are the first, of which the first `short` are without their
+    contents; `around` is what stands around all of them. Either may be None."""
 
-    looked: Looked
+    looked: Looked | None
+    around: Around | None
+    short: int
 
     @classmethod
-    def of(cls, looked: Looked, more: list[Any]) -> Known:
-        made = cls(looked.messages)
-        made.extend(more)
-        made.looked = looked
+    def of(cls, messages: list[Any], around: Around | None, looked: Looked | None = None, short: int = 0) -> Known:
+        made = cls(messages)
+        made.around, made.looked, made.short = around, looked, short
         return made
 
 
@@ -51,19 +61,85 @@ def look(body: bytes, outline: type[Outline]) -> tuple[Outline, bytes]:
     if repeats is None:
         return jsonx.sound(body, outline)
     kind = _KIND + outline.__name__
-    met = MEMORY.meet(_KEY, body, repeats.mark, kind)
-    if isinstance(met.before, Looked) and (found := _shortly(body, met.before, met.short, outline, kind)) is not None:
-        return found, body
-    known = None if met.short else _without_tools(body, outline, repeats)
+    around, met = AROUND.find(body, outline), MEMORY.meet(_KEY, body, kind)
+    if isinstance(met.before, Looked):
+        found = _going_on(body, met.before, around, repeats, kind) or _shortly(body, met, outline, kind)
+        if found is not None:
+            return found, body
+    if around is not None and (messages := _read(around.within(body), repeats)):
+        looked = _kept(body, messages, repeats, met, kind, around)
+        return msgspec.structs.replace(around.head, messages=Known.of(messages, around, looked)), body
+    known = None if met.before is not None else _without_tools(body, outline, repeats)
     whole, body = (known, body) if known is not None else jsonx.sound(body, outline)
-    if known is None and (tools := getattr(whole, KEY)):
-        TOOLS.note(body, repeats.names(tools))
-    messages = getattr(whole, _KEY)
-    if met.again and messages:
-        MEMORY.keep(Looked(body, _KEY, messages=[repeats.kept(each) for each in messages]), body, kind=kind)
-    elif messages:
-        MEMORY.note(_KEY, body, kind)
+    messages, tools = getattr(whole, _KEY), getattr(whole, KEY)
+    if messages:
+        names = repeats.names(tools) if tools else ()
+        if known is None and tools:
+            TOOLS.note(body, names)
+        if around is None:
+            AROUND.note(body, outline, (whole.model, whole.stream, names))
+        _kept(body, messages, repeats, met, kind)
     return whole, body
+
+
+def _kept(
+    body: bytes, messages: list[Any], repeats: Repeats, met: Met, kind: str, around: Around | None = None
+) -> Looked | None:
+    """Remembers the messages of a body that seems to come again, or that it was seen."""
+    if not met.again:
+        MEMORY.note(_KEY, body, kind)
+        return None
+    looked = Looked(body, _KEY, messages=[repeats.kept(each) for each in messages])
+    if around is not None:
+        looked.length = len(body[: len(body) - len(around.after)].rstrip(_BLANKS))
+        looked.chunks, looked.opened, looked.body = (body[: looked.length],), len(around.before), b""
+    MEMORY.keep(looked, body, kind=kind)
+    return looked
+
+
+def _read(raw: bytes | memoryview, repeats: Repeats) -> list[Any] | None:
+    try:
+        return repeats.messages(raw)
+    except (RecursionError, ValueError):
+        return None
+
+
+def _going_on(body: bytes, before: Looked, around: Around | None, repeats: Repeats, kind: str) -> Outline | None:
+    """What is found where both the beginning of the messages and what stands around all of them are known."""
+    if around is None or before.opened != len(around.before):
+        return None
+    end = len(body) - len(around.after)
+    rest = body[before.length : end].rstrip(_BLANKS)
+    new = rest.lstrip(_BLANKS)
+    if before.length > end or (new and not new.startswith(b",")):
+        return None
+    more = _read(b"[%b]" % new[1:], repeats) if new else []
+    if more is None or (new and not more):
+        return None
+    looked = _further(body, before, more, before.length + len(rest), repeats, kind)
+    messages = Known.of(before.messages + more, around, looked, len(before.messages))
+    return msgspec.structs.replace(around.head, messages=messages)
+
+
+def _further(body: bytes, before: Looked, more: list[Any], length: int, repeats: Repeats, kind: str) -> Looked:
+    """What is remembered from now on of a conversation that went on by some messages, to that length of its bytes."""
+    if len(more) <= _MOST_NEW:
+        return before
+    messages = [*before.messages, *[repeats.kept(each) for each in more]]
+    chunks = before.extended(body, length)
+    looked = Looked(
+        b"",
+        _KEY,
+        chunks,
+        length,
+        before.opened,
+        messages=messages,
+        rules=before.rules,
+        checked=before.checked,
+        memo=before.memo,
+    )
+    MEMORY.keep(looked, body, before, kind)
+    return looked
 
 
 def _without_tools(body: bytes, outline: type[Outline], repeats: Repeats) -> Outline | None:
@@ -84,20 +160,20 @@ def _exactly(body: bytes, outline: type[Outline]) -> Outline | None:
     return found if read is body else None
 
 
-def _shortly(body: bytes, before: Looked, short: bytes, outline: type[Outline], kind: str) -> Outline | None:
-    repeats = outline.repeats
+def _shortly(body: bytes, met: Met, outline: type[Outline], kind: str) -> Outline | None:
+    """What is found where the beginning of the messages is known."""
+    repeats, before = outline.repeats, met.before
     assert repeats is not None
+    assert isinstance(before, Looked)
+    short = met.short(body, repeats.mark)
     found = _without_tools(short, outline, repeats) or _exactly(short, outline)
     messages = getattr(found, _KEY, None)
     if found is None or not messages or not repeats.marked(messages[0]):
         return None
     looked, more = before, messages[1:]
     if len(more) > _MOST_NEW and (grown := before.grow(short, repeats.mark)) is not None:
-        kept = [*before.messages, *[repeats.kept(each) for each in more]]
-        chunks = before.extended(body, grown.length)
-        looked = Looked(
-            b"", _KEY, chunks, grown.length, before.opened, messages=kept, rules=before.rules, checked=before.checked
-        )
-        MEMORY.keep(looked, body, before, kind)
-        more = []
-    return msgspec.structs.replace(found, **{_KEY: Known.of(looked, more)})
+        looked = _further(body, before, more, grown.length, repeats, kind)
+    tools = getattr(found, KEY)
+    AROUND.note(body, outline, (found.model, found.stream, repeats.names(tools) if tools else ()))
+    known = Known.of(before.messages + more, None, looked, len(before.messages))
+    return msgspec.structs.replace(found, **{_KEY: known})

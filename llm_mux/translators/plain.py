@@ -14,6 +14,9 @@ import msgspec
 
 T = TypeVar("T")
 
+CACHE_MARKS: Final = (b'"cache_control"', b'"prompt_cache_breakpoint"')
+"""Who marks what to cache gets a key for it, which depends on what is said too."""
+
 _MOST: Final = 1 << 20
 _OVERHEAD: Final = 2 << 10
 _BY_TURNS: Final = ("user", "assistant") * 32

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from llm_mux import ir
 from llm_mux.errors import MuxError
 from llm_mux.translators import registry
+from llm_mux.translators.around import AROUND
 from llm_mux.translators.base import Encoded, Hints
 from llm_mux.translators.memory import LEAST, MEMORY, Memory, Past, Thread
 from llm_mux.translators.repeated import TOOLS
@@ -30,6 +31,7 @@ Turns = list[dict[str, Any]]
 def forget() -> None:
     MEMORY.clear()
     TOOLS.clear()
+    AROUND.clear()
 
 
 @pytest.fixture(autouse=True)

@@ -34,11 +34,11 @@ def _forgotten() -> Iterator[None]:
 
 
 def body_of(raw: bytes = RAW, *, first: bool = False, more: bytes = b"", steps_: int = 2) -> bytes:
-    """A conversation that nobody has seen, with these tools before or after its messages."""
+    """A conversation that nobody has seen, with these tools before or after its messages and another user each time."""
     said = [{"role": "system", "content": f"{next(WORDS):09} " * (LEAST // 9)}, *steps(steps_)]
     messages = json.dumps(said, separators=(",", ":")).encode()
     parts = [b'"messages":' + messages, b'"tools":' + raw]
-    return b'{"model":"m",' + b",".join(parts[::-1] if first else parts) + more + b"}"
+    return b'{"model":"m","user":"%09d",' % next(WORDS) + b",".join(parts[::-1] if first else parts) + more + b"}"
 
 
 def known(body: bytes) -> bool:

@@ -19,6 +19,7 @@ from llm_mux.translators.anthropic.stream import stream_decoder
 from llm_mux.translators.anthropic.stream_out import stream_encoder
 from llm_mux.translators.base import Counter, Translator
 from llm_mux.translators.plain import Spelling
+from llm_mux.translators.steps import Telling
 
 TRANSLATOR = Translator(
     name="anthropic",
@@ -41,6 +42,16 @@ TRANSLATOR = Translator(
         user=b'{"role":"user","content":[{"type":"text","text":%b}]}',
         assistant=b'{"role":"assistant","content":[{"type":"text","text":%b}]}',
         system=b'{"type":"text","text":%b}',
+    ),
+    tells_steps=Telling(
+        system=b'{"type":"text","text":%b}',
+        user=b'{"role":"user","content":[',
+        assistant=b'{"role":"assistant","content":[',
+        end=b"]}",
+        text=b'{"type":"text","text":%b}',
+        call=b'{"type":"tool_use","id":"%b","name":"%b","input":%b}',
+        result=b'{"type":"tool_result","tool_use_id":"%b","content":%b}',
+        nothing=b'{"type":"tool_result","tool_use_id":"%b"}',
     ),
     counter=Counter(encode_count, decode_count, encode_count_answer),
 )

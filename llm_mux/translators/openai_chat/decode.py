@@ -94,11 +94,12 @@ def _grown(body: bytes, met: Met) -> tuple[Thread, dict[str, Raw], bytes | None]
     past = met.before
     if not isinstance(past, Past):
         return None
-    cut = TOOLS.cut(met.short)
+    short = met.short(body, MARK)
+    cut = TOOLS.cut(short)
     grown = None if cut is None else past.grow(cut.short, MARK, cut.before(past.opened))
     known = None if cut is None or grown is None or not cut.stands(grown.top) else cut.tools.raw
     if known is None:
-        grown = past.grow(met.short, MARK)
+        grown = past.grow(short, MARK)
     if grown is None:
         return None
     top, added, length = grown

@@ -18,6 +18,8 @@ from llm_mux.translators.memory import MARK
 class Call(Struct):
     id: str | None = None
     extra_content: Raw | UnsetType = UNSET
+    function: Raw | UnsetType = UNSET
+    custom: Raw | UnsetType = UNSET
 
 
 class Plain(Struct, forbid_unknown_fields=True):
@@ -115,7 +117,7 @@ def _kept(message: Plain) -> Plain:
     if said and message.tool_calls is None and message.tool_call_id is None:
         return _SPOKEN[message.role]
     calls = message.tool_calls
-    if calls is not None and any([call.extra_content is not UNSET for call in calls]):
+    if calls is not None:
         calls = [Call(c.id, UNSET if c.extra_content is UNSET else Raw(bytes(c.extra_content))) for c in calls]
     return Plain(message.role, _SAID if said else Raw(bytes(message.content)), calls, message.tool_call_id)
 
@@ -128,13 +130,16 @@ def _names(tools: list[Tool]) -> tuple[object, ...]:
     return tuple([named.name if (named := tool.function or tool.custom) else tool.type for tool in tools])
 
 
+_messages: Final = msgspec.json.Decoder(list[Plain]).decode
 _tools: Final = msgspec.json.Decoder(list[Tool]).decode
 
 
 class Usual(Head, frozen=True):
     messages: list[Plain] | None = None
 
-    repeats: ClassVar[Repeats | None] = Repeats(b'{"role":"user","content":%b}' % MARK, _marked, _kept, _tools, _names)
+    repeats: ClassVar[Repeats | None] = Repeats(
+        b'{"role":"user","content":%b}' % MARK, _marked, _kept, _messages, _tools, _names
+    )
 
 
 class Wide(Head, frozen=True):

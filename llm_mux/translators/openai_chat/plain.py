@@ -10,11 +10,9 @@ import msgspec
 from llm_mux.translators.base import Outline
 from llm_mux.translators.memory import LEAST
 from llm_mux.translators.openai_chat.outline import Usual
-from llm_mux.translators.plain import Plain, by_turns
+from llm_mux.translators.plain import CACHE_MARKS, Plain, by_turns
 from llm_mux.wire import jsonx
 
-_MARKS: Final = (b'"cache_control"', b'"prompt_cache_breakpoint"')
-"""Who marks what to cache gets a key for it, which depends on what is said too."""
 _fields: Final = attrgetter("role", "content", "tool_calls", "tool_call_id")
 _texts: Final[msgspec.json.Decoder[list[str]]] = msgspec.json.Decoder(list[str])
 
@@ -37,7 +35,7 @@ def plain(body: bytes, outline: Outline | None) -> Plain | None:
         return None
     del top["messages"]
     settings = msgspec.json.encode(top)
-    if any([mark in settings for mark in _MARKS]):
+    if any([mark in settings for mark in CACHE_MARKS]):
         return None
     system = texts.pop(0) if told else None
     return Plain(settings, system, texts)

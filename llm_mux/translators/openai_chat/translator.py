@@ -13,6 +13,7 @@ from llm_mux.translators.openai_chat import (
     outline,
     plain,
     response,
+    steps,
     stream,
     wire,
 )
@@ -44,4 +45,5 @@ TRANSLATOR = Translator(
         assistant=b'{"role":"assistant","content":%b}',
         system=b'{"role":"system","content":%b}',
     ),
+    reads_steps=steps.read,
 )

@@ -1,0 +1,110 @@
+"""What stands around the messages of a body: a client says the same around those of every turn, often a third of it.
+
+Rules. It is known by all of its bytes, at both ends of a body, and was read once with a mark in place of the messages.
+So what is between is read by itself, and both together say what the whole body says; where it is no list of messages,
+all of the body is read. What is kept is bounded by number and bytes, the one that was of use longest ago goes first,
+and a client that says something else each time pays next to nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, Final
+
+import msgspec
+
+from llm_mux.translators.base import Outline
+from llm_mux.translators.memory import MARK
+from llm_mux.translators.repeated import KEY as TOOLS_KEY
+from llm_mux.translators.repeated import Again
+from llm_mux.wire import jsonx
+
+_KEY: Final = "messages"
+_MOST: Final = 256 << 10
+_KEPT: Final = 12
+_MOST_SEEN: Final = 256
+_NUMBERS = count(1)
+
+
+@dataclass(slots=True, eq=False)
+class Around:
+    """The bytes up to the bracket that opens the messages, those from the one that closes them, and what an outline
+    finds in both. `number`: no other has it; `memo`: what others worked out of it, once."""
+
+    before: bytes
+    after: bytes
+    head: Outline
+    number: int
+    memo: dict[object, Any] = field(default_factory=dict)
+
+    def stands(self, body: bytes) -> bool:
+        """Whether `body` begins and ends with it."""
+        long_enough = len(body) >= len(self.before) + len(self.after)
+        return long_enough and body.startswith(self.before) and body.endswith(self.after)
+
+    def within(self, body: bytes) -> memoryview:
+        """What stands between, with its brackets."""
+        return memoryview(body)[len(self.before) - 1 : len(body) - len(self.after) + 1]
+
+    @property
+    def settings(self) -> bytes:
+        """Both as one JSON object, whose messages are a mark."""
+        return b"%b%b%b" % (self.before, MARK, self.after)
+
+
+class Arounds:
+    """Those that are kept, the one that was of use last first."""
+
+    def __init__(self) -> None:
+        self._kept: list[Around] = []
+        # How often the same was read of bodies of which it was not known.
+        self._seen: dict[int, int] = {}
+
+    def find(self, body: bytes, outline: type[Outline]) -> Around | None:
+        """The one that stands around the messages of `body`."""
+        for number, known in enumerate(self._kept):
+            if known.stands(body) and type(known.head) is outline:
+                if number:
+                    self._kept.insert(0, self._kept.pop(number))
+                return known
+        return None
+
+    def note(self, body: bytes, outline: type[Outline], said: tuple[object, ...]) -> None:
+        """`body`, around whose messages this is `said`, was not known. What is said for the second time is kept, and
+        looked at again more and more rarely when its bytes are others each time."""
+        if len(self._seen) >= _MOST_SEEN:
+            self._seen.clear()
+        key = hash(said)
+        times = self._seen[key] = self._seen.get(key, 0) + 1
+        if times > 1 and times & (times - 1) == 0 and (made := _read(body, outline)) is not None:
+            self._kept = [made, *self._kept[: _KEPT - 1]]
+
+    def clear(self) -> None:
+        """Forgets everything."""
+        self._kept.clear()
+        self._seen.clear()
+
+
+def _read(body: bytes, outline: type[Outline]) -> Around | None:
+    """What stands around the messages of `body`, if those are found and it is not too long."""
+    repeats = outline.repeats
+    try:
+        raw = bytes(jsonx.top(body).get(_KEY, b""))
+        at = body.find(raw) + 1
+        before, after = body[:at], body[at + len(raw) - 2 :]
+        if repeats is None or at < 1 or not raw.startswith(b"[") or len(before) + len(after) > _MOST:
+            return None
+        marked = b"%b%b%b" % (before, repeats.mark, after)
+        head, read = jsonx.sound(marked, outline)
+    except jsonx.Malformed:
+        return None
+    messages, tools = getattr(head, _KEY), getattr(head, TOOLS_KEY)
+    if read is not marked or not messages or len(messages) > 1 or not repeats.marked(messages[0]):
+        return None
+    told = Again(tools) if tools else tools
+    return Around(before, after, msgspec.structs.replace(head, messages=None, **{TOOLS_KEY: told}), next(_NUMBERS))
+
+
+AROUND: Final = Arounds()
+"""The process's own."""

@@ -1,0 +1,235 @@
+"""Agents' conversations of texts, calls and results, written around the very bytes that the client sent of them.
+
+Nearly all that an agent sends with every turn is of this kind: a format says what stands around a text, a call and a
+result, and none of it has to be read into canonical form. Rules. What comes out says what the long way would have
+written, of the same turns in the same order; whatever the long way would repair, rename or leave out goes the long way.
+What was written of the beginning of a remembered conversation is kept with it, and only what is new is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import msgspec
+from msgspec import Raw
+
+from llm_mux.translators.around import Around
+from llm_mux.translators.base import Outline
+from llm_mux.translators.outlined import Known
+from llm_mux.translators.plain import CACHE_MARKS
+from llm_mux.translators.repeated import KEY
+from llm_mux.translators.tools import Names
+
+
+class Call(NamedTuple):
+    """A call of a tool, its arguments a JSON object."""
+
+    id: str
+    name: str
+    arguments: Raw
+
+
+class Result(NamedTuple):
+    """What a tool gave back to a call: a JSON string, None for nothing."""
+
+    id: str
+    text: Raw | None
+
+
+Block: TypeAlias = Raw | Call | Result
+"""A text is its own JSON string."""
+
+
+class Read(NamedTuple):
+    """Messages as turns, by turns the client's and the model's; the client has the last. No text is blank, every call
+    is answered in the turn after it, and every id can go as it is. `system` stands before them."""
+
+    system: Raw | None
+    turns: Sequence[Sequence[Block]]
+    ids: Sequence[str]
+    names: frozenset[str]
+
+
+Reader: TypeAlias = Callable[[Sequence[Any], bool], Read | None]
+"""Reads the outlines of messages; True: turns stand before them, the last of them the client's, and the model has the
+first of these. None: they hold anything else."""
+
+
+class Told(NamedTuple):
+    """What was written of a conversation's first `length` messages: the `system` text, and the turns without what
+    closes the last. `calls`: whether the model's last turn has calls."""
+
+    length: int
+    system: bytes | None
+    turns: bytes
+    ids: frozenset[str]
+    names: frozenset[str]
+    calls: bool
+
+    @property
+    def said(self) -> tuple[bytes, ...]:
+        """The pieces, in the order in which they stand in a request."""
+        return (self.turns,) if self.system is None else (self.system, self.turns)
+
+
+class Telling:
+    """How a format writes them, with a `%b` for each JSON that goes in: a text, a call with its id, its name and its
+    arguments, a result with its call's id, and one of nothing; the beginnings of the client's turn and the model's, and
+    their end. The system's text stands before the turns."""
+
+    def __init__(
+        self,
+        *,
+        system: bytes,
+        user: bytes,
+        assistant: bytes,
+        end: bytes,
+        text: bytes,
+        call: bytes,
+        result: bytes,
+        nothing: bytes,
+    ) -> None:
+        self._system = system
+        self._begin = (user, assistant)
+        self._next = (end + b"," + user, end + b"," + assistant)
+        self._text = _around(text)
+        self._call = _around(call)
+        self._result = _around(result)
+        self._nothing = nothing
+
+    def system(self, text: Raw | bytes) -> bytes:
+        """The system's text."""
+        return self._system % bytes(text)
+
+    def turns(self, turns: Sequence[Sequence[Block]], begun: bytes) -> bytes:
+        """All turns, where some were written before."""
+        out: list[bytes | Raw] = [begun]
+        speaker = 1 if begun else 0
+        for turn in turns:
+            out.append(self._next[speaker] if begun or len(out) > 1 else self._begin[speaker])
+            speaker = 1 - speaker
+            self._add(turn, out)
+        return b"".join(out)
+
+    def _add(self, turn: Sequence[Block], out: list[bytes | Raw]) -> None:
+        (text, text_end), (call, named, given, call_end) = self._text, self._call
+        result, gave, result_end = self._result
+        comma = b""
+        for block in turn:
+            if isinstance(block, Raw):
+                out += (comma, text, block, text_end)
+            elif isinstance(block, Call):
+                out += (comma, call, block.id.encode(), named, block.name.encode(), given, block.arguments, call_end)
+            elif block.text is None:
+                out += (comma, self._nothing % block.id.encode())
+            else:
+                out += (comma, result, block.id.encode(), gave, block.text, result_end)
+            comma = b","
+
+
+def _around(template: bytes) -> tuple[bytes, ...]:
+    return tuple(template.split(b"%b"))
+
+
+class Steps:
+    """A body whose messages can be told in steps, as far as its outline shows."""
+
+    def __init__(self, body: bytes, outline: Known, around: Around, read: Reader) -> None:
+        self._body = body
+        self._found = outline
+        self._read = read
+        self.around = around
+
+    def told(self, telling: Telling) -> Told | None:
+        """What `telling` makes of them; None where they have to go the long way."""
+        found = self._found
+        kept: Told | None = None if found.looked is None else found.looked.memo.get(telling)
+        if kept is None or not found.short <= kept.length <= len(found):
+            return self._keep(telling, self._anew(telling))
+        if kept.length == len(found):
+            return kept
+        read = self._read(found[kept.length :], True)
+        if read is None or not read.turns or not kept.ids.isdisjoint(read.ids):
+            return self._anew(telling)
+        turns = telling.turns(read.turns, kept.turns)
+        told = Told(
+            len(found), kept.system, turns, kept.ids.union(read.ids), kept.names | read.names, _calls(read.turns)
+        )
+        return self._keep(telling, told)
+
+    def normal(self, telling: Telling) -> tuple[bytes, ...]:
+        """What `told` says in the spelling of the long way."""
+        read = self._read(self._whole(), False)
+        if read is None:
+            return ()
+        turns = telling.turns([[_respelled(block) for block in turn] for turn in read.turns], b"")
+        return (turns,) if read.system is None else (telling.system(_spelled(read.system)), turns)
+
+    def takes(self, names: Names, told: Told) -> bool:
+        """Whether the request declares all tools that are called, and the target knows them by the same names."""
+        declared: frozenset[str] | None = self.around.memo.get(_declared)
+        if declared is None:
+            declared = self.around.memo[_declared] = _declared(self.around)
+        return told.names <= declared and all([names.to_wire.get((None, name)) == name for name in told.names])
+
+    def _whole(self) -> Sequence[Any]:
+        """All messages with their contents."""
+        found, repeats = self._found, self.around.head.repeats
+        return found if not found.short or repeats is None else repeats.messages(self.around.within(self._body))
+
+    def _anew(self, telling: Telling) -> Told | None:
+        found = self._whole()
+        read = self._read(found, False)
+        if read is None:
+            return None
+        system = None if read.system is None else telling.system(read.system)
+        ids, turns = frozenset(read.ids), telling.turns(read.turns, b"")
+        return Told(len(found), system, turns, ids, read.names, _calls(read.turns))
+
+    def _keep(self, telling: Telling, told: Told | None) -> Told | None:
+        looked = self._found.looked
+        if told is not None and looked is not None and len(looked.messages) == told.length:
+            looked.memo[telling] = told
+        return told
+
+
+def steps(body: bytes, outline: Outline | None, read: Reader | None) -> Steps | None:
+    """The steps of a request, where what stands around its messages is known, and says nothing of caches: that would
+    depend on the messages too."""
+    found = getattr(outline, "messages", None)
+    if read is None or type(found) is not Known or (around := found.around) is None:
+        return None
+    marked: bool | None = around.memo.get(_marked)
+    if marked is None:
+        marked = around.memo[_marked] = _marked(around)
+    return None if marked else Steps(body, found, around, read)
+
+
+def _marked(around: Around) -> bool:
+    return any([mark in around.before or mark in around.after for mark in CACHE_MARKS])
+
+
+def _declared(around: Around) -> frozenset[str]:
+    repeats, tools = around.head.repeats, getattr(around.head, KEY)
+    return frozenset(map(str, repeats.names(tools))) if repeats and tools else frozenset()
+
+
+def _calls(turns: Sequence[Sequence[Block]]) -> bool:
+    """Whether the model's last turn, the one before the client's, has calls."""
+    return len(turns) > 1 and type(turns[-2][-1]) is Call
+
+
+_text: Final[msgspec.json.Decoder[str]] = msgspec.json.Decoder(str)
+
+
+def _spelled(text: Raw) -> Raw:
+    return Raw(msgspec.json.encode(_text.decode(text)))
+
+
+def _respelled(block: Block) -> Block:
+    if isinstance(block, Call):
+        return block
+    if isinstance(block, Result):
+        return block if block.text is None else Result(block.id, _spelled(block.text))
+    return _spelled(block)
