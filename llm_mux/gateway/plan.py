@@ -25,6 +25,7 @@ from llm_mux.translators import registry
 from llm_mux.translators.base import Encoded, ModelInfo, Target, Translator
 from llm_mux.translators.foreign import refuse_thread
 from llm_mux.translators.memory import LEAST
+from llm_mux.translators.outlined import spliced
 from llm_mux.translators.plain import Frame, Frames
 from llm_mux.translators.steps import steps
 from llm_mux.translators.tools import Names
@@ -174,7 +175,7 @@ def _splice(ask: Ask, account: Account, paved: _Paved) -> Plan | None:
         return None
     target = paved.target
     headers = paved.headers or headers_for(ask, account, paved.endpoint, {})
-    body = jsonx.splice(ask.body, edits.top) if edits.top else ask.body
+    body = spliced(ask.body, ask.outline, edits.top) if edits.top else ask.body
     # By position, as a request's structs are made: each name costs as much as two values.
     return Plan(
         account,

@@ -8,6 +8,7 @@ and a client that says something else each time pays next to nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Final
@@ -24,6 +25,7 @@ _KEY: Final = "messages"
 _MOST: Final = 256 << 10
 _KEPT: Final = 12
 _MOST_SEEN: Final = 256
+_MOST_EDITS: Final = 8
 _NUMBERS = count(1)
 
 
@@ -37,6 +39,7 @@ class Around:
     head: Outline
     number: int
     memo: dict[object, Any] = field(default_factory=dict)
+    _edited: dict[object, tuple[bytes, ...]] = field(default_factory=dict)
 
     def stands(self, body: bytes) -> bool:
         """Whether `body` begins and ends with it."""
@@ -47,10 +50,17 @@ class Around:
         """What stands between, with its brackets."""
         return memoryview(body)[len(self.before) - 1 : len(body) - len(self.after) + 1]
 
-    @property
-    def settings(self) -> bytes:
-        """Both as one JSON object, whose messages are a mark."""
-        return b"%b%b%b" % (self.before, MARK, self.after)
+    def spliced(self, body: bytes, edits: Mapping[str, bytes | None]) -> bytes:
+        """What `jsonx.splice` makes of a body around whose messages it stands; edits do not concern those."""
+        key = tuple(edits.items())
+        made: tuple[bytes, ...] | None = self._edited.get(key)
+        if made is None:
+            if len(self._edited) >= _MOST_EDITS:
+                self._edited.clear()
+            marked = jsonx.splice(b"%b%b%b" % (self.before, MARK, self.after), edits)
+            made = self._edited[key] = tuple(marked.split(MARK))
+        before, after = made
+        return b"".join((before, memoryview(body)[len(self.before) : len(body) - len(self.after)], after))
 
 
 class Arounds:

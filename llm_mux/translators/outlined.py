@@ -5,6 +5,7 @@ Rule: what it finds is what a look at the whole body finds, but for contents of 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
@@ -177,3 +178,10 @@ def _shortly(body: bytes, met: Met, outline: type[Outline], kind: str) -> Outlin
     AROUND.note(body, outline, (found.model, found.stream, repeats.names(tools) if tools else ()))
     known = Known.of(before.messages + more, None, looked, len(before.messages))
     return msgspec.structs.replace(found, **{_KEY: known})
+
+
+def spliced(body: bytes, outline: Outline | None, edits: Mapping[str, bytes | None]) -> bytes:
+    """What `jsonx.splice` makes of `body`, of which `outline` is what was found."""
+    found = getattr(outline, _KEY, None)
+    around = found.around if type(found) is Known else None
+    return jsonx.splice(body, edits) if around is None or _KEY in edits else around.spliced(body, edits)

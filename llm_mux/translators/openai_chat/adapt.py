@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
 from operator import attrgetter
+from typing import cast
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -144,22 +145,9 @@ def _takes_messages(head: Head, rules: _Rules) -> bool:
         return False
     looked = found.looked if type(found) is Known else None
     start = looked.checked if looked is not None and looked.rules is rules else 0
-    look, longest, only = _Look(rules), rules.longest_id, rules.quirks.tool_id_limit
-    for m in found[start:] if start else found:
-        if type(m) is not Plain:
-            if not look.whatever(m):
-                return False
-            continue
-        calls = m.tool_calls
-        if memoryview(m.content)[0] != _QUOTE and not look.content(m.content, m.role, called=bool(calls)):
-            return False
-        if calls:
-            if not look.calls(calls, reasoned=False):
-                return False
-        elif m.role == "tool":
-            answered = m.tool_call_id
-            if answered is None or (len(answered) > longest and len(answered) != only):
-                return False
+    look, new = _Look(rules), found[start:] if start else found
+    if not (look.plain(cast(list[Plain], new)) if isinstance(head, Usual) else all(map(look.whatever, new))):
+        return False
     if looked is not None:
         looked.rules, looked.checked = rules, len(looked.messages)
     return True
@@ -169,12 +157,33 @@ class _Look:
     """Looks at messages for what this server needs in another form. An agent's history is hundreds of calls and their
     results: what is done for each is done in as few steps as possible."""
 
-    __slots__ = ("_quirks", "_rules", "_signed")
+    __slots__ = ("_quirks", "_rules", "_signed", "_usual_calls")
 
     def __init__(self, rules: _Rules) -> None:
         self._quirks = rules.quirks
         self._rules = rules
         self._signed = rules.quirks.extra_content_signatures
+        self._usual_calls = not self._signed and rules.quirks.send_back_reasoning == "never"
+
+    def plain(self, messages: list[Plain]) -> bool:
+        longest, usual = self._rules.longest_id, self._usual_calls
+        for message in messages:
+            calls = message.tool_calls
+            if memoryview(message.content)[0] != _QUOTE and not self.content(
+                message.content, message.role, called=bool(calls)
+            ):
+                return False
+            if calls:
+                given = calls[0].id
+                if usual and len(calls) == 1 and given and len(given) <= longest and calls[0].extra_content is UNSET:
+                    continue
+                if not self.calls(calls, reasoned=False):
+                    return False
+            elif message.role == "tool":
+                answered = message.tool_call_id
+                if answered is None or (len(answered) > longest and not self._takes_id(answered)):
+                    return False
+        return True
 
     def whatever(self, message: Message | Plain) -> bool:
         quirks = self._quirks
@@ -207,12 +216,11 @@ class _Look:
     def calls(self, calls: list[Call], *, reasoned: bool) -> bool:
         if not reasoned and self._quirks.send_back_reasoning != "never":
             return False
-        signed, longest, only = False, self._rules.longest_id, self._quirks.tool_id_limit
+        signed = False
         for call in calls:
             if call.extra_content is not UNSET:
                 signed = True
-            given = call.id
-            if given is None or (len(given) > longest and len(given) != only):
+            if not self._takes_id(call.id):
                 return False
         return signed == self._signed
 

@@ -15,14 +15,14 @@ from llm_mux.translators.base import Outline, Repeats
 from llm_mux.translators.memory import MARK
 
 
-class Call(Struct):
+class Call(Struct, gc=False):
     id: str | None = None
     extra_content: Raw | UnsetType = UNSET
     function: Raw | UnsetType = UNSET
     custom: Raw | UnsetType = UNSET
 
 
-class Plain(Struct, forbid_unknown_fields=True):
+class Plain(Struct, forbid_unknown_fields=True, gc=False):
     """A message with nothing in it that only some servers know."""
 
     role: Literal["user", "assistant", "tool", "system"]
@@ -48,12 +48,12 @@ class Message(Struct):
     prompt_cache_breakpoint: Raw | UnsetType = UNSET
 
 
-class Named(Struct):
+class Named(Struct, gc=False):
     name: str = ""
     strict: Raw | UnsetType = UNSET
 
 
-class Tool(Struct):
+class Tool(Struct, gc=False):
     type: str | None = None
     function: Named | None = None
     custom: Named | None = None
