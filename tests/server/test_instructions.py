@@ -22,10 +22,10 @@ LIMITS = {
     "translated stream, ten events a read": 2_000,
     "spliced stream that comes at once": 1_140,
     "translated stream that comes at once": 1_580,
-    "splice of 40 turns": 1_660,
-    "translate 40 turns": 2_430,
-    "splice of 40 turns never seen": 3_310,
-    "translate 40 turns never seen": 8_920,
+    "splice of 40 turns": 1_520,
+    "translate 40 turns": 1_560,
+    "splice of 40 turns never seen": 2_720,
+    "translate 40 turns never seen": 5_150,
 }
 YARDSTICK = 43_271
 
