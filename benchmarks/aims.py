@@ -59,6 +59,7 @@ def added(row: str) -> Callable[[Figures, str], float]:
 
 
 SMALL, LARGE = "2 KB whole, 16 at once", "200 KB whole, 16 at once"
+GROWING = "170 KB and more, a conversation that grows, 16 at once"
 BURST, PACED = "100-event streams, 16 at once", "100-event streams an event each 5 ms, 32 at once"
 WHOLE, WHOLE_MB = "2 KB whole, 50/s", "1 MB whole, 5/s"
 FIRST, FIRST_LARGE, FIRST_MB = "first event, 2 KB, 50/s", "first event, 200 KB, 20/s", "first event, 1 MB, 5/s"
@@ -74,7 +75,8 @@ FIRST_AIMS = (
 
 FURTHER_AIMS = (
     Aim("requests/s, 2 KB", rate(SMALL), (2.0, 1.5)),
-    Aim("requests/s, 200 KB", rate(LARGE), (1.2, 0.4)),
+    Aim("requests/s, 200 KB, a conversation that grows", rate(GROWING), (1.2, 0.4)),
+    Aim("requests/s, 200 KB, never seen before", rate(LARGE), (1.2, 0.4)),
     Aim("CPU per paced stream event", cpu(PACED), (0.85, 1.0), least=False),
     Aim("burst stream events/s", rate(BURST), (0.8, 0.6)),
     Aim("added p50 at 50/s", added(WHOLE), (0.8, 1.0), least=False),

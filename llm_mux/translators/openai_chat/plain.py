@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -13,7 +12,6 @@ from llm_mux.translators.openai_chat.outline import Usual
 from llm_mux.translators.plain import CACHE_MARKS, Plain, by_turns
 from llm_mux.wire import jsonx
 
-_fields: Final = attrgetter("role", "content", "tool_calls", "tool_call_id")
 _texts: Final[msgspec.json.Decoder[list[str]]] = msgspec.json.Decoder(list[str])
 
 
@@ -22,16 +20,16 @@ def plain(body: bytes, outline: Outline | None) -> Plain | None:
     messages = outline.messages if isinstance(outline, Usual) else None
     if not messages or len(body) >= LEAST:
         return None
-    roles, contents, calls, ids = zip(*map(_fields, messages), strict=True)
+    roles = tuple([message.role for message in messages])
     told = roles[0] == "system"
-    if not by_turns(roles[1:] if told else roles) or any(calls) or any(ids):
+    if not by_turns(roles[1:] if told else roles) or any([each.tool_calls or each.tool_call_id for each in messages]):
         return None
     try:
-        texts = _texts.decode(b"[%b]" % b",".join(contents))
+        texts = _texts.decode(b"[%b]" % b",".join([message.content for message in messages]))
         top = jsonx.top(body)
     except (msgspec.DecodeError, jsonx.Malformed):
         return None
-    if not all(map(str.strip, texts)):
+    if not all(texts) or any(map(str.isspace, texts)):
         return None
     del top["messages"]
     settings = msgspec.json.encode(top)
