@@ -260,8 +260,8 @@ def _in_steps(ask: Ask, route: Route, paved: _Paved, decode: Callable[[], ir.Req
         )
     request = decode()
     encoded = _encode(ask, route, paved, request)
-    if found.takes(encoded.names, told):
-        FRAMES.learn(key, b"", encoded.body, found.normal(telling), _without_words(encoded, request))
+    if found.takes(encoded.names, told) and (said := found.normal(telling)):
+        FRAMES.learn(key, b"", encoded.body, said, _without_words(encoded, request))
     return encoded, request
 
 
