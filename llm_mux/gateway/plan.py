@@ -6,7 +6,7 @@ may go; otherwise decode and encode. Nothing untranslated ever goes out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import count
 
@@ -228,15 +228,15 @@ def _encoded(ask: Ask, route: Route, paved: _Paved, decode: Callable[[], ir.Requ
     key = (paved.number, ask.model, route.effort, route.budget, plain.system is None, plain.settings)
     frame, said = FRAMES.get(key), spelling.pieces(plain)
     if frame is not None:
-        return _framed(frame, said)
+        return _framed(frame, frame.around(said))
     request = decode()
     encoded = _encode(ask, route, paved, request)
     FRAMES.learn(key, plain.settings, encoded.body, said, _without_words(encoded, request))
     return encoded, request
 
 
-def _framed(frame: Frame[_Kept], said: Sequence[bytes]) -> tuple[Encoded, ir.Request]:
-    (known, request), body = frame.kept, frame.around(said)
+def _framed(frame: Frame[_Kept], body: bytes) -> tuple[Encoded, ir.Request]:
+    known, request = frame.kept
     return Encoded(body, known.dropped, known.names, known.stops, known.headers, known.max_tokens), request
 
 
@@ -255,9 +255,9 @@ def _in_steps(ask: Ask, route: Route, paved: _Paved, decode: Callable[[], ir.Req
     key = (paved.number, ask.model, route.effort, route.budget, told.system is None, told.calls, found.around.number)
     frame = FRAMES.get(key)
     if frame is not None:
-        return (
-            _framed(frame, told.said) if found.takes(frame.kept[0].names, told) else _encoded(ask, route, paved, decode)
-        )
+        if not found.takes(frame.kept[0].names, told):
+            return _encoded(ask, route, paved, decode)
+        return _framed(frame, frame.around_parts(told.said))
     request = decode()
     encoded = _encode(ask, route, paved, request)
     if found.takes(encoded.names, told) and (said := found.normal(telling)):

@@ -25,7 +25,7 @@ _KEY: Final = "messages"
 _MOST: Final = 256 << 10
 _KEPT: Final = 12
 _MOST_SEEN: Final = 256
-_MOST_EDITS: Final = 8
+_MOST_EDITS: Final = 2
 _NUMBERS = count(1)
 
 

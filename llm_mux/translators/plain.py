@@ -8,11 +8,13 @@ found only by all bytes of the settings: with it and without it a request comes 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
+from msgspec import Raw
 
 T = TypeVar("T")
+Buffer: TypeAlias = bytes | Raw
 
 CACHE_MARKS: Final = (b'"cache_control"', b'"prompt_cache_breakpoint"')
 """Who marks what to cache gets a key for it, which depends on what is said too."""
@@ -77,6 +79,15 @@ class Frame(NamedTuple, Generic[T]):
             return b"%b%b%b" % (*self.before, *said, self.after)
         (first, second), (one, other) = self.before, said
         return b"%b%b%b%b%b" % (first, one, second, other, self.after)
+
+    def around_parts(self, said: Sequence[Sequence[Buffer]]) -> bytes:
+        """The same of pieces that are in parts."""
+        parts: list[Buffer] = []
+        for before, piece in zip(self.before, said, strict=True):
+            parts.append(before)
+            parts += piece
+        parts.append(self.after)
+        return b"".join(parts)
 
 
 class Frames(Generic[T]):

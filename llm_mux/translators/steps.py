@@ -57,20 +57,20 @@ first of these. None: they hold anything else."""
 
 
 class Told(NamedTuple):
-    """What was written of a conversation's first `length` messages: the `system` text, and the turns without what
-    closes the last. `calls`: whether the model's last turn has calls."""
+    """What was written of a conversation's first `length` messages: the `system` text, and the bytes of the turns one
+    after the other, without what closes the last. `calls`: whether the model's last turn has calls."""
 
     length: int
     system: bytes | None
-    turns: bytes
+    turns: Sequence[bytes | Raw]
     ids: frozenset[str]
     names: frozenset[str]
     calls: bool
 
     @property
-    def said(self) -> tuple[bytes, ...]:
+    def said(self) -> Sequence[Sequence[bytes | Raw]]:
         """The pieces, in the order in which they stand in a request."""
-        return (self.turns,) if self.system is None else (self.system, self.turns)
+        return (self.turns,) if self.system is None else ((self.system,), self.turns)
 
 
 class Telling:
@@ -102,15 +102,15 @@ class Telling:
         """The system's text."""
         return self._system % bytes(text)
 
-    def turns(self, turns: Sequence[Sequence[Block]], begun: bytes) -> bytes:
-        """All turns, where some were written before."""
-        out: list[bytes | Raw] = [begun]
+    def turns(self, turns: Sequence[Sequence[Block]], *, begun: bool = False) -> list[bytes | Raw]:
+        """The bytes of turns, one after the other; `begun`: some were written before."""
+        out: list[bytes | Raw] = []
         speaker = 1 if begun else 0
         for turn in turns:
-            out.append(self._next[speaker] if begun or len(out) > 1 else self._begin[speaker])
+            out.append(self._next[speaker] if begun or out else self._begin[speaker])
             speaker = 1 - speaker
             self._add(turn, out)
-        return b"".join(out)
+        return out
 
     def _add(self, turn: Sequence[Block], out: list[bytes | Raw]) -> None:
         (text, text_end), (call, named, given, call_end) = self._text, self._call
@@ -152,7 +152,7 @@ class Steps:
         read = self._read(found[kept.length :], True)
         if read is None or not read.turns or not kept.ids.isdisjoint(read.ids):
             return self._anew(telling)
-        turns = telling.turns(read.turns, kept.turns)
+        turns = [*kept.turns, *telling.turns(read.turns, begun=True)]
         told = Told(
             len(found), kept.system, turns, kept.ids.union(read.ids), kept.names | read.names, _calls(read.turns)
         )
@@ -163,7 +163,7 @@ class Steps:
         read = self._read(self._whole(), False)
         if read is None:
             return ()
-        turns = telling.turns([[_respelled(block) for block in turn] for turn in read.turns], b"")
+        turns = b"".join(telling.turns([[_respelled(block) for block in turn] for turn in read.turns]))
         return (turns,) if read.system is None else (telling.system(_spelled(read.system)), turns)
 
     def takes(self, names: Names, told: Told) -> bool:
@@ -184,13 +184,14 @@ class Steps:
         if read is None:
             return None
         system = None if read.system is None else telling.system(read.system)
-        ids, turns = frozenset(read.ids), telling.turns(read.turns, b"")
-        return Told(len(found), system, turns, ids, read.names, _calls(read.turns))
+        turns = telling.turns(read.turns)
+        return Told(len(found), system, turns, frozenset(read.ids), read.names, _calls(read.turns))
 
     def _keep(self, telling: Telling, told: Told | None) -> Told | None:
         looked = self._found.looked
         if told is not None and looked is not None and len(looked.messages) == told.length:
-            looked.memo[telling] = told
+            # What is kept holds on to no body.
+            told = looked.memo[telling] = told._replace(turns=(b"".join(told.turns),))
         return told
 
 
