@@ -92,10 +92,15 @@ async def connect(port: int) -> Connection:
     return protocol
 
 
+def _made(request: bytes | Iterator[bytes], total: int) -> list[bytes]:
+    """So many requests: the same one, or the next of several."""
+    return [request] * total if isinstance(request, bytes) else list(itertools.islice(request, total))
+
+
 async def closed_loop(port: int, request: bytes | Iterator[bytes], *, concurrency: int, total: int) -> Result:
     """`total` requests, `concurrency` at a time; the same one, or the next of several, made before it begins."""
     result, left = Result(), total
-    requests = itertools.repeat(request) if isinstance(request, bytes) else iter(list(itertools.islice(request, total)))
+    requests = iter(_made(request, total))
 
     async def worker() -> None:
         nonlocal left
@@ -115,10 +120,10 @@ async def closed_loop(port: int, request: bytes | Iterator[bytes], *, concurrenc
     return result
 
 
-async def open_loop(port: int, requests: Iterator[bytes], *, rate: float, seconds: float) -> Result:
+async def open_loop(port: int, request: bytes | Iterator[bytes], *, rate: float, seconds: float) -> Result:
     """Requests at a fixed rate, made before it begins; each takes a free connection or opens one."""
     result, free, tasks = Result(), [], []
-    made = list(itertools.islice(requests, int(rate * seconds)))
+    made = _made(request, int(rate * seconds))
     started = time.perf_counter()
 
     async def one(request: bytes) -> None:
@@ -126,10 +131,10 @@ async def open_loop(port: int, requests: Iterator[bytes], *, rate: float, second
         _note(result, connection, await connection.ask(request))
         free.append(connection)
 
-    for number, request in enumerate(made):
+    for number, each in enumerate(made):
         due = started + number / rate
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
-        tasks.append(asyncio.ensure_future(one(request)))
+        tasks.append(asyncio.ensure_future(one(each)))
     await asyncio.gather(*tasks)
     result.seconds = time.perf_counter() - started
     for connection in free:
