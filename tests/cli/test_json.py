@@ -1,6 +1,7 @@
 """`--json` on every command that lists something, against a daemon that has something to list."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,6 +54,13 @@ def daemon(home: Path) -> Iterator[ProcessDaemon]:
         yield running
 
 
+def logged(home: Path) -> None:
+    """Waits for the first line of the daemon's log."""
+    end = time.monotonic() + 10
+    while not any(file.stat().st_size for file in home.rglob("llm-mux.log")):
+        assert time.monotonic() < end, "nothing is logged"
+
+
 def test_every_command_either_lists_with_json_or_says_one_thing() -> None:
     found = {}
     for path, command in commands(root):
@@ -73,6 +81,9 @@ def test_what_lists_prints_json_and_nothing_else(
         *(name for name in LISTING if name not in ("keys create", "billing credit")),
     ]
     for name in order:
+        if name == "logs":
+            # What the demo said is written a fifth of a second later.
+            logged(daemon.home)
         done = run(*LISTING[name], "--json")
         lines = done.out.splitlines()
         try:
