@@ -38,7 +38,7 @@ _BASE_HEADERS = {"content-type": "application/json", "accept-encoding": "identit
 _NUMBERS = count(1)
 _Kept = tuple[Encoded, ir.Request]
 FRAMES: Frames[_Kept] = Frames()
-"""What was written of the settings of plain requests, and their canonical form."""
+"""What was written of the settings of plain requests and of agents', and their canonical form."""
 
 
 class Plan(Struct):
@@ -247,9 +247,9 @@ def _without_words(encoded: Encoded, request: ir.Request) -> _Kept:
 def _in_steps(ask: Ask, route: Route, paved: _Paved, decode: Callable[[], ir.Request]) -> tuple[Encoded, ir.Request]:
     """The same for a large request, where its conversation is an agent's."""
     telling = paved.upstream.tells_steps if paved.number else None
-    found = None if telling is None else steps(ask.body, ask.outline, ask.protocol.reads_steps)
-    told = None if found is None or telling is None else found.told(telling)
-    if found is None or told is None or telling is None:
+    found = steps(ask.body, ask.outline, ask.protocol.reads_steps, telling)
+    told = None if found is None else found.told()
+    if found is None or told is None:
         return _encoded(ask, route, paved, decode)
     # Beside the settings, what a format writes around the turns depends on no more of them than this.
     key = (paved.number, ask.model, route.effort, route.budget, told.system is None, told.calls, found.around.number)
@@ -260,7 +260,7 @@ def _in_steps(ask: Ask, route: Route, paved: _Paved, decode: Callable[[], ir.Req
         return _framed(frame, frame.around_parts(told.said))
     request = decode()
     encoded = _encode(ask, route, paved, request)
-    if found.takes(encoded.names, told) and (said := found.normal(telling)):
+    if found.takes(encoded.names, told) and (said := found.normal()):
         FRAMES.learn(key, b"", encoded.body, said, _without_words(encoded, request))
     return encoded, request
 

@@ -15,16 +15,15 @@ from typing import Any, Final
 
 import msgspec
 
-from llm_mux.translators.base import Outline
+from llm_mux.translators.base import Outline, Repeats
 from llm_mux.translators.memory import MARK
 from llm_mux.translators.repeated import KEY as TOOLS_KEY
-from llm_mux.translators.repeated import Again
+from llm_mux.translators.repeated import Again, Seen
 from llm_mux.wire import jsonx
 
-_KEY: Final = "messages"
+KEY: Final = "messages"
 _MOST: Final = 256 << 10
 _KEPT: Final = 12
-_MOST_SEEN: Final = 256
 _MOST_EDITS: Final = 2
 _NUMBERS = count(1)
 
@@ -68,8 +67,7 @@ class Arounds:
 
     def __init__(self) -> None:
         self._kept: list[Around] = []
-        # How often the same was read of bodies of which it was not known.
-        self._seen: dict[int, int] = {}
+        self._seen = Seen()
 
     def find(self, body: bytes, outline: type[Outline]) -> Around | None:
         """The one that stands around the messages of `body`."""
@@ -80,14 +78,12 @@ class Arounds:
                 return known
         return None
 
-    def note(self, body: bytes, outline: type[Outline], said: tuple[object, ...]) -> None:
-        """`body`, around whose messages this is `said`, was not known. What is said for the second time is kept, and
-        looked at again more and more rarely when its bytes are others each time."""
-        if len(self._seen) >= _MOST_SEEN:
-            self._seen.clear()
-        key = hash(said)
-        times = self._seen[key] = self._seen.get(key, 0) + 1
-        if times > 1 and times & (times - 1) == 0 and (made := _read(body, outline)) is not None:
+    def note(self, body: bytes, found: Outline, repeats: Repeats) -> None:
+        """`body`, of which that was found, has something around its messages that was not known."""
+        tools = getattr(found, TOOLS_KEY)
+        if not self._seen.pays(found.model, found.stream, repeats.names(tools) if tools else ()):
+            return
+        if (made := _read(body, type(found))) is not None:
             self._kept = [made, *self._kept[: _KEPT - 1]]
 
     def clear(self) -> None:
@@ -100,7 +96,7 @@ def _read(body: bytes, outline: type[Outline]) -> Around | None:
     """What stands around the messages of `body`, if those are found and it is not too long."""
     repeats = outline.repeats
     try:
-        raw = bytes(jsonx.top(body).get(_KEY, b""))
+        raw = bytes(jsonx.top(body).get(KEY, b""))
         at = body.find(raw) + 1
         before, after = body[:at], body[at + len(raw) - 2 :]
         if repeats is None or at < 1 or not raw.startswith(b"[") or len(before) + len(after) > _MOST:
@@ -109,7 +105,7 @@ def _read(body: bytes, outline: type[Outline]) -> Around | None:
         head, read = jsonx.sound(marked, outline)
     except jsonx.Malformed:
         return None
-    messages, tools = getattr(head, _KEY), getattr(head, TOOLS_KEY)
+    messages, tools = getattr(head, KEY), getattr(head, TOOLS_KEY)
     if read is not marked or not messages or len(messages) > 1 or not repeats.marked(messages[0]):
         return None
     told = Again(tools) if tools else tools

@@ -36,7 +36,7 @@ _MOST_SEEN: Final = 4096
 _LARGEST: Final = 6
 """A conversation is not kept of which that many would not fit."""
 
-_BLANKS: Final = b" \t\r\n"
+BLANKS: Final = b" \t\r\n"
 MARK: Final = b'"%b"' % secrets.token_hex(16).encode()
 """A JSON string that stands for the messages that are known, by itself or in a message; no client can know it."""
 
@@ -109,7 +109,7 @@ class Beginning:
                 raw = bytes(jsonx.top(self.body).get(self.key, b""))
             except jsonx.Malformed:
                 return False
-            at, elements = self.body.find(raw), raw[:-1].rstrip(_BLANKS)
+            at, elements = self.body.find(raw), raw[:-1].rstrip(BLANKS)
             if at < 0 or not raw.startswith(b"[") or len(elements) < 2:
                 return False
             self.length, self.opened = at + len(elements), at + 1
@@ -140,8 +140,8 @@ class Beginning:
         if not raw.startswith(opened) or not short.startswith(raw, self.opened - 1 - missing):
             return None
         rest = raw[len(opened) :]
-        length = self.length + len(rest[:-1].rstrip(_BLANKS))
-        rest = rest.lstrip(_BLANKS)
+        length = self.length + len(rest[:-1].rstrip(BLANKS))
+        rest = rest.lstrip(BLANKS)
         return Grown(top, b"[" + rest[1:] if rest.startswith(b",") else None, length)
 
     def extended(self, body: bytes, length: int) -> tuple[bytes, ...]:

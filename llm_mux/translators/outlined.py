@@ -7,24 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 import msgspec
 
-from llm_mux.translators.around import AROUND, Around
+from llm_mux.translators.around import AROUND, KEY, Around
 from llm_mux.translators.base import Outline, Repeats
-from llm_mux.translators.memory import MEMORY, Beginning, Met
-from llm_mux.translators.repeated import KEY, TOOLS, marked
+from llm_mux.translators.memory import BLANKS, MEMORY, Beginning, Met
+from llm_mux.translators.repeated import KEY as TOOLS_KEY
+from llm_mux.translators.repeated import TOOLS, marked
 from llm_mux.wire import jsonx
 
 _MOST_NEW = 8
 """Messages behind the known ones up to which it is not worth to remember them too."""
 
 _KIND = "outline of "
-_KEY = "messages"
-
-
-_BLANKS: Final = b" \t\r\n"
 
 
 @dataclass(slots=True, eq=False)
@@ -62,43 +59,43 @@ def look(body: bytes, outline: type[Outline]) -> tuple[Outline, bytes]:
     if repeats is None:
         return jsonx.sound(body, outline)
     kind = _KIND + outline.__name__
-    around, met = AROUND.find(body, outline), MEMORY.meet(_KEY, body, kind)
+    around, met = AROUND.find(body, outline), MEMORY.meet(KEY, body, kind)
     if isinstance(met.before, Looked):
         found = _going_on(body, met.before, around, repeats, kind) or _shortly(body, met, outline, kind)
         if found is not None:
             return found, body
     if around is not None and (messages := _read(around.within(body), repeats)):
-        looked = _kept(body, messages, repeats, met, kind, around)
+        looked = _remembered(body, messages, repeats, met, kind, around)
         return msgspec.structs.replace(around.head, messages=Known.of(messages, around, looked)), body
     known = None if met.before is not None else _without_tools(body, outline, repeats)
     whole, body = (known, body) if known is not None else jsonx.sound(body, outline)
-    messages, tools = getattr(whole, _KEY), getattr(whole, KEY)
+    messages, tools = getattr(whole, KEY), getattr(whole, TOOLS_KEY)
     if messages:
-        names = repeats.names(tools) if tools else ()
         if known is None and tools:
-            TOOLS.note(body, names)
+            TOOLS.note(body, repeats.names(tools))
         if around is None:
-            AROUND.note(body, outline, (whole.model, whole.stream, names))
-        _kept(body, messages, repeats, met, kind)
+            AROUND.note(body, whole, repeats)
+        _remembered(body, messages, repeats, met, kind)
     return whole, body
 
 
-def _kept(
+def _remembered(
     body: bytes, messages: list[Any], repeats: Repeats, met: Met, kind: str, around: Around | None = None
 ) -> Looked | None:
     """Remembers the messages of a body that seems to come again, or that it was seen."""
     if not met.again:
-        MEMORY.note(_KEY, body, kind)
+        MEMORY.note(KEY, body, kind)
         return None
-    looked = Looked(body, _KEY, messages=[repeats.kept(each) for each in messages])
+    looked = Looked(body, KEY, messages=[repeats.kept(each) for each in messages])
     if around is not None:
-        looked.length = len(body[: len(body) - len(around.after)].rstrip(_BLANKS))
+        looked.length = len(body[: len(body) - len(around.after)].rstrip(BLANKS))
         looked.chunks, looked.opened, looked.body = (body[: looked.length],), len(around.before), b""
     MEMORY.keep(looked, body, kind=kind)
     return looked
 
 
 def _read(raw: bytes | memoryview, repeats: Repeats) -> list[Any] | None:
+    """The outlines of a list of messages that stands alone; None: it is none, or they are no usual ones."""
     try:
         return repeats.messages(raw)
     except (RecursionError, ValueError):
@@ -110,8 +107,8 @@ def _going_on(body: bytes, before: Looked, around: Around | None, repeats: Repea
     if around is None or before.opened != len(around.before):
         return None
     end = len(body) - len(around.after)
-    rest = body[before.length : end].rstrip(_BLANKS)
-    new = rest.lstrip(_BLANKS)
+    rest = body[before.length : end].rstrip(BLANKS)
+    new = rest.lstrip(BLANKS)
     if before.length > end or (new and not new.startswith(b",")):
         return None
     more = _read(b"[%b]" % new[1:], repeats) if new else []
@@ -130,7 +127,7 @@ def _further(body: bytes, before: Looked, more: list[Any], length: int, repeats:
     chunks = before.extended(body, length)
     looked = Looked(
         b"",
-        _KEY,
+        KEY,
         chunks,
         length,
         before.opened,
@@ -147,9 +144,9 @@ def _without_tools(body: bytes, outline: type[Outline], repeats: Repeats) -> Out
     """What `outline` finds in a body whose tools are known; None when they are not, or it has to be read as it is."""
     cut = TOOLS.cut(body)
     found = None if cut is None else _exactly(cut.short, outline)
-    if cut is None or found is None or not marked(getattr(found, KEY)):
+    if cut is None or found is None or not marked(getattr(found, TOOLS_KEY)):
         return None
-    return msgspec.structs.replace(found, **{KEY: cut.tools.outlined(repeats.tools)})
+    return msgspec.structs.replace(found, **{TOOLS_KEY: cut.tools.outlined(repeats.tools)})
 
 
 def _exactly(body: bytes, outline: type[Outline]) -> Outline | None:
@@ -168,20 +165,19 @@ def _shortly(body: bytes, met: Met, outline: type[Outline], kind: str) -> Outlin
     assert isinstance(before, Looked)
     short = met.short(body, repeats.mark)
     found = _without_tools(short, outline, repeats) or _exactly(short, outline)
-    messages = getattr(found, _KEY, None)
+    messages = getattr(found, KEY, None)
     if found is None or not messages or not repeats.marked(messages[0]):
         return None
     looked, more = before, messages[1:]
     if len(more) > _MOST_NEW and (grown := before.grow(short, repeats.mark)) is not None:
         looked = _further(body, before, more, grown.length, repeats, kind)
-    tools = getattr(found, KEY)
-    AROUND.note(body, outline, (found.model, found.stream, repeats.names(tools) if tools else ()))
+    AROUND.note(body, found, repeats)
     known = Known.of(before.messages + more, None, looked, len(before.messages))
-    return msgspec.structs.replace(found, **{_KEY: known})
+    return msgspec.structs.replace(found, **{KEY: known})
 
 
 def spliced(body: bytes, outline: Outline | None, edits: Mapping[str, bytes | None]) -> bytes:
     """What `jsonx.splice` makes of `body`, of which `outline` is what was found."""
-    found = getattr(outline, _KEY, None)
+    found = getattr(outline, KEY, None)
     around = found.around if type(found) is Known else None
-    return jsonx.splice(body, edits) if around is None or _KEY in edits else around.spliced(body, edits)
+    return jsonx.splice(body, edits) if around is None or KEY in edits else around.spliced(body, edits)

@@ -77,13 +77,32 @@ def marked(tools: Sequence[Any] | None) -> bool:
     return bool(tools) and tools is not None and len(tools) == 1 and tools[0].type == _WORD
 
 
+class Seen:
+    """How often the same came without being known."""
+
+    def __init__(self) -> None:
+        self._times: dict[int, int] = {}
+
+    def pays(self, *what: object) -> bool:
+        """Whether it is to be kept now: when it comes for the second time, and then more and more rarely, since its
+        bytes are others each time."""
+        if len(self._times) >= _MOST_SEEN:
+            self._times.clear()
+        key = hash(what)
+        times = self._times[key] = self._times.get(key, 0) + 1
+        return times > 1 and times & (times - 1) == 0
+
+    def clear(self) -> None:
+        """Forgets everything."""
+        self._times.clear()
+
+
 class Lists:
     """The lists that are kept, the one that was of use last first."""
 
     def __init__(self) -> None:
         self._kept: list[Tools] = []
-        # How often tools of these names came without being known.
-        self._seen: dict[int, int] = {}
+        self._seen = Seen()
 
     def cut(self, body: bytes) -> Cut | None:
         """`body` without the tools that are known, if they stand where they stood."""
@@ -101,13 +120,8 @@ class Lists:
         return None
 
     def note(self, body: bytes, names: tuple[object, ...]) -> None:
-        """`body` has tools of these names that were not known. They are kept when they come for the second time, and
-        looked at again more and more rarely when they are other ones each time."""
-        if len(self._seen) >= _MOST_SEEN:
-            self._seen.clear()
-        key = hash(names)
-        count = self._seen[key] = self._seen.get(key, 0) + 1
-        if count > 1 and count & (count - 1) == 0:
+        """`body` has tools of these names that were not known."""
+        if self._seen.pays(names):
             self._keep(body)
 
     def _keep(self, body: bytes) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import msgspec
 from msgspec import Raw
 
+from llm_mux.translators.around import KEY as MESSAGES
 from llm_mux.translators.around import Around
 from llm_mux.translators.base import Outline
 from llm_mux.translators.outlined import Known
@@ -93,9 +94,9 @@ class Telling:
         self._system = system
         self._begin = (user, assistant)
         self._next = (end + b"," + user, end + b"," + assistant)
-        self._text = _around(text)
-        self._call = _around(call)
-        self._result = _around(result)
+        self._text = _parts(text)
+        self._call = _parts(call)
+        self._result = _parts(result)
         self._nothing = nothing
 
     def system(self, text: Raw | bytes) -> bytes:
@@ -128,39 +129,40 @@ class Telling:
             comma = b","
 
 
-def _around(template: bytes) -> tuple[bytes, ...]:
+def _parts(template: bytes) -> tuple[bytes, ...]:
     return tuple(template.split(b"%b"))
 
 
 class Steps:
     """A body whose messages can be told in steps, as far as its outline shows."""
 
-    def __init__(self, body: bytes, outline: Known, around: Around, read: Reader) -> None:
+    def __init__(self, body: bytes, outline: Known, around: Around, read: Reader, telling: Telling) -> None:
         self._body = body
         self._found = outline
         self._read = read
+        self._telling = telling
         self.around = around
 
-    def told(self, telling: Telling) -> Told | None:
-        """What `telling` makes of them; None where they have to go the long way."""
-        found = self._found
+    def told(self) -> Told | None:
+        """What a format makes of them; None where they have to go the long way."""
+        found, telling = self._found, self._telling
         kept: Told | None = None if found.looked is None else found.looked.memo.get(telling)
         if kept is None or not found.short <= kept.length <= len(found):
-            return self._keep(telling, self._anew(telling))
+            return self._keep(self._anew())
         if kept.length == len(found):
             return kept
         read = self._read(found[kept.length :], True)
         if read is None or not read.turns or not kept.ids.isdisjoint(read.ids):
-            return self._anew(telling)
+            return self._anew()
         turns = [*kept.turns, *telling.turns(read.turns, begun=True)]
         told = Told(
             len(found), kept.system, turns, kept.ids.union(read.ids), kept.names | read.names, _calls(read.turns)
         )
-        return self._keep(telling, told)
+        return self._keep(told)
 
-    def normal(self, telling: Telling) -> tuple[bytes, ...]:
+    def normal(self) -> tuple[bytes, ...]:
         """What `told` says in the spelling of the long way."""
-        read = self._read(self._whole(), False)
+        read, telling = self._read(self._whole(), False), self._telling
         if read is None:
             return ()
         turns = b"".join(telling.turns([[_respelled(block) for block in turn] for turn in read.turns]))
@@ -178,8 +180,8 @@ class Steps:
         found, repeats = self._found, self.around.head.repeats
         return found if not found.short or repeats is None else repeats.messages(self.around.within(self._body))
 
-    def _anew(self, telling: Telling) -> Told | None:
-        found = self._whole()
+    def _anew(self) -> Told | None:
+        found, telling = self._whole(), self._telling
         read = self._read(found, False)
         if read is None:
             return None
@@ -187,24 +189,24 @@ class Steps:
         turns = telling.turns(read.turns)
         return Told(len(found), system, turns, frozenset(read.ids), read.names, _calls(read.turns))
 
-    def _keep(self, telling: Telling, told: Told | None) -> Told | None:
+    def _keep(self, told: Told | None) -> Told | None:
         looked = self._found.looked
         if told is not None and looked is not None and len(looked.messages) == told.length:
             # What is kept holds on to no body.
-            told = looked.memo[telling] = told._replace(turns=(b"".join(told.turns),))
+            told = looked.memo[self._telling] = told._replace(turns=(b"".join(told.turns),))
         return told
 
 
-def steps(body: bytes, outline: Outline | None, read: Reader | None) -> Steps | None:
-    """The steps of a request, where what stands around its messages is known, and says nothing of caches: that would
-    depend on the messages too."""
-    found = getattr(outline, "messages", None)
-    if read is None or type(found) is not Known or (around := found.around) is None:
+def steps(body: bytes, outline: Outline | None, read: Reader | None, telling: Telling | None) -> Steps | None:
+    """The steps of a request, where both formats have such, and what stands around its messages is known and says
+    nothing of caches: that would depend on the messages too."""
+    found = getattr(outline, MESSAGES, None)
+    if read is None or telling is None or type(found) is not Known or (around := found.around) is None:
         return None
     marked: bool | None = around.memo.get(_marked)
     if marked is None:
         marked = around.memo[_marked] = _marked(around)
-    return None if marked else Steps(body, found, around, read)
+    return None if marked else Steps(body, found, around, read, telling)
 
 
 def _marked(around: Around) -> bool:

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,17 +14,11 @@ from llm_mux.translators.openai_chat.outline import Usual
 from llm_mux.translators.outlined import Known, look, spliced
 from llm_mux.translators.repeated import Again
 from llm_mux.wire import jsonx
-from tests.translators.test_memory import OFFERED, forget, steps
+from tests.translators.conftest import forget
+from tests.translators.test_memory import OFFERED, steps
 from tests.translators.test_outlined import TARGETS, edits
 
 WORDS = iter(range(10**9))
-
-
-@pytest.fixture(autouse=True)
-def _forgotten() -> Iterator[None]:
-    forget()
-    yield
-    forget()
 
 
 def body_of(before: bytes = b'"model":"m"', after: bytes = b"", *, spaces: bool = False, steps_: int = 2) -> bytes:
@@ -178,8 +171,10 @@ def test_nothing_that_is_kept_holds_on_to_a_body() -> None:
 def test_what_one_outline_found_is_not_given_to_another() -> None:
     kept = Arounds()
     body = body_of()
+    found, repeats = jsonx.sound(body, Usual)[0], Usual.repeats
+    assert repeats is not None
     for _ in range(2):
-        kept.note(body, Usual, ("m",))
+        kept.note(body, found, repeats)
     assert kept.find(body, Usual) is not None
 
     class Other(Usual, frozen=True):

@@ -1,7 +1,6 @@
 """What is remembered of a growing conversation changes nothing but the time a turn takes."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,10 +10,9 @@ from hypothesis import strategies as st
 from llm_mux import ir
 from llm_mux.errors import MuxError
 from llm_mux.translators import registry
-from llm_mux.translators.around import AROUND
 from llm_mux.translators.base import Encoded, Hints
 from llm_mux.translators.memory import LEAST, MEMORY, Memory, Past, Thread
-from llm_mux.translators.repeated import TOOLS
+from tests.translators.conftest import forget
 from tests.translators.transcripts import UPSTREAMS, target, transcripts
 
 CHAT = registry.get("openai_chat")
@@ -26,19 +24,6 @@ OFFERED = [
 TARGETS = {name: target(name) for name in UPSTREAMS}
 
 Turns = list[dict[str, Any]]
-
-
-def forget() -> None:
-    MEMORY.clear()
-    TOOLS.clear()
-    AROUND.clear()
-
-
-@pytest.fixture(autouse=True)
-def _forgotten() -> Iterator[None]:
-    forget()
-    yield
-    forget()
 
 
 def body_of(messages: Turns, *, spaces: bool = False, tools_first: bool = False) -> bytes:

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,20 +14,14 @@ from llm_mux.translators.openai_chat.outline import Usual
 from llm_mux.translators.openai_chat.quirks import Quirks
 from llm_mux.translators.outlined import Known, look
 from llm_mux.wire import jsonx
-from tests.translators.test_memory import Turns, body_of, forget, steps, turns
+from tests.translators.conftest import forget
+from tests.translators.test_memory import Turns, body_of, steps, turns
 
 TARGETS = [
     Target("m", "up"),
     Target("other", "up", Quirks(flatten_content=True)),
     Target("m", "up", Quirks(content_null_ok=False, tool_id_limit=9, images=False)),
 ]
-
-
-@pytest.fixture(autouse=True)
-def _forgotten() -> Iterator[None]:
-    forget()
-    yield
-    forget()
 
 
 def edits(body: bytes, target: Target) -> tuple[Edits | None, str | None] | str:

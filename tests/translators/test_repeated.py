@@ -3,7 +3,6 @@
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,19 +17,13 @@ from llm_mux.translators.openai_chat.quirks import Quirks
 from llm_mux.translators.outlined import look
 from llm_mux.translators.repeated import MARK, TOOLS, Again, Lists, marked
 from llm_mux.wire import jsonx
-from tests.translators.test_memory import OFFERED, forget, outcome, steps
+from tests.translators.conftest import forget
+from tests.translators.test_memory import OFFERED, outcome, steps
 from tests.translators.test_outlined import edits
 
 TARGET = Target("m", "up")
 RAW = json.dumps(OFFERED, separators=(",", ":")).replace("go.on", "go_on").encode()
 WORDS = iter(range(10**9))
-
-
-@pytest.fixture(autouse=True)
-def _forgotten() -> Iterator[None]:
-    forget()
-    yield
-    forget()
 
 
 def body_of(raw: bytes = RAW, *, first: bool = False, more: bytes = b"", steps_: int = 2) -> bytes:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,18 +13,22 @@ from llm_mux import ir
 from llm_mux.errors import MuxError
 from llm_mux.gateway import plan
 from llm_mux.gateway.ask import Ask, Caller
+from llm_mux.providers import registry as providers
+from llm_mux.routing.accounts import Account
 from llm_mux.routing.catalog import Route
+from llm_mux.routing.select import Candidate
 from llm_mux.server.serving import peek
 from llm_mux.translators import registry
-from llm_mux.translators.base import Encoded, Hints, Target
+from llm_mux.translators.base import Hints
 from llm_mux.translators.memory import LEAST
 from llm_mux.translators.outlined import Known
 from llm_mux.translators.steps import Steps, steps
-from tests.translators.test_memory import forget, function
+from tests.translators.conftest import forget
+from tests.translators.test_memory import function
 from tests.translators.test_memory import steps as agent
 
 CHAT, CLAUDE = registry.get("openai_chat"), registry.get("anthropic")
-TARGET = Target("claude-sonnet-4-6", "up")
+MODEL = "claude-sonnet-4-6"
 TOOLS = [
     {"type": "function", "function": {"name": name, "description": "d" * 900, "parameters": {"type": "object"}}}
     for name in ("read", "look", "go.on")
@@ -33,10 +38,9 @@ Turns = list[dict[str, Any]]
 
 
 @pytest.fixture(autouse=True)
-def _forgotten() -> Iterator[None]:
-    clear()
+def _frames() -> Iterator[None]:
     yield
-    clear()
+    plan.FRAMES.clear()
 
 
 def clear() -> None:
@@ -50,14 +54,15 @@ def body_of(messages: Turns, *, ascii_: bool = True, spaces: bool = False, **mor
 
 
 Sent = tuple[object, tuple[str, ...], object, tuple[str, ...], object]
+"""What is sent, whatever its escapes, and what comes with it."""
 
 
 class Mux:
-    """What the daemon makes of requests to one target, one after the other. `long`: how many went the long way."""
+    """What the daemon makes of requests to one account, one after the other. `long`: how many went the long way."""
 
-    def __init__(self, target: Target = TARGET, upstream: str = "anthropic") -> None:
-        writer = registry.get(upstream)
-        self._paved = plan._Paved(None, writer, None, target, "", "", None, 1)  # type: ignore[arg-type]
+    def __init__(self, target: str = MODEL) -> None:
+        provider = replace(providers.get("anthropic"), name="up", quota=None)
+        self._candidate = Candidate(Account(provider, "a", "sk-1"), Route(target, "up"))
         self.long = 0
 
     def sends(self, body: bytes) -> Sent | str:
@@ -65,23 +70,21 @@ class Mux:
             peeked = peek(body, Hints(), False, CHAT.outline)
             ask = Ask(CHAT, peeked.body, Hints(), peeked.model, peeked.stream, "r", {}, Caller(), 0.0, 0.0)
             ask.outline = peeked.outline
-            encoded, _ = plan._in_steps(ask, Route("m", "up"), self._paved, lambda: self._decoded(ask))
+            made = plan.choose(ask, self._candidate, lambda: self._decoded(ask), nothing, strict=False, adds=False)
         except MuxError as error:
             return error.message
-        return said(encoded)
+        return json.loads(made.body, object_pairs_hook=list), made.dropped, made.names, made.stops, made.headers
 
     def _decoded(self, ask: Ask) -> ir.Request:
         self.long += 1
         return ask.decoded()
 
 
-def said(encoded: Encoded) -> Sent:
-    """What is sent, whatever its escapes, and what comes with it."""
-    body = json.loads(encoded.body, object_pairs_hook=list)
-    return body, encoded.dropped, encoded.names, encoded.stops, encoded.headers
+def nothing(provider: str, model: str) -> None:
+    """Nobody has told anything of models."""
 
 
-def whole(body: bytes, target: Target = TARGET) -> Sent | str:
+def whole(body: bytes, target: str = MODEL) -> Sent | str:
     """The same, read and written as a whole by somebody who knows nothing."""
     clear()
     return Mux(target).sends(body)
@@ -229,15 +232,15 @@ SETTINGS: list[dict[str, Any]] = [
     "model", ["claude-sonnet-4-6", "claude-3-5-haiku-20241022", "claude-opus-4-1", "deepseek-chat"]
 )
 def test_what_stands_around_a_conversation_is_that_of_its_own_settings(more: dict[str, Any], model: str) -> None:
-    target, said_last = Target(model, "up"), [*agent(3)[:-1], {"role": "user", "content": "Well?"}]
+    said_last = [*agent(3)[:-1], {"role": "user", "content": "Well?"}]
     called_last, alone = agent(3)[:-2], [{"role": "user", "content": "Begin."}]
     bodies = [body_of([SYSTEM, *each], **more) for each in (said_last, called_last, alone) for _ in range(3)]
     clear()
-    mux = Mux(target)
+    mux = Mux(model)
     for number, body in enumerate(bodies):
         mux.sends(body.replace(b"You are an agent.", b"You are no. %06d." % number, 1))
     warm = [mux.sends(body) for body in bodies]
-    assert warm == [whole(body, target) for body in bodies]
+    assert warm == [whole(body, model) for body in bodies]
 
 
 def test_a_second_key_of_the_same_name_is_the_one_that_counts() -> None:
@@ -257,14 +260,13 @@ def test_a_text_that_has_to_be_mended_goes_the_long_way(wrong: bytes) -> None:
 
 def steps_of(body: bytes, rounds: int = 3) -> Steps | None:
     outline = [peek(body, Hints(), False, CHAT.outline).outline for _ in range(rounds)][-1]
-    return steps(body, outline, CHAT.reads_steps)
+    return steps(body, outline, CHAT.reads_steps, CLAUDE.tells_steps)
 
 
 def told(messages: Sequence[dict[str, Any]]) -> bool:
     """Whether a conversation is told in steps, and again in the turn after it."""
-    assert CLAUDE.tells_steps is not None
     found = [steps_of(body_of([SYSTEM, *messages])) for _ in range(2)]
-    made = [each is not None and each.told(CLAUDE.tells_steps) is not None for each in found]
+    made = [each is not None and each.told() is not None for each in found]
     assert made[0] is made[1]
     return made[0]
 

@@ -146,7 +146,8 @@ def _takes_messages(head: Head, rules: _Rules) -> bool:
     looked = found.looked if type(found) is Known else None
     start = looked.checked if looked is not None and looked.rules is rules else 0
     look, new = _Look(rules), found[start:] if start else found
-    if not (look.plain(cast(list[Plain], new)) if isinstance(head, Usual) else all(map(look.whatever, new))):
+    usual = isinstance(head, Usual)
+    if not (look.plain(cast(list[Plain], new)) if usual else all(map(look.whatever, cast(list[Message], new)))):
         return False
     if looked is not None:
         looked.rules, looked.checked = rules, len(looked.messages)
@@ -185,9 +186,9 @@ class _Look:
                     return False
         return True
 
-    def whatever(self, message: Message | Plain) -> bool:
+    def whatever(self, message: Message) -> bool:
         quirks = self._quirks
-        if isinstance(message, Plain) or message.cache_control is not UNSET or message.function_call is not UNSET:
+        if message.cache_control is not UNSET or message.function_call is not UNSET:
             return False
         if message.prompt_cache_breakpoint is not UNSET or (message.name is not UNSET and "name" in quirks.unsupported):
             return False

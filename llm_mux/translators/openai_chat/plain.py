@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
+from msgspec import Raw
 
 from llm_mux.translators.base import Outline
 from llm_mux.translators.memory import LEAST
@@ -24,12 +26,12 @@ def plain(body: bytes, outline: Outline | None) -> Plain | None:
     told = roles[0] == "system"
     if not by_turns(roles[1:] if told else roles) or any([each.tool_calls or each.tool_call_id for each in messages]):
         return None
-    try:
-        texts = _texts.decode(b"[%b]" % b",".join([message.content for message in messages]))
-        top = jsonx.top(body)
-    except (msgspec.DecodeError, jsonx.Malformed):
+    texts = said([message.content for message in messages])
+    if texts is None:
         return None
-    if not all(texts) or any(map(str.isspace, texts)):
+    try:
+        top = jsonx.top(body)
+    except jsonx.Malformed:
         return None
     del top["messages"]
     settings = msgspec.json.encode(top)
@@ -37,3 +39,12 @@ def plain(body: bytes, outline: Outline | None) -> Plain | None:
         return None
     system = texts.pop(0) if told else None
     return Plain(settings, system, texts)
+
+
+def said(contents: Sequence[Raw]) -> list[str] | None:
+    """The texts that messages hold; None where one holds anything else, or is blank."""
+    try:
+        texts = _texts.decode(b"[%b]" % b",".join(contents))
+    except ValueError:
+        return None
+    return None if not all(texts) or any(map(str.isspace, texts)) else texts

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct
 
 from llm_mux.translators.openai_chat.outline import Plain
+from llm_mux.translators.openai_chat.plain import said
 from llm_mux.translators.steps import Block, Read, Result
 from llm_mux.translators.steps import Call as Called
 from llm_mux.wire import jsonx
@@ -18,7 +19,6 @@ _IDS: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}(?:,[a-zA-Z0-9_-]{1,64})*")
 """Ids that every upstream takes, as `ids.legal` says."""
 _EMPTY: Final = Raw(b'""')
 _SILENT: Final = (Raw(b"null"), _EMPTY)
-_texts: Final[msgspec.json.Decoder[list[str]]] = msgspec.json.Decoder(list[str])
 
 
 class _Function(Struct):
@@ -26,7 +26,6 @@ class _Function(Struct):
     arguments: str
 
 
-_raws: Final[msgspec.json.Decoder[list[Raw]]] = msgspec.json.Decoder(list[Raw])
 _functions: Final[msgspec.json.Decoder[list[_Function]]] = msgspec.json.Decoder(list[_Function])
 
 
@@ -40,7 +39,7 @@ def read(found: Sequence[Any], begun: bool) -> Read | None:
     if calls is None or walk is None:
         return None
     ids, texts = [call.id for call in calls], walk.texts if system is None else [system, *walk.texts]
-    if not (_are_said(texts) and _are_legal(ids)):
+    if said(texts) is None or not _are_legal(ids):
         return None
     return Read(system, walk.turns, ids, frozenset([call.name for call in calls]))
 
@@ -52,7 +51,7 @@ def _called(found: Sequence[Plain]) -> list[Called] | None:
         return None
     try:
         functions = _functions.decode(b"[%b]" % b",".join([cast(Raw, call.function) for call in calls]))
-    except (msgspec.DecodeError, ValueError):
+    except ValueError:
         return None
     given = [function.arguments for function in functions]
     if not all([text.startswith("{") for text in given]):
@@ -63,10 +62,7 @@ def _called(found: Sequence[Plain]) -> list[Called] | None:
 
 def _objects(texts: Sequence[str]) -> list[Raw]:
     """The JSON objects of calls' arguments, all of them read at once where they are as they should be."""
-    try:
-        found = _raws.decode(f"[{','.join(texts)}]")
-    except (msgspec.DecodeError, ValueError):
-        found = []
+    found = jsonx.elements(f"[{','.join(texts)}]".encode())
     # Where each is as long as its text, none of them begins or ends elsewhere.
     return found if list(map(len, found)) == list(map(len, texts)) else list(map(jsonx.object_arguments, texts))
 
@@ -121,15 +117,6 @@ def _walk(found: Sequence[Plain], calls: Sequence[Called]) -> _Walked | None:
             client.append(Result(answered, content))
         texts.append(content)
     return _Walked(turns, texts) if client is not None and not waiting and all(turns) else None
-
-
-def _are_said(texts: Sequence[Raw]) -> bool:
-    """Whether all of them are texts, none of them blank."""
-    try:
-        said = _texts.decode(b"[%b]" % b",".join(texts))
-    except (msgspec.DecodeError, ValueError):
-        return False
-    return all(said) and not any(map(str.isspace, said))
 
 
 def _are_legal(ids: Sequence[str]) -> bool:
