@@ -4,8 +4,8 @@ Rule: `append` is a copy into shared memory (`ring`), or, where there is none or
 write at the end of an open file, so it may stand on the event loop; either outlives the process, however it ends. What
 the disk has is always older than what the ring has. What reads, empties and removes files may take longer: the writer
 calls it in a thread. Segments and ring belong to the writer whose name they carry; while it lives it holds the lock
-beside them, and whoever can take that lock afterwards knows that it is gone and may read what is left. A piece that
-was not finished ends its segment.
+beside them, and whoever can take that lock afterwards knows that it is gone and may read what is left. What is
+appended together is there together; where that was not finished it ends its segment.
 """
 
 from __future__ import annotations
@@ -95,20 +95,18 @@ class Spool:
             with self._busy:
                 self._hold_lock()
 
-    def append(self, piece: Piece) -> None:
-        """Put a piece at the end. Raises OSError, and then it is not there."""
-        data, busy = self._data, self._busy
-        busy.acquire()  # half of what `with` takes, for every row
-        try:
-            _encode_into(piece, data, _HEAD)
-            _pack_into(data, 0, len(data) - _HEAD)
+    def append(self, *pieces: Piece) -> None:
+        """Put pieces, which are some, at the end. Raises OSError, and then none of them is there."""
+        data, last = self._data, pieces[-1].number
+        with self._busy:
+            try:
+                _encode_into(pieces, data, _HEAD)
+                _pack_into(data, 0, len(data) - _HEAD)
+            except (UnicodeError, OverflowError, ValueError) as error:
+                raise OSError(errno.EINVAL, f"a row that no file takes: {error}") from error
             if (ring := self._ring) is None or self._late or not ring.append(data):
-                self._append_otherwise(data, piece.number)
-            self._last = piece.number
-        except (UnicodeError, OverflowError, ValueError) as error:
-            raise OSError(errno.EINVAL, f"a row that no file takes: {error}") from error
-        finally:
-            busy.release()
+                self._append_otherwise(data, last)
+            self._last = last
 
     def settle(self) -> None:
         """The database is away: what it does not have goes to disk, and what comes until it has something, too."""
@@ -288,7 +286,7 @@ def _read(path: Path) -> Iterator[Piece]:
 
 
 def _pieces(content: bytes) -> Iterator[Piece]:
-    decoder = msgspec.msgpack.Decoder(Piece)
+    decoder = msgspec.msgpack.Decoder(list[Piece])
     at = 0
     while at + _HEAD <= len(content):
         (length,) = _LENGTH.unpack_from(content, at)
@@ -296,7 +294,7 @@ def _pieces(content: bytes) -> Iterator[Piece]:
         if at > len(content):
             return
         try:
-            yield decoder.decode(content[begin:at])
+            yield from decoder.decode(content[begin:at])
         except msgspec.DecodeError:
             return
 

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
-from itertools import islice
+from itertools import count, islice
 from operator import attrgetter
 from pathlib import Path
 
@@ -101,13 +101,21 @@ class Writer:
 
     def record(self, row: Exchange | None, payment: Settlement | None = None) -> None:
         """Take a row, with what is paid for it."""
-        self._made = number = self._made + 1
-        piece = Piece(number, row, payment)
-        if payment is not None:
-            self._payments += 1
-        if self._unspooled or not self._kept(piece):
-            self._unspooled.append(piece)
-            if len(self._unspooled) > self._capacity:
+        self.record_all((row,), (payment,))
+
+    def record_all(self, rows: Sequence[Exchange | None], payments: Sequence[Settlement | None]) -> None:
+        """Take rows, which are some, each with what is paid for it."""
+        pieces = list(map(Piece, count(self._made + 1), rows, payments))
+        self._made = pieces[-1].number
+        for payment in payments:
+            if payment is not None:
+                self._payments += 1
+        if self._unspooled or not self._kept(pieces):
+            several = not self._unspooled and len(pieces) > 1
+            self._unspooled += pieces
+            if several:  # of which one may be such as no file takes
+                self._to_spool()
+            while len(self._unspooled) > self._capacity:
                 self._end([self._unspooled.popleft()])
         if not self._writing.awake:
             self._writing.wake()
@@ -117,24 +125,24 @@ class Writer:
         self._released += 1
         self.record(None, payment)
 
-    def _kept(self, piece: Piece) -> bool:
-        """Whether the spool has it; one that takes nothing now is tried again with the next batch."""
+    def _kept(self, pieces: Sequence[Piece]) -> bool:
+        """Whether the spool has them; one that takes nothing now is tried again with the next batch."""
         if self._spool is None:
             return False
         try:
-            self._spool.append(piece)
+            self._spool.append(*pieces)
         except OSError as failed:
             self._spool_said(reason(failed))
             return False
         if self._in_spool_only or len(self._spooled) >= self._capacity:
-            self._in_spool_only += 1
+            self._in_spool_only += len(pieces)
         else:
-            self._spooled.append(piece)
+            self._spooled += pieces
         return True
 
     def _to_spool(self) -> None:
         """What only memory has, in its order."""
-        while self._unspooled and self._kept(self._unspooled[0]):
+        while self._unspooled and self._kept([self._unspooled[0]]):
             self._unspooled.popleft()
         if not self._unspooled:
             self._spool_said(None)

@@ -32,6 +32,7 @@ class _Request:
         return await read_body(self._request, most)
 
     async def whole(self, answer: Whole, headers: dict[str, str]) -> None:
+        self._keep()
         self.response = self._last(web.Response(status=answer.status, body=answer.body, headers=headers))
 
     async def begin(self, headers: dict[str, str]) -> Write:
@@ -45,7 +46,12 @@ class _Request:
     def carry(self, flowing: Flowing) -> bool:
         return False
 
+    def _keep(self) -> None:
+        """The books have what is answered, before the client does."""
+        self._request.app[DAEMON].parts.books.keep()
+
     async def end(self) -> None:
+        self._keep()
         if self.response is not None:
             await self.response.write_eof()
 

@@ -18,7 +18,7 @@ from llm_mux.server.aiohttp_end import told
 from llm_mux.server.answers import error_body, methods_of, not_so, protocol_of
 from llm_mux.server.build import build
 from llm_mux.server.dashboard import pages
-from llm_mux.server.lane import Runner
+from llm_mux.server.lanes import Runner
 from llm_mux.server.management import routes as management
 from llm_mux.server.parts import opened, running
 from llm_mux.server.peers import PEERS

@@ -2,147 +2,32 @@
 
 Rule: a connection is in the lane as long as its requests are usual ones (`heads`); with the first other one it goes
 over to aiohttp's application, which knows all of HTTP, and stays there. An answer leaves in one write with its head,
-a stream with one write for each piece; nobody waits unless the client falls behind. A client that left cancels.
+a stream with one write for each piece; nobody waits unless the client falls behind. The end of either leaves when the
+books have its row, at the end of this turn of the event loop. A client that left cancels.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
-from email.utils import formatdate
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from aiohttp import web
 from aiohttp.tcp_helpers import tcp_keepalive
 
 from llm_mux import log
 from llm_mux.gateway.ahead import Ahead
 from llm_mux.gateway.ask import Outlet, Whole, Write
-from llm_mux.gateway.plan import FRAMES
-from llm_mux.server.allocator import Crowd, give_back
-from llm_mux.server.answer_heads import Forms, written
+from llm_mux.server.answer_heads import written
 from llm_mux.server.express import Express, begun
 from llm_mux.server.flowing import Flowing
-from llm_mux.server.heads import MOST_HEAD, Find, Head, Heads, unfinished
-from llm_mux.server.serving import DAEMON, STREAM_HEADERS, Advance, labelled, serve
-from llm_mux.translators.around import AROUND
-from llm_mux.translators.memory import MEMORY
-from llm_mux.translators.repeated import TOOLS
+from llm_mux.server.heads import MOST_HEAD, Head, unfinished
+from llm_mux.server.serving import STREAM_HEADERS, Advance, labelled, serve
+
+if TYPE_CHECKING:
+    from llm_mux.server.lanes import Lanes
 
 _MOST_BODY: Final = 4 << 20
 _MOST_AHEAD: Final = 64 << 10
-_IDLE_S: Final = 75.0
-_SWEEP_S: Final = 15.0
-_LAST_WORDS_S: Final = 1.0
-
-
-class Lanes:
-    """What `web.Server` is to a runner: makes the protocol of each connection and ends them all. `server` is aiohttp's
-    own, for the connections that leave the lane."""
-
-    def __init__(self, server: web.Server, app: web.Application, heads: Heads) -> None:
-        self.server = server
-        self.app = app
-        self.heads = heads
-        self.daemon = app[DAEMON]
-        self.drain = self.daemon.parts.drain
-        self.loop = asyncio.get_running_loop()
-        self.lanes: set[Lane] = set()
-        self._crowd = Crowd()
-        self._sweeper: asyncio.TimerHandle | None = None
-        self._patience: asyncio.TimerHandle | None = None
-        self._beats: asyncio.TimerHandle | None = None
-        self._date = (0, b"")
-        self.forms = Forms()
-
-    def __call__(self) -> Lane:
-        return Lane(self)
-
-    def opened(self, lane: Lane) -> None:
-        self.lanes.add(lane)
-        self._crowd.grew(len(self.lanes))
-        if self._sweeper is None:
-            self._sweeper = self.loop.call_later(_SWEEP_S, self._sweep)
-
-    def _sweep(self) -> None:
-        """Closes what has been silent for long between two requests or in a body, and whose head takes as long,
-        forgets conversations that are over, and gives back what a crowd took; looks only while there are
-        connections."""
-        now = self.loop.time()
-        for lane in [lane for lane in self.lanes if not lane.busy and now - lane.since > _IDLE_S]:
-            lane.close()
-        MEMORY.age()
-        if not self.lanes:
-            MEMORY.clear()
-            TOOLS.clear()
-            AROUND.clear()
-            FRAMES.clear()
-        if self._crowd.is_over(len(self.lanes)):
-            give_back()
-            # The connections to providers that it made lie idle as long.
-            self.loop.call_later(_IDLE_S + _SWEEP_S, give_back)
-        self._sweeper = self.loop.call_later(_SWEEP_S, self._sweep) if self.lanes else None
-
-    def patient(self) -> None:
-        """The client of a stream waits without a task; one timer for all sees to it that it gets its keep-alives."""
-        if self._patience is None:
-            self._patience = self.loop.call_later(self.daemon.gateway.settings.patience_s / 2, self._look)
-
-    def _look(self) -> None:
-        """Gives a task to those that waited for half of the time after which the first keep-alive is due."""
-        self._patience = None
-        since = self.loop.time() - self.daemon.gateway.settings.patience_s / 2
-        for lane in [lane for lane in self.lanes if lane.awaits_stream]:
-            if lane.since <= since:
-                lane.go_on()
-            else:
-                self.patient()
-
-    def beating(self) -> None:
-        """A stream goes on without a task; one timer for all sees to their keep-alives."""
-        if self._beats is None:
-            self._beats = self.loop.call_later(self.daemon.gateway.settings.keepalive_s, self._beat)
-
-    def _beat(self) -> None:
-        self._beats = None
-        every_s = self.daemon.gateway.settings.keepalive_s
-        flowing = [lane.flowing for lane in self.lanes]
-        waits = [each.stream.beat(every_s) for each in flowing if each is not None]
-        if waits:
-            self._beats = self.loop.call_later(min(waits), self._beat)
-
-    def date(self) -> bytes:
-        now = int(time.time())
-        if now != self._date[0]:
-            self._date = (now, formatdate(now, usegmt=True).encode())
-        return self._date[1]
-
-    def pre_shutdown(self) -> None:
-        """No more requests: idle connections close now, the others after the answer under way."""
-        self.server.pre_shutdown()
-        for lane in list(self.lanes):
-            lane.leave()
-
-    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as aiohttp's runner calls it
-        """Waits `timeout` seconds for the answers under way, then breaks them off."""
-        await asyncio.gather(self.server.shutdown(timeout), self._drained(timeout))
-        for timer in (self._sweeper, self._patience, self._beats):
-            if timer is not None:
-                timer.cancel()
-
-    async def _drained(self, drain_s: float | None) -> None:
-        for lane in list(self.lanes):
-            lane.go_on()
-        tasks = {lane.task for lane in self.lanes if lane.task is not None}
-        if under_way := tasks | {self.loop.create_task(lane.end_of_flow()) for lane in self.lanes if lane.flowing}:
-            _, late = await asyncio.wait(under_way, timeout=drain_s)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late, timeout=_LAST_WORDS_S)
-        for lane in list(self.lanes):
-            lane.close()
 
 
 class Lane(asyncio.Protocol, Outlet):
@@ -157,6 +42,7 @@ class Lane(asyncio.Protocol, Outlet):
         "_gone",
         "_head",
         "_lanes",
+        "_last",
         "_leaving",
         "_missing",
         "_pending",
@@ -180,7 +66,7 @@ class Lane(asyncio.Protocol, Outlet):
         self._pieces: list[bytes] = []
         self._missing = 0
         self._body = b""
-        self._pending = b""
+        self._pending = self._last = b""
         self._chunked = False
         self._express: Express | None = None
         self._drained: asyncio.Future[None] | None = None
@@ -196,7 +82,7 @@ class Lane(asyncio.Protocol, Outlet):
 
     @property
     def busy(self) -> bool:
-        return self.task is not None or self._express is not None or self.flowing is not None
+        return self.task is not None or self._express is not None or self.flowing is not None or bool(self._last)
 
     @property
     def awaits_stream(self) -> bool:
@@ -328,6 +214,8 @@ class Lane(asyncio.Protocol, Outlet):
 
     def _next(self) -> None:
         """The answer is written: on to the next request, if it is there already."""
+        if self._last:
+            return
         self.since = self._lanes.loop.time()
         transport, ahead = self._transport, self._ahead
         if transport is None or self._gone or self._chunked:
@@ -363,8 +251,33 @@ class Lane(asyncio.Protocol, Outlet):
             self.close()
 
     def close(self) -> None:
+        if self._last:
+            self._lanes.books.keep()
         if self._transport is not None:
             self._transport.close()
+
+    def _finish(self, data: bytes) -> None:
+        """The end of an answer, for a client that is there."""
+        if self._transport is None or self._gone:
+            return
+        if (books := self._lanes.books).settled:
+            self._last = data
+            books.after(self._kept)
+        else:
+            self._transport.write(data)
+
+    def _kept(self) -> None:
+        """The books have what is answered."""
+        data, self._last = self._last, b""
+        try:
+            if self._transport is not None and not self._gone:
+                self._transport.write(data)
+            if not self.busy:
+                self._next()
+        except Exception:
+            # It costs this client its connection, and no other the end of its answer.
+            log.logger.exception("request.broken", path=self.path)
+            self.close()
 
     # What `serving` calls.
 
@@ -382,15 +295,13 @@ class Lane(asyncio.Protocol, Outlet):
         """The same with the head of an exchange that went well; `more` are headers that say where limits stand."""
         if more or self._lanes.drain.leaving:
             self._put_whole(200, body, labelled(exchange.headers() | more, "application/json"))
-        elif self._transport is not None and not self._gone:
-            self._transport.write(self._lanes.forms.head(exchange, len(body), self._lanes.date()) + body)
+        else:
+            self._finish(self._lanes.forms.head(exchange, len(body), self._lanes.date()) + body)
         self._end_of_express()
 
     def streamed(self, exchange: Ahead, data: bytes, more: dict[str, str]) -> None:
         """The same for a stream, all of it."""
-        if self._transport is not None and not self._gone:
-            head = self._stream_head(exchange, more)
-            self._transport.write(b"%b%x\r\n%b\r\n0\r\n\r\n" % (head, len(data), data))
+        self._finish(b"%b%x\r\n%b\r\n0\r\n\r\n" % (self._stream_head(exchange, more), len(data), data))
         self._end_of_express()
 
     def flows(self, exchange: Ahead, flowing: Flowing, more: dict[str, str]) -> None:
@@ -421,15 +332,15 @@ class Lane(asyncio.Protocol, Outlet):
 
     def _end_of_express(self) -> None:
         self._express = None
-        self._next()
+        if not self._last:
+            self._next()
 
     async def whole(self, answer: Whole, headers: dict[str, str]) -> None:
         self._put_whole(answer.status, answer.body, headers)
 
     def _put_whole(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-        if self._transport is not None and not self._gone:
-            headers["Content-Length"] = str(len(body))
-            self._transport.write(self._headed(status, headers) + body)
+        headers["Content-Length"] = str(len(body))
+        self._finish(self._headed(status, headers) + body)
 
     async def begin(self, headers: dict[str, str]) -> Write:
         if self._gone:
@@ -465,15 +376,15 @@ class Lane(asyncio.Protocol, Outlet):
         if self._gone or self._transport is None:
             raise ConnectionResetError("the client left")
         piece = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
-        self._transport.write(b"%b%b0\r\n\r\n" % (self._pending, piece))
+        self._finish(b"%b%b0\r\n\r\n" % (self._pending, piece))
         self._pending, self._chunked, self.caught_up = b"", False, None
 
     async def end(self) -> None:
         self._end_stream()
 
     def _end_stream(self) -> None:
-        if self._chunked and self._transport is not None and not self._gone:
-            self._transport.write(self._pending + b"0\r\n\r\n")
+        if self._chunked:
+            self._finish(self._pending + b"0\r\n\r\n")
         self._pending, self._chunked, self.caught_up = b"", False, None
 
     def _headed(self, status: int, headers: dict[str, str]) -> bytes:
@@ -482,14 +393,3 @@ class Lane(asyncio.Protocol, Outlet):
             headers["Connection"] = "close"
             self._leaving = True
         return written(status, headers)
-
-
-class Runner(web.AppRunner):
-    """Runs an application with lanes in front of it. `find` knows the model routes."""
-
-    def __init__(self, app: web.Application, find: Find, **options: Any) -> None:
-        super().__init__(app, **options)
-        self._heads = Heads(find)
-
-    async def _make_server(self) -> web.Server:
-        return cast(web.Server, Lanes(await super()._make_server(), self.app, self._heads))

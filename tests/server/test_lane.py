@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable
 
 import pytest
 
-from llm_mux.server import lane
+from llm_mux.server import lanes
 from llm_mux.server.serving import DAEMON
 from tests.daemon import daemon
 from tests.fake_upstream import FakeUpstream, Reply, json_reply, sse_reply
@@ -174,8 +174,8 @@ async def test_a_head_that_does_not_end_is_not_waited_for_for_ever(
     demo: Run, start: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Though a byte comes now and then."""
-    monkeypatch.setattr(lane, "_IDLE_S", 0.3)
-    monkeypatch.setattr(lane, "_SWEEP_S", 0.05)
+    monkeypatch.setattr(lanes, "_IDLE_S", 0.3)
+    monkeypatch.setattr(lanes, "_SWEEP_S", 0.05)
     async with demo() as mux, connected(mux.url) as client, asyncio.timeout(10):
         await client.send(start[:1])
 

@@ -189,6 +189,7 @@ class _Connection:
         run = stored.server(self._memory, keep_all=True)
         answer = await run(daemon.gateway, ask)
         if isinstance(answer, Whole):
+            daemon.parts.books.keep()
             error = jsonx.decode(answer.body, _ErrorBody).error
             frame = msgspec.json.encode({"type": "error", "error": error, "status": answer.status})
             await self._send(frame, lane)
