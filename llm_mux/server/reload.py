@@ -115,21 +115,29 @@ class Reloader:
         return self.state.secrets_error
 
     async def reload(self, *, secrets: bool = True) -> State:
-        """Read everything again and put it in place, or note why not. `secrets` False: only if the text changed."""
+        """Read everything again and put it in place, or note why not. `secrets` False: only if the text changed, and
+        not while it is being written: the next look finds it whole."""
         async with self._turn:
             try:
                 loaded = await asyncio.to_thread(config.reload, self._daemon.loaded, self._daemon.parts.env)
-                if secrets or loaded.text != self._daemon.loaded.text:
+                if not secrets and await self._has_moved():
+                    pass
+                elif secrets or loaded.text != self._daemon.loaded.text:
                     self._put(await draw(loaded, self._daemon.parts))
                     await self._others()
                 elif self.state.error is not None:
                     self.state = replace(self.state, error=None, refused_at=None)
             except (ConfigError, StoreError, OSError) as error:
-                self._refuse(str(error))
+                if secrets or not await self._has_moved():
+                    self._refuse(str(error))
             except Exception as error:
                 log.logger.exception("config.broken")
                 self._refuse(_unexpected(error))
         return self.state
+
+    async def _has_moved(self) -> bool:
+        """Whether the file is another one than was looked at."""
+        return (await asyncio.to_thread(self._signatures))[:-2] != self._seen[:-2]
 
     async def take(self, change: Callable[[Loaded], str], file: Path, keep: Callable[[Path, bytes], None]) -> State:
         """Write what `change` makes of what is in effect to the file, once `keep` has what is there, and put it in

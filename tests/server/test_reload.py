@@ -12,10 +12,14 @@ from typing import Any
 import aiohttp
 import pytest
 
-from llm_mux import paths
+from llm_mux import config, paths
 from llm_mux.auth.keys import add_key, create_management_key
 from llm_mux.auth.store import open_store
-from tests.daemon import ROOT, ProcessDaemon, clean_environment, config_text, process_daemon
+from llm_mux.config import Loaded, parse
+from llm_mux.server.app import make_app
+from llm_mux.server.reload import RELOADER
+from llm_mux.server.serving import DAEMON
+from tests.daemon import ROOT, ProcessDaemon, clean_environment, config_text, process_daemon, start
 from tests.fake_upstream import FakeUpstream, json_reply
 
 WHOLE = {"id": "c", "model": "m", "choices": [{"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}]}
@@ -134,6 +138,43 @@ async def test_the_same_text_written_again_changes_nothing(tmp_path: pathlib.Pat
         write(mux, {"strict": "no such value"})
         refused = await health(client, lambda now: now["config"]["error"] is not None)
         assert refused["config"]["loaded_at"] == before["config"]["loaded_at"]
+
+
+@pytest.mark.parametrize("half", ["", "alias"], ids=["good by itself", "broken by itself"])
+async def test_a_file_that_is_being_written_while_it_is_read_is_read_when_it_is_whole(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, half: str
+) -> None:
+    file, environment = tmp_path / "config.yaml", clean_environment(tmp_path)
+    file.write_text(config_text({}))
+    app = make_app(
+        parse(file.read_text(), file, environment),
+        environment,
+        open_store(env=environment, data_dir=paths.data_dir(environment)),
+    )
+    runner, _ = await start(app, "127.0.0.1", 0)
+    reloader, whole, read = app[RELOADER], config_text({"aliases": {"quick": "demo"}}), config.reload
+    halves = [half]
+
+    def halfway(loaded: Loaded, env: Mapping[str, str]) -> Loaded:
+        if not halves:
+            return read(loaded, env)
+        file.write_text(halves.pop())
+        try:
+            return read(loaded, env)
+        finally:
+            file.write_text(whole)
+
+    monkeypatch.setattr(config, "reload", halfway)
+    try:
+        file.write_text(whole)
+        async with asyncio.timeout(10):
+            while app[DAEMON].loaded.text != whole:
+                assert app[DAEMON].loaded.text != half
+                assert reloader.state.error is None
+                await asyncio.sleep(0.01)
+        assert not halves
+    finally:
+        await runner.cleanup()
 
 
 TWICE = {
