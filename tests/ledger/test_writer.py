@@ -283,6 +283,20 @@ async def test_what_a_client_made_up_never_spoils_a_batch(database: Database) ->
     assert writer.state.rejected == 0
 
 
+async def test_a_row_that_no_file_takes_holds_up_none_that_ended_before_it(
+    database: Database, tmp_path: pathlib.Path
+) -> None:
+    writer = Writer(database, tmp_path / "spool")
+    rows = [exchange("a"), exchange("b"), exchange("wrong", input_tokens=10**30), exchange("c")]
+    writer.record_all(rows, [None] * 4)
+    assert (writer.state.waiting, writer.state.spooled) == (4, 2)
+    assert await writer.catch_up()
+    writer.record_all([exchange("d"), exchange("e")], [None, None])
+    assert (writer.state.waiting, writer.state.spooled) == (2, 2), "what comes later is kept again"
+    await writer.close()
+    assert [row["request_id"] for row in await rows_in(database)] == ["a", "b", "wrong", "c", "d", "e"]
+
+
 async def test_rows_outlive_a_process_whose_database_was_away(database: Database, tmp_path: pathlib.Path) -> None:
     away = tmp_path / "obstacle"
     away.write_text("a file where the folder should be")
