@@ -1,17 +1,16 @@
 """Settling an exchange: its row in the ledger before its answer ends, its part of the metrics and its line of the log a
 moment later.
 
-Rule: what ends in one turn of a busy event loop goes to the ledger together, and only then the last bytes of those
-answers to their clients (`after`), so that a killed process owes the books nothing that a client has. Metrics and log
-are written of what ended within a tenth of a second, or as soon as somebody asks. A busy daemon spends its time on
-answers.
+Rule: what ends in one turn of a busy event loop goes to the ledger together, first thing in the next. Who ends an
+answer asks whether something is `settled` by then, and waits for that turn or has it kept, so that a killed process
+owes the books nothing that a client has. Metrics and log are written of what ended within a tenth of a
+second, or as soon as somebody asks. A busy daemon spends its time on answers.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -35,10 +34,6 @@ MOST_TOKENS = 10**9
 """What a server says beyond that is a mistake of it: nobody pays for it, and it is added to nothing."""
 
 
-_Settled = tuple[Ask, Outcome, float, Exchange | None, Settlement | None]
-"""What ended and the seconds it took; with its row where something is paid for it, which is settled at once."""
-
-
 class Books:
     """Where every exchange ends, called once for each. `prices` are those of the configuration in effect."""
 
@@ -47,69 +42,39 @@ class Books:
         self._metrics = metrics
         self._recent = recent
         self._traces = traces
-        self.settled: list[_Settled] = []
-        """What ended and the ledger has not yet."""
-        self._calls: list[Callable[[], None]] = []
+        self.settled: list[Exchange] = []
+        """What ended and the ledger has not yet, with `_payments` for it."""
+        self._payments: list[Settlement | None] = []
         self._waiting: list[Ended] = []
         self.prices = NO_PRICES
 
     def __call__(self, ask: Ask, out: Outcome) -> None:
-        seconds, row, payment = time.monotonic() - ask.started, None, None
-        if ask.entry is not None:
-            payment = ask.entry.settle(row := _row(ask, out, seconds, self.prices))
-        settled = ask, out, seconds, row, payment
-        if self.settled:
-            self.settled.append(settled)
-        elif self._metrics.active_requests > 1:
-            self.settled.append(settled)
+        row = _row(ask, out, self.prices)
+        self._payments.append(None if ask.entry is None else ask.entry.settle(row))
+        self.settled.append(row)
+        if self._metrics.active_requests <= 1:
+            # Nothing could end together with it.
+            self.keep()
+        elif len(self.settled) == 1:
             asyncio.get_running_loop().call_soon(self.keep)
-        else:
-            # There is nothing that could end together with it.
-            self._record((settled,))
-
-    def after(self, call: Callable[[], None]) -> None:
-        """Has it called once the ledger has what is `settled`."""
-        self._calls.append(call)
+        if self._traces.on:
+            provider = out.account.provider if out.account is not None else None
+            vendor = (provider.vendor or provider.name) if provider is not None else ""
+            address = address_of(provider.base_url) if provider is not None else ""
+            self._traces.add(Done(row, vendor, address, out.tried, ask.headers.get("traceparent")))
+        if not self._waiting:
+            asyncio.get_running_loop().call_later(_GATHER_S, self.flush)
+        self._waiting.append(Ended(row, ask.stream, out.dropped, out.tried))
 
     def keep(self) -> None:
         """Gives the ledger what ended."""
-        settled, self.settled = self.settled, []
-        try:
-            if settled:
-                self._record(settled)
-        finally:
-            calls, self._calls = self._calls, []
-            for call in calls:
-                call()
-
-    def _record(self, settled: Sequence[_Settled]) -> None:
-        if not self._waiting:
-            asyncio.get_running_loop().call_later(_GATHER_S, self.flush)
-        rows: list[Exchange] = []
-        payments: list[Settlement | None] = []
-        for ask, out, seconds, known, payment in settled:
-            try:
-                row = known or _row(ask, out, seconds, self.prices)
-            except Exception:
-                # A fault of ours, which is not to cost the others theirs.
-                log.logger.exception("ledger.row_broken", request=ask.request_id)
-                continue
-            rows.append(row)
-            payments.append(payment)
-            self._waiting.append(Ended(row, ask.stream, out.dropped, out.tried))
-            if self._traces.on:
-                self._trace(row, ask, out)
-        if rows:
+        if self.settled:
+            rows, self.settled = self.settled, []
+            payments, self._payments = self._payments, []
             self._writer.record_all(rows, payments)
 
-    def _trace(self, row: Exchange, ask: Ask, out: Outcome) -> None:
-        provider = out.account.provider if out.account is not None else None
-        vendor = (provider.vendor or provider.name) if provider is not None else ""
-        address = address_of(provider.base_url) if provider is not None else ""
-        self._traces.add(Done(row, vendor, address, out.tried, ask.headers.get("traceparent")))
-
     def flush(self) -> None:
-        """Counts the exchanges that wait and writes their lines."""
+        """Counts the exchanges that wait and writes their lines; nothing waits for its turn any more."""
         self.keep()
         ended, self._waiting = self._waiting, []
         if ended:
@@ -119,7 +84,7 @@ class Books:
             self._recent.add(content, len(ended), map(line, ended))
 
 
-def _row(ask: Ask, out: Outcome, seconds: float, prices: Prices) -> Exchange:
+def _row(ask: Ask, out: Outcome, prices: Prices) -> Exchange:
     usage, account = out.usage or _NO_USAGE, out.account
     known = cost = None
     prompt = usage.input + usage.cache_read + usage.cache_write
@@ -156,7 +121,7 @@ def _row(ask: Ask, out: Outcome, seconds: float, prices: Prices) -> Exchange:
         usage.cache_write,
         usage.reasoning,
         None if out.first_byte is None else (out.first_byte - ask.started) * 1000,
-        seconds * 1000,
+        (time.monotonic() - ask.started) * 1000,
         cost,
         usage.cache_write_1h,
     )

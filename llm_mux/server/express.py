@@ -106,10 +106,11 @@ class Express:
         reply = self._reply
         assert reply is not None
         self._reply = self._opening = None
-        stream, entry = self.exchange.opened(reply, way, first), self.advance.entry
-        self._lane.flows(self.exchange, Flowing(self._daemon, stream, entry), self.advance.more)
+        flowing = Flowing(self._daemon, self.exchange.opened(reply, way, first), self.advance.entry)
+        flowing.enter()
         # Not before: while the daemon leaves it would be taken for idle.
         self._leave()
+        self._lane.flows(self.exchange, flowing, self.advance.more)
 
     # How it ends otherwise.
 

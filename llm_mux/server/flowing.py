@@ -1,7 +1,7 @@
 """A stream that goes on in the sockets' callbacks: nobody waits for its end in a task.
 
 Rule: what a request holds as long as it is under way (its place in the drain, in the counts and in its limits) a stream
-holds from `begin` to its end, however that comes.
+holds from `enter` to its end, however that comes.
 """
 
 from __future__ import annotations
@@ -34,11 +34,13 @@ class Flowing:
         self._telling: asyncio.Task[None] | None = None
         self.stream = stream
 
-    def begin(self, outlet: Outlet, over: Callable[[bool], None]) -> None:
-        self._over = over
+    def enter(self) -> None:
         self._daemon.parts.drain.enter(self)
         self._daemon.metrics.active_requests += 1
         self._daemon.metrics.active_streams += 1
+
+    def begin(self, outlet: Outlet, over: Callable[[bool], None]) -> None:
+        self._over = over
         self.stream.begin(outlet, self._ended)
 
     def cancel(self) -> None:

@@ -253,6 +253,7 @@ class Lane(asyncio.Protocol, Outlet):
     def close(self) -> None:
         if self._last:
             self._lanes.books.keep()
+            self._write_last()
         if self._transport is not None:
             self._transport.close()
 
@@ -260,24 +261,24 @@ class Lane(asyncio.Protocol, Outlet):
         """The end of an answer, for a client that is there."""
         if self._transport is None or self._gone:
             return
-        if (books := self._lanes.books).settled:
+        if self._lanes.books.settled:
+            # They keep it in the next turn, before this is called.
             self._last = data
-            books.after(self._kept)
+            self._lanes.loop.call_soon(self._kept)
         else:
             self._transport.write(data)
 
     def _kept(self) -> None:
         """The books have what is answered."""
-        data, self._last = self._last, b""
-        try:
-            if self._transport is not None and not self._gone:
-                self._transport.write(data)
-            if not self.busy:
+        if self._last:
+            self._write_last()
+            if self.task is None:
                 self._next()
-        except Exception:
-            # It costs this client its connection, and no other the end of its answer.
-            log.logger.exception("request.broken", path=self.path)
-            self.close()
+
+    def _write_last(self) -> None:
+        data, self._last = self._last, b""
+        if self._transport is not None and not self._gone:
+            self._transport.write(data)
 
     # What `serving` calls.
 
@@ -308,13 +309,17 @@ class Lane(asyncio.Protocol, Outlet):
         """The same for a stream that goes on."""
         self._express, self._chunked = None, True
         self._pending = self._stream_head(exchange, more)
-        self.carry(flowing)
+        self._carry(flowing)
 
     def carry(self, flowing: Flowing) -> bool:
+        flowing.enter()
+        self._carry(flowing)
+        return True
+
+    def _carry(self, flowing: Flowing) -> None:
         self.flowing = flowing
         self._lanes.beating()
         flowing.begin(self, self._flowed)
-        return True
 
     def _flowed(self, whole: bool) -> None:
         """The stream is over; one that broke has no end, and ends the connection."""
@@ -332,8 +337,7 @@ class Lane(asyncio.Protocol, Outlet):
 
     def _end_of_express(self) -> None:
         self._express = None
-        if not self._last:
-            self._next()
+        self._next()
 
     async def whole(self, answer: Whole, headers: dict[str, str]) -> None:
         self._put_whole(answer.status, answer.body, headers)

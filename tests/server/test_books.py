@@ -9,10 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from llm_mux.gateway.ask import Ask
-from llm_mux.gateway.outcome import Outcome
 from llm_mux.gateway.upstream import Begun, Call, Receiver, Reply
-from llm_mux.ir import Usage
 from llm_mux.ledger import ring
 from llm_mux.server.serving import DAEMON
 from tests.server import costing
@@ -35,7 +32,8 @@ def named(body: bytes, name: str) -> bytes:
 
 def outlives(folder: pathlib.Path) -> bytes:
     """What a process that is killed now leaves of its rows."""
-    return b"".join(map(ring.left, folder.rglob("*.ring")))
+    on_disk = (path.read_bytes() for path in folder.rglob("*.rows"))
+    return b"".join([*map(ring.left, folder.rglob("*.ring")), *on_disk])
 
 
 class Watching(Client):
@@ -98,7 +96,6 @@ async def watched(
         yield app, lane, client
 
 
-@pytest.mark.skipif(ring.shared_memory() is None, reason="rows that wait are in no shared memory here")
 @pytest.mark.parametrize("kind", ASKED)
 async def test_the_end_of_an_answer_leaves_when_its_row_outlives_the_process(tmp_path: pathlib.Path, kind: str) -> None:
     async with watched(tmp_path, ReadyUpstream(ANSWERS, STREAMS)) as (_, lane, client):
@@ -108,7 +105,6 @@ async def test_the_end_of_an_answer_leaves_when_its_row_outlives_the_process(tmp
     assert [b"first" in client.left[0], b"second" in client.left[1]] == [kind in BOOKED] * 2
 
 
-@pytest.mark.skipif(ring.shared_memory() is None, reason="rows that wait are in no shared memory here")
 @pytest.mark.parametrize("kind", ["spliced", "translated"])
 async def test_a_request_alone_waits_for_nothing(tmp_path: pathlib.Path, kind: str) -> None:
     upstream = Between(ANSWERS, STREAMS)
@@ -123,7 +119,6 @@ async def test_a_request_alone_waits_for_nothing(tmp_path: pathlib.Path, kind: s
     assert [f"number-{number}".encode() in left for number, left in enumerate(client.left, 1)] == [True] * 4
 
 
-@pytest.mark.skipif(ring.shared_memory() is None, reason="rows that wait are in no shared memory here")
 async def test_what_ends_together_is_kept_together_and_each_client_has_its_answer(tmp_path: pathlib.Path) -> None:
     async with watched(tmp_path, ReadyUpstream(ANSWERS, STREAMS)) as (app, lane, first):
         lane.data_received(named(ASKED["spliced"], "the first loads what they take"))
@@ -172,26 +167,3 @@ async def test_requests_that_came_together_are_answered_in_their_order(tmp_path:
         await client.ends(3)
     ends = b"".join(client.written)
     assert ends.index(b"one") < ends.index(b"two") < ends.index(b"three")
-
-
-async def test_a_row_that_cannot_be_made_costs_no_other_its_row_or_its_answer(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with watched(tmp_path, ReadyUpstream(ANSWERS, STREAMS)) as (app, lane, first):
-        second = Watching(tmp_path)
-        other = lane._lanes()
-        other.connection_made(second)
-        settled = app[DAEMON].gateway.settle
-
-        def broken(ask: Ask, out: Outcome) -> None:
-            if ask.request_id == "broken":
-                out.attempts = None  # type: ignore[assignment]
-                out.usage = Usage(input="many")  # type: ignore[arg-type]
-            settled(ask, out)
-
-        monkeypatch.setattr(app[DAEMON].gateway, "settle", broken)
-        lane.data_received(named(ASKED["spliced"], "broken"))
-        other.data_received(named(ASKED["spliced"], "sound"))
-        await asyncio.gather(first.ends(1), second.ends(1))
-        await costing.settled(app)
-        assert [each["request"] for each in app[DAEMON].parts.recent.after(0, 9)] == ["sound"]
