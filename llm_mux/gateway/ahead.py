@@ -19,7 +19,7 @@ from llm_mux.gateway.drain import told
 from llm_mux.gateway.exchange import Exchange, enough
 from llm_mux.gateway.pouring import Pouring
 from llm_mux.gateway.refusal import notice_quota
-from llm_mux.gateway.upstream import Begun, Call, Read, Receiver, Reply, Resumed
+from llm_mux.gateway.upstream import Begun, Read, Receiver, Reply, Resumed
 from llm_mux.routing.select import Candidate
 from llm_mux.translators.base import nonsense
 
@@ -64,27 +64,38 @@ class Ahead(Exchange):
     def begin(self, receiver: Receiver) -> bool:
         """Sends the request if nothing speaks against it; `receiver` is told of the answer."""
         try:
-            found = self._usual_way()
+            chosen = self._send_ahead(receiver)
         except Exception:
             # It comes up again in `serve`, and is told there.
+            self._drop()
             return False
-        if found is None:
-            return False
-        chosen, call = found
-        self._begun = self._gateway.upstream.begin(call, receiver)
-        if self._begun is None:
+        if chosen is None:
             return False
         self._sent = chosen
         # Whoever plans once more reads it again.
         self.ask.outline = None
-        self._began = time.monotonic()
         self.out.attempts = 1
         chosen.account.enter(chosen.model, self._began)
         self.out.holds(self._gateway, chosen.account)
         return True
 
-    def _usual_way(self) -> tuple[plan.Plan, Call] | None:
-        """The only target's plan and call; None where something speaks against going ahead."""
+    def _send_ahead(self, receiver: Receiver) -> plan.Plan | None:
+        """Sends it to the only target; None where something speaks against going ahead. What only the answer needs is
+        made when the request is on its way."""
+        chosen = self._usual_plan()
+        if chosen is None or chosen.endpoint.unwrap is not None:
+            return None
+        self._begun = self._gateway.upstream.begin(self._call(chosen), receiver)
+        if self._begun is None:
+            return None
+        self._began = time.monotonic()
+        if self.ask.stream:
+            self._made = chosen, super()._way(chosen)
+            self._let_go(chosen)
+        return chosen
+
+    def _usual_plan(self) -> plan.Plan | None:
+        """The only target's plan, where there is nothing to wait for."""
         gateway, ask = self._gateway, self.ask
         lone = gateway.lone(ask.model, ask)
         if lone is None or ask.watch is not None:
@@ -97,10 +108,7 @@ class Ahead(Exchange):
         chosen = self._planned = super()._plan(lone[0], self._decoded)
         if self._request is not None and gateway.seals.unknown(ask.caller.tenant, self._request, ask.started):
             return None
-        if ask.stream:
-            self._made = chosen, super()._way(chosen)
-            self._let_go(chosen)
-        return None if chosen.endpoint.unwrap is not None else (chosen, self._call(chosen))
+        return chosen
 
     def usual(self, reply: Reply) -> bool:
         """Whether it is an answer that `finish` takes once it is whole."""
