@@ -94,7 +94,7 @@ def _as_one(turn: Sequence[ir.Message], calls: Sequence[ir.ToolCall]) -> ir.Mess
             return None
         return ir.Message("user", (_result(call, only),), first.name, first.phase, first.native)
     if len(turn) > 1:
-        if not all([_mergeable(first, message) for message in turn[1:]]):
+        if not parts or not all([message.parts and _mergeable(first, message) for message in turn[1:]]):
             return None
         parts = tuple([part for message in turn for part in message.parts])
     if not parts or len(parts) < len(calls):

@@ -1,6 +1,7 @@
 """The short look at a conversation that is in order gives what the long way gives."""
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
@@ -30,6 +31,13 @@ messages = st.lists(
 @given(messages, st.booleans())
 def test_both_ways_give_the_same(conversation: list[ir.Message], complete: bool) -> None:
     assert history.tidy(conversation, complete=complete) == history.repaired(conversation, complete=complete)
+
+
+@pytest.mark.parametrize("empty_first", [True, False])
+def test_an_empty_turn_leaves_nothing_to_the_one_beside_it(empty_first: bool) -> None:
+    empty = ir.Message("user", (), "ada", native=ir.Native("openai_chat", Raw(b"{}")))
+    said = ir.Message("user", (ir.Text("hi"),), "ada")
+    assert history.tidy([empty, said] if empty_first else [said, empty]) == (said,)
 
 
 @given(st.data())
