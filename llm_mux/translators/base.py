@@ -75,7 +75,7 @@ class Repeats(NamedTuple):
     """What an outline's `messages` and `tools` hold, by means of `translators.outlined`. `mark`: a message that holds
     only `memory.MARK`; `marked` knows it again; `kept` is a message without anything that holds on to its body.
     `messages` and `tools` read a list of either by itself, tools each with a `type`; `names` are what those are
-    called."""
+    called. `lasting`: how many of the first messages the next turn is sure to repeat as they are."""
 
     mark: bytes
     marked: Callable[[Any], bool]
@@ -83,6 +83,7 @@ class Repeats(NamedTuple):
     messages: Callable[[bytes | memoryview], list[Any]]
     tools: Callable[[bytes], list[Any]]
     names: Callable[[list[Any]], tuple[object, ...]]
+    lasting: Callable[[Sequence[Any]], int] = len
 
 
 class Outline(Struct, frozen=True):

@@ -22,6 +22,7 @@ _MOST_NEW = 8
 """Messages behind the known ones up to which it is not worth to remember them too."""
 
 _KIND = "outline of "
+_BETWEEN = BLANKS + b","
 
 
 @dataclass(slots=True, eq=False)
@@ -83,15 +84,33 @@ def _remembered(
     body: bytes, messages: list[Any], repeats: Repeats, met: Met, kind: str, around: Around | None = None
 ) -> Looked | None:
     """Remembers the messages of a body that seems to come again, or that it was seen."""
-    if not met.again:
+    lasting = repeats.lasting(messages) if met.again else 0
+    if not lasting or (around is None and lasting < len(messages)):
         MEMORY.note(KEY, body, kind)
         return None
-    looked = Looked(body, KEY, messages=[repeats.kept(each) for each in messages])
+    looked = Looked(body, KEY, messages=[repeats.kept(each) for each in messages[:lasting]])
     if around is not None:
-        looked.length = len(body[: len(body) - len(around.after)].rstrip(BLANKS))
-        looked.chunks, looked.opened, looked.body = (body[: looked.length],), len(around.before), b""
+        opened, end = len(around.before), len(body) - len(around.after)
+        looked.length = _behind(body, opened, end, lasting) if lasting < len(messages) else _solid(body, end)
+        looked.chunks, looked.opened, looked.body = (body[: looked.length],), opened, b""
     MEMORY.keep(looked, body, kind=kind)
     return looked
+
+
+def _solid(body: bytes, end: int) -> int:
+    """`end` without the blanks before it."""
+    return len(body[:end].rstrip(BLANKS))
+
+
+def _behind(body: bytes, start: int, end: int, count: int) -> int:
+    """Where the first `count` messages end of those that stand between two places."""
+    rest = body[start:end].lstrip(_BETWEEN)
+    at = end - len(rest)
+    for raw in jsonx.elements(b"[%b]" % rest)[:count]:
+        while body[at] in _BETWEEN:
+            at += 1
+        at += len(raw)
+    return at
 
 
 def _read(raw: bytes | memoryview, repeats: Repeats) -> list[Any] | None:
@@ -121,9 +140,12 @@ def _going_on(body: bytes, before: Looked, around: Around | None, repeats: Repea
 
 def _further(body: bytes, before: Looked, more: list[Any], length: int, repeats: Repeats, kind: str) -> Looked:
     """What is remembered from now on of a conversation that went on by some messages, to that length of its bytes."""
-    if len(more) <= _MOST_NEW:
+    lasting = repeats.lasting(more)
+    if lasting <= _MOST_NEW:
         return before
-    messages = [*before.messages, *[repeats.kept(each) for each in more]]
+    if lasting < len(more):
+        length = _behind(body, before.length, length, lasting)
+    messages = [*before.messages, *[repeats.kept(each) for each in more[:lasting]]]
     chunks = before.extended(body, length)
     looked = Looked(
         b"",

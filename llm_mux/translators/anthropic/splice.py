@@ -11,14 +11,16 @@ import re
 from typing import Any, Final
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Raw, UnsetType
 
 from llm_mux import ir
 from llm_mux.translators.anthropic import quirks, seals
 from llm_mux.translators.anthropic.decode import ATTRIBUTION_LINE
 from llm_mux.translators.anthropic.models import Facts, facts
+from llm_mux.translators.anthropic.outline import OPTIONAL, Head, Usual, are_sound
 from llm_mux.translators.anthropic.quirks import Quirks
 from llm_mux.translators.base import Edits, Outline, Target, present
+from llm_mux.translators.outlined import Known
 from llm_mux.wire import jsonx
 
 # Long needles are found several times faster than short ones; a client writes all of a body with or without spaces.
@@ -29,27 +31,6 @@ _SYSTEM_ROLE: Final = (b'"role":"system"', b'"role": "system"')
 _SHAPES: Final = frozenset({"model", "messages", "max_tokens", "system", "tools", "tool_choice", "stop_sequences"})
 
 
-class _Thinking(Struct, frozen=True):
-    type: str | None = None
-
-
-class _Choice(Struct, frozen=True):
-    type: str | None = None
-
-
-class Head(Outline, frozen=True):
-    """The top-level fields that decide."""
-
-    max_tokens: int | None = None
-    system: Raw | UnsetType = UNSET
-    thinking: _Thinking | None = None
-    tool_choice: _Choice | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: float | None = None
-    output_config: Raw | UnsetType = UNSET
-
-
 def adapt(body: bytes, target: Target, stream: bool, outline: Outline | None = None) -> Edits | None:
     """The edits, None when the request must be translated (or cannot be read: the decoder then says why)."""
     try:
@@ -58,9 +39,9 @@ def adapt(body: bytes, target: Target, stream: bool, outline: Outline | None = N
         return None
     wanted = quirks.of(target)
     known = facts(target.model, target.capabilities)
-    if head.max_tokens is None or _is_ours(body) or _has_blank_text(body):
+    if head.max_tokens is None or not _is_sound(head, body):
         return None
-    if not wanted.binding_controls and b'"thread"' in body and present(jsonx.top(body).get("thread")):
+    if not wanted.binding_controls and present(head.thread):
         return None
     if _turned(head, target, wanted) and not _fits(head, body, wanted, known):
         return None
@@ -71,11 +52,35 @@ def adapt(body: bytes, target: Target, stream: bool, outline: Outline | None = N
         top["stream"] = b"true" if stream else None
     if target.max_output is not None and head.max_tokens > target.max_output:
         top["max_tokens"] = msgspec.json.encode(target.max_output)
-    if not _is_claude(target) and ATTRIBUTION_LINE.encode() in body and present(head.system):
+    if isinstance(head.system, Raw) and not _is_claude(target) and ATTRIBUTION_LINE.encode() in bytes(head.system):
         top["system"] = _without_attribution(head.system)
-    dropped = _unknown(body, wanted)
+    dropped = _unknown(head, body, wanted)
     top.update(dict.fromkeys(dropped))
     return Edits(top, tuple(quirks.REPORTED.get(name, name) for name in dropped))
+
+
+def _is_sound(head: Head, body: bytes) -> bool:
+    """Whether nothing is in it that only a translation can take out: what is ours, and blank texts, which the API
+    refuses."""
+    messages = head.messages if isinstance(head, Usual) else None
+    if messages is None:
+        return not (_is_ours(body) or _has_blank_text(body))
+    if isinstance(head.system, Raw) and _has_blank_text(bytes(head.system)):
+        return False
+    looked = messages.looked if type(messages) is Known else None
+    start = looked.checked if looked is not None and looked.rules is _is_sound else 0
+    if not are_sound(messages[start:] if start else messages):
+        return False
+    if looked is not None:
+        looked.rules, looked.checked = _is_sound, len(looked.messages)
+    return True
+
+
+def _has_system_turn(head: Head, body: bytes) -> bool:
+    messages = head.messages if isinstance(head, Usual) else None
+    if messages is None:
+        return _SYSTEM_ROLE[_spaced(body)] in body
+    return any([message.role == "system" for message in messages])
 
 
 def _spaced(body: bytes) -> bool:
@@ -103,7 +108,7 @@ def _turned(head: Head, target: Target, wanted: Quirks) -> bool:
 
 def _fits(head: Head, body: bytes, wanted: Quirks, known: Facts) -> bool:
     """Whether the model that answers takes what the client put together for another."""
-    if not (known.system_in_messages and wanted.system_in_messages) and _SYSTEM_ROLE[_spaced(body)] in body:
+    if not (known.system_in_messages and wanted.system_in_messages) and _has_system_turn(head, body):
         return False
     types = known.thinking if wanted.thinking_types is None else wanted.thinking_types
     if head.thinking is not None and head.thinking.type not in types:
@@ -128,10 +133,11 @@ def _output_fits(head: Head, wanted: Quirks, known: Facts) -> bool:
     return effort is None or effort in known.efforts or "output_config" in wanted.unsupported
 
 
-def _unknown(body: bytes, wanted: Quirks) -> tuple[str, ...]:
-    if not wanted.unsupported:
-        return ()
-    return tuple(sorted((wanted.unsupported - _SHAPES) & jsonx.top(body).keys()))
+def _unknown(head: Head, body: bytes, wanted: Quirks) -> tuple[str, ...]:
+    lacks = wanted.unsupported - _SHAPES
+    if lacks <= OPTIONAL:
+        return tuple([name for name in sorted(lacks) if getattr(head, name) is not UNSET])
+    return tuple(sorted(lacks & jsonx.top(body).keys()))
 
 
 def _without_attribution(system: Raw | UnsetType) -> bytes | None:

@@ -5,6 +5,7 @@ from llm_mux.translators.anthropic.dull import judge
 from llm_mux.translators.anthropic.encode import encode_count, encode_request
 from llm_mux.translators.anthropic.errors import decode_error, encode_error, error_status
 from llm_mux.translators.anthropic.models import decode_models
+from llm_mux.translators.anthropic.outline import Usual
 from llm_mux.translators.anthropic.response import (
     decode_count,
     decode_response,
@@ -14,7 +15,7 @@ from llm_mux.translators.anthropic.response import (
 from llm_mux.translators.anthropic.response import (
     encode_count as encode_count_answer,
 )
-from llm_mux.translators.anthropic.splice import Head, adapt
+from llm_mux.translators.anthropic.splice import adapt
 from llm_mux.translators.anthropic.stream import stream_decoder
 from llm_mux.translators.anthropic.stream_out import stream_encoder
 from llm_mux.translators.base import Counter, Translator
@@ -37,7 +38,7 @@ TRANSLATOR = Translator(
     summary=summary,
     decode_models=decode_models,
     dull=judge,
-    outline=Head,
+    outline=Usual,
     said=Spelling(
         user=b'{"role":"user","content":[{"type":"text","text":%b}]}',
         assistant=b'{"role":"assistant","content":[{"type":"text","text":%b}]}',
