@@ -7,7 +7,7 @@ tools and the history, so it is the same on every turn.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
@@ -92,6 +92,32 @@ class Lists(Generic[T]):
 
 
 _MOST_LISTS = 64
+
+
+class Reading:
+    """How a format's lists of tools are read. An agent sends the same bytes with every turn: the last lists are kept,
+    and what was read of one is the same object each time."""
+
+    def __init__(self, read: Callable[[bytes], Listed]) -> None:
+        self._read = read
+        self._kept: list[tuple[bytes, Listed]] = []
+
+    def __call__(self, raw: Raw | bytes) -> Listed:
+        """The tools of a JSON list. Raises what `read` raises."""
+        text = bytes(raw)
+        for number, (known, listed) in enumerate(self._kept):
+            if known == text:
+                if number:
+                    self._kept.insert(0, self._kept.pop(number))
+                return listed
+        listed = self._read(text)
+        if len(text) <= _LARGEST:
+            self._kept = [(text, listed), *self._kept[: _MOST_READ - 1]]
+        return listed
+
+
+_MOST_READ = 16
+_LARGEST = 256 << 10
 
 
 Called: TypeAlias = tuple[str | None, str]

@@ -20,6 +20,7 @@ from llm_mux.translators.anthropic import decode_blocks, opaque, wire
 from llm_mux.translators.anthropic.decode_blocks import cache, decoded
 from llm_mux.translators.anthropic.wire import NAME
 from llm_mux.translators.base import Hints, present
+from llm_mux.translators.tools import Reading
 from llm_mux.wire import jsonx
 
 _SCALARS: Final = frozenset(wire.Scalars.__struct_fields__)
@@ -161,9 +162,14 @@ def _odd_message(raw: Raw, where: str) -> ir.Message:
 def _tools(raw: Raw | None) -> tuple[ir.Tool | ir.HostedTool, ...]:
     if raw is None or not present(raw):
         return ()
+    return _listed(raw)
+
+
+def _read_tools(raw: bytes) -> tuple[ir.Tool | ir.HostedTool, ...]:
     return tuple(_tool(tool, f"tools.{n}") for n, tool in enumerate(decoded(raw, list[Raw], "tools")))
 
 
+_listed: Final = Reading(_read_tools)
 _TOOL_FIELDS: Final = frozenset(wire.Tool.__struct_fields__)
 
 

@@ -9,6 +9,7 @@ Spec: https://ai.google.dev/api/generate-content
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from msgspec import Raw
 
@@ -19,6 +20,7 @@ from llm_mux.translators.gemini import decode_config, fields, spelling
 from llm_mux.translators.gemini.decode_parts import decode_messages, system_message
 from llm_mux.translators.gemini.schemas import from_message
 from llm_mux.translators.gemini.seals import OWNER
+from llm_mux.translators.tools import Reading
 from llm_mux.wire import jsonx
 
 FRAMING = "__framing"
@@ -56,7 +58,8 @@ def _request(top: dict[str, Raw], hints: Hints) -> ir.Request:
     if "toolConfig" in extras:
         extras |= _tool_config(extras.pop("toolConfig"))
     messages, beside = decode_messages(top.get("contents"))
-    tools = tuple(_tools(top.get("tools")))
+    offered = top.get("tools")
+    tools = _listed(offered) if offered is not None and present(offered) else ()
     return ir.Request(
         model=hints.model or _model(top),
         messages=(*system_message(top.get("systemInstruction")), *messages),
@@ -97,10 +100,8 @@ def _model(top: dict[str, Raw]) -> str:
     return name.rsplit("models/", 1)[-1]
 
 
-def _tools(value: Raw | None) -> Iterable[ir.Tool | ir.HostedTool]:
-    if value is None or not present(value):
-        return
-    for position, item in enumerate(fields.items("tools", value)):
+def _tools(raw: bytes) -> Iterable[ir.Tool | ir.HostedTool]:
+    for position, item in enumerate(fields.items("tools", Raw(raw))):
         path = f"tools[{position}]"
         for name, inner in fields.members(path, item).items():
             if name != "functionDeclarations":
@@ -108,6 +109,9 @@ def _tools(value: Raw | None) -> Iterable[ir.Tool | ir.HostedTool]:
             elif present(inner):
                 listed = fields.items(f"{path}.functionDeclarations", inner)
                 yield from (_tool(f"{path}.functionDeclarations[{i}]", one) for i, one in enumerate(listed))
+
+
+_listed: Final = Reading(lambda raw: tuple(_tools(raw)))
 
 
 def _hosted(name: str, value: Raw) -> ir.HostedTool:

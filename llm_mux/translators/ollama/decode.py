@@ -8,6 +8,7 @@ by the tool's name, else by order. Fill-in-the-middle is refused: no target has 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from msgspec import Raw
 
@@ -17,6 +18,7 @@ from llm_mux.translators.base import Hints, present
 from llm_mux.translators.ids import synthesised
 from llm_mux.translators.ollama import wire
 from llm_mux.translators.ollama.reading import arguments, field, medium, top
+from llm_mux.translators.tools import Reading
 from llm_mux.wire import jsonx
 
 _MAPPED = frozenset({"model", "messages", "stream", "format", "tools", "think", "logprobs", "top_logprobs", "options"})
@@ -40,7 +42,7 @@ def decode_request(body: bytes, hints: Hints) -> ir.Request:
         messages=_prompt(fields) if generates else _messages(fields.get("messages")),
         protocol=wire.NAME,
         stream=stream is not False,
-        tools=tuple(_tools(fields.get("tools"))),
+        tools=_listed(fields["tools"]) if present(fields.get("tools")) else (),
         max_tokens=options.num_predict if (options.num_predict or 0) > 0 else None,
         stop=_stops(options.stop),
         sampling=_sampling(options, fields),
@@ -119,8 +121,8 @@ def _output(raw: Raw | None) -> ir.OutputFormat:
     raise bad_request('format must be "json" or a JSON schema.', param="format")
 
 
-def _tools(raw: Raw | None) -> Iterator[ir.Tool | ir.HostedTool]:
-    for position, item in enumerate(field("tools", raw, list[Raw]) or ()):
+def _tools(raw: bytes) -> Iterator[ir.Tool | ir.HostedTool]:
+    for position, item in enumerate(field("tools", Raw(raw), list[Raw]) or ()):
         where = f"tools[{position}]"
         tool = field(where, item, wire.Tool) or wire.Tool()
         if tool.function is not None and tool.function.name:
@@ -131,6 +133,9 @@ def _tools(raw: Raw | None) -> Iterator[ir.Tool | ir.HostedTool]:
             yield ir.HostedTool(str(tool.type), ir.Native(wire.NAME, item), name=tool.type)
         else:
             raise bad_request(f"{where}.function.name is missing.", param=f"{where}.function.name")
+
+
+_listed: Final = Reading(lambda raw: tuple(_tools(raw)))
 
 
 def _prompt(fields: dict[str, Raw]) -> tuple[ir.Message, ...]:

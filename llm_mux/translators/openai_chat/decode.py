@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import cast
 
 import msgspec
@@ -22,6 +21,7 @@ from llm_mux.translators.ids import synthesised
 from llm_mux.translators.memory import LEAST, MARK, MEMORY, STRANGER, Met, Past, Thread
 from llm_mux.translators.openai_chat import parts, reasoning, thinking, wire
 from llm_mux.translators.repeated import TOOLS
+from llm_mux.translators.tools import Reading
 from llm_mux.wire import jsonx
 
 # The client declared `functions`, so its answers hold `function_call` instead of `tool_calls`.
@@ -222,11 +222,10 @@ def _output(asked: wire.ResponseFormat | None) -> ir.OutputFormat:
 
 def _tools(raw: Raw | bytes | None, params: wire.Params) -> tuple[ir.Tool | ir.HostedTool, ...]:
     listed: tuple[ir.Tool | ir.HostedTool, ...] = ()
-    # Known ones are found without looking at all of their bytes: they are the same object.
     text = (bytes(raw) if present(raw) else None) if isinstance(raw, Raw) else raw
     if text is not None:
         try:
-            listed = _listed(text) if len(text) < _MOST_KEPT else _read_tools(text)
+            listed = _listed(text)
         except msgspec.ValidationError as error:
             raise bad_request(f"tools cannot be read: {error}.", param="tools") from error
     return listed + tuple(_told_elsewhere(params))
@@ -248,9 +247,7 @@ def _read_tools(raw: bytes) -> tuple[ir.Tool | ir.HostedTool, ...]:
     return tuple([_tool(item, f"tools[{n}]") for n, item in enumerate(_list.decode(raw))])
 
 
-# An agent sends the same list with every turn.
-_listed = lru_cache(16)(_read_tools)
-_MOST_KEPT = 256 << 10
+_listed = Reading(_read_tools)
 _list: msgspec.json.Decoder[list[Raw]] = msgspec.json.Decoder(list[Raw])
 
 

@@ -31,6 +31,7 @@ from llm_mux.translators.openai_responses.reading import (
     present,
     read,
 )
+from llm_mux.translators.tools import Reading
 from llm_mux.wire import jsonx
 
 RESOLVED: Final = "__previous_response_id"
@@ -61,6 +62,13 @@ def decode_request(body: bytes, hints: Hints) -> ir.Request:
     return _request(_fields(body), hints)
 
 
+def _offered(*, codex: bool) -> Reading:
+    return Reading(lambda raw: tools.decode_tools(read(Raw(raw), list[Raw], "tools"), "tools", codex=codex))
+
+
+_OFFERED: Final = (_offered(codex=False), _offered(codex=True))
+
+
 def compact_request(body: bytes, hints: Hints | None = None) -> ir.Request:
     """A request of the compact endpoint as one that asks the model for a summary and is answered by compaction."""
     fields = _fields(body)
@@ -80,7 +88,7 @@ def _request(fields: dict[str, Raw], hints: Hints) -> ir.Request:
     codex = _is_codex(hints.headers)
     conversation = _conversation(fields, codex=codex)
     choice = tools.decode_choice(fields.get("tool_choice"))
-    offered = tools.decode_tools(optional(fields, "tools", list[Raw]) or [], "tools", codex=codex)
+    offered = _OFFERED[codex](fields["tools"]) if present(fields.get("tools")) else ()
     if conversation.compacts:
         choice = ir.ToolChoice("none") if offered else None
     text = optional(fields, "text", wire.TextOptions) or wire.TextOptions()
@@ -93,7 +101,7 @@ def _request(fields: dict[str, Raw], hints: Hints) -> ir.Request:
         messages=conversation.finished(),
         protocol=OWNER,
         stream=bool(hints.stream if hints.stream is not None else optional(fields, "stream", bool)),
-        tools=tools.demanded((*offered, *conversation.tools), choice),
+        tools=tools.demanded((*offered, *conversation.tools) if conversation.tools else offered, choice),
         tool_choice=choice,
         parallel_tool_calls=optional(fields, "parallel_tool_calls", bool),
         max_tokens=optional(fields, "max_output_tokens", int),
