@@ -37,6 +37,7 @@ _LARGEST: Final = 6
 """A conversation is not kept of which that many would not fit."""
 
 BLANKS: Final = b" \t\r\n"
+_BETWEEN: Final = BLANKS + b","
 MARK: Final = b'"%b"' % secrets.token_hex(16).encode()
 """A JSON string that stands for the messages that are known, by itself or in a message; no client can know it."""
 
@@ -177,14 +178,15 @@ class Past(Beginning):
 
 
 class Thread(tuple[ir.Message, ...]):
-    """The messages of a request whose beginning is remembered."""
+    """The messages of a request whose beginning is remembered: the first `lasting` come again with the next turn."""
 
     past: Past
+    lasting: int
 
     @classmethod
-    def of(cls, past: Past) -> Thread:
-        made = cls(past.messages)
-        made.past = past
+    def of(cls, past: Past, before: tuple[ir.Message, ...] = (), behind: tuple[ir.Message, ...] = ()) -> Thread:
+        made = cls((*before, *past.messages, *behind) if before or behind else past.messages)
+        made.past, made.lasting = past, len(made) - len(behind)
         return made
 
 
@@ -282,6 +284,17 @@ def _places(key: str, body: bytes, length: int) -> set[_Place]:
     return {(key, head, at, body[at - _SAMPLE : at]) for end in ends if (at := end // _STEP * _STEP) > 0}
 
 
+def behind(body: bytes, start: int, end: int, count: int) -> int:
+    """Where the first `count` messages end of those that stand between two places of a body."""
+    rest = body[start:end].lstrip(_BETWEEN)
+    at = end - len(rest)
+    for raw in jsonx.elements(b"[%b]" % rest)[:count]:
+        while body[at] in _BETWEEN:
+            at += 1
+        at += len(raw)
+    return at
+
+
 STRANGER: Final = Met()
 _SEEN: Final = Met(again=True)
 
@@ -296,21 +309,38 @@ def calls_of(messages: Sequence[ir.Message]) -> frozenset[Called] | None:
 
 def tidied(messages: Sequence[ir.Message], rest: Sequence[ir.Message]) -> tuple[ir.Message, ...]:
     """`history.tidy(rest)`, of which the beginning may be known. `rest` are the last of the request's `messages`."""
-    past = messages.past if isinstance(messages, Thread) else None
-    if past is None or not past.grown:
+    if not isinstance(messages, Thread) or not messages.past.grown:
         return history.tidy(rest)
-    known, skipped = past.tidied, len(messages) - len(rest)
+    past, skipped = messages.past, len(messages) - len(rest)
+    known = past.tidied
     if known is None or known.skipped != skipped:
         known = _Tidied(skipped, 0, (), frozenset())
+    changes = messages.lasting < len(messages)
+    if changes:
+        known = past.tidied = _sooner(known, rest[: messages.lasting - skipped])
     more = history.orderly(rest[known.until :]) if known.until < len(rest) else ()
     if more is None:
         return history.tidy(rest)
-    ids = [part.id for turn in more for part in turn.parts if type(part) is ir.ToolCall]
-    if not known.ids.isdisjoint(ids):
+    if not known.ids.isdisjoint(_ids(more)):
         return history.tidy(rest)
     turns = known.turns + more
-    past.tidied = _closed(known, rest, turns) or past.tidied
+    if not changes:
+        past.tidied = _closed(known, rest, turns) or past.tidied
     return turns
+
+
+def _sooner(known: _Tidied, rest: Sequence[ir.Message]) -> _Tidied:
+    """What is known where messages behind `rest` may be others with the next turn."""
+    while rest and rest[-1].role == "assistant":
+        rest = rest[:-1]
+    more = history.orderly(rest[known.until :]) if known.until < len(rest) else ()
+    if not more or not known.ids.isdisjoint(_ids(more)):
+        return known
+    return _closed(known, rest, known.turns + more) or known
+
+
+def _ids(turns: Iterable[ir.Message]) -> list[str]:
+    return [part.id for turn in turns for part in turn.parts if type(part) is ir.ToolCall]
 
 
 def _closed(known: _Tidied, rest: Sequence[ir.Message], turns: tuple[ir.Message, ...]) -> _Tidied | None:
@@ -328,8 +358,7 @@ def _closed(known: _Tidied, rest: Sequence[ir.Message], turns: tuple[ir.Message,
         return None
     if last <= len(known.turns):
         return known
-    new = [part.id for turn in turns[len(known.turns) : last] for part in turn.parts if type(part) is ir.ToolCall]
-    return _Tidied(known.skipped, until, turns[:last], known.ids.union(new))
+    return _Tidied(known.skipped, until, turns[:last], known.ids.union(_ids(turns[len(known.turns) : last])))
 
 
 def written(

@@ -13,7 +13,7 @@ import msgspec
 
 from llm_mux.translators.around import AROUND, KEY, Around
 from llm_mux.translators.base import Outline, Repeats
-from llm_mux.translators.memory import BLANKS, MEMORY, Beginning, Met
+from llm_mux.translators.memory import BLANKS, MEMORY, Beginning, Met, behind
 from llm_mux.translators.repeated import KEY as TOOLS_KEY
 from llm_mux.translators.repeated import TOOLS, marked
 from llm_mux.wire import jsonx
@@ -22,7 +22,6 @@ _MOST_NEW = 8
 """Messages behind the known ones up to which it is not worth to remember them too."""
 
 _KIND = "outline of "
-_BETWEEN = BLANKS + b","
 
 
 @dataclass(slots=True, eq=False)
@@ -91,7 +90,7 @@ def _remembered(
     looked = Looked(body, KEY, messages=[repeats.kept(each) for each in messages[:lasting]])
     if around is not None:
         opened, end = len(around.before), len(body) - len(around.after)
-        looked.length = _behind(body, opened, end, lasting) if lasting < len(messages) else _solid(body, end)
+        looked.length = behind(body, opened, end, lasting) if lasting < len(messages) else _solid(body, end)
         looked.chunks, looked.opened, looked.body = (body[: looked.length],), opened, b""
     MEMORY.keep(looked, body, kind=kind)
     return looked
@@ -100,17 +99,6 @@ def _remembered(
 def _solid(body: bytes, end: int) -> int:
     """`end` without the blanks before it."""
     return len(body[:end].rstrip(BLANKS))
-
-
-def _behind(body: bytes, start: int, end: int, count: int) -> int:
-    """Where the first `count` messages end of those that stand between two places."""
-    rest = body[start:end].lstrip(_BETWEEN)
-    at = end - len(rest)
-    for raw in jsonx.elements(b"[%b]" % rest)[:count]:
-        while body[at] in _BETWEEN:
-            at += 1
-        at += len(raw)
-    return at
 
 
 def _read(raw: bytes | memoryview, repeats: Repeats) -> list[Any] | None:
@@ -144,7 +132,7 @@ def _further(body: bytes, before: Looked, more: list[Any], length: int, repeats:
     if lasting <= _MOST_NEW:
         return before
     if lasting < len(more):
-        length = _behind(body, before.length, length, lasting)
+        length = behind(body, before.length, length, lasting)
     messages = [*before.messages, *[repeats.kept(each) for each in more[:lasting]]]
     chunks = before.extended(body, length)
     looked = Looked(

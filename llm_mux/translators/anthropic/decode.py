@@ -1,8 +1,8 @@
 """A client's Messages request in canonical form.
 
-Rules. Only the top level is split by key; messages are read in one typed pass, one by one where that fails. What only
-this format knows stays in `extras` under its wire name. Wrong types and unknown roles are BAD_REQUEST and name the
-field. Spec: the Messages API page, sections 1 to 5.
+Rules. Only the top level is split by key; `decode_turns` has the messages. What only this format knows stays in
+`extras` under its wire name. Wrong types and unknown roles are BAD_REQUEST and name the field.
+Spec: the Messages API page, sections 1 to 5.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from msgspec import Raw, Struct
 
 from llm_mux import ir
 from llm_mux.errors import bad_request
-from llm_mux.translators import history
-from llm_mux.translators.anthropic import decode_blocks, opaque, wire
+from llm_mux.translators.anthropic import decode_turns, opaque, wire
 from llm_mux.translators.anthropic.decode_blocks import cache, decoded
 from llm_mux.translators.anthropic.wire import NAME
 from llm_mux.translators.base import Hints, present
@@ -34,16 +33,14 @@ _READ: Final = _SCALARS | {
     "output_format",
     "metadata",
 }
-_ROLES: Final = ("user", "assistant", "system")
 _TIERS: Final = {"standard_only": "default"}
 _SESSION_HEADER: Final = "x-claude-code-session-id"
-ATTRIBUTION_LINE: Final = "x-anthropic-billing-header"
-"""How the first system block of Claude Code begins."""
 
 
 def decode_request(body: bytes, hints: Hints) -> ir.Request:
     """The request in `body`; `hints.model` and `hints.stream` win over it. Raises MuxError BAD_REQUEST."""
-    top = decoded(body, dict[str, Raw], "")
+    found = decode_turns.look(body)
+    top = found.top
     scalars = _scalars(top)
     choice, parallel = _tool_choice(top.get("tool_choice"))
     config = _members(top.get("output_config"), "output_config")
@@ -53,7 +50,7 @@ def decode_request(body: bytes, hints: Hints) -> ir.Request:
     if config:
         extras["output_config"] = Raw(msgspec.json.encode(config))
     tools = _tools(top.get("tools"))
-    messages = _system(top.get("system")) + _messages(top.get("messages"))
+    messages = decode_turns.messages(body, found)
     return ir.Request(
         model=_model(hints.model or scalars.model),
         messages=messages,
@@ -96,67 +93,6 @@ def _model(model: str | None) -> str:
 
 def _members(raw: Raw | None, where: str) -> dict[str, Raw]:
     return decoded(raw, dict[str, Raw], where) if raw is not None and present(raw) else {}
-
-
-def _system(raw: Raw | None) -> tuple[ir.Message, ...]:
-    """The system slot as one message; its attribution line is marked for those who must leave it out."""
-    if raw is None or not present(raw):
-        return ()
-    parts = decode_blocks.raw_content(raw, "system", "system")
-    marked = tuple(_marked(part) for part in parts)
-    return (ir.Message("system", marked),) if marked else ()
-
-
-def _marked(part: ir.Part) -> ir.Part:
-    if isinstance(part, ir.Text) and part.text.startswith(ATTRIBUTION_LINE):
-        return msgspec.structs.replace(part, native=history.ATTRIBUTION)
-    return part
-
-
-def _messages(raw: Raw | None) -> tuple[ir.Message, ...]:
-    if raw is None or not present(raw):
-        raise bad_request("messages: Field required", param="messages")
-    try:
-        found = _typed.decode(raw)
-    except msgspec.ValidationError:
-        elements = decoded(raw, list[Raw], "messages")
-        messages = tuple(_message(element, f"messages.{n}") for n, element in enumerate(elements))
-    else:
-        messages = tuple(
-            ir.Message(_role(m.role, n), decode_blocks.content(m.content, m.role)) for n, m in enumerate(found)
-        )
-    if not messages:
-        raise bad_request("messages: at least one message is required", param="messages")
-    return messages
-
-
-def _role(role: str, position: int) -> ir.Role:
-    if role not in _ROLES:
-        where = f"messages.{position}.role"
-        raise bad_request(f"{where}: Input should be 'user', 'assistant' or 'system'", param=where)
-    return cast(ir.Role, role)
-
-
-def _message(raw: Raw, where: str) -> ir.Message:
-    try:
-        typed = _typed_one.decode(raw)
-    except msgspec.ValidationError:
-        return _odd_message(raw, where)
-    return ir.Message(_role(typed.role, int(where[9:])), decode_blocks.content(typed.content, typed.role))
-
-
-def _odd_message(raw: Raw, where: str) -> ir.Message:
-    """A message with unknown fields or blocks, or a wrong one."""
-    fields = decoded(raw, dict[str, Raw], where)
-    if "role" not in fields:
-        raise bad_request(f"{where}.role: Field required", param=f"{where}.role")
-    role = _role(decoded(fields.pop("role"), str, f"{where}.role"), int(where[9:]))
-    content = fields.pop("content", None)
-    parts = decode_blocks.raw_content(content, f"{where}.content", role) if content is not None else ()
-    if content is None and role != "system":
-        raise bad_request(f"{where}.content: Field required", param=f"{where}.content")
-    native = ir.Native(NAME, Raw(msgspec.json.encode(fields))) if fields else None
-    return ir.Message(role, parts, native=native)
 
 
 def _tools(raw: Raw | None) -> tuple[ir.Tool | ir.HostedTool, ...]:
@@ -251,7 +187,3 @@ def _user(raw: Raw | None) -> str | None:
     if raw is None or not present(raw):
         return None
     return decoded(raw, wire.Metadata, "metadata").user_id
-
-
-_typed: msgspec.json.Decoder[list[wire.Message]] = msgspec.json.Decoder(list[wire.Message], strict=False)
-_typed_one: msgspec.json.Decoder[wire.Message] = msgspec.json.Decoder(wire.Message, strict=False)

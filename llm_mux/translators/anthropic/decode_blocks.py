@@ -196,7 +196,7 @@ def citation(raw: Raw) -> ir.Citation:
         url=found.url or found.source,
         title=found.title or found.document_title,
         cited_text=found.cited_text,
-        native=ir.Native(NAME, raw) if found.encrypted_index != "" else None,
+        native=ir.Native(NAME, raw.copy()) if found.encrypted_index != "" else None,
     )
 
 

@@ -28,7 +28,7 @@ _OF_SYSTEM: Final = ("clear_at", "output_config")
 
 def kept(raw: Raw, kind: str, role: str) -> ir.Opaque:
     """The block as it came, with what others are to see of it."""
-    found = _members(raw)
+    found, raw = _members(raw), raw.copy()
     if _stands_in(found):
         return ir.Opaque(ir.Native("none", raw), label=kind, hint=True)
     native = ir.Native(NAME, raw)

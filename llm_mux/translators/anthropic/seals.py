@@ -41,7 +41,8 @@ def own(raw: Raw | UnsetType, family: str) -> ir.Native | None:
     """An upstream's signature (a JSON string) as native data; None when there is none."""
     if raw is UNSET or not bytes(raw).startswith(b'"') or bytes(raw) == b'""':
         return None
-    return ir.Native(NAME, raw, family)
+    # A thought is kept for longer than the body that it came in.
+    return ir.Native(NAME, raw.copy(), family)
 
 
 def own_redacted(raw: Raw, family: str) -> ir.Native:

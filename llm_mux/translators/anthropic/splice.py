@@ -15,7 +15,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from llm_mux import ir
 from llm_mux.translators.anthropic import quirks, seals
-from llm_mux.translators.anthropic.decode import ATTRIBUTION_LINE
+from llm_mux.translators.anthropic.decode_turns import ATTRIBUTION_LINE
 from llm_mux.translators.anthropic.models import Facts, facts
 from llm_mux.translators.anthropic.outline import OPTIONAL, Head, Usual, are_sound
 from llm_mux.translators.anthropic.quirks import Quirks
