@@ -18,7 +18,8 @@ from msgspec import Raw
 from llm_mux import ir
 from llm_mux.errors import bad_request
 from llm_mux.translators.base import Hints
-from llm_mux.translators.openai_responses import items, parts, tools, wire
+from llm_mux.translators.openai_responses import decode_input, items, tools, wire
+from llm_mux.translators.openai_responses.decode_input import input_items
 from llm_mux.translators.openai_responses.reading import (
     CODEX,
     COMPACT,
@@ -26,13 +27,11 @@ from llm_mux.translators.openai_responses.reading import (
     OWNER,
     QUIET,
     TOOL_CHOICE,
-    first_byte,
     optional,
     present,
     read,
 )
 from llm_mux.translators.tools import Reading
-from llm_mux.wire import jsonx
 
 RESOLVED: Final = "__previous_response_id"
 """Top-level key that `store.prepend_items` leaves in place of a `previous_response_id` it has resolved."""
@@ -40,7 +39,6 @@ RESOLVED: Final = "__previous_response_id"
 TRUE: Final = Raw(b"true")
 LOGPROBS: Final = "message.output_text.logprobs"
 ENCRYPTED: Final = "reasoning.encrypted_content"
-_SERVER_STATE: Final = ("previous_response_id", "conversation", "prompt")
 
 # Fields that have a canonical meaning; all others go to `extras`.
 _MAPPED: Final = frozenset(
@@ -59,7 +57,8 @@ _ECHOED: Final = (
 
 def decode_request(body: bytes, hints: Hints) -> ir.Request:
     """The request in canonical form. `Hints.model` and `Hints.stream` win over the body."""
-    return _request(_fields(body), hints)
+    codex = _is_codex(hints.headers)
+    return _request(decode_input.look(body, codex=codex), hints, codex=codex)
 
 
 def _offered(*, codex: bool) -> Reading:
@@ -71,22 +70,15 @@ _OFFERED: Final = (_offered(codex=False), _offered(codex=True))
 
 def compact_request(body: bytes, hints: Hints | None = None) -> ir.Request:
     """A request of the compact endpoint as one that asks the model for a summary and is answered by compaction."""
-    fields = _fields(body)
+    hints = hints or Hints()
+    codex, fields = _is_codex(hints.headers), decode_input.fields_of(body)
     listed = input_items(fields.get("input"))
     fields["input"] = Raw(msgspec.json.encode([*listed, Raw(b'{"type":"compaction_trigger"}')]))
-    return _request(fields, hints or Hints())
+    return _request(decode_input.whole(fields, codex=codex), hints, codex=codex)
 
 
-def _fields(body: bytes) -> dict[str, Raw]:
-    try:
-        return jsonx.top(body)
-    except jsonx.Malformed as error:
-        raise bad_request(f"The request body cannot be read: {error}.", code="invalid_json") from None
-
-
-def _request(fields: dict[str, Raw], hints: Hints) -> ir.Request:
-    codex = _is_codex(hints.headers)
-    conversation = _conversation(fields, codex=codex)
+def _request(found: decode_input.Found, hints: Hints, *, codex: bool) -> ir.Request:
+    fields, conversation = found.fields, found.conversation
     choice = tools.decode_choice(fields.get("tool_choice"))
     offered = _OFFERED[codex](fields["tools"]) if present(fields.get("tools")) else ()
     if conversation.compacts:
@@ -98,7 +90,7 @@ def _request(fields: dict[str, Raw], hints: Hints) -> ir.Request:
         thinking, output = _updated(update, thinking, output)
     return ir.Request(
         model=hints.model or _model(fields),
-        messages=conversation.finished(),
+        messages=found.messages,
         protocol=OWNER,
         stream=bool(hints.stream if hints.stream is not None else optional(fields, "stream", bool)),
         tools=tools.demanded((*offered, *conversation.tools) if conversation.tools else offered, choice),
@@ -144,40 +136,6 @@ def _model(fields: Mapping[str, Raw]) -> str:
     if not model:
         raise bad_request("`model` is missing.", param="model", code="missing_required_parameter")
     return model
-
-
-def _conversation(fields: Mapping[str, Raw], *, codex: bool) -> items.Conversation:
-    into = items.Conversation(codex=codex)
-    instructions = parts.content(fields.get("instructions", msgspec.UNSET), "instructions")
-    if instructions:
-        into.add("system", instructions)
-    stateful = [name for name in _SERVER_STATE if present(fields.get(name))]
-    for name in stateful:
-        into.aside(ir.Opaque(ir.Native(OWNER, STATE), label=name))
-    listed = input_items(fields.get("input"))
-    if not listed and not stateful:
-        raise bad_request("`input` is missing or empty.", param="input", code="missing_required_parameter")
-    for index, raw in enumerate(listed):
-        items.add_item(into, raw, f"input[{index}]")
-    return into
-
-
-STATE: Final = Raw(b'{"type":"server_state"}')
-"""Data of the opaque parts that stand for server state; the state itself is in `extras`."""
-
-
-def input_items(raw: Raw | None) -> list[Raw]:
-    """The items of `input`; a text is one item, and so is a single object."""
-    if raw is None or not present(raw):
-        return []
-    first = first_byte(raw)
-    if first == b"[":
-        return read(raw, list[Raw], "input")
-    if first == b'"' and raw == Raw(b'""'):
-        return []
-    if first in (b'"', b"{"):
-        return [raw]
-    raise bad_request("`input` must be a text or a list of items.", param="input", code="invalid_type")
 
 
 def _sampling(fields: Mapping[str, Raw]) -> ir.Sampling:

@@ -57,6 +57,14 @@ class Conversation:
         self._phase: str | None = None
         self._seal: ir.Native | None = None
 
+    def copy(self) -> Conversation:
+        """Another one, as far as this one has come."""
+        made = Conversation(codex=self.codex)
+        made.messages, made.tools, made.offered = self.messages.copy(), self.tools.copy(), self.offered.copy()
+        made.updates, made.compacts = self.updates.copy(), self.compacts
+        made._turn, made._phase, made._seal = self._turn.copy(), self._phase, self._seal
+        return made
+
     def finished(self) -> tuple[ir.Message, ...]:
         self._close()
         return tuple(self.messages)

@@ -10,7 +10,8 @@ import msgspec
 from msgspec import Raw
 
 from llm_mux.translators.openai_responses import wire
-from llm_mux.translators.openai_responses.decode import RESOLVED, input_items
+from llm_mux.translators.openai_responses.decode import RESOLVED
+from llm_mux.translators.openai_responses.decode_input import input_items
 from llm_mux.translators.openai_responses.reading import first_byte, present
 from llm_mux.wire import jsonx, sse
 

@@ -19,7 +19,7 @@ from llm_mux.errors import refused
 from llm_mux.translators import documents, history, ids
 from llm_mux.translators.base import Target, usable
 from llm_mux.translators.openai_responses import beside, reasoning, wire
-from llm_mux.translators.openai_responses.decode import STATE
+from llm_mux.translators.openai_responses.decode_input import STATE
 from llm_mux.translators.openai_responses.parts import part_out
 from llm_mux.translators.openai_responses.quirks import Quirks
 from llm_mux.translators.openai_responses.reading import OWNER
