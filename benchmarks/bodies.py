@@ -47,7 +47,62 @@ def growing(size: int, at_once: int, *, model: str, stream: bool = False) -> Ite
         steps = [message for turn in range(step) for message in _turns(100_000 * (agent + 1) + 10 * turn + 1, 1, True)]
         first = begun.replace(b"You are a coding agent. ", b"You are agent %09d. " % names[agent], 1)
         more = b"".join(b",%b" % json.dumps(message, separators=(",", ":")).encode() for message in steps)
-        yield b'%b"messages":[%b%b]%b' % (head, first, more, tail)
+        # No two agents read the same files.
+        said = (first + more).replace(b"one line of code", b"%08d of code" % names[agent])
+        yield b'%b"messages":[%b]%b' % (head, said, tail)
+
+
+def spoken(client: str, body: bytes) -> bytes:
+    """A chat request in the words of another format: `messages`, with a cache mark on the last one as coding tools set
+    them, or `responses`. What its system message says is said by the user: that of a coding tool is always the same."""
+    if client == "chat":
+        return body
+    said = json.loads(body)
+    first, *turns = said.pop("messages")
+    turns[0]["content"] = first["content"] + turns[0]["content"]
+    system = "You help with code. " * 20
+    fields = {name: said[name] for name in ("model", "stream") if name in said}
+    if client == "responses":
+        tools = [{"type": "function", **tool["function"]} for tool in said.get("tools", [])]
+        items = [item for turn in turns for item in _items(turn)]
+        made = fields | {"instructions": system, "input": items, "tools": tools, "store": False}
+    else:
+        tools = [_claude_tool(tool["function"]) for tool in said.get("tools", [])]
+        slot = [{"type": "text", "text": system, "cache_control": {"type": "ephemeral"}}]
+        made = fields | {"messages": _claude_turns(turns), "system": slot, "tools": tools, "max_tokens": 1000}
+    return json.dumps(made, separators=(",", ":")).encode()
+
+
+def _items(turn: dict[str, Any]) -> list[dict[str, Any]]:
+    if turn["role"] == "tool":
+        return [{"type": "function_call_output", "call_id": turn["tool_call_id"], "output": turn["content"]}]
+    kind = "output_text" if turn["role"] == "assistant" else "input_text"
+    content = [{"type": kind, "text": turn["content"]}]
+    calls = [{"type": "function_call", "call_id": c["id"], **c["function"]} for c in turn.get("tool_calls", [])]
+    return [{"type": "message", "role": turn["role"], "content": content}, *calls]
+
+
+def _claude_tool(function: dict[str, Any]) -> dict[str, Any]:
+    return {"name": function["name"], "description": function["description"], "input_schema": function["parameters"]}
+
+
+def _claude_turns(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    made: list[dict[str, Any]] = []
+    for turn in turns:
+        role = "assistant" if turn["role"] == "assistant" else "user"
+        if turn["role"] == "tool":
+            blocks = [{"type": "tool_result", "tool_use_id": turn["tool_call_id"], "content": turn["content"]}]
+        else:
+            blocks = [{"type": "text", "text": turn["content"]}]
+        for call in turn.get("tool_calls", []):
+            given = json.loads(call["function"]["arguments"])
+            blocks.append({"type": "tool_use", "id": call["id"], "name": call["function"]["name"], "input": given})
+        if made and made[-1]["role"] == role:
+            made[-1]["content"] += blocks
+        else:
+            made.append({"role": role, "content": blocks})
+    made[-1]["content"][-1]["cache_control"] = {"type": "ephemeral"}
+    return made
 
 
 def _turns(start: int, count: int, agent: bool) -> list[dict[str, Any]]:

@@ -1,10 +1,10 @@
 """A fast upstream for the benchmarks: raw HTTP/1.1 over an asyncio protocol, canned answers, no parsing beyond lengths.
 
-It speaks OpenAI chat and Anthropic messages (by path), whole and as a stream of 100 events (`"stream":true` in the
-body). Below `/quota/` every answer has the headers of its format's rate limits, and the key `limited` gets a 429 with
-an hour's rest. A model name that ends in `-pace-<ms>` (or `X-Pace: <ms>`) spaces the events out; with `-then-<ms>` the
-first words leave alone, as a model's do, and the others together so much later; without either they leave in one burst
-of ten writes.
+It speaks OpenAI chat and responses and Anthropic messages (by path), whole and as a stream of 100 events
+(`"stream":true` in the body). Below `/quota/` every answer has the headers of its format's rate limits, and the key
+`limited` gets a 429 with an hour's rest. A model name that ends in `-pace-<ms>` (or `X-Pace: <ms>`) spaces the events
+out; with `-then-<ms>` the first words leave alone, as a model's do, and the others together so much later; without
+either they leave in one burst of ten writes.
 """
 
 import asyncio
@@ -27,6 +27,8 @@ def _whole(kind: str) -> bytes:
             "stop_sequence": None,
             "usage": {"input_tokens": 100, "output_tokens": 60},
         }
+    elif kind == "responses":
+        body = _response([_spoken("word " * 60)])
     else:
         body = {
             "id": "chatcmpl-bench",
@@ -41,6 +43,56 @@ def _whole(kind: str) -> bytes:
     data = json.dumps(body, separators=(",", ":")).encode()
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
     return head.encode() + data
+
+
+def _spoken(text: str) -> dict[str, object]:
+    content = [{"type": "output_text", "text": text, "annotations": [], "logprobs": []}]
+    return {"id": "msg_bench", "type": "message", "role": "assistant", "status": "completed", "content": content}
+
+
+def _response(output: list[dict[str, object]], status: str = "completed") -> dict[str, object]:
+    usage = {
+        "input_tokens": 100,
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens": 60,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": 160,
+    }
+    return {
+        "id": "resp_bench",
+        "object": "response",
+        "created_at": 1700000000,
+        "status": status,
+        "model": "bench",
+        "output": output,
+        "usage": usage if status == "completed" else None,
+    }
+
+
+def _responses_events() -> list[bytes]:
+    place = {"output_index": 0, "content_index": 0, "item_id": "msg_bench"}
+    words, count = "a few words ", EVENTS - 9
+    begun = {"content": [], "status": "in_progress"}
+    whole, part = _spoken(words * count), {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
+    events: list[dict[str, object]] = [
+        {"type": "response.created", "response": _response([], "in_progress")},
+        {"type": "response.in_progress", "response": _response([], "in_progress")},
+        {
+            "type": "response.output_item.added",
+            "output_index": 0,
+            "item": whole | begun,
+        },
+        {"type": "response.content_part.added", **place, "part": part},
+    ]
+    events += [{"type": "response.output_text.delta", **place, "delta": words, "logprobs": []}] * count
+    events += [
+        {"type": "response.output_text.done", **place, "text": words * count, "logprobs": []},
+        {"type": "response.content_part.done", **place, "part": part | {"text": words * count}},
+        {"type": "response.output_item.done", "output_index": 0, "item": whole},
+        {"type": "response.completed", "response": _response([whole])},
+    ]
+    numbered = [{**event, "sequence_number": number} for number, event in enumerate(events)]
+    return [f"event: {e['type']}\ndata: {json.dumps(e, separators=(',', ':'))}\n\n".encode() for e in numbered]
 
 
 def _anthropic_events() -> list[bytes]:
@@ -81,10 +133,10 @@ def _openai_events() -> list[bytes]:
     return [f"data: {json.dumps(e, separators=(',', ':'))}\n\n".encode() for e in events] + [b"data: [DONE]\n\n"]
 
 
-WHOLE = {kind: _whole(kind) for kind in ("openai", "anthropic")}
-BEGINNING = {"openai": 2, "anthropic": 3}
+WHOLE = {kind: _whole(kind) for kind in ("openai", "anthropic", "responses")}
+BEGINNING = {"openai": 2, "anthropic": 3, "responses": 5}
 """Events up to the first words."""
-STREAM = {"openai": _openai_events(), "anthropic": _anthropic_events()}
+STREAM = {"openai": _openai_events(), "anthropic": _anthropic_events(), "responses": _responses_events()}
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 QUOTAS = {
     "openai": b"x-ratelimit-limit-requests: 10000\r\nx-ratelimit-remaining-requests: 9000\r\n"
@@ -102,7 +154,7 @@ def _with_quotas(kind: str, answer: bytes) -> bytes:
     return line + b"\r\n" + QUOTAS[kind] + rest
 
 
-METERED = {kind: (_with_quotas(kind, WHOLE[kind]), _with_quotas(kind, STREAM_HEAD)) for kind in WHOLE}
+METERED = {kind: (_with_quotas(kind, WHOLE[kind]), _with_quotas(kind, STREAM_HEAD)) for kind in QUOTAS}
 
 
 def _chunked(data: bytes) -> bytes:
@@ -163,7 +215,7 @@ class Upstream(asyncio.Protocol):
             self.transport.write(reply + b"\r\n\r\n" + MODELS)
             return
         line = head.split(b"\r\n", 1)[0]
-        kind = "anthropic" if b"/messages" in line else "openai"
+        kind = "anthropic" if b"/messages" in line else "responses" if b"/responses" in line else "openai"
         whole, stream_head = METERED[kind] if b"/quota/" in line else (WHOLE[kind], STREAM_HEAD)
         if b"bearer limited\r\n" in head or b"x-api-key: limited\r\n" in head:
             self.transport.write(LIMITED)

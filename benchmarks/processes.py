@@ -75,10 +75,11 @@ def _environment(home: pathlib.Path) -> dict[str, str]:
 def _config(home: pathlib.Path, mock: int, key: str, settings: Mapping[str, object]) -> pathlib.Path:
     home.mkdir(parents=True, exist_ok=True)
     base = f"http://127.0.0.1:{mock}"
-    same, other = ([name + pace for pace in ("", *PACES)] for name in ("bench", "bench-other"))
+    same, other, third = ([name + pace for pace in ("", *PACES)] for name in ("bench", "bench-other", "bench-third"))
     providers = [
         {"id": "same", "type": "openai-compatible", "base-url": f"{base}/v1", "models": same},
         {"id": "other", "type": "anthropic-compatible", "base-url": base, "models": other, "api-key": "k"},
+        {"id": "third", "type": "openai", "base-url": f"{base}/v1", "models": third, "api-key": "k"},
     ]
     path = home / "config.yaml"
     base_settings = {"port": 0, "discover": False, "api-keys": [key], "providers": providers}
