@@ -6,7 +6,7 @@ may go; otherwise decode and encode. Nothing untranslated ever goes out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 
@@ -221,7 +221,7 @@ def _encoded(ask: Ask, route: Route, paved: _Paved, decode: Callable[[], ir.Requ
     """The request in the target's format, and its canonical form: around new words what was written around others with
     the same settings, where it is plain."""
     reads, spelling = ask.protocol.plain, paved.upstream.said
-    plain = reads(ask.body, ask.outline) if reads is not None and spelling is not None and paved.number else None
+    plain = reads(ask.body, ask.outline, ask.hints) if reads and spelling and paved.number else None
     if plain is None or spelling is None:
         request = decode()
         return _encode(ask, route, paved, request), request
@@ -231,7 +231,7 @@ def _encoded(ask: Ask, route: Route, paved: _Paved, decode: Callable[[], ir.Requ
         return _framed(frame, frame.around(said))
     request = decode()
     encoded = _encode(ask, route, paved, request)
-    FRAMES.learn(key, plain.settings, encoded.body, said, _without_words(encoded, request))
+    _learn(key, plain.settings, (encoded, request), said)
     return encoded, request
 
 
@@ -240,8 +240,14 @@ def _framed(frame: Frame[_Kept], body: bytes) -> tuple[Encoded, ir.Request]:
     return Encoded(body, known.dropped, known.names, known.stops, known.headers, known.max_tokens), request
 
 
-def _without_words(encoded: Encoded, request: ir.Request) -> _Kept:
-    return structs.replace(encoded, body=b""), structs.replace(request, messages=())
+def _learn(key: Hashable, settings: bytes, made: _Kept, said: Sequence[bytes]) -> None:
+    """Keeps what was written around what is said, where that has no say in it."""
+    encoded, request = made
+    if request.output.kind == "json":
+        # Some want to hear of JSON before they answer with it, and are told where nobody spoke of it.
+        return
+    without_words = structs.replace(encoded, body=b""), structs.replace(request, messages=())
+    FRAMES.learn(key, settings, encoded.body, said, without_words)
 
 
 def _in_steps(ask: Ask, route: Route, paved: _Paved, decode: Callable[[], ir.Request]) -> tuple[Encoded, ir.Request]:
@@ -261,7 +267,7 @@ def _in_steps(ask: Ask, route: Route, paved: _Paved, decode: Callable[[], ir.Req
     request = decode()
     encoded = _encode(ask, route, paved, request)
     if found.takes(encoded.names, told) and (said := found.normal()):
-        FRAMES.learn(key, b"", encoded.body, said, _without_words(encoded, request))
+        _learn(key, b"", (encoded, request), said)
     return encoded, request
 
 

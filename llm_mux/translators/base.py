@@ -193,9 +193,9 @@ class Translator:
     records, all of them, only carry on an open text: a watcher may then skip them. `told_in_stream(error, request)`:
     the client understands a failure before any answer only as an event of a stream. `hides(frame)` recognises the
     usage-only record that `Edits.hide_usage` speaks of. `error_headers`: what the format says of an error in headers.
-    `end_mark`: what ends a stream after everything else, an error too. `plain(body, outline)` reads a request whose
-    conversation is plain, None for any other; `said` is how one is written; `reads_steps` and `tells_steps` are the
-    same for an agent's.
+    `end_mark`: what ends a stream after everything else, an error too. `plain(body, outline, hints)` reads a request
+    whose conversation is plain, None for any other; `said` is how one is written; `reads_steps` and `tells_steps` are
+    the same for an agent's.
     """
 
     name: str
@@ -220,7 +220,7 @@ class Translator:
     outline: type[Outline] = Outline
     error_headers: Callable[[MuxError], Mapping[str, str]] | None = None
     end_mark: bytes = b""
-    plain: Callable[[bytes, Outline | None], Plain | None] | None = None
+    plain: Callable[[bytes, Outline | None, Hints], Plain | None] | None = None
     said: Spelling | None = None
     reads_steps: Reader | None = None
     tells_steps: Telling | None = None

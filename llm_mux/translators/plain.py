@@ -39,6 +39,11 @@ def by_turns(roles: tuple[str, ...]) -> bool:
     return len(roles) % 2 == 1 and roles == _BY_TURNS[: len(roles)]
 
 
+def worded(texts: Sequence[str]) -> bool:
+    """Whether no text is blank."""
+    return all(texts) and not any(map(str.isspace, texts))
+
+
 class Spelling:
     """How a format writes a user's, an assistant's and the system's text: JSON with a `%b` for the text. Turns stand
     in an array; the system's text before it, unless it is `system_last`."""

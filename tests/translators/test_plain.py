@@ -54,15 +54,42 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
 }
 
+CLAUDES: dict[str, dict[str, Any]] = {
+    "nothing": {"max_tokens": 100},
+    "usual": {"max_tokens": 100, "temperature": 0.5, "stop_sequences": ["END", " "], "stream": True},
+    "dropped": {"max_tokens": 100, "top_k": 5, "service_tier": "standard_only", "context_management": {"edits": []}},
+    "thinking": {"max_tokens": 9000, "thinking": {"type": "enabled", "budget_tokens": 2000}},
+    "effort": {"max_tokens": 9000, "thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}},
+    "a schema": {"max_tokens": 100, "output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}},
+    "tools": {
+        "max_tokens": 100,
+        "tools": [{"name": "go.on", "input_schema": SCHEMA}, {"type": "web_search_20250305", "name": "web_search"}],
+        "tool_choice": {"type": "any", "disable_parallel_tool_use": True},
+    },
+    "a user": {"max_tokens": 100, "metadata": {"user_id": "u" * 70}, "container": None},
+}
+OF_READERS = [
+    pytest.param(name, said, id=f"{name}-{case}")
+    for name, all_said in (("openai_chat", SETTINGS), ("anthropic", CLAUDES))
+    for case, said in all_said.items()
+]
+
 TEXTS = st.text(st.characters(codec="utf-8") | st.sampled_from('\\"%\n\t{}[],:/\x7f\x1b'), min_size=1).filter(str.strip)
 CONVERSATIONS = st.tuples(st.none() | TEXTS, st.lists(TEXTS, min_size=1, max_size=7).filter(lambda said: len(said) % 2))
 
 
-def body_of(said: dict[str, Any], system: str | None, texts: list[str], *, escaped: bool = False) -> bytes:
+def body_of(
+    said: dict[str, Any], system: str | None, texts: list[str], name: str = "openai_chat", *, escaped: bool = False
+) -> bytes:
     messages = [{"role": "user" if n % 2 == 0 else "assistant", "content": text} for n, text in enumerate(texts)]
-    if system is not None:
-        messages.insert(0, {"role": "system", "content": system})
-    return json.dumps({"model": "m", **said, "messages": messages}, ensure_ascii=escaped).encode()
+    body = {"model": "m", **said}
+    if name == "anthropic":
+        blocks = [{**each, "content": [{"type": "text", "text": each["content"]}]} for each in messages]
+        slot = {} if system is None else {"system": [{"type": "text", "text": system}] if escaped else system}
+        body |= {"messages": blocks if escaped else messages, **slot}
+    else:
+        body["messages"] = messages if system is None else [{"role": "system", "content": system}, *messages]
+    return json.dumps(body, ensure_ascii=escaped).encode()
 
 
 def read(name: str, body: bytes) -> Plain | None:
@@ -70,7 +97,7 @@ def read(name: str, body: bytes) -> Plain | None:
     translator = registry.get(name)
     assert translator.plain is not None
     peeked = peek(body, Hints(), False, translator.outline)
-    return translator.plain(peeked.body, peeked.outline)
+    return translator.plain(peeked.body, peeked.outline, Hints())
 
 
 def whole(name: str, body: bytes, writer: str, target: Target) -> tuple[Encoded, ir.Request] | str:
@@ -99,9 +126,8 @@ def framed(name: str, first: bytes, second: bytes, writer: str, target: Target) 
     return Encoded(body, encoded.dropped, encoded.names, encoded.stops, encoded.headers, encoded.max_tokens), request
 
 
-@pytest.mark.parametrize("said", SETTINGS.values(), ids=SETTINGS)
+@pytest.mark.parametrize(("name", "said"), OF_READERS)
 @pytest.mark.parametrize(("writer", "target"), TARGETS)
-@pytest.mark.parametrize("name", READERS)
 @given(first=CONVERSATIONS, second=CONVERSATIONS, escaped=st.booleans())
 @settings(max_examples=4)
 def test_a_request_comes_out_the_same_whether_its_settings_were_known_or_not(
@@ -115,8 +141,8 @@ def test_a_request_comes_out_the_same_whether_its_settings_were_known_or_not(
 ) -> None:
     system = first[0] if second[0] is not None else None
     one, other = (
-        body_of(said, system, first[1]),
-        body_of(said, second[0] if system else None, second[1], escaped=escaped),
+        body_of(said, system, first[1], name),
+        body_of(said, second[0] if system else None, second[1], name, escaped=escaped),
     )
     found = framed(name, one, other, writer, target)
     assert found is None or found == whole(name, other, writer, target)
@@ -128,8 +154,9 @@ def test_a_request_comes_out_the_same_whether_its_settings_were_known_or_not(
 def test_the_usual_settings_are_known_from_the_second_request_on(
     name: str, writer: str, target: Target, system: str | None
 ) -> None:
-    said = SETTINGS["usual"]
-    one, other = body_of(said, system, ["one"]), body_of(said, system and "Be brief.", ["one", "two", "three"])
+    said = {"openai_chat": SETTINGS, "anthropic": CLAUDES}[name]["usual"]
+    one = body_of(said, system, ["one"], name)
+    other = body_of(said, system and "Be brief.", ["one", "two", "three"], name)
     assert framed(name, one, other, writer, target) == whole(name, other, writer, target)
 
 
@@ -161,6 +188,47 @@ UNUSUAL: dict[str, list[dict[str, Any]]] = {
 @pytest.mark.parametrize("messages", UNUSUAL.values(), ids=UNUSUAL)
 def test_a_request_with_anything_else_in_its_messages_is_not_plain(messages: list[dict[str, Any]]) -> None:
     assert read("openai_chat", json.dumps({"model": "m", "messages": messages}).encode()) is None
+
+
+def block(text: str, **more: Any) -> dict[str, Any]:
+    return {"type": "text", "text": text, **more}
+
+
+MARK = {"cache_control": {"type": "ephemeral"}}
+UNUSUAL_CLAUDES: dict[str, dict[str, Any]] = {
+    "the model has the last word": {"messages": [USER, ASSISTANT]},
+    "two turns of one role": {"messages": [USER, USER, USER]},
+    "a blank text": {"messages": [{"role": "user", "content": [block(" ")]}]},
+    "two texts": {"messages": [{"role": "user", "content": [block("a"), block("b")]}]},
+    "no text": {"messages": [{"role": "user", "content": []}]},
+    "a mark for the cache": {"messages": [{"role": "user", "content": [block("a", **MARK)]}]},
+    "a marked message": {"messages": [USER | MARK]},
+    "an odd message": {"messages": [USER | {"odd": 1}]},
+    "a citation": {"messages": [{"role": "user", "content": [block("a", citations=[])]}]},
+    "a result": {"messages": [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a"}]}]},
+    "a thought": {"messages": [USER, {"role": "assistant", "content": [{"type": "thinking", "thinking": "x"}]}, USER]},
+    "a system message": {"messages": [USER, ASSISTANT, {"role": "system", "content": "x"}]},
+    "a marked slot": {"messages": [USER], "system": [block("a", **MARK)]},
+    "two texts in the slot": {"messages": [USER], "system": [block("a"), block("b")]},
+    "a blank slot": {"messages": [USER], "system": ""},
+    "no slot": {"messages": [USER], "system": None},
+    "whose client it is": {"messages": [USER], "system": "x-anthropic-billing-header: cc_version=1"},
+    "marked tools": {"messages": [USER], "tools": [{"name": "look", **MARK}]},
+    "very much text": {"messages": [USER | {"content": "a" * LEAST}]},
+}
+
+
+@pytest.mark.parametrize("body", UNUSUAL_CLAUDES.values(), ids=UNUSUAL_CLAUDES)
+def test_a_request_of_messages_with_anything_else_is_not_plain(body: dict[str, Any]) -> None:
+    assert read("anthropic", json.dumps({"model": "m", "max_tokens": 9, **body}).encode()) is None
+
+
+def test_a_session_that_names_a_cache_is_read_as_a_whole() -> None:
+    body, claude = body_of({"max_tokens": 9}, None, ["one"], "anthropic"), registry.get("anthropic")
+    outline = peek(body, Hints(), False, claude.outline).outline
+    assert claude.plain is not None
+    assert claude.plain(body, outline, Hints()) is not None
+    assert claude.plain(body, outline, Hints(headers={"x-claude-code-session-id": "s"})) is None
 
 
 def test_everything_beside_the_messages_is_settings() -> None:

@@ -34,7 +34,6 @@ _READ: Final = _SCALARS | {
     "metadata",
 }
 _TIERS: Final = {"standard_only": "default"}
-_SESSION_HEADER: Final = "x-claude-code-session-id"
 
 
 def decode_request(body: bytes, hints: Hints) -> ir.Request:
@@ -65,7 +64,7 @@ def decode_request(body: bytes, hints: Hints) -> ir.Request:
         thinking=thinking,
         output=output,
         user=_user(top.get("metadata")),
-        cache_key=hints.headers.get(_SESSION_HEADER),
+        cache_key=hints.headers.get(decode_turns.SESSION_HEADER),
         service_tier=_TIERS.get(scalars.service_tier or "", scalars.service_tier),
         cache=cache(scalars.cache_control),
         extras=extras,

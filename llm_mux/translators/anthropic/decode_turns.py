@@ -24,6 +24,7 @@ from llm_mux.translators.memory import LEAST, MARK, MEMORY, STRANGER, Met, Past,
 
 ATTRIBUTION_LINE: Final = "x-anthropic-billing-header"
 """How the first system block of Claude Code begins."""
+SESSION_HEADER: Final = "x-claude-code-session-id"
 
 _KEY: Final = "messages"
 _ROLES: Final = ("user", "assistant", "system")

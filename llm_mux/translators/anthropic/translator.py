@@ -6,6 +6,7 @@ from llm_mux.translators.anthropic.encode import encode_count, encode_request
 from llm_mux.translators.anthropic.errors import decode_error, encode_error, error_status
 from llm_mux.translators.anthropic.models import decode_models
 from llm_mux.translators.anthropic.outline import Usual
+from llm_mux.translators.anthropic.plain import plain
 from llm_mux.translators.anthropic.response import (
     decode_count,
     decode_response,
@@ -39,6 +40,7 @@ TRANSLATOR = Translator(
     decode_models=decode_models,
     dull=judge,
     outline=Usual,
+    plain=plain,
     said=Spelling(
         user=b'{"role":"user","content":[{"type":"text","text":%b}]}',
         assistant=b'{"role":"assistant","content":[{"type":"text","text":%b}]}',

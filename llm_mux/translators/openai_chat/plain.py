@@ -8,16 +8,16 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from llm_mux.translators.base import Outline
+from llm_mux.translators.base import Hints, Outline
 from llm_mux.translators.memory import LEAST
 from llm_mux.translators.openai_chat.outline import Usual
-from llm_mux.translators.plain import CACHE_MARKS, Plain, by_turns
+from llm_mux.translators.plain import CACHE_MARKS, Plain, by_turns, worded
 from llm_mux.wire import jsonx
 
 _texts: Final[msgspec.json.Decoder[list[str]]] = msgspec.json.Decoder(list[str])
 
 
-def plain(body: bytes, outline: Outline | None) -> Plain | None:
+def plain(body: bytes, outline: Outline | None, hints: Hints) -> Plain | None:
     """The texts of a small request, and the rest of it; None for one that says anything in another way."""
     messages = outline.messages if isinstance(outline, Usual) else None
     if not messages or len(body) >= LEAST:
@@ -47,4 +47,4 @@ def said(contents: Sequence[Raw]) -> list[str] | None:
         texts = _texts.decode(b"[%b]" % b",".join(contents))
     except ValueError:
         return None
-    return None if not all(texts) or any(map(str.isspace, texts)) else texts
+    return texts if worded(texts) else None
