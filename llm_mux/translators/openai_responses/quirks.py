@@ -42,6 +42,9 @@ class Quirks:
     tiers: frozenset[str] | None = None
 
 
+_OPENAI = Quirks()
+
+
 def quirks_of(target: Target) -> Quirks:
     """The target's quirks; those of OpenAI's own API when it names none."""
-    return target.quirks if isinstance(target.quirks, Quirks) else Quirks()
+    return target.quirks if isinstance(target.quirks, Quirks) else _OPENAI

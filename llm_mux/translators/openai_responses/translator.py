@@ -8,6 +8,7 @@ from llm_mux.translators.openai_responses.dull import judge
 from llm_mux.translators.openai_responses.encode import encode_request
 from llm_mux.translators.openai_responses.errors import decode_error, encode_error, error_status, told_in_stream
 from llm_mux.translators.openai_responses.models import decode_models
+from llm_mux.translators.openai_responses.outline import Head
 from llm_mux.translators.openai_responses.response import decode_response, encode_response, summary
 from llm_mux.translators.openai_responses.stream_decode import ResponsesStreamDecoder
 from llm_mux.translators.openai_responses.stream_encode import ResponsesStreamEncoder
@@ -29,6 +30,7 @@ TRANSLATOR = Translator(
     summary=summary,
     decode_models=decode_models,
     dull=judge,
+    outline=Head,
     told_in_stream=told_in_stream,
     counter=COUNTER,
     said=Spelling(
