@@ -103,8 +103,6 @@ class Ahead(Exchange):
         account = lone[0].account
         if account.session is not None or account.sign is not None:
             return None
-        if ask.stream and ask.protocol.told_in_stream is not None:
-            return None
         chosen = self._planned = super()._plan(lone[0], self._decoded)
         if self._request is not None and gateway.seals.unknown(ask.caller.tenant, self._request, ask.started):
             return None

@@ -11,20 +11,23 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import msgspec
-from msgspec import Raw, Struct, structs
+from msgspec import UNSET, Raw, Struct, structs
 
 from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.gateway.ask import Answer, Ask, Streaming, Whole, Write, error_answer
 from llm_mux.gateway.background import Background, Running, Work
 from llm_mux.gateway.core import Gateway
 from llm_mux.gateway.exchange import Exchange
+from llm_mux.translators.base import Outline
 from llm_mux.translators.ids import digest
 from llm_mux.translators.openai_responses import store as store_format
 from llm_mux.translators.openai_responses.answer import response_id
 from llm_mux.translators.openai_responses.background import Retelling
+from llm_mux.translators.openai_responses.outline import Head
 from llm_mux.wire import jsonx, sse
 
 _ENDS = frozenset({"response.completed", "response.incomplete"})
+_NULL, _NO = Raw(b"null"), Raw(b"false")
 
 
 class Wishes(Struct):
@@ -113,6 +116,15 @@ class Memory:
 
     def remember(self, id: str, kept: Kept, previous: str | None) -> None:
         self._kept[id] = previous, kept
+
+
+def wants_no_more(outline: Outline | None, *, keeps: bool) -> bool:
+    """Whether a request wants an answer and nothing else: it goes on from no kept response, and its own, where any are
+    kept, is to be forgotten."""
+    if not isinstance(outline, Head) or (keeps and outline.store != _NO):
+        return False
+    others = (outline.previous_response_id, outline.conversation)
+    return outline.background in (UNSET, _NULL, _NO) and all([other in (UNSET, _NULL) for other in others])
 
 
 def not_found(id: str) -> MuxError:

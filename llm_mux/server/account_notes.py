@@ -56,8 +56,11 @@ class AccountNotes:
 
     def watch(self, accounts: Sequence[Account]) -> None:
         """The accounts of a new reading of the configuration."""
+        # Those that are gone take with them what nobody may see of them in the others' errors.
+        for account in self._accounts:
+            self._told(account)
         self._accounts = accounts
-        self._said.clear()
+        self._said = {name: (said, without_secrets(accounts, told)) for name, (said, told) in self._said.items()}
 
     async def run(self) -> None:
         while True:

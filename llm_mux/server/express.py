@@ -1,9 +1,9 @@
 """The usual request without a task: read, sent, and answered, at once or in pieces, in the sockets' callbacks.
 
 Rule: only what `serving` would do without waiting for anything is done here, in the same words. Whatever else turns up
-(a key that is not known yet, limits that others count too, a page's origin, an onlooker, a stream that keeps its client
-waiting, an answer that is no usual one) goes on in a task: from the start (`begun` gives None) or from where it is
-(`Lane.go_on`).
+(a key that is not known yet, limits that others count too, a page's origin, an onlooker, a response to be kept, a
+stream that keeps its client waiting, an answer that is no usual one) goes on in a task: from the start (`begun` gives
+None) or from where it is (`Lane.go_on`).
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ class Express:
 
 def begun(daemon: Daemon, lane: Lane, route: ModelRoute, body: bytes) -> Express | None:
     """A request that is under way, or at least read; None for one of which nothing was done."""
-    caller = _caller(daemon, lane) if route.run is exchange else None
+    caller = _caller(daemon, lane) if route.run is exchange or route.plain is not None else None
     if caller is None:
         return None
     limited = daemon.admission.concerns(caller)
@@ -156,6 +156,8 @@ def begun(daemon: Daemon, lane: Lane, route: ModelRoute, body: bytes) -> Express
     try:
         peeked = peek(body, route.hints, route.streams, registry.get(route.protocol).outline)
     except MuxError:
+        return None
+    if route.plain is not None and not route.plain(daemon, peeked.outline):
         return None
     ask = asked(lane, route, caller, peeked, request_id(lane), started, now)
     more: dict[str, str] = {}

@@ -103,13 +103,15 @@ def aside(serve: Callable[[Gateway, Ask], Awaitable[Answer]]) -> Serve:
 
 class ModelRoute(Struct, frozen=True):
     """What a POST to one path asks for. `streams`: the protocol's default without `stream`. Bodies of fewer bytes than
-    `least` may be no model requests: the application looks at them first."""
+    `least` may be no model requests: the application looks at them first. `plain`: for a route that does more than an
+    exchange, whether a request wants no more than that."""
 
     protocol: str
     hints: Hints = Hints()
     run: Serve = exchange
     streams: bool = False
     least: int = 0
+    plain: Callable[[Daemon, Outline | None], bool] | None = None
 
 
 class _Headed(Protocol):

@@ -20,6 +20,7 @@ from llm_mux.auth.keys import disable
 from llm_mux.auth.logins import StoredLogin, find_login, keep_login
 from llm_mux.auth.store import changes, open_store
 from llm_mux.ledger.account_table import read
+from llm_mux.routing.accounts import Account
 from llm_mux.server.reload import RELOADER
 from llm_mux.server.serving import DAEMON
 from tests.daemon import Daemon, clean_environment, daemon
@@ -207,6 +208,21 @@ async def test_what_the_daemon_sees_of_an_account_is_noted_for_later(tmp_path: P
         parts.account_notes.watch([])
         await parts.account_notes.note(everything=False)
         assert await parts.database.look(read) == {}
+
+
+async def test_what_was_secret_of_an_account_that_is_gone_is_not_noted_either(tmp_path: Path) -> None:
+    async with stage(tmp_path) as s:
+        parts = s.mux.app[DAEMON].parts
+        (gone,) = s.mux.app[DAEMON].gateway.accounts
+        left = Account(dataclasses.replace(gone.provider, name="other"), "you", "key-of-you")
+        parts.account_notes.watch([gone, left])
+        left.last_error = "upstream_auth: neither at-0-of-me nor key-of-you is known"
+        assert gone.session is not None
+        gone.session = dataclasses.replace(gone.session, credential=token(access="at-0-of-me"))
+        parts.account_notes.watch([left])
+        await parts.account_notes.note(everything=True)
+        row = (await parts.database.look(read))["other", "you"]
+        assert row.last_error == "upstream_auth: neither *** nor *** is known"
 
 
 async def test_a_new_login_is_taken_up_while_the_daemon_runs(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from llm_mux.server.peers import Cancelled
 from llm_mux.server.protocols import responses_ws
 from llm_mux.server.serving import DAEMON, Daemon, ModelRoute, aside, request_id
 from llm_mux.server.together import tell
-from llm_mux.translators.base import Hints
+from llm_mux.translators.base import Hints, Outline
 from llm_mux.translators.ids import digest
 from llm_mux.translators.openai_responses import background
 from llm_mux.wire import jsonx
@@ -43,9 +43,14 @@ def _aside(operation: str, serve: Callable[[Gateway, Ask], Awaitable[Answer]]) -
     return ModelRoute("openai_responses", Hints(operation=operation, stream=False), aside(serve))
 
 
+def _is_plain(daemon: Daemon, outline: Outline | None) -> bool:
+    return stored.wants_no_more(outline, keeps=store_of(daemon) is not None)
+
+
+_CREATE = ModelRoute("openai_responses", run=_create, plain=_is_plain)
 MODEL_ROUTES = {
-    "/v1/responses": ModelRoute("openai_responses", run=_create),
-    "/responses": ModelRoute("openai_responses", run=_create),
+    "/v1/responses": _CREATE,
+    "/responses": _CREATE,
     "/v1/responses/compact": _aside("compact", compact.serve),
     "/v1/responses/input_tokens": _aside("count", count.serve),
 }
