@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from llm_mux import ir
 from llm_mux.translators import moulds, registry
+from llm_mux.wire import jsonx
 from tests.translators.transcripts import TEXTUAL, Transcript, target, transcripts
 
 ODD = ("a", "é \U0001f600", '"}\n\n\r\\', "\x00\x7f\u2028", "half \ud83d", "")
@@ -72,6 +73,30 @@ def test_pieces_of_one_read_are_written_as_one_after_the_other(format_: str, par
         written.append(
             b"".join(encoder.encode(events) for events in ([ir.Start("id", "m", 1), ir.PartStart(0, part)], *way, end))
         )
+    assert written[0] == written[1]
+
+
+ROWED = [name for name in TEXTUAL if hasattr(registry.get(name).stream_encoder(ir.Request("m", ())), "row")]
+
+
+@pytest.mark.parametrize("format_", ROWED)
+@pytest.mark.parametrize("part", [ir.Text(""), ir.Refusal(""), ir.Reasoning("")])
+@pytest.mark.parametrize("begun", [0, 1, 2])
+@example(['x",', "y"])
+@given(st.lists(st.text(st.characters(codec="utf-8"), min_size=1), min_size=1, max_size=8))
+def test_a_row_of_pieces_is_written_as_one_after_the_other(
+    format_: str, part: ir.Part, begun: int, texts: list[str]
+) -> None:
+    request = ir.Request(model="m", messages=(), stream=True, protocol=format_)
+    row = ir.Row(0, texts, [jsonx.encode(text) for text in texts], sum(map(len, texts)))
+    end: list[ir.Event] = [ir.PartEnd(0), ir.Finish("stop"), ir.Done()]
+    written = []
+    for as_row in (True, False):
+        encoder = registry.get(format_).stream_encoder(request)
+        start: list[ir.Event] = [ir.Start("id", "m", 1), ir.PartStart(0, part)]
+        out = [encoder.encode([*start, *[ir.TextDelta(0, "begun")] * begun])]
+        out.append(encoder.row(row) if as_row else b"".join([encoder.encode([delta]) for delta in row.deltas]))
+        written.append(b"".join([*out, encoder.encode(end)]))
     assert written[0] == written[1]
 
 

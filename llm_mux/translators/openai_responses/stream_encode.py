@@ -10,126 +10,25 @@ An item stays open after its part until the next event says whether it was cut. 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
 
 import msgspec
 from msgspec import Raw, Struct
 
 from llm_mux import ir
-from llm_mux.translators import ids, moulds
+from llm_mux.translators import ids
 from llm_mux.translators.openai_responses import answer, errors, reasoning, turns, wire
-from llm_mux.wire import jsonx
-
-
-class TextDeltaOut(Struct):
-    type: str
-    sequence_number: int
-    item_id: str
-    output_index: int
-    content_index: int
-    delta: str
-    logprobs: Raw
-
-
-class PartDeltaOut(Struct):
-    type: str
-    sequence_number: int
-    item_id: str
-    output_index: int
-    content_index: int
-    delta: str
-
-
-class SummaryDeltaOut(Struct):
-    type: str
-    sequence_number: int
-    item_id: str
-    output_index: int
-    summary_index: int
-    delta: str
-
-
-class InputDeltaOut(Struct):
-    type: str
-    sequence_number: int
-    item_id: str
-    output_index: int
-    delta: str
-
-
-_DeltaOut = TextDeltaOut | PartDeltaOut | SummaryDeltaOut | InputDeltaOut
-
-
-class _Around:
-    """What the records with the pieces of one text share: all but their number and the piece."""
-
-    __slots__ = ("_between", "_head", "_tail", "type")
-
-    def __init__(self, item: _Message | _Thought | _Call) -> None:
-        before, self._tail = moulds.around(lambda mark: jsonx.encode(item.piece(mark, 0)))
-        self._head, number, self._between = before.partition(b'"sequence_number":0')
-        self._head += number[:-1]
-        self.type = item.piece("", 0).type
-
-    def record(self, number: int, text: str) -> bytes:
-        return b"%b%d%b%b%b" % (self._head, number, self._between, jsonx.encode(text), self._tail)
-
-
-class _Message:
-    """An open message item; it may hold several content parts, of which the last may be open."""
-
-    def __init__(self, id_: str, index: int, phase: str | None) -> None:
-        self.id, self.index, self.phase = id_, index, phase
-        self.content: list[wire.OutputTextOut | wire.RefusalOut] = []
-        self.around: _Around | None = None
-        self.refusal = False
-        self.pieces: list[str] = []
-        self.notes: list[Raw] = []
-        self.cites: list[ir.Citation] = []
-        self.logprobs: list[Raw] = []
-
-    def piece(self, text: str, number: int, logprobs: Raw = wire.EMPTY_LIST) -> _DeltaOut:
-        place = self.id, self.index, len(self.content)
-        if self.refusal:
-            return PartDeltaOut("response.refusal.delta", number, *place, text)
-        return TextDeltaOut("response.output_text.delta", number, *place, text, logprobs)
-
-
-class _Thought:
-    """An open reasoning item."""
-
-    def __init__(self, id_: str, index: int, part: ir.Reasoning) -> None:
-        self.id, self.index, self.raw, self.native = id_, index, reasoning.shown_raw(part), part.native
-        self.around: _Around | None = None
-        self.pieces: list[str] = []
-
-    def piece(self, text: str, number: int) -> _DeltaOut:
-        if self.raw:
-            return PartDeltaOut("response.reasoning_text.delta", number, self.id, self.index, 0, text)
-        return SummaryDeltaOut("response.reasoning_summary_text.delta", number, self.id, self.index, 0, text)
-
-
-class _Call:
-    """An open call item."""
-
-    def __init__(self, id_: str, index: int, call: ir.ToolCall, kind: str) -> None:
-        self.id, self.index, self.call, self.kind = id_, index, call, kind
-        self.around: _Around | None = None
-        self.pieces: list[str] = []
-
-    def piece(self, text: str, number: int) -> _DeltaOut:
-        """For the two kinds of call whose input is streamed."""
-        return InputDeltaOut(_INPUT_DELTAS[self.kind], number, self.id, self.index, text)
-
-
-class _Note:
-    """The text of a compaction item, which is sealed when it is whole."""
-
-    def __init__(self) -> None:
-        self.pieces: list[str] = []
-
-
-Open = _Message | _Thought | _Call | _Note
+from llm_mux.translators.openai_responses.stream_items import (
+    INPUT_DELTAS,
+    Around,
+    Call,
+    DeltaOut,
+    Message,
+    Note,
+    Open,
+    Thought,
+    framed,
+    one_line,
+)
 
 
 class ResponsesStreamEncoder:
@@ -145,7 +44,7 @@ class ResponsesStreamEncoder:
         self._output: list[Struct | Raw] = []
         self._open: Open | None = None
         self._part = -1
-        self._texts: dict[int, tuple[_Message, int]] = {}
+        self._texts: dict[int, tuple[Message, int]] = {}
         self._usage: ir.Usage | None = None
         self._finish = ir.Finish("stop")
         self._spoken = self._refused = False
@@ -166,7 +65,17 @@ class ResponsesStreamEncoder:
 
     def encode(self, events: Sequence[ir.Event]) -> bytes:
         """The records of `events` as server-sent events."""
-        return b"".join([_framed(name, data) for name, data in self._take(events)])
+        return b"".join([framed(name, data) for name, data in self._take(events)])
+
+    def row(self, row: ir.Row) -> bytes:
+        """The records of pieces of one text, for less than `encode` takes."""
+        item = self._open
+        if row.index != self._part or not isinstance(item, Message) or item.around is None:
+            return self.encode(row.deltas)
+        item.pieces.extend(row.texts)
+        self._spoken = True
+        number, self._next = self._next, self._next + len(row.spelled)
+        return item.around.row(number, row.spelled)
 
     def events(self, events: Sequence[ir.Event]) -> list[bytes]:
         """The same records as JSON objects, one per websocket frame."""
@@ -177,7 +86,7 @@ class ResponsesStreamEncoder:
         if self._object is None:
             return b""
         self._lifecycle("response.in_progress", "in_progress")
-        return b"".join([_framed(name, data) for name, data in self._take(())])
+        return b"".join([framed(name, data) for name, data in self._take(())])
 
     def _take(self, events: Sequence[ir.Event]) -> list[tuple[str, bytes]]:
         for event in events:
@@ -188,16 +97,16 @@ class ResponsesStreamEncoder:
     def _add(self, type_: str, **fields: object) -> None:
         record = {"type": type_, "sequence_number": self._next, **fields}
         self._next += 1
-        self._records.append((type_, _one_line(record)))
+        self._records.append((type_, one_line(record)))
 
-    def _delta(self, made: _DeltaOut) -> None:
+    def _delta(self, made: DeltaOut) -> None:
         self._next += 1
-        self._records.append((made.type, _one_line(made)))
+        self._records.append((made.type, one_line(made)))
 
-    def _more(self, item: _Message | _Thought | _Call, text: str) -> None:
+    def _more(self, item: Message | Thought | Call, text: str) -> None:
         """A piece of the open text: its records differ in number and text alone, so the rest of them is made once."""
         if item.around is None:
-            item.around = _Around(item)
+            item.around = Around(item)
         around = item.around
         self._records.append((around.type, around.record(self._next, text)))
         self._next += 1
@@ -252,7 +161,7 @@ class ResponsesStreamEncoder:
     def _told(self, words: ir.Text | ir.Refusal) -> None:
         """A text that comes at once."""
         self._open_text(words)
-        if isinstance(self._open, _Message):
+        if isinstance(self._open, Message):
             self._close_text(self._open)
 
     def _item_added(self, item: Struct | Raw) -> None:
@@ -265,14 +174,14 @@ class ResponsesStreamEncoder:
     def _open_text(self, part: ir.Text | ir.Refusal) -> None:
         if self._client.compacts:
             self._close("completed")
-            self._open = _Note()
+            self._open = Note()
             return
         phase = turns.phase_of(part)
         message = self._open
-        if not isinstance(message, _Message) or message.phase != phase:
+        if not isinstance(message, Message) or message.phase != phase:
             self._close("completed")
             index = len(self._output)
-            message = _Message(answer.item_id("msg", self._id, index), index, phase)
+            message = Message(answer.item_id("msg", self._id, index), index, phase)
             self._open = message
             self._item_added(answer.message_out(message.id, (), phase, "in_progress"))
         message.refusal = isinstance(part, ir.Refusal) and not self._client.codex
@@ -285,16 +194,16 @@ class ResponsesStreamEncoder:
         if part.text:
             self._text(ir.TextDelta(self._part, part.text))
 
-    def _content(self, type_: str, message: _Message, **fields: object) -> None:
+    def _content(self, type_: str, message: Message, **fields: object) -> None:
         place = {"item_id": message.id, "output_index": message.index, "content_index": len(message.content)}
         self._add(type_, **place, **fields)
 
     def _text(self, event: ir.TextDelta) -> None:
         item = self._open
-        if event.index != self._part or not isinstance(item, _Message | _Note):
+        if event.index != self._part or not isinstance(item, Message | Note):
             return
         item.pieces.append(event.text)
-        if isinstance(item, _Note):
+        if isinstance(item, Note):
             return
         self._spoken = True
         if event.logprobs is not None and not item.refusal:
@@ -316,7 +225,7 @@ class ResponsesStreamEncoder:
         else:
             self._note(item, at, item.notes, sum(map(len, item.pieces)), event.citation)
 
-    def _note(self, item: _Message, at: int, notes: list[Raw], size: int, citation: ir.Citation) -> None:
+    def _note(self, item: Message, at: int, notes: list[Raw], size: int, citation: ir.Citation) -> None:
         note = answer.annotation_out(citation, size)
         if note is not None:
             place = {"item_id": item.id, "output_index": item.index, "content_index": at}
@@ -326,7 +235,7 @@ class ResponsesStreamEncoder:
 
     def _open_thought(self, part: ir.Reasoning) -> None:
         index = len(self._output)
-        item = _Thought(answer.item_id("rs", self._id, index), index, part)
+        item = Thought(answer.item_id("rs", self._id, index), index, part)
         self._open = item
         self._item_added(wire.ReasoningOut([], id=item.id, status="in_progress"))
         if part.text:
@@ -334,14 +243,14 @@ class ResponsesStreamEncoder:
 
     def _thought(self, event: ir.ReasoningDelta) -> None:
         item = self._open
-        if event.index != self._part or not isinstance(item, _Thought):
+        if event.index != self._part or not isinstance(item, Thought):
             return
         if not item.pieces:
             self._thought_part("added", item, "")
         item.pieces.append(event.text)
         self._more(item, event.text)
 
-    def _thought_part(self, step: str, item: _Thought, text: str) -> None:
+    def _thought_part(self, step: str, item: Thought, text: str) -> None:
         place = {"item_id": item.id, "output_index": item.index}
         if item.raw:
             self._add(f"response.content_part.{step}", **place, content_index=0, part=wire.ReasoningTextOut(text))
@@ -350,7 +259,7 @@ class ResponsesStreamEncoder:
             self._add(f"response.reasoning_summary_part.{step}", **place, summary_index=0, part=part)
 
     def _seal(self, event: ir.Seal) -> None:
-        if event.index == self._part and isinstance(self._open, _Thought):
+        if event.index == self._part and isinstance(self._open, Thought):
             self._open.native = event.native
 
     def _open_call(self, call: ir.ToolCall) -> None:
@@ -360,7 +269,7 @@ class ResponsesStreamEncoder:
             self._item_done(sealed)
         index = len(self._output)
         kind = answer.call_kind(call, self._client)
-        item = _Call(answer.item_id(answer.PREFIXES[kind], self._id, index), index, call, kind)
+        item = Call(answer.item_id(answer.PREFIXES[kind], self._id, index), index, call, kind)
         self._open = item
         self._item_added(answer.call_out(msgspec.structs.replace(call, arguments=""), kind, item.id, "in_progress"))
         if call.arguments:
@@ -368,39 +277,39 @@ class ResponsesStreamEncoder:
 
     def _arguments(self, event: ir.ArgumentsDelta) -> None:
         item = self._open
-        if event.index != self._part or not isinstance(item, _Call) or not event.text:
+        if event.index != self._part or not isinstance(item, Call) or not event.text:
             return
         item.pieces.append(event.text)
-        if item.kind in _INPUT_DELTAS:
+        if item.kind in INPUT_DELTAS:
             self._more(item, event.text)
 
     def _part_end(self, event: ir.PartEnd) -> None:
         if event.index != self._part:
             return
         self._part = -1
-        if isinstance(self._open, _Message):
+        if isinstance(self._open, Message):
             self._close_text(self._open)
-        elif not isinstance(self._open, _Call):
+        elif not isinstance(self._open, Call):
             self._close("completed")
 
     def _close(self, status: str) -> None:
         """Ends the open item, if there is one."""
         item, self._open = self._open, None
         match item:
-            case _Message():
+            case Message():
                 self._item_done(answer.message_out(item.id, item.content, item.phase, status))
-            case _Thought():
+            case Thought():
                 self._close_thought(item)
-            case _Call():
+            case Call():
                 self._close_call(item, status)
-            case _Note():
+            case Note():
                 made = answer.compaction_out("".join(item.pieces), self._id, len(self._output))
                 self._item_added(made)
                 self._item_done(made)
             case None:
                 pass
 
-    def _close_text(self, item: _Message) -> None:
+    def _close_text(self, item: Message) -> None:
         text = "".join(item.pieces)
         content: wire.OutputTextOut | wire.RefusalOut
         if item.refusal:
@@ -414,7 +323,7 @@ class ResponsesStreamEncoder:
         self._content("response.content_part.done", item, part=content)
         item.content.append(content)
 
-    def _close_thought(self, item: _Thought) -> None:
+    def _close_thought(self, item: Thought) -> None:
         text = "".join(item.pieces)
         if item.pieces:
             place = {"item_id": item.id, "output_index": item.index}
@@ -426,7 +335,7 @@ class ResponsesStreamEncoder:
         part = ir.Reasoning(text, native=item.native, raw=item.raw)
         self._item_done(reasoning.to_client(part, item.id, "completed"))
 
-    def _close_call(self, item: _Call, status: str) -> None:
+    def _close_call(self, item: Call, status: str) -> None:
         call = msgspec.structs.replace(item.call, arguments="".join(item.pieces))
         status = status if status == "completed" or answer.is_cut(call) else "completed"
         if status == "completed":
@@ -468,23 +377,6 @@ class ResponsesStreamEncoder:
             self._lifecycle("response.created", "in_progress")
         usage = answer.usage_out(self._usage) if self._usage is not None else None
         self._lifecycle("response.failed", "failed", output=self._output, usage=usage, error=errors.failed(event.error))
-
-
-_INPUT_DELTAS: Final = {
-    "function_call": "response.function_call_arguments.delta",
-    "custom_tool_call": "response.custom_tool_call_input.delta",
-}
-
-
-def _one_line(record: object) -> bytes:
-    """JSON without line breaks, which another's data may bring."""
-    data = jsonx.encode(record)
-    return jsonx.compact(data) if b"\n" in data or b"\r" in data else data
-
-
-def _framed(type_: str, data: bytes) -> bytes:
-    """`data` is compact JSON on one line."""
-    return b"event: %b\ndata: %b\n\n" % (type_.encode(), data)
 
 
 def _one_list(lists: list[Raw]) -> Raw:
