@@ -62,14 +62,22 @@ class Ahead(Exchange):
         self._began = 0.0
 
     def begin(self, receiver: Receiver) -> bool:
-        """Sends the request if nothing speaks against it; `receiver` is told of the answer."""
+        """Sends the request if nothing speaks against it; `receiver` is told of the answer. What only the answer needs
+        is made when the request is on its way."""
         try:
-            chosen = self._send_ahead(receiver)
+            chosen = self._usual_plan()
+            if chosen is None or chosen.endpoint.unwrap is not None:
+                return False
+            self._begun = self._gateway.upstream.begin(self._call(chosen), receiver)
+            if self._begun is None:
+                return False
+            self._began = time.monotonic()
+            if self.ask.stream:
+                self._made = chosen, super()._way(chosen)
+                self._let_go(chosen)
         except Exception:
             # It comes up again in `serve`, and is told there.
             self._drop()
-            return False
-        if chosen is None:
             return False
         self._sent = chosen
         # Whoever plans once more reads it again.
@@ -78,21 +86,6 @@ class Ahead(Exchange):
         chosen.account.enter(chosen.model, self._began)
         self.out.holds(self._gateway, chosen.account)
         return True
-
-    def _send_ahead(self, receiver: Receiver) -> plan.Plan | None:
-        """Sends it to the only target; None where something speaks against going ahead. What only the answer needs is
-        made when the request is on its way."""
-        chosen = self._usual_plan()
-        if chosen is None or chosen.endpoint.unwrap is not None:
-            return None
-        self._begun = self._gateway.upstream.begin(self._call(chosen), receiver)
-        if self._begun is None:
-            return None
-        self._began = time.monotonic()
-        if self.ask.stream:
-            self._made = chosen, super()._way(chosen)
-            self._let_go(chosen)
-        return chosen
 
     def _usual_plan(self) -> plan.Plan | None:
         """The only target's plan, where there is nothing to wait for."""
