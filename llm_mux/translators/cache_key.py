@@ -26,6 +26,7 @@ def _speaks_for_itself(request: ir.Request) -> bool:
 
 
 def _marked(request: ir.Request) -> bool:
-    if request.cache is not None or any(getattr(tool, "cache", None) is not None for tool in request.tools):
+    """Whether anything has a mark: most have none, so that all of them are looked at."""
+    if request.cache is not None or any([getattr(tool, "cache", None) for tool in request.tools]):
         return True
-    return any(getattr(part, "cache", None) is not None for message in request.messages for part in message.parts)
+    return any([getattr(part, "cache", None) for message in request.messages for part in message.parts])

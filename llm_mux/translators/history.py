@@ -39,30 +39,29 @@ def orderly(messages: Sequence[ir.Message]) -> tuple[ir.Message, ...] | None:
     calls: list[ir.ToolCall] = []
     ids: list[str] = []
     turn: list[ir.Message] = []
+    after_model = False
     for message in messages:
-        role, parts = message.role, message.parts
+        role = message.role
         if role == "user":
             turn.append(message)
             continue
-        if not parts:
-            return None
+        model = role == "assistant"
         if turn:
-            if role != "assistant" or (answer := _as_one(turn, calls)) is None:
+            if not model or (answer := _as_one(turn, calls)) is None:
                 return None
             out.append(answer)
             turn, calls = [], []
-        last = out[-1].role if out else None
-        if role != "assistant" and last == "assistant":
+            after_model = False
+        parts = message.parts
+        if not parts or (after_model and not model) or not _sound(parts, calls, ids):
             return None
-        if not _sound(parts, calls, ids):
-            return None
-        if role == "assistant" and last == "assistant":
-            before = out[-1]
-            if not _mergeable(before, message):
-                return None
-            out[-1] = ir.Message(role, before.parts + parts, before.name, before.phase, before.native)
-        else:
+        if not after_model:
             out.append(message)
+        elif not _mergeable(before := out[-1], message):
+            return None
+        else:
+            out[-1] = ir.Message(role, before.parts + parts, before.name, before.phase, before.native)
+        after_model = model
     if turn or calls:
         if (answer := _as_one(turn, calls)) is None:
             return None
@@ -76,7 +75,10 @@ def _sound(parts: Sequence[ir.Part], calls: list[ir.ToolCall], ids: list[str]) -
         if type(part) is ir.ToolCall:
             calls.append(part)
             ids.append(part.id)
-        elif type(part) is ir.ToolResult or (type(part) is ir.Text and _blank(part)):
+        elif type(part) is ir.Text:
+            if (not part.text or part.text.isspace()) and part.native is None:
+                return False
+        elif type(part) is ir.ToolResult:
             return False
     return True
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
@@ -23,8 +23,7 @@ _WORD = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 FREE_TEXT = Raw(b'{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}')
 
 
-@dataclass(frozen=True, slots=True)
-class NameRules:
+class NameRules(Struct, frozen=True):
     """Which names a format takes. `marks` are the characters allowed beside letters and digits."""
 
     limit: int = 64
@@ -123,13 +122,8 @@ _LARGEST = 256 << 10
 Called: TypeAlias = tuple[str | None, str]
 
 
-class _Declared(NamedTuple):
-    known: frozenset[Called]
-    names: Names
-
-
-_declared: Lists[_Declared] = Lists()
-_UNDECLARED = _Declared(frozenset(), Names())
+_declared: Lists[Names] = Lists()
+_UNDECLARED = Names()
 
 
 def called(messages: Iterable[ir.Message]) -> frozenset[Called]:
@@ -149,9 +143,9 @@ def names_for(request: ir.Request, rules: NameRules, calls: frozenset[Called] | 
     """The name map for every tool that the request declares or its history calls (`calls`, where that is known). It is
     shared: nobody changes it."""
     declared = _declared_in(request.tools, rules)
-    known = declared.known
-    if calls is not None and calls <= known:
-        return declared.names
+    known = declared.to_wire
+    if calls is not None and calls <= known.keys():
+        return declared
     more = [
         Client(part.name, part.namespace, part.custom)
         for message in request.messages
@@ -160,13 +154,13 @@ def names_for(request: ir.Request, rules: NameRules, calls: frozenset[Called] | 
         if type(part) is ir.ToolCall and (part.namespace, part.name) not in known
     ]
     if not more:
-        return declared.names
-    names = Names(dict(declared.names.to_client), dict(declared.names.to_wire))
+        return declared
+    names = Names(dict(declared.to_client), dict(known))
     _add(names, more, rules)
     return names
 
 
-def _declared_in(tools: Listed, rules: NameRules) -> _Declared:
+def _declared_in(tools: Listed, rules: NameRules) -> Names:
     if not tools:
         return _UNDECLARED
     found = _declared.get(tools, rules)
@@ -175,26 +169,38 @@ def _declared_in(tools: Listed, rules: NameRules) -> _Declared:
     own = [tool for tool in tools if isinstance(tool, ir.Tool)]
     names = Names()
     _add(names, [Client(tool.name, tool.namespace, tool.free_text) for tool in own], rules)
-    return _declared.keep(tools, rules, _Declared(frozenset([(tool.namespace, tool.name) for tool in own]), names))
+    return _declared.keep(tools, rules, names)
 
 
 def _add(names: Names, clients: Iterable[Client], rules: NameRules) -> None:
+    to_client, to_wire = names.to_client, names.to_wire
     for client in clients:
-        key = (client.namespace, client.name)
-        if key in names.to_wire:
+        full, namespace = client.name, client.namespace
+        key = (namespace, full)
+        if key in to_wire:
             continue
-        full = f"{client.namespace}__{client.name}" if client.namespace else client.name
+        if namespace:
+            full = f"{namespace}__{full}"
         made = legal_name(full, rules)
-        if made in names.to_client:
+        if made in to_client:
             made = f"{made[: rules.limit - 9]}_{digest(full)[:8]}"
-        names.to_client[made] = client
-        names.to_wire[key] = made
+        to_client[made] = client
+        to_wire[key] = made
 
 
 def lower(request: ir.Request, names: Names) -> tuple[ir.Tool, ...]:
     """The client's own tools as plain function tools under their wire names (hosted tools are the encoder's matter)."""
     told: set[str] = set()
-    return tuple([_plain(_grouped(tool, told), names) for tool in request.tools if isinstance(tool, ir.Tool)])
+    known = names.to_wire
+    return tuple(
+        [
+            tool
+            if tool.namespace is None and not tool.free_text and known.get((None, tool.name)) == tool.name
+            else _plain(_grouped(tool, told), names)
+            for tool in request.tools
+            if isinstance(tool, ir.Tool)
+        ]
+    )
 
 
 def _grouped(tool: ir.Tool, told: set[str]) -> ir.Tool:

@@ -177,7 +177,7 @@ class Marks:
         self._style = "cache_control" if quirks.cache_control_parts else "breakpoint" if most else ""
         self._skip = 0
         if self._style:
-            marked = sum(1 for m in messages for p in m.parts if _marked(p))
+            marked = sum([_marked(p) for m in messages for p in m.parts if getattr(p, "cache", None)])
             self._skip = marked - (4 if quirks.cache_control_parts else most)
 
     def next(self, part: ir.Part) -> dict[str, dict[str, str]]:

@@ -211,18 +211,19 @@ class History:
         quirks = self._quirks
         if quirks.send_back_reasoning == "never" and not quirks.reasoning_details:
             return _NOTHING
-        mine = [p for p in parts if isinstance(p, ir.Reasoning) and self._may_go(p)]
-        details = [item for p in mine if p.native is not None for item in items(p.native)]
-        if quirks.reasoning_details and details:
-            return SentBack(details=array(details))
-        calls = any(isinstance(p, ir.ToolCall) for p in parts)
+        mine = [p for p in parts if type(p) is ir.Reasoning and self._may_go(p)]
+        if quirks.reasoning_details:
+            details = [item for p in mine if p.native is not None for item in items(p.native)]
+            if details:
+                return SentBack(details=array(details))
+        calls = any([type(p) is ir.ToolCall for p in parts])
         if quirks.send_back_reasoning == "never" or (quirks.send_back_reasoning == "tool_loops" and not calls):
             return _NOTHING
-        text = "".join(p.text for p in mine)
+        text = "".join([p.text for p in mine])
         self._last = text or self._last
         if not text and not calls:
             return _NOTHING
-        return SentBack(text=self._last if quirks.repeat_reasoning else text)
+        return SentBack(self._last if quirks.repeat_reasoning else text)
 
     def _may_go(self, part: ir.Reasoning) -> bool:
         return part.native is None or usable(part.native, wire.NAME, self._target.model)

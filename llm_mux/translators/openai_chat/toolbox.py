@@ -8,6 +8,7 @@ client offers always (Codex), which are dropped and reported unless a call is de
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -18,11 +19,11 @@ from llm_mux.translators import search
 from llm_mux.translators.base import Target
 from llm_mux.translators.openai_chat import models, wire
 from llm_mux.translators.openai_chat import quirks as quirks_
-from llm_mux.translators.tools import Names, lower
+from llm_mux.translators.tools import Lists, Names, lower
 from llm_mux.wire import jsonx, schema
 
 
-class FunctionOut(Struct, frozen=True, omit_defaults=True):
+class FunctionOut(Struct, frozen=True, omit_defaults=True, gc=False):
     name: str
     description: str | UnsetType = UNSET
     parameters: Raw | UnsetType = UNSET
@@ -35,7 +36,7 @@ class CustomOut(Struct, frozen=True, omit_defaults=True):
     format: Raw | UnsetType = UNSET
 
 
-class ToolOut(Struct, frozen=True, omit_defaults=True):
+class ToolOut(Struct, frozen=True, omit_defaults=True, gc=False):
     type: str | UnsetType = UNSET
     function: FunctionOut | UnsetType = UNSET
     custom: CustomOut | UnsetType = UNSET
@@ -74,10 +75,12 @@ def _name(tool: ToolOut | Raw) -> str:
 def _tools(
     request: ir.Request, target: Target, names: Names, dropped: list[str]
 ) -> tuple[list[ToolOut | Raw], dict[str, object]]:
-    quirks = quirks_.of(target)
-    out: list[ToolOut | Raw] = []
+    own = _declared(request, quirks_.of(target), names)
     fields: dict[str, object] = {}
-    plain = iter(lower(request, names))
+    if own.unstrict is None and len(own.tools) == len(request.tools):
+        return list(own.tools), fields
+    out: list[ToolOut | Raw] = []
+    plain = iter(own.tools)
     for tool in request.tools:
         if isinstance(tool, ir.HostedTool):
             kept = _hosted(tool, request, target, dropped)
@@ -86,43 +89,70 @@ def _tools(
             elif kept is not None:
                 out.append(kept)
             continue
-        lowered = next(plain)
-        if tool.free_text and quirks.custom_tools and not tool.namespace:
-            out.append(_custom(tool, lowered.name))
-        else:
-            out.append(_function(lowered, request.protocol, quirks, dropped))
+        made = next(plain)
+        if made is own.unstrict:
+            dropped.append("tools.strict")
+        out.append(made)
     return out, fields
 
 
-def _function(tool: ir.Tool, protocol: str, quirks: quirks_.Quirks, dropped: list[str]) -> ToolOut:
-    strict: bool | UnsetType = UNSET
-    if tool.strict is not None:
-        # Another vendor's strict subset is not OpenAI's: a schema that is fine there is a 400 here.
-        if quirks.strict_tools and protocol.startswith("openai"):
-            strict = tool.strict
-        elif tool.strict and "tools.strict" not in dropped:
-            dropped.append("tools.strict")
-    function = FunctionOut(tool.name, tool.description or UNSET, parameters(tool.schema), strict)
-    return ToolOut("function", function, cache_control=_cache(tool.cache, quirks))
+class _Made(NamedTuple):
+    """The client's own tools, and the first that should be strict and cannot."""
+
+    names: Names
+    tools: list[ToolOut]
+    unstrict: ToolOut | None
 
 
-def _cache(cache: ir.Cache | None, quirks: quirks_.Quirks) -> dict[str, str] | UnsetType:
-    if cache is None or not quirks.cache_control_parts:
-        return UNSET
-    return {"type": "ephemeral", "ttl": cache.ttl} if cache.ttl in ("5m", "1h") else {"type": "ephemeral"}
+_made: Final[Lists[_Made]] = Lists()
+
+
+def _declared(request: ir.Request, quirks: quirks_.Quirks, names: Names) -> _Made:
+    """The client's own tools, made once for a list that comes again and again."""
+    # Another vendor's strict subset is not OpenAI's: a schema that is fine there is a 400 here.
+    strict = quirks.strict_tools and request.protocol.startswith("openai")
+    key = (strict, quirks.custom_tools, quirks.cache_control_parts)
+    found = _made.get(request.tools, key)
+    if found is not None and found.names is names:
+        return found
+    made: list[ToolOut] = []
+    unstrict: ToolOut | None = None
+    own = [tool for tool in request.tools if type(tool) is ir.Tool]
+    for tool, lowered in zip(own, lower(request, names), strict=True):
+        if tool.free_text and quirks.custom_tools and not tool.namespace:
+            made.append(_custom(tool, lowered.name))
+            continue
+        made.append(_function(lowered, quirks, strict=strict))
+        if lowered.strict and not strict and unstrict is None:
+            unstrict = made[-1]
+    return _made.keep(request.tools, key, _Made(names, made, unstrict))
+
+
+def _function(tool: ir.Tool, quirks: quirks_.Quirks, *, strict: bool) -> ToolOut:
+    kept: bool | UnsetType = UNSET if tool.strict is None or not strict else tool.strict
+    function = FunctionOut(tool.name, tool.description or UNSET, parameters(tool.schema), kept)
+    if tool.cache is None or not quirks.cache_control_parts:
+        return ToolOut("function", function)
+    ttl = {"ttl": tool.cache.ttl} if tool.cache.ttl in ("5m", "1h") else {}
+    return ToolOut("function", function, cache_control={"type": "ephemeral", **ttl})
+
+
+class _Members(Struct):
+    """An object, whatever is in it."""
 
 
 class _Shape(Struct):
     """As much of a schema as says whether it is an object schema."""
 
     type: Raw | UnsetType = UNSET
-    properties: dict[str, Raw] | UnsetType = UNSET
+    properties: _Members | UnsetType = UNSET
     anyOf: Raw | UnsetType = UNSET
     oneOf: Raw | UnsetType = UNSET
     allOf: Raw | UnsetType = UNSET
 
 
 _shape: msgspec.json.Decoder[_Shape] = msgspec.json.Decoder(_Shape)
+_OBJECT: Final = Raw(b'"object"')
 
 
 def parameters(raw: Raw | None) -> Raw | UnsetType:
@@ -134,7 +164,7 @@ def parameters(raw: Raw | None) -> Raw | UnsetType:
     except msgspec.ValidationError:
         shape = _Shape()
     plain = shape.anyOf is UNSET and shape.oneOf is UNSET and shape.allOf is UNSET
-    if plain and isinstance(shape.type, Raw) and bytes(shape.type) == b'"object"' and shape.properties is not UNSET:
+    if plain and shape.type == _OBJECT and shape.properties is not UNSET:
         return raw
     return Raw(jsonx.encode(schema.ensure_object(msgspec.json.decode(raw))))
 

@@ -28,7 +28,7 @@ from llm_mux.wire import jsonx
 SKIP_SIGNATURE = {"google": {"thought_signature": "skip_thought_signature_validator"}}
 
 
-class CallOut(Struct, frozen=True, omit_defaults=True):
+class CallOut(Struct, frozen=True, omit_defaults=True, gc=False):
     id: str
     type: str | UnsetType = UNSET
     function: dict[str, str] | UnsetType = UNSET
@@ -36,7 +36,7 @@ class CallOut(Struct, frozen=True, omit_defaults=True):
     extra_content: dict[str, dict[str, str]] | UnsetType = UNSET
 
 
-class MessageOut(Struct, frozen=True, omit_defaults=True):
+class MessageOut(Struct, frozen=True, omit_defaults=True, gc=False):
     role: str
     content: str | Sequence[PartOut] | UnsetType | None = UNSET
     name: str | UnsetType = UNSET
@@ -50,13 +50,15 @@ class MessageOut(Struct, frozen=True, omit_defaults=True):
     partial: bool | UnsetType = UNSET
 
 
-def encode(request: ir.Request, target: Target, names: Names, dropped: list[str]) -> list[MessageOut]:
-    """The messages of `request`."""
+def encode(
+    request: ir.Request, target: Target, names: Names, dropped: list[str], *, briefly: bool = True
+) -> list[MessageOut]:
+    """The messages of `request`; `briefly` False: all of them written the long way, which comes to the same."""
     quirks = quirks_.of(target)
     messages: Sequence[ir.Message] = memory.tidied(request.messages, request.messages)
     if quirks.single_system:
         messages = _one_system(messages)
-    return list(_Writer(messages, target, names, dropped).write())
+    return _Writer(messages, target, names, dropped).write(briefly=briefly)
 
 
 def _one_system(messages: Sequence[ir.Message]) -> tuple[ir.Message, ...]:
@@ -79,15 +81,84 @@ class _Writer:
         # Three, since the automatic one counts as the fourth.
         self._marks = parts_.Marks(target, messages, 3 if breakpoints else 0)
         self._reasoning = reasoning.History(target)
+        self._plain_names: dict[str, str] = {}
+        # What is asked of every turn.
+        self._limit = self._quirks.tool_id_limit
+        self._unsigned = not self._quirks.extra_content_signatures
+        self._null_ok = self._quirks.content_null_ok
+        self._flat = self._quirks.flatten_content
+        self._old_name = self._quirks.reasoning_field == "reasoning_content"
 
-    def write(self) -> Iterator[MessageOut]:
+    def write(self, *, briefly: bool) -> list[MessageOut]:
+        out: list[MessageOut] = []
         for message in self._messages:
             if message.role == "assistant":
-                yield from self._assistant(message)
+                back = self._reasoning.next(message.parts)
+                brief = self._brief_answer(message, back) if briefly else None
+                if brief is None:
+                    out += self._assistant(message, back)
+                else:
+                    out.append(brief)
             elif message.role == "user":
-                yield from self._user(message)
+                told = self._brief_user(message) if briefly else None
+                out += self._user(message) if told is None else told
             else:
-                yield from self._system(message)
+                out += self._system(message)
+        return out
+
+    def _brief_answer(self, message: ir.Message, back: reasoning.SentBack) -> MessageOut | None:
+        """A turn of texts, thoughts and calls with nothing beside them, as nearly all are; None for any other."""
+        if message.name or message.native is not None or back.details is not None:
+            return None
+        text: str | None = ""
+        calls: list[CallOut] = []
+        for part in message.parts:
+            if type(part) is ir.Text:
+                text = text + part.text if text else part.text
+            elif type(part) is ir.ToolCall and self._unsigned:
+                calls.append(self._brief_call(part))
+            elif type(part) is not ir.Reasoning:
+                return None
+        thought = back.text
+        if not text:
+            if not calls:
+                return None
+            text = None if self._null_ok and thought is None else ""
+        if thought is None:
+            return MessageOut("assistant", text, tool_calls=calls or UNSET)
+        if self._old_name:
+            return MessageOut("assistant", text, reasoning_content=thought, tool_calls=calls or UNSET)
+        return MessageOut("assistant", text, reasoning=thought, tool_calls=calls or UNSET)
+
+    def _brief_call(self, call: ir.ToolCall) -> CallOut:
+        """A call, for a server that takes no signatures."""
+        if call.custom or call.namespace is not None:
+            return self._call(call)
+        name = self._plain_names.get(call.name)
+        if name is None:
+            name = self._plain_names[call.name] = self._names.wire(call.name)
+        return CallOut(self._id(call.id), "function", {"name": name, "arguments": _arguments(call.arguments)})
+
+    def _brief_user(self, message: ir.Message) -> list[MessageOut] | None:
+        """A turn of results with one text each, and of texts without a mark; None for any other."""
+        out: list[MessageOut] = []
+        texts: list[str] = []
+        for part in message.parts:
+            if type(part) is ir.ToolResult:
+                held = part.content
+                if len(held) != 1 or type(only := held[0]) is not ir.Text:
+                    return None
+                text = history.result_text(part) if part.is_error else only.text
+                out.append(MessageOut("tool", text, tool_call_id=self._id(part.call_id)))
+            elif type(part) is ir.Text and part.cache is None:
+                texts.append(part.text)
+            else:
+                return None
+        if len(texts) > 1 and not self._flat:
+            out.append(MessageOut("user", list(map(TextOut, texts)), self._name(message)))
+        elif texts and (said := "\n\n".join(texts)):
+            out.append(MessageOut("user", said, self._name(message)))
+        return out
 
     def _name(self, message: ir.Message) -> str | UnsetType:
         if not message.name:
@@ -136,7 +207,7 @@ class _Writer:
         return MessageOut("tool", text, tool_call_id=self._id(result.call_id))
 
     def _id(self, call_id: str) -> str:
-        limit = self._quirks.tool_id_limit
+        limit = self._limit
         if limit >= 29:
             return legal(call_id, limit)
         fits = len(call_id) == limit and call_id.isalnum() and call_id.isascii()
@@ -163,8 +234,7 @@ class _Writer:
             return out if marked else "".join(part.text for part in texts)
         return out
 
-    def _assistant(self, message: ir.Message) -> Iterator[MessageOut]:
-        back = self._reasoning.next(message.parts)
+    def _assistant(self, message: ir.Message, back: reasoning.SentBack) -> Iterator[MessageOut]:
         calls = self._calls([part for part in message.parts if type(part) is ir.ToolCall])
         audio = self._heard(message.parts)
         content = self._said(message.parts)
@@ -269,8 +339,6 @@ _valid: msgspec.json.Decoder[Raw] = msgspec.json.Decoder(Raw)
 
 def _arguments(text: str) -> str:
     """Arguments as servers that parse them expect: nothing is `{}`, and what is not JSON is wrapped, never lost."""
-    if not text.strip():
-        return "{}"
     try:
         _valid.decode(text)
     except msgspec.DecodeError:

@@ -218,3 +218,21 @@ def test_search_options_reach_a_search_model() -> None:
 def test_odd_schemas_become_object_schemas(schema: bytes) -> None:
     tools = chat.encode(chat.request(tools=(ir.Tool("t", None, Raw(schema)),)))["tools"]
     assert tools[0]["function"]["parameters"]["type"] == "object"
+
+
+def test_a_list_of_tools_that_comes_again_is_what_it_is_for_each_server() -> None:
+    grammar = Raw(b'{"type":"grammar","syntax":"lark","definition":"d"}')
+    patch = ir.Tool("patch", "Patches.", custom=grammar, free_text=True)
+    search = ir.HostedTool("web_search", ir.Native("anthropic", Raw(b"{}")), optional=True)
+    strict = structs.replace(TOOL, name="exact", strict=True, cache=ir.Cache("1h"))
+    listed: tuple[ir.Tool | ir.HostedTool, ...] = (TOOL, patch, search, strict)
+    servers = (chat.PLAIN, COMPAT, chat.target(cache_control_parts=True), chat.target(strict_tools=False))
+    asked = [(protocol, to) for protocol in ("anthropic", "openai_responses") for to in servers]
+
+    def sent(tools: tuple[ir.Tool | ir.HostedTool, ...], protocol: str, to: Target) -> tuple[bytes, tuple[str, ...]]:
+        made = TRANSLATOR.encode_request(chat.request(USER, tools=tools, protocol=protocol), to)
+        return made.body, made.dropped
+
+    again = [sent(listed, *each) for _ in range(2) for each in asked]
+    assert again == [sent(tuple(list(listed)), *each) for _ in range(2) for each in asked]
+    assert sent(listed, "anthropic", chat.PLAIN)[1] == ("tools.web_search", "tools.strict")
