@@ -214,6 +214,7 @@ UNUSUAL_CLAUDES: dict[str, dict[str, Any]] = {
     "no slot": {"messages": [USER], "system": None},
     "whose client it is": {"messages": [USER], "system": "x-anthropic-billing-header: cc_version=1"},
     "marked tools": {"messages": [USER], "tools": [{"name": "look", **MARK}]},
+    "who it is": {"messages": [USER], "metadata": {"user_id": "u"}},
     "very much text": {"messages": [USER | {"content": "a" * LEAST}]},
 }
 

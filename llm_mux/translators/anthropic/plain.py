@@ -25,6 +25,8 @@ class _Bare(Struct, forbid_unknown_fields=True):
     content: str | list[_Said]
 
 
+_KEYS: Final = (*CACHE_MARKS, b'"user_id"')
+"""Who says who it is, too, gets a key for its cache, which depends on what is said."""
 _bare: Final[msgspec.json.Decoder[list[_Bare]]] = msgspec.json.Decoder(list[_Bare])
 _slot: Final[msgspec.json.Decoder[str | list[_Said]]] = msgspec.json.Decoder(str | list[_Said])
 
@@ -47,7 +49,7 @@ def plain(body: bytes, outline: Outline | None, hints: Hints) -> Plain | None:
     settings = msgspec.json.encode(top)
     if not worded(texts) or (system is not None and (not worded([system]) or system.startswith(ATTRIBUTION_LINE))):
         return None
-    return None if any([mark in settings for mark in CACHE_MARKS]) else Plain(settings, system, texts)
+    return None if any([mark in settings for mark in _KEYS]) else Plain(settings, system, texts)
 
 
 def _is_bare(message: Message) -> bool:
