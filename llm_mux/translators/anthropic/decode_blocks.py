@@ -113,10 +113,40 @@ def content(found: str | Sequence[wire.Block], role: str) -> tuple[ir.Part, ...]
     """A client's content that was read in the typed pass."""
     if isinstance(found, str):
         return (ir.Text(found),)
+    if (usual := _usual(found)) is not None:
+        return tuple(usual)
     parts = Parts(role)
     for block in found:
         parts.add(block)
     return tuple(parts.found)
+
+
+def _usual(found: Sequence[wire.Block]) -> list[ir.Part] | None:
+    """The parts of texts, calls and results with a text each, as nearly all blocks of an agent's history are; None for
+    any other. What is done for each is done in as few steps as possible."""
+    parts: list[ir.Part] = []
+    for block in found:
+        if isinstance(block, wire.ToolResult):
+            said, mark = block.content, block.cache_control
+            if not isinstance(said, str):
+                return None
+            text = (ir.Text(said),)
+            if mark is None:
+                parts.append(ir.ToolResult(block.tool_use_id, text, None, block.is_error))
+            else:
+                parts.append(ir.ToolResult(block.tool_use_id, text, None, block.is_error, cache=cache(mark)))
+        elif isinstance(block, wire.ToolUse):
+            if block.caller is not UNSET or block.cache_control is not None:
+                return None
+            parts.append(ir.ToolCall(block.id, block.name, arguments(block.input)))
+        elif isinstance(block, wire.Text):
+            if block.citations is not UNSET:
+                return None
+            mark = block.cache_control
+            parts.append(ir.Text(block.text) if mark is None else ir.Text(block.text, (), cache(mark)))
+        else:
+            return None
+    return parts
 
 
 def raw_content(raw: Raw, where: str, role: str) -> tuple[ir.Part, ...]:
