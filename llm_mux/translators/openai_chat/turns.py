@@ -8,6 +8,7 @@ text, calls and, where the server wants it back, its own reasoning; nobody else'
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -52,13 +53,36 @@ class MessageOut(Struct, frozen=True, omit_defaults=True, gc=False):
 
 def encode(
     request: ir.Request, target: Target, names: Names, dropped: list[str], *, briefly: bool = True
-) -> list[MessageOut]:
-    """The messages of `request`; `briefly` False: all of them written the long way, which comes to the same."""
+) -> list[MessageOut | Raw]:
+    """The messages of `request`; `briefly` False: all of them written the long way, which comes to the same. A `Raw`
+    holds the messages of a turn that was written before."""
     quirks = quirks_.of(target)
     messages: Sequence[ir.Message] = memory.tidied(request.messages, request.messages)
     if quirks.single_system:
         messages = _one_system(messages)
-    return _Writer(messages, target, names, dropped).write(briefly=briefly)
+    sealed = _sealed(request, messages, target, names) if briefly else []
+    return [*sealed, *_Writer(messages[len(sealed) :], target, names, dropped).write(briefly=briefly)]
+
+
+def _sealed(request: ir.Request, messages: Sequence[ir.Message], target: Target, names: Names) -> list[Raw]:
+    """The turns at the beginning of a remembered conversation as they were written before, without the last two, for a
+    server to which none of them is said by what stands in the others."""
+    quirks = quirks_.of(target)
+    if quirks.send_back_reasoning != "never" or quirks.cache_control_parts or _breakpoints(target):
+        return []
+    write = partial(_seal, target=target, names=names)
+    return memory.written(request, messages[:-2], target, names, wire.NAME, write)
+
+
+def _seal(turn: ir.Message, target: Target, names: Names) -> Raw | None:
+    """The messages of a turn of which nothing is dropped."""
+    dropped: list[str] = []
+    out = _Writer([turn], target, names, dropped).write(briefly=True)
+    return Raw(b",".join([jsonx.encode(each) for each in out])) if out and not dropped else None
+
+
+def _breakpoints(target: Target) -> bool:
+    return quirks_.of(target).cache_breakpoints and openai_models.facts(target.model).breakpoints
 
 
 def _one_system(messages: Sequence[ir.Message]) -> tuple[ir.Message, ...]:
@@ -77,9 +101,8 @@ class _Writer:
         self._quirks = quirks_.of(target)
         self._names = names
         self._dropped = dropped
-        breakpoints = self._quirks.cache_breakpoints and openai_models.facts(target.model).breakpoints
         # Three, since the automatic one counts as the fourth.
-        self._marks = parts_.Marks(target, messages, 3 if breakpoints else 0)
+        self._marks = parts_.Marks(target, messages, 3 if _breakpoints(target) else 0)
         self._reasoning = reasoning.History(target)
         self._plain_names: dict[str, str] = {}
         # What is asked of every turn.
