@@ -58,7 +58,8 @@ def look(body: bytes, outline: type[Outline]) -> tuple[Outline, bytes]:
     repeats = outline.repeats
     if repeats is None:
         return jsonx.sound(body, outline)
-    kind = _KIND + outline.__name__
+    # By its module: two formats may call theirs the same.
+    kind = _KIND + outline.__module__
     around, met = AROUND.find(body, outline), MEMORY.meet(KEY, body, kind)
     if isinstance(met.before, Looked):
         found = _going_on(body, met.before, around, repeats, kind) or _shortly(body, met, outline, kind)

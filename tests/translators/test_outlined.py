@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llm_mux.translators.base import Edits, Target
+from llm_mux.translators.anthropic.outline import Usual as Messages
+from llm_mux.translators.base import Edits, Outline, Target
 from llm_mux.translators.memory import LEAST
 from llm_mux.translators.openai_chat import adapt
 from llm_mux.translators.openai_chat.outline import Usual
@@ -72,6 +73,25 @@ def test_only_what_is_new_is_looked_at() -> None:
     assert isinstance(found.messages, Known)
     assert len(found.messages) == 45
     assert len(found.messages.looked.messages) == 43
+
+
+def test_what_one_format_found_is_not_given_to_another() -> None:
+    plain = [{"role": "user", "content": "words " * (LEAST // 6)}, {"role": "assistant", "content": "so"}]
+    grown = [*plain, *[{"role": role, "content": "x"} for _ in range(20) for role in ("user", "assistant")]]
+    bodies = [json.dumps({"model": "m", "max_tokens": 9, "messages": grown[:end]}).encode() for end in (21, 23, 25, 27)]
+    for first, second in ((Usual, Messages), (Messages, Usual)):
+        forget()
+        for body in bodies[:3]:
+            look(body, first)
+        found, _ = look(bodies[3], second)
+        assert type(found) is second
+        assert {type(message) for message in getattr(found, "messages", None) or ()} == {of(second)}
+
+
+def of(outline: type[Outline]) -> type:
+    """What the messages of an outline are."""
+    assert outline.repeats is not None
+    return type(outline.repeats.messages(b'[{"role":"user","content":"x"}]')[0])
 
 
 HEAD = body_of(steps(2)).split(b'],"tools"')[0]
