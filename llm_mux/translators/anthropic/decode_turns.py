@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, cast
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
 from llm_mux import ir
 from llm_mux.errors import bad_request
@@ -27,6 +27,9 @@ ATTRIBUTION_LINE: Final = "x-anthropic-billing-header"
 SESSION_HEADER: Final = "x-claude-code-session-id"
 
 _KEY: Final = "messages"
+_NAMES: Final = tuple([name for name in wire.Body.__struct_fields__ if name != _KEY])
+# Bytes from which on one pass less over a body is worth the look for all names.
+_MANY: Final = 8 << 10
 _ROLES: Final = ("user", "assistant", "system")
 _MARKABLE: Final = (ir.Text, ir.ToolResult, ir.ToolCall, ir.Image, ir.Document)
 
@@ -35,10 +38,12 @@ _Slot = tuple[bytes, tuple[ir.Message, ...]]
 
 
 class Found(NamedTuple):
-    """The top-level values of a body; where its messages go on from remembered ones, those and the new ones."""
+    """The top-level values of a body. `whole`: its messages, where they were read with them; `added`: the new ones,
+    where they go on from remembered ones to that `length` of the body."""
 
     top: dict[str, Raw]
     met: Met
+    whole: list[wire.Message] | None = None
     added: bytes | None = None
     length: int = 0
 
@@ -47,7 +52,16 @@ def look(body: bytes) -> Found:
     """A first look at a body. Raises MuxError BAD_REQUEST."""
     met = MEMORY.meet(_KEY, body, NAME) if len(body) >= LEAST else STRANGER
     if isinstance(met.before, Past) and (grown := met.before.grow(met.short(body, MARK), MARK)) is not None:
-        return Found(grown.top, met, grown.added, grown.length)
+        return Found(grown.top, met, None, grown.added, grown.length)
+    if len(body) >= _MANY and not met.again:
+        try:
+            read = _body.decode(body)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            pass
+        else:
+            return Found(
+                {name: raw for name in _NAMES if (raw := getattr(read, name)) is not UNSET}, met, read.messages
+            )
     return Found(decoded(body, dict[str, Raw], ""), met)
 
 
@@ -58,13 +72,16 @@ def messages(body: bytes, found: Found) -> tuple[ir.Message, ...]:
         return _grown(body, found, found.met.before)
     slot = _slot(found.top.get("system"))
     raw = found.top.get(_KEY)
-    if raw is None or not present(raw):
+    if found.whole is not None:
+        turns = _read(found.whole)
+    elif raw is not None and present(raw):
+        turns = _turns(raw)
+    else:
         raise bad_request("messages: Field required", param="messages")
-    turns = _turns(raw)
     if not turns:
         raise bad_request("messages: at least one message is required", param="messages")
     if len(body) >= LEAST:
-        if found.met.again and (past := _begun(body, bytes(raw), turns, slot)) is not None:
+        if raw is not None and found.met.again and (past := _begun(body, bytes(raw), turns, slot)) is not None:
             return Thread.of(past, slot[1], turns[len(past.messages) :])
         MEMORY.note(_KEY, body, NAME)
     return slot[1] + turns
@@ -140,6 +157,10 @@ def _turns(raw: Raw, first: int = 0) -> tuple[ir.Message, ...]:
     except msgspec.ValidationError:
         elements = decoded(raw, list[Raw], _KEY)
         return tuple(_message(element, n) for n, element in enumerate(elements, first))
+    return _read(found, first)
+
+
+def _read(found: Sequence[wire.Message], first: int = 0) -> tuple[ir.Message, ...]:
     return tuple(
         [ir.Message(_role(m.role, n), decode_blocks.content(m.content, m.role)) for n, m in enumerate(found, first)]
     )
@@ -175,5 +196,6 @@ def _odd_message(raw: Raw, position: int) -> ir.Message:
     return ir.Message(role, parts, native=native)
 
 
+_body: msgspec.json.Decoder[wire.Body] = msgspec.json.Decoder(wire.Body, strict=False)
 _typed: msgspec.json.Decoder[list[wire.Message]] = msgspec.json.Decoder(list[wire.Message], strict=False)
 _typed_one: msgspec.json.Decoder[wire.Message] = msgspec.json.Decoder(wire.Message, strict=False)

@@ -102,6 +102,28 @@ class Message(Struct, frozen=True, forbid_unknown_fields=True):
     content: str | list[Block]
 
 
+class Body(Struct, frozen=True, forbid_unknown_fields=True):
+    """A request in which nothing is unusual; what is not in its messages stays as it came."""
+
+    messages: list[Message]
+    model: Raw | UnsetType = UNSET
+    max_tokens: Raw | UnsetType = UNSET
+    system: Raw | UnsetType = UNSET
+    tools: Raw | UnsetType = UNSET
+    tool_choice: Raw | UnsetType = UNSET
+    stream: Raw | UnsetType = UNSET
+    stop_sequences: Raw | UnsetType = UNSET
+    temperature: Raw | UnsetType = UNSET
+    top_p: Raw | UnsetType = UNSET
+    top_k: Raw | UnsetType = UNSET
+    thinking: Raw | UnsetType = UNSET
+    output_config: Raw | UnsetType = UNSET
+    metadata: Raw | UnsetType = UNSET
+    service_tier: Raw | UnsetType = UNSET
+    cache_control: Raw | UnsetType = UNSET
+    context_management: Raw | UnsetType = UNSET
+
+
 class Kind(Struct, frozen=True):
     """What every block and event has."""
 
