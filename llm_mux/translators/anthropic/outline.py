@@ -1,7 +1,8 @@
 """What one look at a Messages request reads: the fields that say where it goes, and whether it can go there as it is.
 
 Rule: every value that is not looked into stays `Raw` (a view of the body), so the cost is that of skipping the bytes
-once. Histories of texts, thoughts, calls, results and images are `Usual`; of any other only the `Head` is read.
+once. Histories of texts, thoughts, calls, results, images and the server's own searches are `Usual`; of any other only
+the `Head` is read.
 Clients move their cache marks with each turn: what stands before the first of them is what comes again.
 """
 
@@ -75,7 +76,19 @@ class Image(_Block, tag="image"):
     pass
 
 
-Block: TypeAlias = Text | Thinking | Use | Result | Image
+class Redacted(_Block, tag="redacted_thinking"):
+    pass
+
+
+class Search(_Block, tag="server_tool_use"):
+    id: str = ""
+
+
+class Searched(_Block, tag="web_search_tool_result"):
+    tool_use_id: str = ""
+
+
+Block: TypeAlias = Text | Thinking | Use | Result | Image | Redacted | Search | Searched
 
 
 class Message(Struct, gc=False):
@@ -108,13 +121,21 @@ def are_sound(messages: Sequence[Message]) -> bool:
             elif isinstance(block, Result):
                 if isinstance(block.content, Raw) and memoryview(block.content)[0] == _BRACKET and not _plain(block):
                     return False
-            elif isinstance(block, Thinking) and _is_ours(block.signature):
+            elif isinstance(block, Thinking):
+                if _is_ours(block.signature):
+                    return False
+            elif isinstance(block, Search | Searched) and _stands_in(block):
                 return False
     return True
 
 
 def _is_ours(signature: Field) -> bool:
     return isinstance(signature, Raw) and bytes(signature).startswith(seals.TRACE)
+
+
+def _stands_in(block: Search | Searched) -> bool:
+    """Whether it is one of ours for another vendor's search."""
+    return (block.id if isinstance(block, Search) else block.tool_use_id).startswith(seals.SEARCH_ID)
 
 
 def _plain(result: Result) -> bool:

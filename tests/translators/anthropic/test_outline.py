@@ -34,7 +34,13 @@ searched = [
 ]
 inner = st.lists(said | st.just(image), max_size=2)
 results = st.builds(kit.result, st.just("toolu_1"), texts | inner)
-odd = st.sampled_from([pdf, *searched, {"type": "redacted_thinking", "data": "x"}, {"type": "container_upload"}])
+found = [
+    {"type": "web_search_tool_result", "tool_use_id": id_, "content": [{"type": "web_search_result", "title": ""}]}
+    for id_ in ("srvtoolu_1", "srvtoolu_gw1_a")
+]
+odd = st.sampled_from(
+    [pdf, *searched, *found, {"type": "redacted_thinking", "data": "x"}, {"type": "container_upload"}]
+)
 blocks = said | thoughts | results | odd | st.sampled_from([image, kit.use("toolu_1", input={"a": [1, {"b": ""}]})])
 marked = st.tuples(blocks, st.sampled_from([{}, {}, MARK])).map(lambda pair: {**pair[0], **pair[1]})
 contents = texts | st.lists(marked, max_size=3)
