@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, structs
+from msgspec import Raw, Struct, structs
 
 from llm_mux.errors import Kind, MuxError, bad_request
 from llm_mux.gateway.ask import Answer, Ask, Streaming, Whole, Write, error_answer
 from llm_mux.gateway.background import Background, Running, Work
 from llm_mux.gateway.core import Gateway
 from llm_mux.gateway.exchange import Exchange
-from llm_mux.translators.base import Outline
+from llm_mux.translators.base import Outline, present
 from llm_mux.translators.ids import digest
 from llm_mux.translators.openai_responses import store as store_format
 from llm_mux.translators.openai_responses.answer import response_id
@@ -27,7 +27,7 @@ from llm_mux.translators.openai_responses.outline import Head
 from llm_mux.wire import jsonx, sse
 
 _ENDS = frozenset({"response.completed", "response.incomplete"})
-_NULL, _NO = Raw(b"null"), Raw(b"false")
+_NO = Raw(b"false")
 
 
 class Wishes(Struct):
@@ -123,8 +123,9 @@ def wants_no_more(outline: Outline | None, *, keeps: bool) -> bool:
     kept, is to be forgotten."""
     if not isinstance(outline, Head) or (keeps and outline.store != _NO):
         return False
-    others = (outline.previous_response_id, outline.conversation)
-    return outline.background in (UNSET, _NULL, _NO) and all([other in (UNSET, _NULL) for other in others])
+    if present(outline.previous_response_id) or present(outline.conversation):
+        return False
+    return not present(outline.background) or outline.background == _NO
 
 
 def not_found(id: str) -> MuxError:

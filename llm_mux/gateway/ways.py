@@ -1,7 +1,8 @@
 """The way that the stream of one attempt goes: spliced or translated, with what each needs to know of the request.
 
-Rule: a way is made before the request is sent and keeps nothing of it that is large. While a model thinks what was said
-is kept as the client sent it and as it was sent on (it may have to be sent again), while it answers once at the most.
+Rule: a way is made before the answer comes and keeps nothing of the request that is large. While a model thinks what
+was said is kept as the client sent it and as it was sent on (it may have to be sent again), while it answers once at
+the most.
 """
 
 from __future__ import annotations
