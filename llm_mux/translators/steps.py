@@ -22,39 +22,20 @@ from llm_mux.translators.plain import CACHE_MARKS
 from llm_mux.translators.repeated import KEY
 from llm_mux.translators.tools import Names
 
-
-class Call(NamedTuple):
-    """A call of a tool, its arguments a JSON object."""
-
-    id: str
-    name: str
-    arguments: Raw
-
-
-class Result(NamedTuple):
-    """What a tool gave back to a call: a JSON string, None for nothing."""
-
-    id: str
-    text: Raw | None
-
-
-Block: TypeAlias = Raw | Call | Result
-"""A text is its own JSON string."""
+Piece: TypeAlias = bytes | Raw
+"""Of what is written: a `Raw` is the client's own text, result or arguments."""
 
 
 class Read(NamedTuple):
     """Messages as turns, by turns the client's and the model's; the client has the last. No text is blank, every call
-    is answered in the turn after it, and every id can go as it is. `system` stands before them."""
+    is answered in the turn after it, and every id can go as it is. `system` stands before them; `calls`: whether the
+    model's last turn ends with calls."""
 
     system: Raw | None
-    turns: Sequence[Sequence[Block]]
+    turns: Sequence[Piece]
     ids: Sequence[str]
     names: frozenset[str]
-
-
-Reader: TypeAlias = Callable[[Sequence[Any], bool], Read | None]
-"""Reads the outlines of messages; True: turns stand before them, the last of them the client's, and the model has the
-first of these. None: they hold anything else."""
+    calls: bool
 
 
 class Told(NamedTuple):
@@ -63,13 +44,13 @@ class Told(NamedTuple):
 
     length: int
     system: bytes | None
-    turns: Sequence[bytes | Raw]
+    turns: Sequence[Piece]
     ids: frozenset[str]
     names: frozenset[str]
     calls: bool
 
     @property
-    def said(self) -> Sequence[Sequence[bytes | Raw]]:
+    def said(self) -> Sequence[Sequence[Piece]]:
         """The pieces, in the order in which they stand in a request."""
         return (self.turns,) if self.system is None else ((self.system,), self.turns)
 
@@ -77,7 +58,7 @@ class Told(NamedTuple):
 class Telling:
     """How a format writes them, with a `%b` for each JSON that goes in: a text, a call with its id, its name and its
     arguments, a result with its call's id, and one of nothing; the beginnings of the client's turn and the model's, and
-    their end. The system's text stands before the turns."""
+    their end. The system's text stands before the turns. What begins something is a pair: behind another one, first."""
 
     def __init__(
         self,
@@ -92,45 +73,38 @@ class Telling:
         nothing: bytes,
     ) -> None:
         self._system = system
-        self._begin = (user, assistant)
-        self._next = (end + b"," + user, end + b"," + assistant)
-        self._text = _parts(text)
-        self._call = _parts(call)
-        self._result = _parts(result)
-        self._nothing = nothing
+        self.user, self.assistant = (end + b"," + user, user), (end + b"," + assistant, assistant)
+        begins, self.text_end = text.split(b"%b")
+        self.text = _pair(begins)
+        begins, self.call_named, self.call_given, self.call_end = call.split(b"%b")
+        self.call = _pair(begins)
+        begins, self.result_said, self.result_end = result.split(b"%b")
+        self.result = _pair(begins)
+        begins, self.nothing_end = nothing.split(b"%b")
+        self.nothing = _pair(begins)
 
     def system(self, text: Raw | bytes) -> bytes:
         """The system's text."""
         return self._system % bytes(text)
 
-    def turns(self, turns: Sequence[Sequence[Block]], *, begun: bool = False) -> list[bytes | Raw]:
-        """The bytes of turns, one after the other; `begun`: some were written before."""
-        out: list[bytes | Raw] = []
-        speaker = 1 if begun else 0
-        for turn in turns:
-            out.append(self._next[speaker] if begun or out else self._begin[speaker])
-            speaker = 1 - speaker
-            self._add(turn, out)
-        return out
-
-    def _add(self, turn: Sequence[Block], out: list[bytes | Raw]) -> None:
-        (text, text_end), (call, named, given, call_end) = self._text, self._call
-        result, gave, result_end = self._result
-        comma = b""
-        for block in turn:
-            if isinstance(block, Raw):
-                out += (comma, text, block, text_end)
-            elif isinstance(block, Call):
-                out += (comma, call, block.id.encode(), named, block.name.encode(), given, block.arguments, call_end)
-            elif block.text is None:
-                out += (comma, self._nothing % block.id.encode())
-            else:
-                out += (comma, result, block.id.encode(), gave, block.text, result_end)
-            comma = b","
+    def normal(self, pieces: Sequence[Piece]) -> bytes:
+        """Turns with their texts in the spelling of the long way, which leaves arguments as they are."""
+        before = [b"", *pieces[:-1]]
+        return b"".join(
+            [
+                _spelled(piece) if isinstance(piece, Raw) and ahead is not self.call_given else piece
+                for ahead, piece in zip(before, pieces, strict=True)
+            ]
+        )
 
 
-def _parts(template: bytes) -> tuple[bytes, ...]:
-    return tuple(template.split(b"%b"))
+def _pair(begins: bytes) -> tuple[bytes, bytes]:
+    return b"," + begins, begins
+
+
+Reader: TypeAlias = Callable[[Sequence[Any], bool, Telling], Read | None]
+"""Reads the outlines of messages, and writes them as is told; True: turns stand before them, the last of them the
+client's, and the model has the first of these. None: they hold anything else."""
 
 
 class Steps:
@@ -151,21 +125,19 @@ class Steps:
             return self._keep(self._anew())
         if kept.length == len(found):
             return kept
-        read = self._read(found[kept.length :], True)
-        if read is None or not read.turns or not kept.ids.isdisjoint(read.ids):
+        read = self._read(found[kept.length :], True, telling)
+        if read is None or not kept.ids.isdisjoint(read.ids):
             return self._anew()
-        turns = [*kept.turns, *telling.turns(read.turns, begun=True)]
-        told = Told(
-            len(found), kept.system, turns, kept.ids.union(read.ids), kept.names | read.names, _calls(read.turns)
-        )
-        return self._keep(told)
+        turns, ids = [*kept.turns, *read.turns], kept.ids.union(read.ids)
+        return self._keep(Told(len(found), kept.system, turns, ids, kept.names | read.names, read.calls))
 
     def normal(self) -> tuple[bytes, ...]:
         """What `told` says in the spelling of the long way."""
-        read, telling = self._read(self._whole(), False), self._telling
+        telling = self._telling
+        read = self._read(self._whole(), False, telling)
         if read is None:
             return ()
-        turns = b"".join(telling.turns([[_respelled(block) for block in turn] for turn in read.turns]))
+        turns = telling.normal(read.turns)
         return (turns,) if read.system is None else (telling.system(_spelled(read.system)), turns)
 
     def takes(self, names: Names, told: Told) -> bool:
@@ -182,12 +154,11 @@ class Steps:
 
     def _anew(self) -> Told | None:
         found, telling = self._whole(), self._telling
-        read = self._read(found, False)
+        read = self._read(found, False, telling)
         if read is None:
             return None
         system = None if read.system is None else telling.system(read.system)
-        turns = telling.turns(read.turns)
-        return Told(len(found), system, turns, frozenset(read.ids), read.names, _calls(read.turns))
+        return Told(len(found), system, read.turns, frozenset(read.ids), read.names, read.calls)
 
     def _keep(self, told: Told | None) -> Told | None:
         looked = self._found.looked
@@ -218,21 +189,8 @@ def _declared(around: Around) -> frozenset[str]:
     return frozenset(map(str, repeats.names(tools))) if repeats and tools else frozenset()
 
 
-def _calls(turns: Sequence[Sequence[Block]]) -> bool:
-    """Whether the model's last turn, the one before the client's, has calls."""
-    return len(turns) > 1 and type(turns[-2][-1]) is Call
-
-
 _text: Final[msgspec.json.Decoder[str]] = msgspec.json.Decoder(str)
 
 
 def _spelled(text: Raw) -> Raw:
     return Raw(msgspec.json.encode(_text.decode(text)))
-
-
-def _respelled(block: Block) -> Block:
-    if isinstance(block, Call):
-        return block
-    if isinstance(block, Result):
-        return block if block.text is None else Result(block.id, _spelled(block.text))
-    return _spelled(block)

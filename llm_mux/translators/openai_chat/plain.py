@@ -15,6 +15,9 @@ from llm_mux.translators.plain import CACHE_MARKS, Plain, by_turns, worded
 from llm_mux.wire import jsonx
 
 _texts: Final[msgspec.json.Decoder[list[str]]] = msgspec.json.Decoder(list[str])
+_QUOTE: Final = ord('"')
+_LETTERS: Final = frozenset(range(ord("!"), 0x7F)) - {_QUOTE, ord("\\")}
+"""Bytes with which no blank text begins."""
 
 
 def plain(body: bytes, outline: Outline | None, hints: Hints) -> Plain | None:
@@ -48,3 +51,11 @@ def said(contents: Sequence[Raw]) -> list[str] | None:
     except ValueError:
         return None
     return texts if worded(texts) else None
+
+
+def are_said(contents: Sequence[Raw]) -> bool:
+    """Whether `said` gives texts. They were read as JSON before, so only what is no ASCII may be wrong in them."""
+    if not b"".join(contents).isascii():
+        return said(contents) is not None
+    odd = [each for each in contents if (seen := memoryview(each))[0] != _QUOTE or seen[1] not in _LETTERS]
+    return not odd or said(odd) is not None

@@ -10,15 +10,15 @@ import msgspec
 from msgspec import UNSET, Raw, Struct
 
 from llm_mux.translators.openai_chat.outline import Plain
-from llm_mux.translators.openai_chat.plain import said
-from llm_mux.translators.steps import Block, Read, Result
-from llm_mux.translators.steps import Call as Called
+from llm_mux.translators.openai_chat.plain import are_said
+from llm_mux.translators.steps import Piece, Read, Telling
 from llm_mux.wire import jsonx
 
 _IDS: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}(?:,[a-zA-Z0-9_-]{1,64})*")
 """Ids that every upstream takes, as `ids.legal` says."""
 _EMPTY: Final = Raw(b'""')
 _SILENT: Final = (Raw(b"null"), _EMPTY)
+_SHORT: Final = len("null")
 
 
 class _Function(Struct):
@@ -29,24 +29,38 @@ class _Function(Struct):
 _functions: Final[msgspec.json.Decoder[list[_Function]]] = msgspec.json.Decoder(list[_Function])
 
 
-def read(found: Sequence[Any], begun: bool) -> Read | None:
+def read(found: Sequence[Any], begun: bool, telling: Telling) -> Read | None:
     """The steps of some messages' outlines, as a `translators.steps.Reader`."""
     system: Raw | None = None
     if not begun and found and found[0].role == "system":
         system, found = found[0].content, found[1:]
     calls = _called(found) if found and found[0].role == ("assistant" if begun else "user") else None
-    walk = None if calls is None else _walk(found, calls)
+    walk = None if calls is None else _walk(found, begun, calls, telling)
     if calls is None or walk is None:
         return None
-    ids, texts = [call.id for call in calls], walk.texts if system is None else [system, *walk.texts]
-    if said(texts) is None or not _are_legal(ids):
+    if not are_said(walk.texts if system is None else [system, *walk.texts]):
         return None
-    return Read(system, walk.turns, ids, frozenset([call.name for call in calls]))
+    return Read(system, walk.turns, calls.ids, frozenset(calls.names), walk.calls)
 
 
-def _called(found: Sequence[Plain]) -> list[Called] | None:
-    """All calls in their order; None where one is called in another way, or its arguments are no object."""
+class _Called(NamedTuple):
+    """Calls in their order. Every id can go as it is, and none is there twice."""
+
+    ids: Sequence[str]
+    names: Sequence[str]
+    arguments: Sequence[Raw]
+    sent_ids: Sequence[bytes]
+    sent_names: Sequence[bytes]
+
+
+_NO_CALLS: Final = _Called((), (), (), (), ())
+
+
+def _called(found: Sequence[Plain]) -> _Called | None:
+    """All calls; None where one is called in another way, or its arguments are no object."""
     calls = [call for message in found if message.tool_calls for call in message.tool_calls]
+    if not calls:
+        return _NO_CALLS
     if any([call.function is UNSET or call.custom is not UNSET or call.extra_content is not UNSET for call in calls]):
         return None
     try:
@@ -54,10 +68,14 @@ def _called(found: Sequence[Plain]) -> list[Called] | None:
     except ValueError:
         return None
     given = [function.arguments for function in functions]
-    if not all([text.startswith("{") for text in given]):
-        return None
     ids, names = [call.id for call in calls], [function.name for function in functions]
-    return list(map(Called, cast(list[str], ids), names, _objects(given))) if all(ids) else None
+    if not (all(ids) and all([text.startswith("{") for text in given])):
+        return None
+    listed = ",".join(cast(list[str], ids))
+    sent_ids, sent_names = listed.encode().split(b","), ",".join(names).encode().split(b",")
+    if not len(set(ids)) == len(ids) == len(sent_ids) == len(sent_names) or _IDS.fullmatch(listed) is None:
+        return None
+    return _Called(cast(list[str], ids), names, _objects(given), sent_ids, sent_names)
 
 
 def _objects(texts: Sequence[str]) -> list[Raw]:
@@ -68,60 +86,55 @@ def _objects(texts: Sequence[str]) -> list[Raw]:
 
 
 class _Walked(NamedTuple):
-    turns: list[list[Block]]
+    turns: list[Piece]
     texts: list[Raw]
+    calls: bool
 
 
-def _walk(found: Sequence[Plain], calls: Sequence[Called]) -> _Walked | None:
-    """The turns, and all texts in them; None where a call is not answered in its turn or the client has not the last
-    word. Hundreds of messages go through this for each request."""
-    turns: list[list[Block]] = []
+def _walk(found: Sequence[Plain], begun: bool, calls: _Called, to: Telling) -> _Walked | None:
+    """The turns, and all texts in them; None where a call is not answered in its turn, a turn is empty or the client
+    has not the last word. Hundreds of messages go through this for each request: each is written as it is read."""
+    ids, sent = calls.ids, calls.sent_ids
+    out: list[Piece] = []
     texts: list[Raw] = []
-    waiting: list[str] = []
-    model: list[Block] | None = None
-    client: list[Block] | None = None
-    done = 0
+    said = answered = 0
+    speaker, fresh, called = "user" if begun else "", False, False
     for message in found:
         role, content, more = message.role, message.content, message.tool_calls
         if role == "assistant":
-            if waiting:
+            if answered < said:
                 return None
-            if model is None:
-                model, client = [], None
-                turns.append(model)
-            if content not in _SILENT:
+            if speaker != "assistant":
+                out.append(to.assistant[0])
+                speaker, fresh = "assistant", True
+            if len(content) > _SHORT or content not in _SILENT:
                 texts.append(content)
-                model.append(content)
-            if more:
-                made = calls[done : done + len(more)]
-                model += made
-                waiting = [call.id for call in reversed(made)]
-                done += len(more)
+                out += (to.text[fresh], content, to.text_end)
+                fresh = False
+            called = bool(more)
+            for _ in more or ():
+                name, given = calls.sent_names[said], calls.arguments[said]
+                out += (to.call[fresh], sent[said], to.call_named, name, to.call_given, given, to.call_end)
+                said, fresh = said + 1, False
             continue
-        answered = message.tool_call_id
-        if (
-            more
-            or (answered != waiting.pop() if waiting else answered is not None)
-            or (role == "user") != (not answered)
-        ):
+        if more or (fresh and speaker == "assistant"):
             return None
-        if client is None:
-            model, client = None, []
-            turns.append(client)
-        if answered is None:
-            client.append(content)
-        elif content == _EMPTY:
-            client.append(Result(answered, None))
-            continue
+        if speaker != "user":
+            out.append(to.user[not speaker])
+            speaker, fresh = "user", True
+        if role == "tool":
+            if answered == said or message.tool_call_id != ids[answered]:
+                return None
+            answered += 1
+            if content == _EMPTY:
+                out += (to.nothing[fresh], sent[answered - 1], to.nothing_end)
+                fresh = False
+                continue
+            out += (to.result[fresh], sent[answered - 1], to.result_said, content, to.result_end)
+        elif role == "user" and answered == said and message.tool_call_id is None:
+            out += (to.text[fresh], content, to.text_end)
         else:
-            client.append(Result(answered, content))
+            return None
         texts.append(content)
-    return _Walked(turns, texts) if client is not None and not waiting and all(turns) else None
-
-
-def _are_legal(ids: Sequence[str]) -> bool:
-    """Whether every id can go as it is, and none is there twice."""
-    if not ids:
-        return True
-    joined = ",".join(ids)
-    return len(set(ids)) == len(ids) == joined.count(",") + 1 and _IDS.fullmatch(joined) is not None
+        fresh = False
+    return _Walked(out, texts, called) if speaker == "user" and answered == said else None
