@@ -22,6 +22,7 @@ from llm_mux.gateway.refusal import notice_quota
 from llm_mux.gateway.upstream import Begun, Read, Receiver, Reply, Resumed
 from llm_mux.routing.select import Candidate
 from llm_mux.translators.base import nonsense
+from llm_mux.translators.memory import MEMORY
 
 
 class Opening:
@@ -75,6 +76,7 @@ class Ahead(Exchange):
             if self.ask.stream:
                 self._made = chosen, super()._way(chosen)
                 self._let_go(chosen)
+            MEMORY.settle()
         except Exception:
             # It comes up again in `serve`, and is told there.
             self._drop()

@@ -202,12 +202,14 @@ class Memory:
         self._seen: set[int] = set()
         # Hashes of what places begin with: most bodies that nobody knows begin like none.
         self._heads: set[int] = set()
+        self._noted: tuple[str, bytes] | None = None
 
     def meet(self, key: str, body: bytes, kind: str = "") -> Met:
         """The longest known beginning of `body`, or whether it is to be kept. What is kept for one `kind` of reader is
         not for another."""
         if len(body) < LEAST:
             return STRANGER
+        self.settle()
         head, again, key = body[:_HEAD], False, kind + key
         if hash((key, head)) not in self._heads:
             return STRANGER
@@ -221,11 +223,20 @@ class Memory:
         return _SEEN if again else STRANGER
 
     def note(self, key: str, body: bytes, kind: str = "") -> None:
-        """That `body` was seen."""
+        """That `body` was seen. It is made a note of in `settle`, or when another one comes."""
+        self.settle()
+        self._noted = kind + key, body
+
+    def settle(self) -> None:
+        """Called when the request that was read last is on its way and there is time."""
+        noted, self._noted = self._noted, None
+        if noted is None:
+            return
         if len(self._seen) >= _MOST_SEEN:
             self._seen.clear()
             self._heads = {hash(place[:2]) for place in self._kept}
-        places = _places(kind + key, body, len(body))
+        key, body = noted
+        places = _places(key, body, len(body))
         self._seen |= set(map(hash, places))
         self._heads |= {hash(place[:2]) for place in places}
 
@@ -252,6 +263,7 @@ class Memory:
 
     def age(self) -> None:
         """Called now and then. What was of no use in the last `_LIFE` times is forgotten."""
+        self.settle()
         self._age += 1
         while self._kept and (oldest := next(iter(self._kept.values()))).used < self._age - _LIFE:
             self._drop(oldest)
@@ -266,6 +278,7 @@ class Memory:
         self._kept.clear()
         self._seen.clear()
         self._heads.clear()
+        self._noted = None
         self._bytes = 0
 
     def _drop(self, kept: Beginning) -> None:
