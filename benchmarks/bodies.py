@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+_LINE = b"one line of code"
 SIZES = {"2 KB": 2_000, "200 KB": 200_000, "1 MB": 1_000_000}
 
 
@@ -30,9 +31,10 @@ _numbers = itertools.count()
 
 
 def unseen(body: bytes) -> Iterator[bytes]:
-    """The same request again and again, each beginning in words of its own: nothing of it was ever seen."""
+    """The same request again and again, each in words of its own: nothing of it was ever seen."""
     for number in _numbers:
-        yield body.replace(b"You are a coding agent. ", b"You are agent %09d. " % number, 1)
+        begun = body.replace(b"You are a coding agent. ", b"You are agent %09d. " % number, 1)
+        yield begun.replace(_LINE, b"%08d of code" % number)
 
 
 def growing(size: int, at_once: int, *, model: str, stream: bool = False) -> Iterator[bytes]:
@@ -48,7 +50,7 @@ def growing(size: int, at_once: int, *, model: str, stream: bool = False) -> Ite
         first = begun.replace(b"You are a coding agent. ", b"You are agent %09d. " % names[agent], 1)
         more = b"".join(b",%b" % json.dumps(message, separators=(",", ":")).encode() for message in steps)
         # No two agents read the same files.
-        said = (first + more).replace(b"one line of code", b"%08d of code" % names[agent])
+        said = (first + more).replace(_LINE, b"%08d of code" % names[agent])
         yield b'%b"messages":[%b]%b' % (head, said, tail)
 
 

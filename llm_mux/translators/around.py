@@ -21,7 +21,6 @@ from llm_mux.translators.repeated import KEY as TOOLS_KEY
 from llm_mux.translators.repeated import Again, Seen
 from llm_mux.wire import jsonx
 
-KEY: Final = "messages"
 _MOST: Final = 256 << 10
 _KEPT: Final = 12
 _MOST_EDITS: Final = 2
@@ -96,7 +95,7 @@ def _read(body: bytes, outline: type[Outline]) -> Around | None:
     """What stands around the messages of `body`, if those are found and it is not too long."""
     repeats = outline.repeats
     try:
-        raw = bytes(jsonx.top(body).get(KEY, b""))
+        raw = b"" if repeats is None else bytes(jsonx.top(body).get(repeats.key, b""))
         at = body.find(raw) + 1
         before, after = body[:at], body[at + len(raw) - 2 :]
         if repeats is None or at < 1 or not raw.startswith(b"[") or len(before) + len(after) > _MOST:
@@ -105,11 +104,11 @@ def _read(body: bytes, outline: type[Outline]) -> Around | None:
         head, read = jsonx.sound(marked, outline)
     except jsonx.Malformed:
         return None
-    messages, tools = getattr(head, KEY), getattr(head, TOOLS_KEY)
-    if read is not marked or not messages or len(messages) > 1 or not repeats.marked(messages[0]):
+    messages, tools = getattr(head, repeats.key), getattr(head, TOOLS_KEY)
+    if read is not marked or type(messages) is not list or len(messages) != 1 or not repeats.marked(messages[0]):
         return None
     told = Again(tools) if tools else tools
-    return Around(before, after, msgspec.structs.replace(head, messages=None, **{TOOLS_KEY: told}), next(_NUMBERS))
+    return Around(before, after, msgspec.structs.replace(head, **{repeats.key: None, TOOLS_KEY: told}), next(_NUMBERS))
 
 
 AROUND: Final = Arounds()

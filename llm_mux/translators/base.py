@@ -75,7 +75,8 @@ class Repeats(NamedTuple):
     """What an outline's `messages` and `tools` hold, by means of `translators.outlined`. `mark`: a message that holds
     only `memory.MARK`; `marked` knows it again; `kept` is a message without anything that holds on to its body.
     `messages` and `tools` read a list of either by itself, tools each with a `type`; `names` are what those are
-    called. `lasting`: how many of the first messages the next turn is sure to repeat as they are."""
+    called. `lasting`: how many of the first messages the next turn is sure to repeat as they are. `key` is where the
+    messages stand."""
 
     mark: bytes
     marked: Callable[[Any], bool]
@@ -84,6 +85,7 @@ class Repeats(NamedTuple):
     tools: Callable[[bytes], list[Any]]
     names: Callable[[list[Any]], tuple[object, ...]]
     lasting: Callable[[Sequence[Any]], int] = len
+    key: str = "messages"
 
 
 class Outline(Struct, frozen=True):

@@ -202,7 +202,7 @@ class Memory:
         self._seen: set[int] = set()
         # Hashes of what places begin with: most bodies that nobody knows begin like none.
         self._heads: set[int] = set()
-        self._noted: tuple[str, bytes] | None = None
+        self._noted: tuple[str, bytes, int] | None = None
 
     def meet(self, key: str, body: bytes, kind: str = "") -> Met:
         """The longest known beginning of `body`, or whether it is to be kept. What is kept for one `kind` of reader is
@@ -222,10 +222,11 @@ class Memory:
             again = again or hash(place) in self._seen
         return _SEEN if again else STRANGER
 
-    def note(self, key: str, body: bytes, kind: str = "") -> None:
-        """That `body` was seen. It is made a note of in `settle`, or when another one comes."""
+    def note(self, key: str, body: bytes, kind: str = "", end: int | None = None) -> None:
+        """That `body` was seen, whose messages stand before `end`: what comes behind is often the same in all bodies of
+        a client. It is made a note of in `settle`, or when another one comes."""
         self.settle()
-        self._noted = kind + key, body
+        self._noted = kind + key, body, len(body) if end is None else end
 
     def settle(self) -> None:
         """Called when the request that was read last is on its way and there is time."""
@@ -235,8 +236,7 @@ class Memory:
         if len(self._seen) >= _MOST_SEEN:
             self._seen.clear()
             self._heads = {hash(place[:2]) for place in self._kept}
-        key, body = noted
-        places = _places(key, body, len(body))
+        places = _places(*noted)
         self._seen |= set(map(hash, places))
         self._heads |= {hash(place[:2]) for place in places}
 

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from llm_mux.translators.around import AROUND, KEY, Around
+from llm_mux.translators.around import AROUND, Around
 from llm_mux.translators.base import Outline, Repeats
-from llm_mux.translators.memory import BLANKS, MEMORY, Beginning, Met, behind
+from llm_mux.translators.memory import BLANKS, LEAST, MEMORY, Beginning, Met, behind
 from llm_mux.translators.repeated import KEY as TOOLS_KEY
 from llm_mux.translators.repeated import TOOLS, marked
 from llm_mux.wire import jsonx
@@ -60,18 +60,18 @@ def look(body: bytes, outline: type[Outline]) -> tuple[Outline, bytes]:
         return jsonx.sound(body, outline)
     # By its module: two formats may call theirs the same.
     kind = _KIND + outline.__module__
-    around, met = AROUND.find(body, outline), MEMORY.meet(KEY, body, kind)
+    around, met = AROUND.find(body, outline), MEMORY.meet(repeats.key, body, kind)
     if isinstance(met.before, Looked):
         found = _going_on(body, met.before, around, repeats, kind) or _shortly(body, met, outline, kind)
         if found is not None:
             return found, body
     if around is not None and (messages := _read(around.within(body), repeats)):
         looked = _remembered(body, messages, repeats, met, kind, around)
-        return msgspec.structs.replace(around.head, messages=Known.of(messages, around, looked)), body
+        return msgspec.structs.replace(around.head, **{repeats.key: Known.of(messages, around, looked)}), body
     known = None if met.before is not None else _without_tools(body, outline, repeats)
     whole, body = (known, body) if known is not None else jsonx.sound(body, outline)
-    messages, tools = getattr(whole, KEY), getattr(whole, TOOLS_KEY)
-    if messages:
+    messages, tools = getattr(whole, repeats.key), getattr(whole, TOOLS_KEY)
+    if messages and type(messages) is list:
         if known is None and tools:
             TOOLS.note(body, repeats.names(tools))
         if around is None:
@@ -86,15 +86,24 @@ def _remembered(
     """Remembers the messages of a body that seems to come again, or that it was seen."""
     lasting = repeats.lasting(messages) if met.again else 0
     if not lasting or (around is None and lasting < len(messages)):
-        MEMORY.note(KEY, body, kind)
+        if len(body) >= LEAST:
+            MEMORY.note(repeats.key, body, kind, _end(body, repeats, around))
         return None
-    looked = Looked(body, KEY, messages=[repeats.kept(each) for each in messages[:lasting]])
+    looked = Looked(body, repeats.key, messages=[repeats.kept(each) for each in messages[:lasting]])
     if around is not None:
         opened, end = len(around.before), len(body) - len(around.after)
         looked.length = behind(body, opened, end, lasting) if lasting < len(messages) else _solid(body, end)
         looked.chunks, looked.opened, looked.body = (body[: looked.length],), opened, b""
     MEMORY.keep(looked, body, kind=kind)
     return looked
+
+
+def _end(body: bytes, repeats: Repeats, around: Around | None) -> int:
+    """Where the messages end."""
+    if around is not None:
+        return len(body) - len(around.after)
+    raw = bytes(jsonx.top(body)[repeats.key])
+    return body.find(raw[:64]) + len(raw)
 
 
 def _solid(body: bytes, end: int) -> int:
@@ -124,7 +133,7 @@ def _going_on(body: bytes, before: Looked, around: Around | None, repeats: Repea
         return None
     looked = _further(body, before, more, before.length + len(rest), repeats, kind)
     messages = Known.of(before.messages + more, around, looked, len(before.messages))
-    return msgspec.structs.replace(around.head, messages=messages)
+    return msgspec.structs.replace(around.head, **{repeats.key: messages})
 
 
 def _further(body: bytes, before: Looked, more: list[Any], length: int, repeats: Repeats, kind: str) -> Looked:
@@ -138,7 +147,7 @@ def _further(body: bytes, before: Looked, more: list[Any], length: int, repeats:
     chunks = before.extended(body, length)
     looked = Looked(
         b"",
-        KEY,
+        repeats.key,
         chunks,
         length,
         before.opened,
@@ -176,19 +185,33 @@ def _shortly(body: bytes, met: Met, outline: type[Outline], kind: str) -> Outlin
     assert isinstance(before, Looked)
     short = met.short(body, repeats.mark)
     found = _without_tools(short, outline, repeats) or _exactly(short, outline)
-    messages = getattr(found, KEY, None)
-    if found is None or not messages or not repeats.marked(messages[0]):
+    messages = getattr(found, repeats.key, None)
+    if found is None or type(messages) is not list or not messages or not repeats.marked(messages[0]):
         return None
     looked, more = before, messages[1:]
     if len(more) > _MOST_NEW and (grown := before.grow(short, repeats.mark)) is not None:
         looked = _further(body, before, more, grown.length, repeats, kind)
     AROUND.note(body, found, repeats)
     known = Known.of(before.messages + more, None, looked, len(before.messages))
-    return msgspec.structs.replace(found, **{KEY: known})
+    return msgspec.structs.replace(found, **{repeats.key: known})
+
+
+def unchecked(messages: list[Any], rules: object) -> list[Any]:
+    """Those outlines of a body's messages that have not passed under `rules` before."""
+    looked = messages.looked if type(messages) is Known else None
+    start = looked.checked if looked is not None and looked.rules is rules else 0
+    return messages[start:] if start else messages
+
+
+def passed(messages: list[Any], rules: object) -> None:
+    """All of them pass under `rules`."""
+    if type(messages) is Known and (looked := messages.looked) is not None:
+        looked.rules, looked.checked = rules, len(looked.messages)
 
 
 def spliced(body: bytes, outline: Outline | None, edits: Mapping[str, bytes | None]) -> bytes:
     """What `jsonx.splice` makes of `body`, of which `outline` is what was found."""
-    found = getattr(outline, KEY, None)
+    key = outline.repeats.key if outline is not None and outline.repeats is not None else ""
+    found = getattr(outline, key, None)
     around = found.around if type(found) is Known else None
-    return jsonx.splice(body, edits) if around is None or KEY in edits else around.spliced(body, edits)
+    return jsonx.splice(body, edits) if around is None or key in edits else around.spliced(body, edits)

@@ -14,7 +14,6 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import msgspec
 from msgspec import Raw
 
-from llm_mux.translators.around import KEY as MESSAGES
 from llm_mux.translators.around import Around
 from llm_mux.translators.base import Outline
 from llm_mux.translators.outlined import Known
@@ -171,8 +170,11 @@ class Steps:
 def steps(body: bytes, outline: Outline | None, read: Reader | None, telling: Telling | None) -> Steps | None:
     """The steps of a request, where both formats have such, and what stands around its messages is known and says
     nothing of caches: that would depend on the messages too."""
-    found = getattr(outline, MESSAGES, None)
-    if read is None or telling is None or type(found) is not Known or (around := found.around) is None:
+    repeats = outline.repeats if outline is not None else None
+    if read is None or telling is None or repeats is None:
+        return None
+    found = getattr(outline, repeats.key)
+    if type(found) is not Known or (around := found.around) is None:
         return None
     marked: bool | None = around.memo.get(_marked)
     if marked is None:

@@ -20,7 +20,7 @@ from llm_mux.translators.anthropic.models import Facts, facts
 from llm_mux.translators.anthropic.outline import OPTIONAL, Head, Usual, are_sound
 from llm_mux.translators.anthropic.quirks import Quirks
 from llm_mux.translators.base import Edits, Outline, Target, present
-from llm_mux.translators.outlined import Known
+from llm_mux.translators.outlined import passed, unchecked
 from llm_mux.wire import jsonx
 
 # Long needles are found several times faster than short ones; a client writes all of a body with or without spaces.
@@ -67,12 +67,9 @@ def _is_sound(head: Head, body: bytes) -> bool:
         return not (_is_ours(body) or _has_blank_text(body))
     if isinstance(head.system, Raw) and _has_blank_text(bytes(head.system)):
         return False
-    looked = messages.looked if type(messages) is Known else None
-    start = looked.checked if looked is not None and looked.rules is _is_sound else 0
-    if not are_sound(messages[start:] if start else messages):
+    if not are_sound(unchecked(messages, _is_sound)):
         return False
-    if looked is not None:
-        looked.rules, looked.checked = _is_sound, len(looked.messages)
+    passed(messages, _is_sound)
     return True
 
 

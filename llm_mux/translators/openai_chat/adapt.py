@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
 from operator import attrgetter
-from typing import cast
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -22,7 +21,7 @@ from llm_mux.translators.openai_chat import thinking, wire
 from llm_mux.translators.openai_chat.encode import RULES, lacking, stops_taken
 from llm_mux.translators.openai_chat.outline import OUTLINED, Call, Head, Message, Plain, Tool, Usual, Wide
 from llm_mux.translators.openai_chat.quirks import Quirks
-from llm_mux.translators.outlined import Known
+from llm_mux.translators.outlined import passed, unchecked
 from llm_mux.translators.repeated import Again
 from llm_mux.translators.tools import legal_name
 from llm_mux.wire import jsonx, sse
@@ -143,14 +142,10 @@ def _takes_messages(head: Head, rules: _Rules) -> bool:
         return False
     if rules.quirks.single_system and sum(1 for m in found if m.role in ("system", "developer")) > 1:
         return False
-    looked = found.looked if type(found) is Known else None
-    start = looked.checked if looked is not None and looked.rules is rules else 0
-    look, new = _Look(rules), found[start:] if start else found
-    usual = isinstance(head, Usual)
-    if not (look.plain(cast(list[Plain], new)) if usual else all(map(look.whatever, cast(list[Message], new)))):
+    look, new = _Look(rules), unchecked(found, rules)
+    if not (look.plain(new) if isinstance(head, Usual) else all(map(look.whatever, new))):
         return False
-    if looked is not None:
-        looked.rules, looked.checked = rules, len(looked.messages)
+    passed(found, rules)
     return True
 
 

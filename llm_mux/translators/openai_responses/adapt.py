@@ -21,14 +21,14 @@ from llm_mux.translators.base import Edits, Outline, Target
 from llm_mux.translators.openai_responses import searches
 from llm_mux.translators.openai_responses.decode import ENCRYPTED, RESOLVED, TRUE, thinking_of
 from llm_mux.translators.openai_responses.encode import REPORTED, SAMPLED, lacking
-from llm_mux.translators.openai_responses.outline import SETTINGS, Head, Item, Part, Tool
+from llm_mux.translators.openai_responses.outline import SEAL, SETTINGS, Head, Item, Part, Tool
 from llm_mux.translators.openai_responses.quirks import Quirks, quirks_of
 from llm_mux.translators.openai_responses.reading import first_byte, present
+from llm_mux.translators.outlined import passed, unchecked
+from llm_mux.translators.repeated import Again
 from llm_mux.wire import jsonx
 
-# How sealed data of ours begins, and the ids that we made up.
-_SEAL: Final = "gw1"
-_OURS: Final = (b'"' + _SEAL.encode(), b'"' + searches.SEARCH_ID.encode())
+_OURS: Final = (b'"' + SEAL.encode(), b'"' + searches.SEARCH_ID.encode())
 _NEWER_TOOLS: Final = ("custom", "tool_search")
 _NEWER: Final = (b'"custom', b'"namespace"', b'"additional_tools"', b'"tool_search', b'"configuration_update"')
 _NEWER_ITEMS: Final = frozenset(
@@ -142,11 +142,12 @@ def _outlined(head: Head, rules: _Rules) -> _Found | None:
     top = {name: value for name, value in values if type(value) is Raw}
     if items is None or (top and _asks_too_much(top, rules)):
         return None
-    if tools and not _takes_tools(tools, quirks):
+    if tools and not _takes_each(tools, rules):
         return None
     listed = [] if isinstance(items, str) else items
-    if (quirks.strict_shape and listed is not items) or not _takes_items(listed, rules):
+    if (quirks.strict_shape and listed is not items) or not _takes_items(unchecked(listed, rules), rules):
         return None
+    passed(listed, rules)
     for name in _WITH_PARTS:
         if name in top and first_byte(top[name]) != b'"' and _marked(top[name], rules):
             return None
@@ -163,7 +164,7 @@ def _takes_items(items: list[Item], rules: _Rules) -> bool:
             return False
         if item.id is not None and item.id.startswith(searches.SEARCH_ID):
             return False
-        if item.encrypted_content is not None and item.encrypted_content.startswith(_SEAL):
+        if item.encrypted_content is not None and item.encrypted_content.startswith(SEAL):
             return False
         output = item.output
         if output is not UNSET and memoryview(output)[0] != _QUOTE and not _takes_output(output, rules):
@@ -190,6 +191,18 @@ def _takes_output(output: Raw, rules: _Rules) -> bool:
     if not quirks.rich_results and any(part.type == "input_image" for part in parts):
         return False
     return quirks.cache_marks or not _marks_parts(parts)
+
+
+def _takes_each(tools: list[Tool], rules: _Rules) -> bool:
+    """Whether all tools can go as they are, which is asked once of a list that comes again."""
+    known = tools if type(tools) is Again else None
+    if known is not None and known.rules is rules:
+        return True
+    if not _takes_tools(tools, rules.quirks):
+        return False
+    if known is not None:
+        known.rules = rules
+    return True
 
 
 def _takes_tools(tools: list[Tool], quirks: Quirks) -> bool:

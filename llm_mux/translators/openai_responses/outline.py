@@ -4,18 +4,25 @@ the request can go as it is.
 Rule: texts and other values that nobody looks into stay `Raw` (views of the body), so the cost is that of skipping the
 bytes once. An outline is strict: in a body that has it every key of the request, of its items and of their parts is
 known, so that nothing that decides can stand where nobody looked. A body with anything else has no outline.
+Conversations are remembered (`translators.outlined`): of an item what decides is kept, whoever the next target is.
 Spec: the Responses API page, sections 2 to 4.
 """
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
+from functools import cache
+from typing import ClassVar, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
-from llm_mux.translators.base import Outline
+from llm_mux.translators.base import Outline, Repeats
+from llm_mux.translators.memory import MARK
+from llm_mux.translators.openai_responses import searches
 from llm_mux.translators.openai_responses.decode import RESOLVED
+
+SEAL: Final = "gw1"
+"""How sealed data of ours begins."""
 
 _PartKind: TypeAlias = Literal[
     "input_text",
@@ -46,6 +53,9 @@ _ItemKind: TypeAlias = Literal[
     "compaction_summary",
     "compaction_trigger",
 ]
+
+
+_Role: TypeAlias = Literal["user", "assistant", "developer", "system"]
 
 
 class Part(Struct, forbid_unknown_fields=True, gc=False):
@@ -79,7 +89,7 @@ class Item(Struct, forbid_unknown_fields=True, gc=False):
     """An item of a kind that agents send back with every turn."""
 
     type: _ItemKind | None = None
-    role: Literal["user", "assistant", "developer", "system"] | None = None
+    role: _Role | None = None
     content: str | list[Part] | None = None
     id: str | None = None
     call_id: str | None = None
@@ -99,8 +109,62 @@ class Item(Struct, forbid_unknown_fields=True, gc=False):
     internal_chat_message_metadata_passthrough: Raw | UnsetType = UNSET
 
 
+_SAID: Final = Raw(b'""')
+_QUOTE: Final = ord('"')
+_MARKED: Final = MARK[1:-1].decode()
+
+
+def _kept(item: Item) -> Item:
+    """`item` without its texts and with nothing that holds on to its body. Those of which no more than their kind
+    decides are one and the same."""
+    output, content, ours = item.output, item.content, item.id is not None and item.id.startswith(searches.SEARCH_ID)
+    sealed = item.encrypted_content is not None and item.encrypted_content.startswith(SEAL)
+    marked = [each for each in content if _is_set(each.prompt_cache_breakpoint)] if type(content) is list else []
+    text = output is not UNSET and memoryview(output)[0] == _QUOTE
+    if not (ours or sealed or marked or _is_set(item.namespace) or item.tools) and (text or output is UNSET):
+        return _plain(item.type, item.role, text)
+    return Item(
+        item.type,
+        item.role,
+        [Part(each.type, prompt_cache_breakpoint=_SAID) for each in marked] or None,
+        searches.SEARCH_ID if ours else None,
+        output=_SAID if text else UNSET if output is UNSET else Raw(bytes(output)),
+        encrypted_content=SEAL if sealed else None,
+        namespace=_SAID if _is_set(item.namespace) else UNSET,
+        tools=None if item.tools is None else list(map(_kept_tool, item.tools)),
+    )
+
+
+@cache
+def _plain(kind: _ItemKind | None, role: _Role | None, output: bool) -> Item:
+    return Item(kind, role, output=_SAID if output else UNSET)
+
+
+def _kept_tool(tool: Tool) -> Tool:
+    return Tool(
+        tool.type,
+        _SAID if _is_set(tool.namespace) else UNSET,
+        None if tool.tools is None else list(map(_kept_tool, tool.tools)),
+        _SAID if _is_set(tool.prompt_cache_breakpoint) else UNSET,
+    )
+
+
+def _is_set(value: Raw | UnsetType) -> bool:
+    return value is not UNSET
+
+
 class Head(Outline, frozen=True, forbid_unknown_fields=True):
     """A request."""
+
+    repeats: ClassVar[Repeats | None] = Repeats(
+        b'{"type":"message","role":"user","content":%b}' % MARK,
+        lambda item: item.content == _MARKED,
+        _kept,
+        msgspec.json.Decoder(list[Item]).decode,
+        msgspec.json.Decoder(list[Tool]).decode,
+        lambda tools: tuple([tool.type for tool in tools]),
+        key="input",
+    )
 
     input: list[Item] | str | None = None
     tools: list[Tool] | None = None
