@@ -76,7 +76,8 @@ class Ahead(Exchange):
             if self.ask.stream:
                 self._made = chosen, super()._way(chosen)
                 self._let_go(chosen)
-            MEMORY.settle()
+            if MEMORY.noted is not None:
+                MEMORY.settle()
         except Exception:
             # It comes up again in `serve`, and is told there.
             self._drop()

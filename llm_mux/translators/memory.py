@@ -202,14 +202,16 @@ class Memory:
         self._seen: set[int] = set()
         # Hashes of what places begin with: most bodies that nobody knows begin like none.
         self._heads: set[int] = set()
-        self._noted: tuple[str, bytes, int] | None = None
+        # What is to be made a note of.
+        self.noted: tuple[str, bytes, int] | None = None
 
     def meet(self, key: str, body: bytes, kind: str = "") -> Met:
         """The longest known beginning of `body`, or whether it is to be kept. What is kept for one `kind` of reader is
         not for another."""
         if len(body) < LEAST:
             return STRANGER
-        self.settle()
+        if self.noted is not None:
+            self.settle()
         head, again, key = body[:_HEAD], False, kind + key
         if hash((key, head)) not in self._heads:
             return STRANGER
@@ -226,11 +228,11 @@ class Memory:
         """That `body` was seen, whose messages stand before `end`: what comes behind is often the same in all bodies of
         a client. It is made a note of in `settle`, or when another one comes."""
         self.settle()
-        self._noted = kind + key, body, len(body) if end is None else end
+        self.noted = kind + key, body, len(body) if end is None else end
 
     def settle(self) -> None:
         """Called when the request that was read last is on its way and there is time."""
-        noted, self._noted = self._noted, None
+        noted, self.noted = self.noted, None
         if noted is None:
             return
         if len(self._seen) >= _MOST_SEEN:
@@ -278,7 +280,7 @@ class Memory:
         self._kept.clear()
         self._seen.clear()
         self._heads.clear()
-        self._noted = None
+        self.noted = None
         self._bytes = 0
 
     def _drop(self, kept: Beginning) -> None:

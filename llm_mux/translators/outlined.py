@@ -196,16 +196,16 @@ def _shortly(body: bytes, met: Met, outline: type[Outline], kind: str) -> Outlin
     return msgspec.structs.replace(found, **{repeats.key: known})
 
 
-def unchecked(messages: list[Any], rules: object) -> list[Any]:
+def unchecked(messages: Known, rules: object) -> list[Any]:
     """Those outlines of a body's messages that have not passed under `rules` before."""
-    looked = messages.looked if type(messages) is Known else None
+    looked = messages.looked
     start = looked.checked if looked is not None and looked.rules is rules else 0
     return messages[start:] if start else messages
 
 
-def passed(messages: list[Any], rules: object) -> None:
+def passed(messages: Known, rules: object) -> None:
     """All of them pass under `rules`."""
-    if type(messages) is Known and (looked := messages.looked) is not None:
+    if (looked := messages.looked) is not None:
         looked.rules, looked.checked = rules, len(looked.messages)
 
 

@@ -24,10 +24,10 @@ LIMITS = {
     "translated stream, ten events a read": Most(1045, 32),
     "spliced stream that comes at once": Most(440, 7),
     "translated stream that comes at once": Most(595, 17),
-    "splice of 40 turns": Most(240, 2),
+    "splice of 40 turns": Most(235, 2),
     "translate 40 turns": Most(275, 3),
     "splice of 40 turns never seen": Most(360, 3),
-    "translate 40 turns never seen": Most(1720, 7),
+    "translate 40 turns never seen": Most(680, 7),
 }
 
 

@@ -20,7 +20,7 @@ from llm_mux.translators.anthropic.models import Facts, facts
 from llm_mux.translators.anthropic.outline import OPTIONAL, Head, Usual, are_sound
 from llm_mux.translators.anthropic.quirks import Quirks
 from llm_mux.translators.base import Edits, Outline, Target, present
-from llm_mux.translators.outlined import passed, unchecked
+from llm_mux.translators.outlined import Known, passed, unchecked
 from llm_mux.wire import jsonx
 
 # Long needles are found several times faster than short ones; a client writes all of a body with or without spaces.
@@ -67,9 +67,11 @@ def _is_sound(head: Head, body: bytes) -> bool:
         return not (_is_ours(body) or _has_blank_text(body))
     if isinstance(head.system, Raw) and _has_blank_text(bytes(head.system)):
         return False
-    if not are_sound(unchecked(messages, _is_sound)):
+    known = messages if type(messages) is Known else None
+    if not are_sound(messages if known is None else unchecked(known, _is_sound)):
         return False
-    passed(messages, _is_sound)
+    if known is not None:
+        passed(known, _is_sound)
     return True
 
 

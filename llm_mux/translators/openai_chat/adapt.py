@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
 from operator import attrgetter
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -21,7 +22,7 @@ from llm_mux.translators.openai_chat import thinking, wire
 from llm_mux.translators.openai_chat.encode import RULES, lacking, stops_taken
 from llm_mux.translators.openai_chat.outline import OUTLINED, Call, Head, Message, Plain, Tool, Usual, Wide
 from llm_mux.translators.openai_chat.quirks import Quirks
-from llm_mux.translators.outlined import passed, unchecked
+from llm_mux.translators.outlined import Known, passed, unchecked
 from llm_mux.translators.repeated import Again
 from llm_mux.translators.tools import legal_name
 from llm_mux.wire import jsonx, sse
@@ -38,23 +39,42 @@ def adapt(body: bytes, target: Target, stream: bool, outline: Outline | None = N
     """The edits for `target`, or None when the body has to be translated. `outline` is what was read of it before."""
     try:
         head = outline if isinstance(outline, Head) else jsonx.decode(body, Wide)
-        rules = _rules(target)
-        if rules.quirks.split_choices and not stream:
+        rules, found = _rules(target), head.messages if isinstance(head, _WITH_MESSAGES) else None
+        around = found.around if type(found) is Known else None
+        fit: _Fit | None = around.memo.get((_Fit, stream)) if around is not None else None
+        if fit is not None and fit.rules is rules:
+            return fit.edits if _takes_messages(found, rules) else None
+        edits = _fitting(body, head, rules, stream)
+        if edits is None or not _takes_messages(found, rules):
             return None
-        lacks = _NOTHING
-        if rules.rare(head) != rules.unset:
-            lacks = _lacking(head, rules)
-            if not (
-                _takes_output(head, rules.quirks) and _takes_thinking(head, rules) and _takes_shape(head, lacks, rules)
-            ):
-                return None
-        if _tool_fields(head) != _NO_TOOLS and not _takes_tools(head, rules):
-            return None
-        if not _takes_messages(head, rules):
-            return None
-        return _edits(body, head, lacks, rules, stream) if lacks else _usual_edits(head, rules, stream)
+        if around is not None:
+            around.memo[_Fit, stream] = _Fit(rules, edits)
+        return edits
     except (jsonx.Malformed, msgspec.DecodeError):
         return None
+
+
+class _Fit(NamedTuple):
+    """What stands around messages can go under these edits."""
+
+    rules: _Rules
+    edits: Edits
+
+
+def _fitting(body: bytes, head: Head, rules: _Rules, stream: bool) -> Edits | None:
+    """The edits, None when anything but the messages has to be translated."""
+    if rules.quirks.split_choices and not stream:
+        return None
+    lacks = _NOTHING
+    if rules.rare(head) != rules.unset:
+        lacks = _lacking(head, rules)
+        if not (
+            _takes_output(head, rules.quirks) and _takes_thinking(head, rules) and _takes_shape(head, lacks, rules)
+        ):
+            return None
+    if _tool_fields(head) != _NO_TOOLS and not _takes_tools(head, rules):
+        return None
+    return _edits(body, head, lacks, rules, stream) if lacks else _usual_edits(head, rules, stream)
 
 
 _tool_fields = attrgetter("tools", "tool_choice", "parallel_tool_calls", "functions", "function_call")
@@ -135,17 +155,19 @@ _FREE_ID = 29
 _WITH_MESSAGES = (Usual, Wide)
 
 
-def _takes_messages(head: Head, rules: _Rules) -> bool:
+def _takes_messages(found: list[Plain] | list[Message] | None, rules: _Rules) -> bool:
     """Whether all messages can go as they are."""
-    found = head.messages if isinstance(head, _WITH_MESSAGES) else None
     if found is None:
         return False
     if rules.quirks.single_system and sum(1 for m in found if m.role in ("system", "developer")) > 1:
         return False
-    look, new = _Look(rules), unchecked(found, rules)
-    if not (look.plain(new) if isinstance(head, Usual) else all(map(look.whatever, new))):
+    known = found if type(found) is Known else None
+    look = _Look(rules)
+    new: list[Any] = found if known is None else unchecked(known, rules)
+    if not (look.plain(new) if new and type(new[0]) is Plain else all(map(look.whatever, new))):
         return False
-    passed(found, rules)
+    if known is not None:
+        passed(known, rules)
     return True
 
 

@@ -24,7 +24,7 @@ from llm_mux.translators.openai_responses.encode import REPORTED, SAMPLED, lacki
 from llm_mux.translators.openai_responses.outline import SEAL, SETTINGS, Head, Item, Part, Tool
 from llm_mux.translators.openai_responses.quirks import Quirks, quirks_of
 from llm_mux.translators.openai_responses.reading import first_byte, present
-from llm_mux.translators.outlined import passed, unchecked
+from llm_mux.translators.outlined import Known, passed, unchecked
 from llm_mux.translators.repeated import Again
 from llm_mux.wire import jsonx
 
@@ -145,9 +145,12 @@ def _outlined(head: Head, rules: _Rules) -> _Found | None:
     if tools and not _takes_each(tools, rules):
         return None
     listed = [] if isinstance(items, str) else items
-    if (quirks.strict_shape and listed is not items) or not _takes_items(unchecked(listed, rules), rules):
+    known = listed if type(listed) is Known else None
+    new = listed if known is None else unchecked(known, rules)
+    if (quirks.strict_shape and listed is not items) or not _takes_items(new, rules):
         return None
-    passed(listed, rules)
+    if known is not None:
+        passed(known, rules)
     for name in _WITH_PARTS:
         if name in top and first_byte(top[name]) != b'"' and _marked(top[name], rules):
             return None
