@@ -22,7 +22,7 @@ from llm_mux.translators.repeated import KEY
 from llm_mux.translators.tools import Names
 
 Piece: TypeAlias = bytes | Raw
-"""Of what is written: a `Raw` is the client's own text, result or arguments."""
+"""Of what is written: a `Raw` is the client's own text or result."""
 
 
 class Read(NamedTuple):
@@ -86,16 +86,6 @@ class Telling:
         """The system's text."""
         return self._system % bytes(text)
 
-    def normal(self, pieces: Sequence[Piece]) -> bytes:
-        """Turns with their texts in the spelling of the long way, which leaves arguments as they are."""
-        before = [b"", *pieces[:-1]]
-        return b"".join(
-            [
-                _spelled(piece) if isinstance(piece, Raw) and ahead is not self.call_given else piece
-                for ahead, piece in zip(before, pieces, strict=True)
-            ]
-        )
-
 
 def _pair(begins: bytes) -> tuple[bytes, bytes]:
     return b"," + begins, begins
@@ -136,7 +126,7 @@ class Steps:
         read = self._read(self._whole(), False, telling)
         if read is None:
             return ()
-        turns = telling.normal(read.turns)
+        turns = b"".join([_spelled(piece) if isinstance(piece, Raw) else piece for piece in read.turns])
         return (turns,) if read.system is None else (telling.system(_spelled(read.system)), turns)
 
     def takes(self, names: Names, told: Told) -> bool:

@@ -118,7 +118,7 @@ def repair(body: bytes, *, halves: bool = False) -> bytes:
     """What real peers get wrong, put right in place: a byte order mark, invalid UTF-8, half a surrogate pair
     (U+FFFD), NaN and Infinity (null). Everything else keeps its bytes."""
     body = body.removeprefix(_BOM)
-    if not _is_utf8(body):
+    if not is_utf8(body):
         body = body.decode("utf-8", "replace").encode()
     if b"\\" in body:
         body = _mend_pairs(body, halves=halves)
@@ -129,7 +129,7 @@ def repair(body: bytes, *, halves: bool = False) -> bytes:
 
 def readable(body: bytes) -> bytes:
     """`body`, after one repair if it is no UTF-8: for bytes whose texts are decoded piece by piece."""
-    return body if body.isascii() or _is_utf8(body) else repair(body)
+    return body if body.isascii() or is_utf8(body) else repair(body)
 
 
 def text(raw: bytes) -> str:
@@ -137,7 +137,8 @@ def text(raw: bytes) -> str:
     return raw.decode("utf-8", "replace")
 
 
-def _is_utf8(body: bytes) -> bool:
+def is_utf8(body: bytes) -> bool:
+    """Whether all of it is text; `isascii` is faster where it may be that."""
     try:
         body.decode()
     except UnicodeDecodeError:

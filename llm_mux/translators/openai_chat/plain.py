@@ -55,7 +55,8 @@ def said(contents: Sequence[Raw]) -> list[str] | None:
 
 def are_said(contents: Sequence[Raw]) -> bool:
     """Whether `said` gives texts. They were read as JSON before, so only what is no ASCII may be wrong in them."""
-    if not b"".join(contents).isascii():
-        return said(contents) is not None
+    joined = b"".join(contents)
+    if not (joined.isascii() or jsonx.is_utf8(joined)):
+        return False
     odd = [each for each in contents if (seen := memoryview(each))[0] != _QUOTE or seen[1] not in _LETTERS]
     return not odd or said(odd) is not None

@@ -48,7 +48,7 @@ class _Called(NamedTuple):
 
     ids: Sequence[str]
     names: Sequence[str]
-    arguments: Sequence[Raw]
+    arguments: Sequence[bytes]
     sent_ids: Sequence[bytes]
     sent_names: Sequence[bytes]
 
@@ -75,7 +75,7 @@ def _called(found: Sequence[Plain]) -> _Called | None:
     sent_ids, sent_names = listed.encode().split(b","), ",".join(names).encode().split(b",")
     if not len(set(ids)) == len(ids) == len(sent_ids) == len(sent_names) or _IDS.fullmatch(listed) is None:
         return None
-    return _Called(cast(list[str], ids), names, _objects(given), sent_ids, sent_names)
+    return _Called(cast(list[str], ids), names, list(map(bytes, _objects(given))), sent_ids, sent_names)
 
 
 def _objects(texts: Sequence[str]) -> list[Raw]:
