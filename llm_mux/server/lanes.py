@@ -22,6 +22,9 @@ from llm_mux.translators.repeated import TOOLS
 _IDLE_S: Final = 75.0
 _SWEEP_S: Final = 15.0
 _LAST_WORDS_S: Final = 1.0
+_ALONE: Final = 8
+"""Sweeps without a connection after which conversations are over: people read and think between two turns, and many
+clients close their connections meanwhile."""
 
 
 class Lanes:
@@ -39,6 +42,7 @@ class Lanes:
         self.lanes: set[Lane] = set()
         self._crowd = Crowd()
         self._sweeper: asyncio.TimerHandle | None = None
+        self._alone = 0
         self._patience: asyncio.TimerHandle | None = None
         self._beats: asyncio.TimerHandle | None = None
         self._date = (0, b"")
@@ -56,12 +60,15 @@ class Lanes:
     def _sweep(self) -> None:
         """Closes what has been silent for long between two requests or in a body, and whose head takes as long,
         forgets conversations that are over, and gives back what a crowd took; looks only while there are
-        connections."""
+        connections, or conversations to forget."""
         now = self.loop.time()
         for lane in [lane for lane in self.lanes if not lane.busy and now - lane.since > _IDLE_S]:
             lane.close()
         MEMORY.age()
-        if not self.lanes:
+        self._alone = 0 if self.lanes else self._alone + 1
+        over = self._alone >= _ALONE
+        if over:
+            self._alone = 0
             MEMORY.clear()
             TOOLS.clear()
             AROUND.clear()
@@ -70,7 +77,7 @@ class Lanes:
             give_back()
             # The connections to providers that it made lie idle as long.
             self.loop.call_later(_IDLE_S + _SWEEP_S, give_back)
-        self._sweeper = self.loop.call_later(_SWEEP_S, self._sweep) if self.lanes else None
+        self._sweeper = None if over else self.loop.call_later(_SWEEP_S, self._sweep)
 
     def patient(self) -> None:
         """The client of a stream waits without a task; one timer for all sees to it that it gets its keep-alives."""

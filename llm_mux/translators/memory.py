@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import is_
-from typing import ClassVar, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec import Raw
 
@@ -26,7 +26,7 @@ from llm_mux.wire import jsonx
 LEAST: Final = 32 << 10
 """Bytes of a body below which nothing is kept."""
 
-_MOST: Final = 32 << 20
+_MOST: Final = 48 << 20
 _STEP: Final = 8 << 10
 _HEAD: Final = 512
 _SAMPLE: Final = 96
@@ -89,7 +89,8 @@ class Written(NamedTuple):
 @dataclass(slots=True, eq=False)
 class Beginning:
     """A body that others may go on from. Its bytes up to its last message are `chunks`, `length` together; `opened` is
-    where its messages begin, the array under `key`. They are looked for only when another body seems to go on."""
+    where its messages begin, the array under `key`. They are looked for only when another body seems to go on. `share`:
+    so many times its bytes it takes, about."""
 
     body: bytes
     key: str
@@ -99,9 +100,7 @@ class Beginning:
     size: int = 0
     used: int = 0
     places: set[_Place] = field(default_factory=set)
-
-    share: ClassVar[float] = 1.25
-    """So many times its bytes it takes, about."""
+    share: float = 1.25
 
     def found(self) -> bool:
         """Looks for its messages in its body, once; False: it has none that could be recognised."""
@@ -164,7 +163,7 @@ class Past(Beginning):
     calls: frozenset[Called] | None = None
 
     # The bytes themselves, their canonical form, and what was written of it.
-    share: ClassVar[float] = 3.0
+    share: float = 3.0
 
     @property
     def grown(self) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 
@@ -33,9 +33,6 @@ class Looked(Beginning):
     rules: object = None
     checked: int = 0
     memo: dict[object, Any] = field(default_factory=dict)
-
-    # The bytes, and what one target was told of them.
-    share: ClassVar[float] = 2.25
 
 
 class Known(list[Any]):
@@ -89,7 +86,8 @@ def _remembered(
         if len(body) >= LEAST:
             MEMORY.note(repeats.key, body, kind, _end(body, repeats, around))
         return None
-    looked = Looked(body, repeats.key, messages=[repeats.kept(each) for each in messages[:lasting]])
+    kept = [repeats.kept(each) for each in messages[:lasting]]
+    looked = Looked(body, repeats.key, share=repeats.share, messages=kept)
     if around is not None:
         opened, end = len(around.before), len(body) - len(around.after)
         looked.length = behind(body, opened, end, lasting) if lasting < len(messages) else _solid(body, end)
@@ -151,6 +149,7 @@ def _further(body: bytes, before: Looked, more: list[Any], length: int, repeats:
         chunks,
         length,
         before.opened,
+        share=before.share,
         messages=messages,
         rules=before.rules,
         checked=before.checked,

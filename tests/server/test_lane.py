@@ -11,6 +11,8 @@ import pytest
 
 from llm_mux.server import lanes
 from llm_mux.server.serving import DAEMON
+from llm_mux.translators.memory import LEAST, MEMORY
+from llm_mux.translators.openai_chat.outline import Usual
 from tests.daemon import daemon
 from tests.fake_upstream import FakeUpstream, Reply, json_reply, sse_reply
 from tests.server.conftest import Run
@@ -189,6 +191,33 @@ async def test_a_head_that_does_not_end_is_not_waited_for_for_ever(
         with contextlib.suppress(ConnectionResetError):  # a byte that comes after the end is answered with a reset
             assert await client.reader.read() == b""
         await trickling
+
+
+async def test_a_conversation_is_remembered_for_a_while_when_its_client_has_closed_its_connection(
+    demo: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known: list[bool] = []
+    over = asyncio.Event()
+    long = json.dumps({"model": "demo", "messages": [{"role": "user", "content": "hi " * LEAST}]}).encode()
+    age, clear = MEMORY.age, MEMORY.clear
+
+    def looked() -> None:
+        age()
+        known.append(MEMORY.meet("messages", long, f"outline of {Usual.__module__}").again)
+
+    def forgot() -> None:
+        clear()
+        over.set()
+
+    monkeypatch.setattr(MEMORY, "age", looked)
+    monkeypatch.setattr(MEMORY, "clear", forgot)
+    monkeypatch.setattr(lanes, "_SWEEP_S", 0.01)
+    async with demo() as mux, asyncio.timeout(10):
+        async with connected(mux.url) as client:
+            await client.send(post(long))
+            assert (await client.answer())[0] == 200
+        await over.wait()
+    assert known[-lanes._ALONE :] == [True] * lanes._ALONE
 
 
 @pytest.mark.parametrize("request_", [HEALTH, HEALTH.replace(b"GET", b"HEAD"), CHUNKED], ids=["GET", "HEAD", "chunks"])
