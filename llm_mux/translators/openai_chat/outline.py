@@ -137,10 +137,10 @@ _tools: Final = msgspec.json.Decoder(list[Tool]).decode
 class Usual(Head, frozen=True):
     messages: list[Plain] | None = None
 
+    # Its bytes, and what one target was told of them (`translators.steps`).
     repeats: ClassVar[Repeats | None] = Repeats(
         b'{"role":"user","content":%b}' % MARK, _marked, _kept, _messages, _tools, _names, share=2.25
     )
-    # Its bytes, and what one target was told of them (`translators.steps`).
 
 
 class Wide(Head, frozen=True):

@@ -65,7 +65,7 @@ def look(body: bytes, *, codex: bool) -> Found:
         MEMORY.keep(past, body, kind=OWNER)
         return found._replace(messages=Thread.of(past, found.messages))
     if len(body) >= LEAST:
-        raw = bytes(fields[_KEY])
+        raw = bytes(fields.get(_KEY, b""))
         MEMORY.note(_KEY, body, OWNER, body.find(raw[:64]) + len(raw))
     return found
 

@@ -195,3 +195,11 @@ def test_a_request_to_compact_is_read_as_a_whole_and_leaves_no_trace() -> None:
     asked = compact_request(bodies[2])
     assert "__compact" in asked.extras
     assert outcomes(bodies[2:], "openai_responses") == cold
+
+
+@pytest.mark.parametrize("fields", [{}, {"input": None}, {"input": []}, {"input": "Go on."}], ids=str)
+def test_a_long_request_may_go_on_from_what_the_server_keeps(fields: dict[str, Any]) -> None:
+    sent = {"model": "m", "previous_response_id": "resp_1", "instructions": "words " * (LEAST // 6), **fields}
+    read = [TRANSLATOR.decode_request(json.dumps(sent).encode(), Hints()) for _ in range(3)]
+    assert read[0] == read[1] == read[2]
+    assert len(read[0].messages) == (3 if fields.get("input") else 2)
