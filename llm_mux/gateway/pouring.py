@@ -90,6 +90,11 @@ class Pouring:
             self.stop(gone)
             return
         self.teller.seen(self.way)
+        try:
+            self.way.settle()
+        except Exception as error:
+            self._broke(error)
+            return
         if self.way.over:
             self.stop()
         else:

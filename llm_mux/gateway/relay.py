@@ -97,6 +97,9 @@ class Way(Protocol):
 
     def keepalive(self) -> bytes: ...
 
+    def settle(self) -> None:
+        """Catches up with what went out before anybody read it. Called when it is out, at the latest by `feed`."""
+
     @property
     def counts(self) -> bool:
         """Whether the request may yet have to be counted, since nobody has told how much it was."""
@@ -194,6 +197,9 @@ class Translate:
     def keepalive(self) -> bytes:
         return self._encoder.keepalive()
 
+    def settle(self) -> None:
+        """Nothing goes out unread."""
+
     @property
     def counts(self) -> bool:
         return self._complete is not None and not self._complete.told
@@ -228,6 +234,7 @@ class Splice:
         "_in_text",
         "_protocol",
         "_tail",
+        "_unread",
         "_whole",
         "over",
         "record",
@@ -255,10 +262,18 @@ class Splice:
         # Whether the next byte begins a record, and one that may go unread.
         self._whole = False
         self._tail = b""
+        self._unread = b""
 
     def feed(self, data: bytes) -> bytes:
+        if self._unread:
+            self.settle()
         if not data:
             return self._end()
+        if not self.record.content and len(data) <= _FEW and self._opens(data):
+            # A client that waits for the first words has them before they are read.
+            self.record.content = True
+            self._unread, self._tail = data, data[-4:]
+            return data if self._edit is None else self._edit.feed(data)
         if self._in_text and self._whole and (judge := self._dull) is not None and judge(data):
             # Whole records after whole ones that only carry on the text: they go as they are, unread.
             return data
@@ -276,6 +291,18 @@ class Splice:
             # After a damaged frame nobody finds the next one.
             return out + self.fail(error)
         return out
+
+    def _opens(self, data: bytes) -> bool:
+        """Whether these are records with text of the answer, which may go as they are."""
+        opens = self._protocol.opens
+        between = not self._tail or self._tail.endswith(self._border)
+        return opens is not None and between and opens(data)
+
+    def settle(self) -> None:
+        data, self._unread = self._unread, b""
+        if data and not self._blind:
+            self._read(data)
+            self._whole = not (self._blind or (self._edit is not None and self._edit.renames))
 
     def _watch(self, data: bytes) -> bool:
         """Reads a copy of what goes by. Of many records at once only those are read that do not just carry on a text,
@@ -328,6 +355,7 @@ class Splice:
         return out + self._closing(error)
 
     def fail(self, error: MuxError) -> bytes:
+        self.settle()
         self.over = True
         self.record.error = error
         return self._closing(error)

@@ -193,8 +193,9 @@ class Translator:
     to a target of the same format, or None when they must be translated; `outline` is what a look at the body by the
     translator's own `outline` type found (a bare `Outline`: it could not be read as one). `summary` reads a whole
     answer for the books and never raises. `dull()` makes the judge of one stream, which says cheaply that whole
-    records, all of them, only carry on an open text: a watcher may then skip them. `told_in_stream(error, request)`:
-    the client understands a failure before any answer only as an event of a stream. `hides(frame)` recognises the
+    records, all of them, only carry on an open text: a watcher may then skip them; `opens(records)` says as cheaply
+    that they are whole and begin a text. `told_in_stream(error, request)`: the client understands a failure before any
+    answer only as an event of a stream. `hides(frame)` recognises the
     usage-only record that `Edits.hide_usage` speaks of. `error_headers`: what the format says of an error in headers.
     `end_mark`: what ends a stream after everything else, an error too. `plain(body, outline, hints)` reads a request
     whose conversation is plain, None for any other; `said` is how one is written; `reads_steps` and `tells_steps` are
@@ -219,6 +220,7 @@ class Translator:
     counter: Counter | None = None
     hides: Callable[[sse.Frame], bool] | None = None
     dull: Callable[[], Judge] | None = None
+    opens: Callable[[bytes], bool] | None = None
     told_in_stream: Callable[[MuxError, ir.Request], bool] | None = None
     outline: type[Outline] = Outline
     error_headers: Callable[[MuxError], Mapping[str, str]] | None = None

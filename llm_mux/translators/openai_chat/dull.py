@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Final
 
@@ -11,12 +12,20 @@ from msgspec import UNSET
 from llm_mux.translators import moulds
 from llm_mux.translators.openai_chat import wire
 
+_FIRST_WORDS: Final = re.compile(rb'"choices":\[\{(?:"index":0,)?"delta":\{(?:"role":"assistant",)?"content":"[^"\\]')
 _VALUES: Final = moulds.values_of(b"content", b"obfuscation")
 
 
 def judge() -> moulds.Judge:
     """Whether whole records only carry on the open text of the first choice; no for what is not sure."""
     return moulds.Judge(b"\n\n", _VALUES, b"data: {", _says_text)
+
+
+def opens(records: bytes) -> bool:
+    """Whether these are whole records with the beginning of a text, and none of them an error: what looks like a key in
+    quotes is a key (see `moulds`)."""
+    found = records.endswith(b"}\n\n") and records.startswith(b"data: {") and _FIRST_WORDS.search(records)
+    return bool(found) and b'"error"' not in records
 
 
 @lru_cache(128)

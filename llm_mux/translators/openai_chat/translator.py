@@ -37,6 +37,7 @@ TRANSLATOR = Translator(
     embedder=embeddings.EMBEDDER,
     hides=adapt.hides,
     dull=dull.judge,
+    opens=dull.opens,
     outline=outline.Usual,
     end_mark=errors.DONE,
     plain=plain.plain,
