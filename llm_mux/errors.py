@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from msgspec import Struct
+
 
 class Kind(Enum):
     """One kind of failure; the value is the stable word used in logs, metrics and the ledger."""
@@ -46,8 +48,7 @@ class Kind(Enum):
     INTERNAL = "internal"
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """What one kind of failure causes.
 
     `retry_same`: the same target may answer a second try. `try_next`: another account may do better.

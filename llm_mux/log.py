@@ -18,13 +18,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
+from msgspec import Struct, field
 
 from llm_mux import paths
 from llm_mux.records import LEVELS, Record, Ring
@@ -269,8 +269,7 @@ class _Stderr:
         sys.stderr.flush()
 
 
-@dataclass(slots=True)
-class _Outlet:
+class _Outlet(Struct):
     """Where records go. `console` renders for a terminal; the other buffers take JSON lines."""
 
     lines: list[Buffer] = field(default_factory=list)

@@ -13,8 +13,8 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import NamedTuple
 
 APP = "llm-mux"
 _PARTIAL = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
@@ -135,8 +135,7 @@ def _sync_dir(folder: Path) -> None:
         os.close(fd)
 
 
-@dataclass(frozen=True, slots=True)
-class DaemonRecord:
+class DaemonRecord(NamedTuple):
     """The running daemon. `started` is the creation time of its process (epoch seconds), so a reused pid is noticed."""
 
     pid: int
@@ -149,14 +148,14 @@ class DaemonRecord:
 
 
 def write_daemon(record: DaemonRecord, env: Mapping[str, str] | None = None) -> None:
-    write_private(daemon_file(env), json.dumps(asdict(record), indent=2).encode() + b"\n", lasting=False)
+    write_private(daemon_file(env), json.dumps(record._asdict(), indent=2).encode() + b"\n", lasting=False)
 
 
 def read_daemon(env: Mapping[str, str] | None = None) -> DaemonRecord | None:
     """The record that the last daemon left, whether or not it still runs; None when there is none or it is damaged."""
     try:
         found = json.loads(daemon_file(env).read_bytes())
-        return DaemonRecord(**{name: found[name] for name in (f.name for f in fields(DaemonRecord))})
+        return DaemonRecord(**{name: found[name] for name in DaemonRecord._fields})
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -16,6 +16,7 @@ from difflib import get_close_matches
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 T = TypeVar("T")
 
@@ -40,22 +41,19 @@ class Reply:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Sleep:
+class Sleep(Struct, frozen=True):
     """Wait. Reply: the time afterwards, in epoch seconds."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Show:
+class Show(Struct, frozen=True):
     """Tell the person something. Reply: None."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Browse:
+class Browse(Struct, frozen=True):
     """Open `url` in a browser, or show it where there is none; `code` is to be typed there. Reply: None."""
 
     url: str
@@ -72,8 +70,7 @@ class Listen:
     state: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Receive:
+class Receive(Struct, frozen=True):
     """Wait for the browser's return or for what the person pastes, whichever is first. Reply: `Returned` or `Pasted`;
     None when nothing came in time."""
 
@@ -95,16 +92,14 @@ class Pasted:
     text: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(Struct, frozen=True):
     """Ask the person for a line. Reply: the text, stripped."""
 
     prompt: str
     secret: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Confirm:
+class Confirm(Struct, frozen=True):
     """Ask the person for yes or no. Reply: a bool."""
 
     question: str
@@ -203,8 +198,7 @@ class OAuth:
     addresses: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class Wish(Struct, frozen=True, kw_only=True):
     """What the person wants of a login, and what a flow may not make itself.
 
     `now` is epoch seconds; `token(n)` gives URL-safe text from n random bytes. `port` None: the provider's own.
@@ -214,7 +208,7 @@ class Wish:
     now: float
     token: Callable[[int], str]
     port: int | None = None
-    extra: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 Settings: TypeAlias = Mapping[str, Any]

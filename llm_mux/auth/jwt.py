@@ -7,10 +7,10 @@ asks a server: whoever has the public keys of a JWKS hands them in.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import Struct
 
 from llm_mux.config.schema import Jwt
 from llm_mux.errors import Kind, MuxError
@@ -24,8 +24,7 @@ _LONGEST_SUB = 256
 _MOST_KEYS = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Struct, frozen=True):
     """What a token has to be: signed by one of `algorithms`, from `issuer` and for `audience` where they are named."""
 
     algorithms: tuple[str, ...]
@@ -38,8 +37,7 @@ class Rules:
         return Rules(settings.algorithms or usual, settings.issuer, settings.audience)
 
 
-@dataclass(frozen=True, slots=True)
-class Claims:
+class Claims(Struct, frozen=True):
     """Who a token is for, and until when it counts in unix seconds."""
 
     user: str

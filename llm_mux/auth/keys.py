@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import msgspec
+from msgspec import Struct
 
 from llm_mux.auth import vaults
 from llm_mux.auth.shelf import Shelf
@@ -21,8 +21,7 @@ _PREFIX = "api-key/"
 _DISABLED = "disabled/"
 
 
-@dataclass(frozen=True, slots=True)
-class StoredKey:
+class StoredKey(Struct, frozen=True):
     """One API key of the user. `provider` is a provider's type, or the id of an entry of the configuration."""
 
     provider: str

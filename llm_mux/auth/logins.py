@@ -10,10 +10,10 @@ import contextlib
 import hashlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from llm_mux.auth.base import Credential
 from llm_mux.auth.postgres_store import PostgresStore
@@ -26,8 +26,7 @@ _LONGEST_LABEL = 100
 _PAUSE_S = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class StoredLogin:
+class StoredLogin(Struct, frozen=True):
     """One login of the user. `provider` is a provider's type, or the id of an entry of the configuration."""
 
     provider: str

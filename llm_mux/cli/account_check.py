@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from llm_mux import paths
 from llm_mux.errors import MuxError
@@ -18,8 +20,7 @@ if TYPE_CHECKING:
     from llm_mux.auth.store import SecretStore
 
 
-@dataclass(frozen=True, slots=True)
-class Tested:
+class Tested(Struct, frozen=True):
     """`ok` None: there is nothing to ask this account without spending something."""
 
     name: str

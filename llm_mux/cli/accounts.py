@@ -10,11 +10,12 @@ import asyncio
 import json
 import os
 import time
-from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import Struct, field, to_builtins
+from msgspec.structs import asdict
 
 from llm_mux.cli.invocation import Failure, Invocation, open_secrets, pass_invocation, with_database
 from llm_mux.cli.said import clean
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
     from llm_mux.routing.accounts import Account
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """One account for a person or a program. `expires` and `resets_at` are ISO dates in UTC."""
 
     name: str
@@ -57,7 +57,7 @@ def accounts(ctx: click.Context, as_json: bool) -> None:
     noted = with_database(invocation, _noted)
     lines = [_line(account, noted, _off(store)) for account in found]
     if as_json:
-        click.echo(json.dumps([asdict(line) for line in lines], indent=2))
+        click.echo(json.dumps(to_builtins(lines), indent=2))
     elif not lines:
         click.echo("no accounts; add one: llm-mux login PROVIDER")
     else:
@@ -123,9 +123,7 @@ def _renews(account: Account) -> bool:
 
 
 def _quota(quota: Any) -> dict[str, Any]:
-    import msgspec
-
-    return {**msgspec.structs.asdict(quota), "resets_at": _date(quota.resets_at)}
+    return {**asdict(quota), "resets_at": _date(quota.resets_at)}
 
 
 def _date(seconds: float | None) -> str | None:
@@ -168,7 +166,7 @@ def test(invocation: Invocation, names: tuple[str, ...], as_json: bool) -> int:
     chosen = _chosen(there, names)
     results = asyncio.run(checked(chosen, there, store, lambda line: None if as_json else click.echo(clean(line))))
     if as_json:
-        click.echo(json.dumps([asdict(each) for each in results], indent=2))
+        click.echo(json.dumps(to_builtins(results), indent=2))
     return 0 if all(each.ok for each in results) else 1
 
 

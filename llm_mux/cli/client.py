@@ -9,9 +9,10 @@ import http.client
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
+
+from msgspec import Struct, field
 
 from llm_mux import paths
 from llm_mux.cli.invocation import Failure
@@ -21,8 +22,7 @@ _PATIENCE_S = 5.0
 NOT_RUNNING = "no daemon is running; start one with: llm-mux serve"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     status: int
     body: bytes
 
@@ -34,8 +34,7 @@ class Answer:
             raise Failure(f"the daemon answered {self.status} with something that is not JSON") from error
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(Struct, frozen=True):
     """A daemon at `url`; `headers` go with every request."""
 
     url: str

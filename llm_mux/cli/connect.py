@@ -108,7 +108,7 @@ def _reached(host: str) -> str:
 
 def with_model(tool: Tool, wanted: Wanted, *, ask: bool) -> Wanted:
     """`wanted` with what the daemon offers, and with a model of it where the tool has to be told one."""
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     from llm_mux.cli.tools import choosing
 

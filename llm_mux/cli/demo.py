@@ -12,11 +12,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import quote
 
 import click
+from msgspec import Struct, to_builtins
 
 from llm_mux.cli.client import Answer, Client, error_text, running
 from llm_mux.cli.invocation import Failure, Invocation, pass_invocation
@@ -28,8 +28,7 @@ QUESTION = "In one sentence: what does a multiplexer do?"
 READY = "listening on "
 
 
-@dataclass(frozen=True, slots=True)
-class Protocol:
+class Protocol(Struct, frozen=True):
     """How one kind of client asks, and where its answer and its token counts are."""
 
     name: str
@@ -89,8 +88,7 @@ PROTOCOLS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     protocol: str
     route: str
     ok: bool
@@ -114,7 +112,7 @@ def demo(invocation: Invocation, model: str | None, question: str, as_json: bool
         chosen = model or _first(listed(client))
         outcomes = [ask(client, protocol, chosen, question) for protocol in PROTOCOLS]
     if as_json:
-        click.echo(json.dumps({"model": chosen, "outcomes": [asdict(each) for each in outcomes]}, indent=2))
+        click.echo(json.dumps({"model": chosen, "outcomes": to_builtins(outcomes)}, indent=2))
     else:
         _show(client.url, chosen, outcomes)
     return 0 if all(outcome.ok for outcome in outcomes) else 1

@@ -11,10 +11,11 @@ import stat
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from llm_mux import __version__, paths
 from llm_mux.cli.client import Client, running
@@ -32,8 +33,7 @@ _SOON_S = 3 * 86400.0
 _PATIENCE_S = 3.0
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One thing that was looked at; `advice` is what to do about a fault."""
 
     what: str
@@ -42,8 +42,7 @@ class Finding:
     advice: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Knock:
+class Knock(Struct, frozen=True):
     """What a host said when it was asked for nothing: the difference of its clock to ours in seconds, or why it was not
     reached."""
 

@@ -7,10 +7,10 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import to_builtins
 
 from llm_mux.cli.invocation import Failure, Invocation, open_secrets, pass_invocation, with_database
 from llm_mux.cli.said import clean
@@ -42,7 +42,7 @@ def doctor(invocation: Invocation, offline: bool, as_json: bool) -> int:
                 click.echo(clean(f"          -> {finding.advice}"))
     faults = [finding for finding in found if finding.verdict == "fault"]
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in found], indent=2))
+        click.echo(json.dumps(to_builtins(found), indent=2))
     elif not faults:
         doubts = sum(finding.verdict == "doubtful" for finding in found)
         click.echo(f"No faults, {doubts} doubtful." if doubts else "Everything that was looked at is in place.")

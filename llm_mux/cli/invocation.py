@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import click
 
@@ -27,8 +26,7 @@ class Failure(click.ClickException):
     """A command that could not do its work: one line that says what to do, exit code 1."""
 
 
-@dataclass(frozen=True, slots=True)
-class Invocation:
+class Invocation(NamedTuple):
     """One call of `llm-mux`. `config_option` is what `--config` named."""
 
     config_option: Path | None = None

@@ -8,12 +8,12 @@ import secrets
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
+from msgspec import Struct, field
 
 from llm_mux.cli.invocation import Failure
 from llm_mux.cli.said import clean
@@ -29,8 +29,7 @@ FLAGS = {"browser": "--oauth", "device": "--device", "code-assist": "--code-assi
 _MOST_FILE_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """What the command line said. `way` None: nothing; `import_from` "": the usual place."""
 
     way: str | None = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from typing import Any
 
 import click
@@ -25,7 +24,7 @@ def status(as_json: bool) -> int:
         return 1
     health = health_of(Client(record.url))
     if as_json:
-        click.echo(json.dumps({"running": True, **asdict(record), "health": health}, indent=2))
+        click.echo(json.dumps({"running": True, **record._asdict(), "health": health}, indent=2))
     else:
         up = _duration(time.time() - record.started)
         state = str(health.get("status", "unknown"))

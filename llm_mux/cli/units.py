@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import plistlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import PurePath
 from xml.sax.saxutils import escape
+
+from msgspec import Struct
 
 LABEL = "dev.llm-mux"
 STOP_S = 40
 """A little longer than `drain-timeout` lets running answers finish."""
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(Struct, frozen=True):
     """The daemon as it is to be started. `environment_file`: variables that a person puts there, keys for instance;
     `output`: what the daemon prints before its log is open."""
 
@@ -28,16 +28,14 @@ class Program:
     output: PurePath
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """A command line; `advice` is what to do when it fails, and None where that ends the whole."""
 
     words: tuple[str, ...]
     advice: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(Struct, frozen=True):
     """One system's way: the file, and the commands for each verb."""
 
     file: PurePath

@@ -9,8 +9,9 @@ import ipaddress
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
+
+from msgspec import Struct
 
 from llm_mux.config.keys import keys_of
 from llm_mux.config.problems import nearest
@@ -27,8 +28,7 @@ _HMAC = frozenset({"HS256", "HS384", "HS512"})
 _SIGNATURES = frozenset({f"{kind}{bits}" for kind in ("RS", "PS", "ES") for bits in (256, 384, 512)} | {"EdDSA"})
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """`fatal` ones refuse the configuration; the others are warnings."""
 
     path: tuple[Step, ...]
@@ -40,8 +40,7 @@ class Finding:
 Findings = Iterator[Finding]
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True):
     """What the checks may know beyond the configuration. `known_types` None: types are not checked."""
 
     env: Mapping[str, str]

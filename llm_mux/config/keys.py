@@ -6,19 +6,17 @@ Rule: everything that is said about a key is taken from `schema`; nothing is wri
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from msgspec import NODEFAULT, inspect
+from msgspec import NODEFAULT, Struct, inspect
 
 from llm_mux.config import schema
 
 ENV_PREFIX = "LLM_MUX_"
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Struct, frozen=True):
     """A type without its wrappings. `extra` holds what the schema adds: unit, form, shorthand, secret, example."""
 
     type: inspect.Type
@@ -27,8 +25,7 @@ class Shape:
     extra: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True):
     """One key of a section. `default` is `NODEFAULT` where the key must be given."""
 
     name: str

@@ -6,11 +6,12 @@ Rule: a configuration is whole or refused; every problem says where it was read.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from llm_mux.config.checks import Surroundings, findings
 from llm_mux.config.keys import ENV_PREFIX, env_paths
@@ -27,8 +28,7 @@ PROXY_KEY = "PROXY_API_KEY"
 REQUEST_TIMEOUT = "REQUEST_TIMEOUT"
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Struct, frozen=True):
     """A checked configuration, the file's text as it was (empty when there is no file), and what it came from.
 
     `needs_restart` names settings of the file that differ from those in `config`, which a running daemon keeps.

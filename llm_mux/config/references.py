@@ -7,14 +7,14 @@ Rule: the configuration keeps the reference; only whoever needs the secret resol
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 PASSTHRU = "!PASSTHRU"
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """`name` is the variable's, file's or entry's name; for `plain` it is the secret itself."""
 
     kind: Literal["plain", "env", "keyring", "passthru", "file", "vault", "aws"]

@@ -7,8 +7,10 @@ keys. YAML 1.1 as PyYAML's SafeLoader reads it: https://yaml.org/spec/1.1/.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from llm_mux.config.problems import ConfigError, Place
 
@@ -22,8 +24,7 @@ MAX_VALUES = 50_000
 Step: TypeAlias = str | int
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
+class Leaf(Struct, frozen=True):
     """One value. `loose`: it came as text (environment, flag), so the schema decides what it is."""
 
     value: object
@@ -32,14 +33,12 @@ class Leaf:
     loose: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Items:
+class Items(Struct, frozen=True):
     items: tuple[Tree, ...]
     place: Place
 
 
-@dataclass(frozen=True, slots=True)
-class Entries:
+class Entries(Struct, frozen=True):
     values: dict[str, Tree]
     place: Place
     keys: dict[str, Place] = field(default_factory=dict)

@@ -157,8 +157,7 @@ class Ask(Struct):
         return conversation(self.caller.tenant, self.headers, self.body)
 
 
-@dataclass(slots=True)
-class Whole:
+class Whole(Struct):
     """A whole answer for the client."""
 
     status: int
@@ -167,8 +166,7 @@ class Whole:
     content_type: str = "application/json"
 
 
-@dataclass(slots=True)
-class Streaming:
+class Streaming(Struct):
     """A stream for the client: `pump` writes it to the end and settles the exchange, also when it is cancelled. Where
     there is a `stream`, that may be begun in its place, which needs no task."""
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from llm_mux import log
 from llm_mux.errors import Kind, MuxError, bad_request
@@ -21,8 +22,7 @@ from llm_mux.wire import sse
 _LAST_WORDS_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(Struct, frozen=True):
     """`most`: how many run at once; `longest_s`: each of them. Events are kept for `kept_s` after the end, and of one
     response at most `most_bytes`, of all that are finished `most_kept`. `beat_s`: how often others are shown that it
     still runs."""
@@ -35,8 +35,7 @@ class Bounds:
     beat_s: float = 20.0
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(Struct, frozen=True):
     """`serve` gives the stream, `keep` stores the response as it is, `leave` is called at the end. `beats`: others may
     look for it where it is stored."""
 

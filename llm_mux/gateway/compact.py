@@ -3,10 +3,9 @@ exchange (routed, retried and booked like any other), its answer in the endpoint
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from llm_mux.errors import MuxError, bad_request
 from llm_mux.gateway.ask import Answer, Ask, Whole, error_answer

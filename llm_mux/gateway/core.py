@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from llm_mux.auth.scopes import Scopes
 from llm_mux.errors import MuxError
@@ -32,8 +34,7 @@ if TYPE_CHECKING:
 _MOST_ROUTES = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """The knobs of the gateway. `patience_s`: how long a stream may be silent before the client gets its head and
     keep-alives; `keepalive_s`: the longest silence after that. `request_retry`: further rounds over the targets;
     `max_retry_interval`: the longest wait in one exchange for a target to recover; `hedge_after`: seconds after which

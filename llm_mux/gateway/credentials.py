@@ -11,9 +11,10 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from llm_mux.auth.base import Credential, LoginError
 from llm_mux.auth.logins import StoredLogin, find_login, holding, renew_login

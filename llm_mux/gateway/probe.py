@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.models import fetch, list_models
@@ -13,8 +14,7 @@ from llm_mux.providers.placement import placed
 from llm_mux.routing.accounts import Account
 
 
-@dataclass(frozen=True, slots=True)
-class KeyCheck:
+class KeyCheck(Struct, frozen=True):
     """`ok`: the provider took the key. `reached` False: it could not be asked. `models`: how many it listed."""
 
     ok: bool

@@ -7,7 +7,6 @@ the client said `store: false`. A connection of the websocket mode has a memory 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -56,8 +55,7 @@ class _Typed(Struct):
     type: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(Struct, frozen=True):
     """One response of a chain: the JSON arrays of its request's own input items and of its output items."""
 
     items: bytes

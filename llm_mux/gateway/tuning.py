@@ -7,20 +7,18 @@ the model is known to refuse is not put in again. Costs nothing where nothing is
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from llm_mux.gateway.plan import Plan
 from llm_mux.wire import jsonx
 
 
-@dataclass(frozen=True, slots=True)
-class Tuning:
+class Tuning(Struct, frozen=True):
     """For the models that `pattern` fits (`provider/model`, with wildcards). `context` in tokens, None: as listed."""
 
     pattern: str

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, Protocol
 
@@ -24,8 +23,7 @@ _MOST_ERROR_BYTES = 1 << 20
 Client = Literal["lean", "session"]
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
+class Timeouts(Struct, frozen=True):
     """Seconds: to connect, until the answer's head, and between two pieces of its body."""
 
     connect: float = 10

@@ -11,15 +11,15 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from llm_mux.routing.accounts import Account
 
 _APART_S = 0.005
 
 
-@dataclass(slots=True)
-class _Waiter:
+class _Waiter(Struct):
     """`ticket`: the lower, the longer it waits. `rooms` are the full accounts that would do; `given` is one of them."""
 
     ticket: int

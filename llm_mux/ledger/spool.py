@@ -18,7 +18,6 @@ import struct
 import threading
 from collections import deque
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -51,8 +50,7 @@ class Piece(Struct, frozen=True, array_like=True, gc=False):
     payment: Settlement | None = None
 
 
-@dataclass(slots=True)
-class _Segment:
+class _Segment(Struct):
     path: Path
     fd: int
     size: int = 0

@@ -13,10 +13,10 @@ extra usage, or close the account.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from llm_mux.auth.base import Credential, Flow, LoginError, OAuth, Wish
 from llm_mux.auth.browser import browser

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Literal, Protocol
 from urllib.parse import quote
+
+from msgspec import Struct, field
 
 from llm_mux.auth.base import Credential, Flow, OAuth, Steps, Wish
 from llm_mux.errors import MuxError
@@ -32,8 +33,7 @@ class Unwrap(Protocol):
     def finish(self) -> bytes: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """One path of a provider, spoken in one translator with its quirks.
 
     `path` may hold `{model}` and the names of the provider's `options`; `stream_path` where streaming has its own.
@@ -92,8 +92,7 @@ def if_given(auth: Auth) -> Auth:
 no_auth = if_given(bearer)
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
+class Login(Struct, frozen=True):
     """One way to log in to a provider other than by API key.
 
     `way` is what `--oauth` (browser), `--device`, `--code-assist` ask for by name. `start` is the flow; `refresh`
@@ -117,8 +116,7 @@ class Login:
     applied: Callable[[Provider, Credential], Provider] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Provider:
+class Provider(Struct, frozen=True):
     """Facts about one vendor or server.
 
     `root`: the path that a bare host is completed with, where `base_url` cannot say it. `env`: environment variables

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from llm_mux.providers.base import Endpoint, Endpoints, Provider, bearer, if_given
 from llm_mux.providers.compatible import MESSAGES_HEADERS, RESPONSES

@@ -6,7 +6,7 @@ Facts: https://inference-docs.cerebras.ai/resources/openai: penalties, `logit_bi
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from llm_mux.providers import quota
 from llm_mux.providers.base import Endpoint, Provider

@@ -6,14 +6,15 @@ every event. Rule: what is inside the envelope is never touched.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
 import msgspec
 from msgspec import Raw
+from msgspec.structs import replace
 
 from llm_mux.auth.base import Ask, Call, Confirm, Credential, Flow, LoginError, OAuth, Reply, Sleep, Steps, Wish
 from llm_mux.auth.identity import identified, text_of
@@ -240,7 +241,7 @@ def applied(provider: Provider, credential: Credential) -> Provider:
 LOGIN: Final = Login(
     "code-assist",
     "Gemini Code Assist Standard or Enterprise",
-    replace(GOOGLE, addresses={"code-assist": _CODE_ASSIST, "services": _SERVICES}),
+    dataclasses.replace(GOOGLE, addresses={"code-assist": _CODE_ASSIST, "services": _SERVICES}),
     start=start,
     refresh=refresh,
     revoke=revoke,

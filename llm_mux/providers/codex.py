@@ -11,13 +11,14 @@ are dropped and reported, a token limit is kept by the daemon. The plan's limits
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from llm_mux.auth.base import Browse, Call, Credential, Flow, LoginError, OAuth, Reply, Show, Sleep, Steps, Wish
 from llm_mux.auth.browser import browser
@@ -98,7 +99,7 @@ def classify(error: MuxError, headers: Mapping[str, str]) -> MuxError:
     except ValueError:
         return error
     ends = [w.resets_at for w in quota.codex(headers, error.upstream or b"", sent) if w.spent and w.resets_at]
-    return replace(error, retry_after=max(0.0, max(ends) - sent)) if ends else error
+    return dataclasses.replace(error, retry_after=max(0.0, max(ends) - sent)) if ends else error
 
 
 OPENAI: Final = OAuth(

@@ -6,8 +6,9 @@ is `openai_chat.quirks.COMPATIBLE`.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from llm_mux.translators.anthropic import quirks as anthropic
 from llm_mux.translators.openai_chat.quirks import COMPATIBLE, EXTENSIONS, OFFICIAL_ONLY

@@ -15,10 +15,10 @@ A request that goes on after a tool's result is marked as the agent's (`x-initia
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from llm_mux import __version__
 from llm_mux.auth.base import Call, Credential, Flow, LoginError, OAuth, Reply, Wish

@@ -7,7 +7,7 @@ Singapore's; `https://dashscope.aliyuncs.com/compatible-mode/v1` is China's.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from llm_mux.errors import Kind
 from llm_mux.providers.base import Endpoint, Provider, x_api_key

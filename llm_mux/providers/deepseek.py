@@ -6,7 +6,7 @@ Facts: https://api-docs.deepseek.com (guides/anthropic_api, quick_start/error_co
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from llm_mux.errors import Kind
 from llm_mux.providers.base import Endpoint, Provider, x_api_key

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from dataclasses import fields, is_dataclass
 from typing import Any
 from urllib.parse import urlsplit
+
+from msgspec import Struct
+from msgspec.structs import fields
 
 from llm_mux.providers import registry
 from llm_mux.providers.base import Endpoint, Login, Provider
@@ -178,7 +180,7 @@ def _quirks(provider: Provider) -> list[str]:
 
 def _differences(endpoint: Endpoint) -> Iterable[str]:
     quirks: Any = endpoint.quirks
-    if not is_dataclass(quirks):
+    if not isinstance(quirks, Struct):
         return
     for field in fields(quirks):
         value = getattr(quirks, field.name)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from msgspec import Struct
 
 from llm_mux.errors import Kind, MuxError
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """An answer with `status` (None: any, also inside a 200) whose body holds `words` means `kind`; `rest_s` is how
     long it lasts when the answer does not say."""
 

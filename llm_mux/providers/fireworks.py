@@ -6,7 +6,7 @@ Facts: https://docs.fireworks.ai/tools-sdks/openai-compatibility and /anthropic-
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from llm_mux.errors import Kind
 from llm_mux.providers import quota

@@ -6,7 +6,7 @@ can mend by shortening the conversation.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from llm_mux.errors import Kind
 from llm_mux.providers import quota

@@ -5,8 +5,9 @@ Rule: no client of another program is used, and no secret is built in. Facts: ht
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from llm_mux.auth.base import Credential, Flow, LoginError, OAuth, Wish
 from llm_mux.auth.browser import browser

@@ -6,7 +6,7 @@ one choice are answered 400. Reasoning comes as `reasoning`, or in <think> tags 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from llm_mux.errors import Kind
 from llm_mux.providers import quota

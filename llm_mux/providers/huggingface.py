@@ -6,7 +6,7 @@ Facts: https://huggingface.co/docs/inference-providers. The model list is open t
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from llm_mux.errors import Kind
 from llm_mux.providers.base import Endpoint, Provider

@@ -11,11 +11,12 @@ what has the long context.
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from dataclasses import replace
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from llm_mux import __version__
 from llm_mux.auth.base import Credential, Flow, OAuth, Wish
@@ -80,7 +81,7 @@ def renewed(oauth: OAuth, credential: Credential, now: float) -> Flow:
 
 
 def _from(oauth: OAuth, device_id: str) -> OAuth:
-    return replace(oauth, headers={**oauth.headers, _DEVICE: device_id}) if device_id else oauth
+    return dataclasses.replace(oauth, headers={**oauth.headers, _DEVICE: device_id}) if device_id else oauth
 
 
 def applied(provider: Provider, credential: Credential) -> Provider:

@@ -5,7 +5,7 @@ Facts: https://lmstudio.ai/docs/developer. No key unless its "Require Authentica
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from llm_mux.providers.base import Endpoint, Provider, no_auth
 from llm_mux.providers.compatible import MESSAGES, MESSAGES_HEADERS, RESPONSES

@@ -6,7 +6,7 @@ carry it with a signature, chat puts it into <think> tags. Failures may be a 200
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from llm_mux.errors import Kind
 from llm_mux.providers.base import Endpoint, Provider, x_api_key

@@ -6,7 +6,7 @@ of a stream comes unasked in its last chunk. Only some models take `reasoning_ef
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from llm_mux.providers.base import Endpoint, Endpoints, Provider
 from llm_mux.translators.openai_chat.quirks import COMPATIBLE, EXTENSIONS, OFFICIAL_ONLY

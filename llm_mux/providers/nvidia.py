@@ -6,7 +6,7 @@ request. Reasoning is a switch of the chat template, or in <think> tags.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from llm_mux.errors import Kind
 from llm_mux.providers.base import Endpoint, Provider

@@ -7,7 +7,8 @@ the server is, `format` what it speaks; chat is what it speaks when nothing is s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from llm_mux.auth import browser, device, tokens
 from llm_mux.auth.base import Credential, Flow, OAuth, Steps, Wish

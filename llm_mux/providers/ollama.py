@@ -6,7 +6,7 @@ Facts: https://docs.ollama.com/api. Its /v1 layers ignore several fields without
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from llm_mux.providers.base import Endpoint, Provider, no_auth
 from llm_mux.providers.compatible import MESSAGES, MESSAGES_HEADERS, RESPONSES

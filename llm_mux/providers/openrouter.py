@@ -6,7 +6,7 @@ for by `reasoning: {}` and comes back as `reasoning` with typed `reasoning_detai
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from llm_mux.errors import Kind
 from llm_mux.providers.base import Endpoint, Provider

@@ -7,7 +7,7 @@ on: models are named `vendor/model`, or by a preset.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from llm_mux.providers.base import Endpoint, Provider
 from llm_mux.providers.compatible import RESPONSES

@@ -8,8 +8,9 @@ Forgiven are a bare host, half of the usual path, a doubled version, a whole end
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
+
+from msgspec.structs import replace
 
 from llm_mux.providers.base import VERSION, Endpoint, Provider
 

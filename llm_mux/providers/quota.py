@@ -7,7 +7,6 @@ Rule: a reader never raises and never guesses: what it does not understand is no
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 from urllib.parse import parse_qsl
@@ -17,8 +16,7 @@ from msgspec import Struct
 from llm_mux.wire import hints, jsonx
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """One quota window of an account.
 
     `scope`: whether it counts for the whole account or for the model that was asked. `used` is a fraction, 0 to 1 and

@@ -5,7 +5,7 @@ Facts: https://docs.together.ai/docs/openai-api-compatibility.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from llm_mux.errors import Kind
 from llm_mux.providers import quota

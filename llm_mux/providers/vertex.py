@@ -12,10 +12,12 @@ There are no model lists here, so ids that are surely there are named and others
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
+
+from msgspec.structs import replace
 
 from llm_mux.auth.base import Credential, Flow, LoginError, OAuth, Wish
 from llm_mux.auth.imports import ADC_WAY, default_credentials
@@ -98,7 +100,7 @@ def imported(oauth: OAuth, wish: Wish, text: str) -> Flow:
     return credential
 
 
-_CLOUD: Final = replace(GOOGLE, scopes=(CLOUD,))
+_CLOUD: Final = dataclasses.replace(GOOGLE, scopes=(CLOUD,))
 
 # One import for both kinds of files: what is in it says which login it is.
 LOGINS: Final = (

@@ -12,9 +12,10 @@ penalties; some refuse `reasoning_effort`. A bad key is a 400 or 403, not a 401.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 from urllib.parse import urlsplit
+
+from msgspec.structs import replace
 
 from llm_mux.auth.base import Credential, Flow, OAuth, Steps, Wish
 from llm_mux.auth.device import device

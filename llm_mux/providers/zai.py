@@ -7,7 +7,7 @@ of the China platform `https://open.bigmodel.cn/api/paas/v4`.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from llm_mux.errors import Kind
 from llm_mux.providers.base import Endpoint, Provider

@@ -6,8 +6,9 @@ Rule: pure, time is a parameter (monotonic seconds). Long rests are tried at int
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from llm_mux.errors import Kind
 
@@ -22,8 +23,7 @@ class State(Enum):
     HALF_OPEN = "half-open"
 
 
-@dataclass(frozen=True, slots=True)
-class Trip:
+class Trip(Struct, frozen=True):
     """When failures open a breaker: so many in a row, or a share of all in a window that has seen enough of them.
 
     `open_s` is the first rest; it doubles with every one in a row, up to `longest_s`. `window_s` in seconds.
@@ -42,8 +42,7 @@ PROVIDER = Trip(share=2.0, open_s=5.0, longest_s=60.0)
 """A provider's: only failures in a row count, so that one account that works keeps it closed."""
 
 
-@dataclass(slots=True)
-class Breaker:
+class Breaker(Struct):
     """`until`: the end of the rest, None while closed. `since`: its beginning. `reason`: what caused it.
 
     `rests` counts rests in a row (a success ends the row); `probe_at`: from when one request may try in spite of it.

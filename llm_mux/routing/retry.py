@@ -7,8 +7,6 @@ waits longer than the configuration allows, nor past the moment until which a cl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from msgspec import Struct
 
 from llm_mux.errors import MuxError
@@ -18,8 +16,7 @@ _LONGEST_S = 8.0
 _SPREAD_S = 2.0
 
 
-@dataclass(slots=True)
-class Budget:
+class Budget(Struct):
     """Tokens for asking the same targets again. Each exchange earns `share` of one, each second `per_s`."""
 
     share: float = 0.2

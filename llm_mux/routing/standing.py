@@ -6,7 +6,8 @@ A host is a provider as it is reached through one proxy: when it cannot be reach
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from llm_mux.errors import Kind
 from llm_mux.routing.accounts import Account
@@ -22,8 +23,7 @@ def host_of(account: Account) -> Host:
     return account.provider.name, account.proxy_url
 
 
-@dataclass(slots=True)
-class Standing:
+class Standing(Struct):
     """`hosts` has a breaker for each that something is known against; `turn` counts choices, for those in turns."""
 
     hosts: dict[Host, Breaker] = field(default_factory=dict)

@@ -12,10 +12,11 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from operator import attrgetter
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from llm_mux import log
 from llm_mux.auth.scopes import Scopes
@@ -60,8 +61,7 @@ class Wanted(NamedTuple):
     tokens: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
+class Size(Struct, frozen=True):
     """About how many tokens a request is; `most` is the limit that the client named for the answer."""
 
     prompt: int = 0

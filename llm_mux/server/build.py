@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from llm_mux import paths
 from llm_mux.auth.keys import disabled, keys, management_key, resolve
@@ -36,8 +37,7 @@ from llm_mux.server.tokens import Tokens
 from llm_mux.server.worker import Worker
 
 
-@dataclass(frozen=True, slots=True)
-class Drawn:
+class Drawn(Struct, frozen=True):
     """What a configuration stands for once keyring and environment were asked; nothing of it is in use yet."""
 
     loaded: Loaded

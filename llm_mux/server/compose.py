@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
 import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from llm_mux.auth.aws import AwsSigner, available
 from llm_mux.auth.base import overridden
@@ -24,8 +26,7 @@ Stored = StoredKey | StoredLogin
 _NOTHING: Mapping[str, object] = {}
 
 
-@dataclass(slots=True)
-class Fleet:
+class Fleet(Struct):
     """Everyone we can send to."""
 
     offers: list[Offer] = field(default_factory=list)
@@ -137,7 +138,9 @@ def _configured(
     for key in mine:
         own = _of_stored(key, _at(entry, key, provider), entry.oauth)
         if own is not None:
-            accounts.append(replace(account(key.label, own.key), provider=own.provider, session=own.session))
+            accounts.append(
+                dataclasses.replace(account(key.label, own.key), provider=own.provider, session=own.session)
+            )
     if not accounts and not (entry.api_key or entry.api_keys):
         named = _named_by_environment(provider, secret) if config.discover and entry.base_url is None else []
         accounts.extend(account(label, key) for label, key in _labelled("env", named))

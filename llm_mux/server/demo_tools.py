@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from llm_mux import ir
 
@@ -81,8 +82,7 @@ _GREETING = "Hello from the demo."
 _MOST_TEXT = 2000
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Struct, frozen=True):
     """What the user wants done. `file` and `folder` are absolute where the client said where it works; `pattern` None:
     nothing is looked for."""
 

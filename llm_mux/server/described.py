@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from llm_mux.errors import bad_request
 
@@ -32,8 +31,7 @@ class Anything(Struct, frozen=True):
     """No parameters; those that a client sends all the same are not looked at."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class Told(Struct, frozen=True, kw_only=True):
     """`answers` are types of whole answers by their media type, None: described by their protocol. `also` are statuses
     with the same answer, `errors` those with an error."""
 

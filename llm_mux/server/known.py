@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from llm_mux.ledger.pricing import Prices
 
 _IN_FOR_ONE_OUT = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """`vendors` maps a provider's id to its registered name."""
 
     prices: Prices

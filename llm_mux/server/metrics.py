@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
 
 from llm_mux import __version__
 from llm_mux.ledger.rows import Exchange, Names, dollars, plain
@@ -31,8 +32,7 @@ Labels = tuple[str, ...]
 _MOST_REMEMBERED: Final = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """Numbers that live elsewhere and are read at each scrape: `read` gives one number for each set of label values.
 
     `kind` is "gauge" or "counter"; a counter's name is written without `_total`, which Prometheus adds. Of several

@@ -11,9 +11,10 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from llm_mux import log, paths
 from llm_mux.auth.postgres_store import PostgresStore
@@ -61,8 +62,7 @@ _PARTIAL_S = 60.0
 _FOLLOW_S = 3.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
+class Parts(Struct, frozen=True, kw_only=True):
     """`env` and `secrets` are read again with the configuration; `demo_url` is the demo provider's, if it runs.
     `started` is unix seconds. What has a default needs no end."""
 

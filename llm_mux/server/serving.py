@@ -8,7 +8,6 @@ import itertools
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from aiohttp import web
@@ -49,8 +48,7 @@ _EXPOSED = (
 )
 
 
-@dataclass(slots=True)
-class Daemon:
+class Daemon(Struct):
     """What every handler needs: the long-lived parts, and what `server/build.py` made of one reading of the
     configuration. `store` is None when `store-responses` is off.
 
@@ -69,7 +67,7 @@ class Daemon:
     max_request_size: int
 
     def become(self, other: Daemon) -> None:
-        for name in self.__slots__:
+        for name in self.__struct_fields__:
             setattr(self, name, getattr(other, name))
 
 

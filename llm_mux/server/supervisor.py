@@ -18,11 +18,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import Struct, field
 
 from llm_mux import log, paths
 from llm_mux.config import Loaded
@@ -56,8 +56,7 @@ def usable_cpus() -> int:
     return cpus
 
 
-@dataclass(slots=True)
-class _Place:
+class _Place(Struct):
     """What the worker of one number has, whoever it is at the moment. `bare`: it came up without an account. `failed`:
     so many in a row ended before they had served."""
 

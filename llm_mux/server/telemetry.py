@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
+
+from msgspec import Struct
 
 from llm_mux.config import Config
 from llm_mux.server import shapes
@@ -17,8 +18,7 @@ _OTLP_HEADERS = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADER
 Secret = Callable[[str], list[str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """What one reading of the configuration asks for, with the secrets it names."""
 
     destinations: tuple[Destination, ...]

@@ -9,11 +9,11 @@ and a client that says something else each time pays next to nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct, field
 
 from llm_mux.translators.base import Outline, Repeats
 from llm_mux.translators.memory import MARK
@@ -27,8 +27,7 @@ _MOST_EDITS: Final = 2
 _NUMBERS = count(1)
 
 
-@dataclass(slots=True, eq=False)
-class Around:
+class Around(Struct, eq=False):
     """The bytes up to the bracket that opens the messages, those from the one that closes them, and what an outline
     finds in both. `number`: no other has it; `memo`: what others worked out of it, once."""
 

@@ -159,8 +159,7 @@ class StreamEncoder(Protocol):
     def keepalive(self) -> bytes: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Embedder:
+class Embedder(Struct, frozen=True):
     """The embeddings side of a format. `at_once(model)`: how many texts one call takes (None: all)."""
 
     decode_request: Callable[[bytes, Hints], ir.EmbedRequest]
@@ -170,8 +169,7 @@ class Embedder:
     at_once: Callable[[str], int] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Counter:
+class Counter(Struct, frozen=True):
     """The token-count side of a format: request to an upstream, its answer, and our answer to a client."""
 
     encode_request: Callable[[ir.Request, Target], Encoded]
@@ -185,8 +183,7 @@ class Adapt(Protocol):
     ) -> Edits | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Translator:
+class Translator(Struct, frozen=True):
     """One wire format. `stream_type` is the media type of its streams (client side).
 
     `adapt(body, target, stream, outline)` says under which top-level edits the client's bytes may go through unchanged

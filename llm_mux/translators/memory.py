@@ -11,11 +11,10 @@ from __future__ import annotations
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from operator import is_
 from typing import Final, NamedTuple
 
-from msgspec import Raw
+from msgspec import Raw, Struct, field
 
 from llm_mux import ir
 from llm_mux.translators import history
@@ -68,6 +67,19 @@ class Met(NamedTuple):
         return b"%b%b%b" % (body[:opened], mark, body[self.length :])
 
 
+class _Note(NamedTuple):
+    """A body that was seen, and where its messages end (None: nobody has looked)."""
+
+    key: str
+    body: bytes
+    kind: str
+    end: int | None
+
+    def places(self) -> set[_Place]:
+        end = end_of(self.body, jsonx.top(self.body).get(self.key, b"")) if self.end is None else self.end
+        return _places(self.kind + self.key, self.body, end)
+
+
 class _Tidied(NamedTuple):
     """`history.tidy` of the messages from `skipped` to `until`, the ids of whose calls are `ids`."""
 
@@ -86,8 +98,7 @@ class Written(NamedTuple):
     raws: list[Raw]
 
 
-@dataclass(slots=True, eq=False)
-class Beginning:
+class Beginning(Struct, eq=False):
     """A body that others may go on from. Its bytes up to its last message are `chunks`, `length` together; `opened` is
     where its messages begin, the array under `key`. They are looked for only when another body seems to go on. `share`:
     so many times its bytes it takes, about."""
@@ -151,7 +162,6 @@ class Beginning:
         return (*self.chunks, body[self.length : length]) if length > self.length else self.chunks
 
 
-@dataclass(slots=True, eq=False)
 class Past(Beginning):
     """A conversation up to some message, as its translator read it. `state` is what its decoder needs to go on, `calls`
     the tools that it calls (None: nobody has looked)."""
@@ -202,7 +212,7 @@ class Memory:
         # Hashes of what places begin with: most bodies that nobody knows begin like none.
         self._heads: set[int] = set()
         # What is to be made a note of.
-        self.noted: tuple[str, bytes, int] | None = None
+        self.noted: _Note | None = None
 
     def meet(self, key: str, body: bytes, kind: str = "") -> Met:
         """The longest known beginning of `body`, or whether it is to be kept. What is kept for one `kind` of reader is
@@ -224,10 +234,10 @@ class Memory:
         return _SEEN if again else STRANGER
 
     def note(self, key: str, body: bytes, kind: str = "", end: int | None = None) -> None:
-        """That `body` was seen, whose messages stand before `end`: what comes behind is often the same in all bodies of
-        a client. It is made a note of in `settle`, or when another one comes."""
+        """That `body` was seen, whose messages stand before `end` (None: nobody has looked): what comes behind is often
+        the same in all bodies of a client. It is made a note of in `settle`, or when another one comes."""
         self.settle()
-        self.noted = kind + key, body, len(body) if end is None else end
+        self.noted = _Note(key, body, kind, end)
 
     def settle(self) -> None:
         """Called when the request that was read last is on its way and there is time."""
@@ -237,7 +247,7 @@ class Memory:
         if len(self._seen) >= _MOST_SEEN:
             self._seen.clear()
             self._heads = {hash(place[:2]) for place in self._kept}
-        places = _places(*noted)
+        places = noted.places()
         self._seen |= set(map(hash, places))
         self._heads |= {hash(place[:2]) for place in places}
 
@@ -296,6 +306,12 @@ def _places(key: str, body: bytes, length: int) -> set[_Place]:
     follow the messages, in the middle."""
     head, ends = body[:_HEAD], (length, length // 2)
     return {(key, head, at, body[at - _SAMPLE : at]) for end in ends if (at := end // _STEP * _STEP) > 0}
+
+
+def end_of(body: bytes, messages: Raw | bytes) -> int:
+    """About where the messages of a body end, which are all that it has under their key; 0: it has none."""
+    begun = bytes(memoryview(messages)[:64])
+    return body.find(begun) + len(memoryview(messages))
 
 
 def behind(body: bytes, start: int, end: int, count: int) -> int:

@@ -7,8 +7,9 @@ known family gets the most permissive facts. Spec: translation matrix, sections 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+
+from msgspec import Struct
 
 from llm_mux.ir import EFFORTS
 
@@ -18,8 +19,7 @@ _OLD_GPT = re.compile(r"gpt-[34]")
 _O_SERIES = re.compile(r"(?:^|[/.:-])o\d+(?:$|-)")
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """`efforts`: the words it takes, empty when it does not reason. `breakpoints`: parts may carry cache marks."""
 
     reasons: bool = False

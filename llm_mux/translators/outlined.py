@@ -6,10 +6,10 @@ Rule: what it finds is what a look at the whole body finds, but for contents of 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from msgspec import field
 
 from llm_mux.translators.around import AROUND, Around
 from llm_mux.translators.base import Outline, Repeats
@@ -24,7 +24,6 @@ _MOST_NEW = 8
 _KIND = "outline of "
 
 
-@dataclass(slots=True, eq=False)
 class Looked(Beginning):
     """The outlines of a conversation's messages up to some message. The first `checked` of them passed under `rules`:
     whoever looks at them one by one may leave those out. `memo`: what others made of some of them."""
@@ -84,7 +83,7 @@ def _remembered(
     lasting = repeats.lasting(messages) if met.again else 0
     if not lasting or (around is None and lasting < len(messages)):
         if len(body) >= LEAST:
-            MEMORY.note(repeats.key, body, kind, _end(body, repeats, around))
+            MEMORY.note(repeats.key, body, kind, None if around is None else len(body) - len(around.after))
         return None
     kept = [repeats.kept(each) for each in messages[:lasting]]
     looked = Looked(body, repeats.key, share=repeats.share, messages=kept)
@@ -94,14 +93,6 @@ def _remembered(
         looked.chunks, looked.opened, looked.body = (body[: looked.length],), opened, b""
     MEMORY.keep(looked, body, kind=kind)
     return looked
-
-
-def _end(body: bytes, repeats: Repeats, around: Around | None) -> int:
-    """Where the messages end."""
-    if around is not None:
-        return len(body) - len(around.after)
-    raw = bytes(jsonx.top(body)[repeats.key])
-    return body.find(raw[:64]) + len(raw)
 
 
 def _solid(body: bytes, end: int) -> int:

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
-from msgspec import Raw
+from msgspec import Raw, Struct, field
 
 from llm_mux.wire import jsonx
 
@@ -33,6 +32,9 @@ _MOST_SEEN: Final = 256
 Read: TypeAlias = Callable[[bytes], list[Any]]
 
 
+_Rules = TypeVar("_Rules")
+
+
 class Again(list[Any]):
     """The outlines of a known list of tools, the same object for every body that has it. `rules`: those under which all
     of them passed the last time."""
@@ -40,8 +42,19 @@ class Again(list[Any]):
     rules: object = None
 
 
-@dataclass(slots=True, eq=False)
-class Tools:
+def all_pass(tools: list[Any], rules: _Rules, passes: Callable[[list[Any], _Rules], bool]) -> bool:
+    """Whether all tools pass under `rules`, which is asked once of a list that comes again."""
+    known = tools if type(tools) is Again else None
+    if known is not None and known.rules is rules:
+        return True
+    if not passes(tools, rules):
+        return False
+    if known is not None:
+        known.rules = rules
+    return True
+
+
+class Tools(Struct, eq=False):
     """A list of tools as it stood in a body: its bytes, where they began, and how far before the body's end."""
 
     raw: bytes
@@ -57,8 +70,7 @@ class Tools:
         return found
 
 
-@dataclass(slots=True, frozen=True, eq=False)
-class Cut:
+class Cut(Struct, frozen=True, eq=False):
     """A body without its tools, and which those are. `before` says how many bytes are missing before a place in it."""
 
     short: bytes

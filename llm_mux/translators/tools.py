@@ -8,12 +8,11 @@ tools and the history, so it is the same on every turn.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Generic, TypeAlias, TypeVar
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 
 from llm_mux import ir
 from llm_mux.translators.ids import digest
@@ -39,8 +38,7 @@ class Client(Struct, frozen=True):
     free_text: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(Struct, frozen=True):
     """Wire name to the client's tool, and back."""
 
     to_client: dict[str, Client] = field(default_factory=dict)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import dataclasses
 import json
 import pathlib
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -33,7 +32,7 @@ def mux(tmp_path: pathlib.Path) -> Run:
     async def run(config: Mapping[str, Any], **settings: Any) -> AsyncIterator[str]:
         async with daemon(tmp_path, config) as running:
             gateway = running.app[DAEMON].gateway
-            gateway.settings = dataclasses.replace(gateway.settings, **settings)
+            gateway.settings = msgspec.structs.replace(gateway.settings, **settings)
             yield running.url
 
     return run

@@ -1,10 +1,10 @@
 """A model that thinks in the middle of its answer: the client hears something meanwhile, and gets the answer whole."""
 
 import asyncio
-import dataclasses
 import pathlib
 
 import aiohttp
+import msgspec
 import pytest
 
 from llm_mux.server.serving import DAEMON
@@ -34,7 +34,7 @@ async def test_a_silence_in_the_middle_of_a_stream_is_filled(
         upstream.on("/v1/chat/completions", sse_reply(chunk("Hel"), Wait(go), *last))
         async with daemon(tmp_path, one_account(upstream)) as running, aiohttp.ClientSession(running.url) as client:
             gateway = running.app[DAEMON].gateway
-            gateway.settings = dataclasses.replace(gateway.settings, keepalive_s=0.05)
+            gateway.settings = msgspec.structs.replace(gateway.settings, keepalive_s=0.05)
             async with client.post(path, json={**body, "stream": True}) as answer, asyncio.timeout(10):
                 got = b""
                 while mark not in got.partition(b"Hel")[2]:

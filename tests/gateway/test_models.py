@@ -1,11 +1,12 @@
 """Model lists: asked when needed, one round at a time, kept on disk, stale rather than nothing."""
 
 import asyncio
+import dataclasses
 import pathlib
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from llm_mux.gateway.models import ModelLists
 from llm_mux.gateway.upstream import Upstream, open_upstream
@@ -134,7 +135,7 @@ async def test_a_damaged_file_counts_as_none(tmp_path: pathlib.Path, client: Ups
 async def test_rounds_run_one_at_a_time(client: Upstream) -> None:
     go = asyncio.Event()
     async with FakeUpstream() as upstream:
-        upstream.on(PATH, replace(listing("a"), before=go))
+        upstream.on(PATH, dataclasses.replace(listing("a"), before=go))
         lists, own = ModelLists(None), account(upstream)
         waiting = [asyncio.ensure_future(lists.refresh([own], client, force=True)) for _ in range(5)]
         await upstream.arrived.wait()

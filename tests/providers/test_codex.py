@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from llm_mux import __version__
@@ -45,7 +46,7 @@ async def test_the_browser_login_ends_with_account_mail_and_plan() -> None:
 
 async def test_the_login_takes_no_other_port() -> None:
     with pytest.raises(LoginError, match="1455"):
-        await Person().logs_in(codex.start(codex.OPENAI, replace(wish(), port=8000)))
+        await Person().logs_in(codex.start(codex.OPENAI, msgspec.structs.replace(wish(), port=8000)))
 
 
 async def test_a_code_typed_on_another_device_logs_in() -> None:

@@ -7,13 +7,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 import pytest
+from msgspec.structs import fields
 
 from llm_mux import __version__, ir
 from llm_mux.errors import Kind

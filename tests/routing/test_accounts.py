@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import msgspec
 import pytest
 
 from llm_mux.errors import POLICY, Kind, MuxError
@@ -260,7 +261,7 @@ def test_an_account_restated_word_for_word_keeps_what_was_derived() -> None:
         pytest.param({"key": "sk-another"}, id="another key"),
         pytest.param({"label": "b"}, id="another label"),
         pytest.param(
-            {"provider": dataclasses.replace(registry.get("openai"), base_url="https://elsewhere.example/v1")},
+            {"provider": msgspec.structs.replace(registry.get("openai"), base_url="https://elsewhere.example/v1")},
             id="another place",
         ),
     ],

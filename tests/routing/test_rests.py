@@ -1,12 +1,12 @@
 """Rests on the disk: several processes keep theirs in one place and undo nothing of each other's."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from llm_mux.errors import Kind, MuxError
 from llm_mux.providers import registry

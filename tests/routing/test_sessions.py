@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import msgspec
 import pytest
 
@@ -18,7 +16,7 @@ LOGIN = Login("browser", "in the browser", OAuth(lead_s=600))
 
 
 def applied(provider: Provider, credential: Credential) -> Provider:
-    return dataclasses.replace(provider, headers={"x-account": credential.id})
+    return msgspec.structs.replace(provider, headers={"x-account": credential.id})
 
 
 def token(life_s: float | None = 3600, **more: object) -> Credential:
@@ -71,7 +69,7 @@ def test_a_clock_that_was_set_back_is_noticed() -> None:
 
 
 def test_a_renewed_account_sends_the_new_token_and_forgets_what_came_of_the_old_one() -> None:
-    login = dataclasses.replace(LOGIN, applied=applied)
+    login = msgspec.structs.replace(LOGIN, applied=applied)
     mine = account(session(login=login))
     mine.memo["derived"] = 1
     mine.failed("m", MuxError(Kind.UPSTREAM_AUTH, "no"), 100)

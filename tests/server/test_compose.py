@@ -3,11 +3,11 @@
 import pathlib
 import tracemalloc
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import aiohttp
 import pytest
+from msgspec.structs import replace
 
 from llm_mux.auth.base import Credential
 from llm_mux.auth.keys import StoredKey, add_key, keys, resolve

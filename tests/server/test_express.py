@@ -6,7 +6,6 @@ second.
 
 import asyncio
 import contextlib
-import dataclasses
 import json
 import pathlib
 import re
@@ -14,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from llm_mux.errors import Kind
@@ -389,7 +389,7 @@ async def test_a_stream_that_keeps_its_client_waiting_begins_with_keep_alives(tm
     go = asyncio.Event()
     async with running(tmp_path, [Wait(go), STREAM]) as (upstream, mux, client):
         gateway = mux.app[DAEMON].gateway
-        gateway.settings = dataclasses.replace(gateway.settings, patience_s=0.05, keepalive_s=0.05)
+        gateway.settings = msgspec.structs.replace(gateway.settings, patience_s=0.05, keepalive_s=0.05)
         await client.send(post(STREAMED))
         await until(lambda: len(upstream.requests) == 2)
         beat = await client.reader.readuntil(b": keep-alive\n\n")

@@ -214,7 +214,7 @@ async def test_what_was_secret_of_an_account_that_is_gone_is_not_noted_either(tm
     async with stage(tmp_path) as s:
         parts = s.mux.app[DAEMON].parts
         (gone,) = s.mux.app[DAEMON].gateway.accounts
-        left = Account(dataclasses.replace(gone.provider, name="other"), "you", "key-of-you")
+        left = Account(msgspec.structs.replace(gone.provider, name="other"), "you", "key-of-you")
         parts.account_notes.watch([gone, left])
         left.last_error = "upstream_auth: neither at-0-of-me nor key-of-you is known"
         assert gone.session is not None

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import dataclasses
 import gc
 import itertools
 import json
@@ -11,6 +10,7 @@ import tracemalloc
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from llm_mux.errors import Kind
@@ -219,7 +219,7 @@ async def test_silence_in_it_is_filled_by_one_timer_for_all(tmp_path: pathlib.Pa
     go = asyncio.Event()
     async with running(tmp_path, kind, [Wait(go), *ENDED[kind]]) as (_, mux, client):
         gateway = mux.app[DAEMON].gateway
-        gateway.settings = dataclasses.replace(gateway.settings, keepalive_s=0.05)
+        gateway.settings = msgspec.structs.replace(gateway.settings, keepalive_s=0.05)
         async with connected(mux.url) as other:
             for each in (client, other):
                 await begun(each)

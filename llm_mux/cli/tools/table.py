@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from llm_mux.cli.tools.edits import Edit, env_values, json_values, toml_values, yaml_item, yaml_values
 
 Values = dict[tuple[str, ...], object]
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """What a tool has to be told. `model` None: it chooses one itself. `models`: what the daemon offers, where it could
     be asked; `contexts`: how many tokens of context they take, where that is known."""
 
@@ -37,8 +37,7 @@ class Wanted:
         return f"{self.url}/v1"
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """A settings file below the home folder, and the change in it. `home_env` names a variable that moves the first
     folder of it, with `whole_home` the home itself; `instead`: other names that the tool takes for it, used where one
     exists."""
@@ -50,8 +49,7 @@ class Settings:
     instead: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Tool:
+class Tool(Struct, frozen=True):
     """`command` starts it; `env` and `arguments` make one run of it use the daemon. `borrowed`: of its settings files
     the one that no variable stands for; a run gets a home of its own in which that one alone differs. `rivals`: other
     variables that send it, or another key, elsewhere; `env_first`: those of `env` come before its files too;

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol, cast
+
+from msgspec import Struct
 
 from llm_mux.errors import Kind, MuxError
 from llm_mux.gateway.http.framing import Framing, framing_of
@@ -24,8 +25,7 @@ _PIECE = 1 << 18
 _MOST_INTERIM = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """How long a connection may lie idle and how old it may grow, in seconds; how many there may be at once to one host
     (0: any number)."""
 

@@ -15,6 +15,8 @@ from functools import lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
+from msgspec import Struct
+
 from llm_mux.errors import Kind, MuxError
 
 ROOT = "/dashboard"
@@ -65,8 +67,7 @@ class File:
         return next((coding for coding in ("br", "gzip") if coding in offered), "")
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(Struct, frozen=True):
     """All files by their path, and the digest of them together. The page is among them, with its addresses whole."""
 
     digest: str

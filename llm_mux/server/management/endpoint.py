@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -46,8 +45,7 @@ class Switch(Struct, frozen=True, forbid_unknown_fields=True):
     value: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """One admitted request: its checked `query` and `body`, and `at`, what its path names. `session` is None for
     whoever came with the key itself."""
 
@@ -59,8 +57,7 @@ class Call:
     session: Session | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True, kw_only=True):
     """`path` follows `ROOT`. `more`: what has to be known beside the summary. `body` None: none is read; `bytes`: the
     raw one. `answer` None: `media` from a response that `handle` makes itself. `also`: what else it may answer, as
     text. `errors`: the statuses beside 400, 401, 403, 429 and 500."""

@@ -83,7 +83,7 @@ def messages(body: bytes, found: Found) -> tuple[ir.Message, ...]:
     if len(body) >= LEAST:
         if raw is not None and found.met.again and (past := _begun(body, bytes(raw), turns, slot)) is not None:
             return Thread.of(past, slot[1], turns[len(past.messages) :])
-        MEMORY.note(_KEY, body, NAME)
+        MEMORY.note(_KEY, body, NAME, len(body))
     return slot[1] + turns
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from llm_mux import ir
 from llm_mux.translators import memory, tools
@@ -13,8 +13,7 @@ from llm_mux.translators.anthropic.wire import NAME
 from llm_mux.translators.base import Target
 
 
-@dataclass(slots=True)
-class Outlook:
+class Outlook(Struct):
     """One request on its way to one target."""
 
     request: ir.Request

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from llm_mux.translators.base import Target
 
 
-@dataclass(frozen=True, slots=True)
-class Quirks:
+class Quirks(Struct, frozen=True):
     """Each field is named for the behaviour; the comment says who needs the other value."""
 
     # Top-level keys that the host answers 400 to or misreads; removed and reported. Most compatible hosts lack

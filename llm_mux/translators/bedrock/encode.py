@@ -7,13 +7,14 @@ named, what would change the answer's shape is refused. Spec: the Bedrock Runtim
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
 from msgspec import Raw
+from msgspec.structs import replace
 
 from llm_mux import ir
 from llm_mux.errors import refused
@@ -98,7 +99,7 @@ def _look(request: ir.Request, target: Target) -> tuple[Outlook, Page]:
     formal = wanted.structured
     facts = replace(quirks.FACTS, forced_tools=wanted.forced_tools, structured_outputs=formal, strict_tools=formal)
     plain = msgspec.structs.replace(request, protocol=NAME, extras={}, cache=None)
-    look = outlook(plain, replace(target, quirks=facts))
+    look = outlook(plain, dataclasses.replace(target, quirks=facts))
     return look, Page(target, wanted, look.names)
 
 

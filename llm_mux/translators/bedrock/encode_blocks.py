@@ -8,11 +8,10 @@ text. Spec: the Bedrock Runtime page, sections 3 and 11; translation matrix, sec
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct, field
 
 from llm_mux import ir
 from llm_mux.errors import refused
@@ -28,8 +27,7 @@ _SEE_FILE: Final = "See the attached document."
 _MOST_DOCUMENTS: Final = 5
 
 
-@dataclass(slots=True)
-class Page:
+class Page(Struct):
     """What the blocks of one request share: the target, the tools' names, names and number of its documents, marks."""
 
     target: Target

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
+
+from msgspec import Struct
 
 from llm_mux import ir
 from llm_mux.translators.anthropic.quirks import Quirks as AnthropicQuirks
 
 
-@dataclass(frozen=True, slots=True)
-class Quirks:
+class Quirks(Struct, frozen=True):
     """Each field is named for the behaviour; the comment says who needs the other value."""
 
     # Fields of Claude's own API are understood in `additionalModelRequestFields`.

@@ -5,9 +5,7 @@ Rule: a call without an id gets one from the response's id and its place in it, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, Struct
 
 from llm_mux import ir
 from llm_mux.translators import ids
@@ -17,8 +15,7 @@ from llm_mux.translators.gemini.decode_parts import medium, opaque
 from llm_mux.wire import jsonx
 
 
-@dataclass(slots=True)
-class CallCount:
+class CallCount(Struct):
     """Names the calls of one candidate. `seed` is the response's id or what else tells this answer from others."""
 
     seed: str

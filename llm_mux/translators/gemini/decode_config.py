@@ -5,11 +5,10 @@ Rule: what has a canonical field is taken out, the rest of `generationConfig` is
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct, field
 
 from llm_mux import ir
 from llm_mux.translators.base import present
@@ -20,8 +19,7 @@ _NAME = "generationConfig"
 _TIERS = {"STANDARD": "default", "FLEX": "flex", "PRIORITY": "priority"}
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(Struct, frozen=True):
     """A read `generationConfig`; `rest` holds what only this format knows."""
 
     sampling: ir.Sampling = field(default_factory=ir.Sampling)

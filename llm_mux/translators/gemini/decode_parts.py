@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, Struct, field
 
 from llm_mux import ir
 from llm_mux.errors import bad_request
@@ -45,8 +44,7 @@ _LATER = ("willContinue", "scheduling")
 _LEVELS = {"LOW": "low", "HIGH": "high", "ULTRA_HIGH": "high"}
 
 
-@dataclass(slots=True)
-class _Calls:
+class _Calls(Struct):
     """The calls that wait for a result, and how many came before. `beneath`: fields beside parts that others lose."""
 
     turn: int = 0

@@ -7,7 +7,6 @@ of the newest family: new names appear weekly, old ones do not. Spec: https://ai
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Literal
 
 from msgspec import Struct
@@ -20,8 +19,7 @@ _NEWEST = (3, 9)
 _WITHOUT_THINKING = ("image", "tts", "embedding", "native-audio", "aqa", "imagen", "veo")
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """What one model takes. `budget` is the range of `thinkingBudget`; `least_budget` the nearest to off."""
 
     thinking: Literal["level", "budget", "none"] = "level"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from llm_mux import ir
 from llm_mux.translators.base import Target
@@ -13,8 +13,7 @@ from llm_mux.translators.gemini.seals import OWNER
 from llm_mux.translators.tools import Names
 
 
-@dataclass(frozen=True, slots=True)
-class Outlook:
+class Outlook(Struct, frozen=True):
     """`lost` collects the names of dropped parameters in the order they were met."""
 
     request: ir.Request

@@ -8,9 +8,8 @@ too when both come together, and an empty text otherwise: SDKs take a record wit
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, Struct, field
 from msgspec.structs import replace
 
 from llm_mux import ir
@@ -22,8 +21,7 @@ from llm_mux.translators.gemini.usage import encode_usage
 from llm_mux.wire import jsonx, sse
 
 
-@dataclass(slots=True)
-class _Open:
+class _Open(Struct):
     """A part that is being received; `held` until its end when it goes out whole."""
 
     part: ir.Part
@@ -31,8 +29,7 @@ class _Open:
     held: list[str] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class _Record:
+class _Record(Struct):
     """The content of a record that waits to learn whether it is the last one. `index`: the part it is a piece of.
 
     `text`: the record has this piece and nothing else, said or, with `thought`, thought.

@@ -23,7 +23,7 @@ from llm_mux.translators.openai_chat.encode import RULES, lacking, stops_taken
 from llm_mux.translators.openai_chat.outline import OUTLINED, Call, Head, Message, Plain, Tool, Usual, Wide
 from llm_mux.translators.openai_chat.quirks import Quirks
 from llm_mux.translators.outlined import Known, passed, unchecked
-from llm_mux.translators.repeated import Again
+from llm_mux.translators.repeated import all_pass
 from llm_mux.translators.tools import legal_name
 from llm_mux.wire import jsonx, sse
 
@@ -277,7 +277,7 @@ def _takes_tools(head: Head, rules: _Rules) -> bool:
         return False
     if head.tools is None:
         return head.tool_choice is UNSET and head.parallel_tool_calls is UNSET
-    if not _takes_each(head.tools, rules):
+    if not all_pass(head.tools, rules, _takes_each):
         return False
     choice = b"null" if isinstance(head.tool_choice, UnsetType) else bytes(head.tool_choice)
     if not quirks.allowed_tools and b"allowed_tools" in choice:
@@ -287,17 +287,13 @@ def _takes_tools(head: Head, rules: _Rules) -> bool:
 
 
 def _takes_each(tools: list[Tool], rules: _Rules) -> bool:
-    known, quirks = tools if type(tools) is Again else None, rules.quirks
-    if known is not None and known.rules is rules:
-        return True
+    quirks = rules.quirks
     for tool in tools:
         named = tool.function or tool.custom
         if named is not None and (not _legal(named.name) or (named.strict is not UNSET and not quirks.strict_tools)):
             return False
         if tool.type == "custom" and not quirks.custom_tools:
             return False
-    if known is not None:
-        known.rules = rules
     return True
 
 

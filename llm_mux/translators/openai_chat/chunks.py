@@ -8,11 +8,10 @@ join repeated strings; calls follow one another and never interleave; every list
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from llm_mux import ir
 from llm_mux.translators import moulds
@@ -53,8 +52,7 @@ class ChunkOut(Struct, frozen=True):
     service_tier: Raw | UnsetType = UNSET
 
 
-@dataclass(slots=True)
-class _Open:
+class _Open(Struct):
     """A part of the answer while it streams. `size` counts characters sent; `around`: what its chunks share."""
 
     part: ir.Part
@@ -67,8 +65,7 @@ class _Open:
     around: tuple[bytes, bytes] | None = None
 
 
-@dataclass(slots=True)
-class _Said:
+class _Said(Struct):
     """What one choice has sent so far."""
 
     choice: int

@@ -135,7 +135,7 @@ def _thread(body: bytes, top: dict[str, Raw], found: list[wire.Message] | None, 
         past = Past(body, "messages", messages=messages, state=conversation.state)
         MEMORY.keep(past, body)
         return Thread.of(past)
-    MEMORY.note("messages", body)
+    MEMORY.note("messages", body, end=len(body))
     return messages
 
 

@@ -6,8 +6,9 @@ starting point for a server of which only "OpenAI-compatible" is known.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from llm_mux import ir
 from llm_mux.translators.base import Target
@@ -35,8 +36,7 @@ OFFICIAL_ONLY = frozenset(
 ThinkingStyle = Literal["effort", "openrouter", "thinking_type", "enable_thinking", "template", "none"]
 
 
-@dataclass(frozen=True, slots=True)
-class Quirks:
+class Quirks(Struct, frozen=True):
     """What one server does differently from OpenAI's API."""
 
     # "max_tokens" for nearly everyone else; Ollama ignores the newer name without a word.

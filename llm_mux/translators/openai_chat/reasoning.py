@@ -9,10 +9,9 @@ one native of this format (a JSON array), which only its own model family gets b
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct, field
 
 from llm_mux import ir
 from llm_mux.translators import envelope
@@ -36,8 +35,7 @@ class Sealed(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", 
     position: int | None = None
 
 
-@dataclass(slots=True)
-class Thoughts:
+class Thoughts(Struct):
     """What a message says about reasoning. `placed` pairs each part with the number of tool calls before it."""
 
     placed: list[tuple[int, ir.Reasoning]] = field(default_factory=list)

@@ -8,10 +8,9 @@ after the reason. At most one part per choice is open: of calls that interleave 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, Struct
 
 from llm_mux import ir
 from llm_mux.translators import moulds
@@ -31,8 +30,7 @@ _CARRIED: dict[type | None, type] = {
 _PIECES = moulds.values_of(b"content", b"reasoning", b"reasoning_content", b"arguments")
 
 
-@dataclass(frozen=True, slots=True)
-class Prose:
+class Prose(Struct, frozen=True):
     """Text, reasoning or a refusal that waits until an unfinished call is closed."""
 
     kind: type

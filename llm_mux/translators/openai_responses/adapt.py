@@ -25,7 +25,7 @@ from llm_mux.translators.openai_responses.outline import SEAL, SETTINGS, Head, I
 from llm_mux.translators.openai_responses.quirks import Quirks, quirks_of
 from llm_mux.translators.openai_responses.reading import first_byte, present
 from llm_mux.translators.outlined import Known, passed, unchecked
-from llm_mux.translators.repeated import Again
+from llm_mux.translators.repeated import all_pass
 from llm_mux.wire import jsonx
 
 _OURS: Final = (b'"' + SEAL.encode(), b'"' + searches.SEARCH_ID.encode())
@@ -142,7 +142,7 @@ def _outlined(head: Head, rules: _Rules) -> _Found | None:
     top = {name: value for name, value in values if type(value) is Raw}
     if items is None or (top and _asks_too_much(top, rules)):
         return None
-    if tools and not _takes_each(tools, rules):
+    if tools and not all_pass(tools, rules, _takes_tools):
         return None
     listed = [] if isinstance(items, str) else items
     known = listed if type(listed) is Known else None
@@ -196,19 +196,9 @@ def _takes_output(output: Raw, rules: _Rules) -> bool:
     return quirks.cache_marks or not _marks_parts(parts)
 
 
-def _takes_each(tools: list[Tool], rules: _Rules) -> bool:
-    """Whether all tools can go as they are, which is asked once of a list that comes again."""
-    known = tools if type(tools) is Again else None
-    if known is not None and known.rules is rules:
-        return True
-    if not _takes_tools(tools, rules.quirks):
-        return False
-    if known is not None:
-        known.rules = rules
-    return True
-
-
-def _takes_tools(tools: list[Tool], quirks: Quirks) -> bool:
+def _takes_tools(tools: list[Tool], rules: _Rules) -> bool:
+    """Whether all tools can go as they are."""
+    quirks = rules.quirks
     if quirks.hosted_tools is not None and any(tool.type != "function" for tool in tools):
         return False
     if not quirks.custom_tools and any(map(_is_newer, tools)):

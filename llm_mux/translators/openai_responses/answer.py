@@ -9,7 +9,6 @@ Spec: the Responses API page, section 6; translation matrix, sections 9 and 10; 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import msgspec
@@ -53,8 +52,7 @@ _REFUSED: Final = "The model refused to answer."
 _FILTERED: Final = "The provider's content filter stopped this answer."
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(Struct, frozen=True):
     """What of the request decides the form of its answer. `compacts`: text becomes a compaction item."""
 
     codex: bool
@@ -120,8 +118,7 @@ def usage_out(usage: ir.Usage | None) -> wire.UsageOut:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(Struct, frozen=True):
     """How a finish is told. `status` of the response, `item` of its last item, `reason` why it is incomplete."""
 
     status: str = "completed"

@@ -14,7 +14,7 @@ from msgspec import UNSET, Raw
 
 from llm_mux import ir
 from llm_mux.errors import bad_request
-from llm_mux.translators.memory import LEAST, MARK, MEMORY, STRANGER, Met, Past, Thread
+from llm_mux.translators.memory import LEAST, MARK, MEMORY, STRANGER, Met, Past, Thread, end_of
 from llm_mux.translators.openai_responses import items, parts
 from llm_mux.translators.openai_responses.reading import OWNER, first_byte, present, read
 from llm_mux.translators.tools import called
@@ -65,8 +65,7 @@ def look(body: bytes, *, codex: bool) -> Found:
         MEMORY.keep(past, body, kind=OWNER)
         return found._replace(messages=Thread.of(past, found.messages))
     if len(body) >= LEAST:
-        raw = bytes(fields.get(_KEY, b""))
-        MEMORY.note(_KEY, body, OWNER, body.find(raw[:64]) + len(raw))
+        MEMORY.note(_KEY, body, OWNER, end_of(body, fields.get(_KEY, b"")))
     return found
 
 

@@ -5,13 +5,12 @@ Rule: a field is named for the behaviour and its comment says who needs another 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from llm_mux.translators.base import Target
 
 
-@dataclass(frozen=True, slots=True)
-class Quirks:
+class Quirks(Struct, frozen=True):
     """What one server does differently from OpenAI's API."""
 
     # Ollama, DeepSeek, the Codex backend and most gateways keep no responses: `store` is false, nothing refers back.

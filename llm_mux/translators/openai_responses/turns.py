@@ -8,11 +8,10 @@ go as they came. Spec: the Responses API page, section 3; pitfalls 82 to 85, 94.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final, TypeAlias, TypeGuard
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 
 from llm_mux import ir
 from llm_mux.errors import refused
@@ -35,8 +34,7 @@ _NEWER_ITEMS: Final = frozenset(
 _MOST_MARKS: Final = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(Struct, frozen=True):
     """Where the items go. `marks`: explicit cache marks are understood; `dropped`: what has no form."""
 
     target: Target

@@ -8,7 +8,6 @@ Spec: the Responses API page, section 8.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -22,8 +21,7 @@ from llm_mux.wire import jsonx
 _NOT_OF_THE_BODY: Final = ("type", "generate", "stream_id", "stream", "background")
 
 
-@dataclass(frozen=True, slots=True)
-class Create:
+class Create(Struct, frozen=True):
     """A `response.create`: the body as over HTTP, whether to answer at all, and the lane to answer on."""
 
     body: bytes

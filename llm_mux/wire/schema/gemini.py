@@ -6,8 +6,9 @@ Rule: what a dialect cannot say is not lost but told to the model in the descrip
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from llm_mux.wire.schema import tree
 from llm_mux.wire.schema.tree import Schema, Trail
@@ -51,8 +52,7 @@ def for_gemini_proto(schema: object, *, response: bool = False) -> Schema:
     return {**out, "properties": {}} if out.get("type") == "object" and "properties" not in out else out
 
 
-@dataclass(frozen=True, slots=True)
-class _Proto:
+class _Proto(Struct, frozen=True):
     unfolder: tree.Unfolder
     response: bool
 
@@ -207,8 +207,7 @@ def for_gemini_json(schema: object) -> Schema:
     return _Json(tree.Unfolder(root), root).document()
 
 
-@dataclass(frozen=True, slots=True)
-class _Json:
+class _Json(Struct, frozen=True):
     unfolder: tree.Unfolder
     root: Schema
 

@@ -6,8 +6,9 @@ told in the description.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from llm_mux.wire.schema import tree
 from llm_mux.wire.schema.tree import Schema, Trail
@@ -65,8 +66,7 @@ def for_anthropic_strict(schema: object) -> Schema:
     return _Anthropic(tree.Unfolder(root), root, inline=tree.is_recursive(root)).document()
 
 
-@dataclass(frozen=True, slots=True)
-class _Anthropic:
+class _Anthropic(Struct, frozen=True):
     unfolder: tree.Unfolder
     root: Schema
     inline: bool
@@ -150,8 +150,7 @@ def for_openai_strict(schema: object) -> Schema:
     return _OpenAI(tree.Unfolder(root), root).document()
 
 
-@dataclass(frozen=True, slots=True)
-class _OpenAI:
+class _OpenAI(Struct, frozen=True):
     unfolder: tree.Unfolder
     root: Schema
 

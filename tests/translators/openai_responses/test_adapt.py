@@ -5,12 +5,12 @@ The two agree on every request but for what stands in texts only: a search takes
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from llm_mux import ir
 from llm_mux.providers.codex import BACKEND
