@@ -2,7 +2,7 @@
 
 Rule: it serves nothing itself. It has the listening sockets, so that what waits in the queue of a worker that died is
 answered by its successor. A worker that dies is started again, at once when it had served. While one does not come to
-serve again, the others answer all; when none does, the daemon ends and says so.
+serve again, the others answer all; when none does, and nobody kills them, the daemon ends and says so.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def usable_cpus() -> int:
 
 class _Place(Struct):
     """What the worker of one number has, whoever it is at the moment. `bare`: it came up without an account. `failed`:
-    so many in a row ended before they had served."""
+    so many in a row ended before they had served, `broken` of them without being killed."""
 
     number: int
     sockets: dict[tuple[str, int], list[socket.socket]]
@@ -66,6 +66,7 @@ class _Place(Struct):
     process: asyncio.subprocess.Process | None = None
     bare: bool = False
     failed: int = 0
+    broken: int = 0
     ready: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -185,7 +186,7 @@ class _Supervisor:
         number = next(number for number, keeper in enumerate(keepers) if keeper.done())
         code = keepers[number].result()
         message = (
-            f"worker {number} ended {self._places[number].failed} times in a row before it served (exit code {code})"
+            f"worker {number} ended {self._places[number].broken} times in a row before it served (exit code {code})"
         )
         log.logger.error("workers.crash_loop", worker=number, code=code)
         print(f"llm-mux: {message}; the log says why. The daemon ends.", file=sys.stderr, flush=True)
@@ -199,15 +200,23 @@ class _Supervisor:
                 return code
             if not place.ready.is_set():
                 return code  # It has never served: what it printed says why.
-            place.failed = 0 if lived_s >= SERVED_S else place.failed + 1
-            if all(each.failed >= MOST_IN_A_ROW for each in self._places):
+            if lived_s >= SERVED_S:
+                place.failed = place.broken = 0
+            else:
+                place.failed += 1
+                # Whoever kills workers (a machine short of memory) says nothing of whether the next one can serve.
+                place.broken += code != -signal.SIGKILL
+            if all(each.broken >= MOST_IN_A_ROW for each in self._places):
                 return code
-            if not lived_s and (code > 0 or place.failed >= MOST_IN_A_ROW):
+            if not lived_s and (code > 0 or (place.failed >= MOST_IN_A_ROW and self._others_serve(place))):
                 self._stand_aside(place)
             doublings = min(place.failed - 1, MOST_IN_A_ROW * 2)
             pause_s = min(FIRST_PAUSE_S * 2.0**doublings, LONGEST_PAUSE_S) if place.failed else 0.0
             log.logger.warning("worker.ended", worker=place.number, code=code, again_in_s=pause_s)
             await asyncio.sleep(pause_s)
+
+    def _others_serve(self, place: _Place) -> bool:
+        return any(each.failed == 0 for each in self._places if each is not place)
 
     def _stand_aside(self, place: _Place) -> None:
         """Nobody waits in the queue of one that does not come to serve: until it does, connections go to the others."""

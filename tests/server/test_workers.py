@@ -208,6 +208,21 @@ async def test_workers_that_do_not_come_to_serve_end_the_daemon_which_says_so(tm
     assert paths.read_daemon(clean_environment(tmp_path)) is None
 
 
+async def test_workers_that_are_killed_before_they_serve_do_not_end_the_daemon(tmp_path: pathlib.Path) -> None:
+    """As on a machine that is short of memory, or so slow that the next kill comes before they are up."""
+    with process_daemon(tmp_path, {"workers": 2}, "--demo") as mux:
+        killed: set[int] = set()
+        async with asyncio.timeout(120):
+            while len(killed) < 2 * (supervisor.MOST_IN_A_ROW + 1):
+                for worker in workers_of(mux):
+                    if worker.pid not in killed:
+                        worker.kill()
+                        killed.add(worker.pid)
+                await asyncio.sleep(0.01)
+        async with fresh() as session:
+            assert len(await ask_all_workers(session, mux.url)) == 2
+
+
 async def test_while_a_worker_cannot_start_again_the_others_answer_all(tmp_path: pathlib.Path) -> None:
     """As when the configuration was spoiled, which those that run do not take up, and then one of them is killed."""
     with process_daemon(tmp_path, {"workers": 2}, "--demo") as mux:
