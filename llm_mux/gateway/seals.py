@@ -51,6 +51,10 @@ class Elsewhere(Protocol):
     def telling(self) -> bool:
         """Whether something that was told may not have arrived."""
 
+    @property
+    def current(self) -> bool:
+        """Whether all that others keep was told here, as far as is known."""
+
     async def settled(self) -> None:
         """What was told has arrived, or there is no sense in waiting for it."""
 
@@ -95,7 +99,7 @@ class Seals:
     @property
     def any(self) -> bool:
         """Whether there may be something to put back into a request."""
-        return bool(self._kept) or self.elsewhere is not None
+        return bool(self._kept) or (self.elsewhere is not None and not self.elsewhere.current)
 
     @property
     def telling(self) -> bool:

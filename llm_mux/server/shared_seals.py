@@ -7,6 +7,7 @@ Others are asked only for calls that came without a seal and that nothing is kno
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 
 _PATIENCE_S = 0.25
+_AGAIN_S = 1.0
 
 
 class SharedSeals:
@@ -33,6 +35,7 @@ class SharedSeals:
         self._url: str | None = None
         self._redis: RedisSeals | None = None
         self._telling: set[asyncio.Task[None]] = set()
+        self._learned = False
 
     def become(self, redis_url: str | None) -> None:
         """The Redis that a new reading of the configuration names."""
@@ -64,6 +67,29 @@ class SharedSeals:
     @property
     def telling(self) -> bool:
         return bool(self._telling)
+
+    @property
+    def current(self) -> bool:
+        """Workers of one machine tell each other all that they keep; Redis is asked."""
+        return self._learned and self._redis is None
+
+    async def learn(self) -> None:
+        """Takes over what the other workers have kept, from the first that answers. Returns when there was one after
+        this worker could be told what came later."""
+        while not self._learned:
+            heard = await self._peers.ask(self._peers.number, "/seals?key=") is not None
+            self._learned = await self._taken_over() and heard
+            if not self._learned:
+                await asyncio.sleep(_AGAIN_S)
+
+    async def _taken_over(self) -> bool:
+        for number in self._peers.others:
+            answer = await self._peers.ask(number, "/seals")
+            if answer is not None:
+                for packed in msgspec.msgpack.decode(answer, type=list[bytes]):
+                    self.seals.take(packed, time.monotonic())
+                return True
+        return False
 
     async def settled(self) -> None:
         if self._telling:

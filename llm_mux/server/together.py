@@ -57,8 +57,8 @@ def loops(daemon: Daemon, reloader: Reloader) -> list[Coroutine[Any, Any, None]]
     daemon.metrics.begin_with(_left_behind(_file(peers, peers.number)))
     if peers.worker.leads:
         reloader.spread = lambda: _spread(peers)
-        return [_save(daemon), _learn_seals(daemon)]
-    return [_save(daemon), _learn_seals(daemon), _push(daemon)]
+        return [_save(daemon), daemon.parts.shared_seals.learn()]
+    return [_save(daemon), daemon.parts.shared_seals.learn(), _push(daemon)]
 
 
 async def _spread(peers: Peers) -> None:
@@ -119,17 +119,6 @@ async def _seals(request: web.Request) -> web.StreamResponse:
     daemon = _insider(request)
     found = daemon.parts.seals.packed(request.query.getall("key", None))
     return web.Response(body=msgspec.msgpack.encode(found))
-
-
-async def _learn_seals(daemon: Daemon) -> None:
-    """What others have kept until now, from the first that answers."""
-    seals = daemon.parts.seals
-    for number in daemon.parts.peers.others:
-        answer = await daemon.parts.peers.ask(number, "/seals")
-        if answer is not None:
-            for packed in msgspec.msgpack.decode(answer, type=list[bytes]):
-                seals.take(packed, time.monotonic())
-            return
 
 
 def inflight(daemon: Daemon) -> Counter[str]:

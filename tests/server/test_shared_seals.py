@@ -1,21 +1,28 @@
 """Seals of reasoning that one process has kept and another one needs."""
 
 import asyncio
+import contextlib
 import json
 import os
 import pathlib
 import sys
+import tempfile
 from collections import Counter
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 from aiohttp import web
 
 from llm_mux.gateway.seals import Seals
+from llm_mux.server.peers import ROOT, Peers
 from llm_mux.server.redis_seals import RedisSeals
 from llm_mux.server.serving import DAEMON
+from llm_mux.server.shared_seals import SharedSeals
+from llm_mux.server.worker import Worker
 from tests.daemon import daemon, process_daemon
 from tests.gateway.test_seals import CALL, GEMINI_CALL, THOUGHT, kept, parts_of, request
 from tests.server.test_workers import Upstream, fresh, metric, provider, until, upstream_of, workers_of
@@ -38,6 +45,7 @@ class Elsewhere:
         self.there |= dict.fromkeys(keys, packed)
 
     telling = False
+    current = False
 
     async def settled(self) -> None:
         pass
@@ -128,6 +136,57 @@ async def test_only_the_newest_calls_are_asked_for() -> None:
     calls = [type(CALL)(f"call_{number}", "look", "{}") for number in range(20)]
     unknown = seals.unknown("local", request(*calls), now=1)
     assert [keys[0].rpartition("\0")[2] for keys in unknown] == [f"call_{number}" for number in range(12, 20)]
+
+
+def test_a_process_that_was_told_all_looks_for_nothing_where_there_is_nothing() -> None:
+    """So large requests are written as they are read, which what may be put back into them would forbid."""
+    elsewhere, seals = Elsewhere(), Seals()
+    seals.elsewhere = elsewhere
+    assert seals.any, "others may have something"
+    elsewhere.current = True
+    assert not seals.any
+    for packed in kept(THOUGHT, CALL).packed():
+        seals.take(packed, now=1)
+    assert seals.any
+
+
+@contextlib.asynccontextmanager
+async def door(worker: Worker, number: int, packed: list[bytes]) -> AsyncIterator[asyncio.Event]:
+    """Where a worker is asked for what it has kept, and whether it was."""
+    asked = asyncio.Event()
+
+    async def answer(_: web.Request) -> web.Response:
+        asked.set()
+        return web.Response(body=msgspec.msgpack.encode(packed))
+
+    app = web.Application()
+    app.router.add_get(f"{ROOT}/seals", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.UnixSite(runner, worker.door_of(number)).start()
+        yield asked
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_worker_has_been_told_all_when_another_answers_after_its_own_door_was_open() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        worker = Worker(number=0, of=2, folder=folder, supervisor=0, door=0, line=0)
+        peers = Peers(worker)
+        shared = SharedSeals(peers, {})
+        shared.become(None)
+        learning = asyncio.create_task(shared.learn())
+        async with asyncio.timeout(20), door(worker, 1, kept(THOUGHT, CALL).packed()) as asked:
+            await asked.wait()
+            while not shared.seals.packed():
+                await asyncio.sleep(0)
+            assert not shared.current, "what is kept meanwhile would not be heard of"
+            async with door(worker, 0, []):
+                await learning
+        assert shared.current
+        assert shared.seals.packed() == kept(THOUGHT, CALL).packed()
+        await peers.close()
 
 
 def test_a_process_that_begins_takes_over_everything() -> None:
