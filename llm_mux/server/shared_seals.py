@@ -41,6 +41,8 @@ class SharedSeals:
         """The Redis that a new reading of the configuration names."""
         if redis_url != self._url:
             self._url, old, self._redis = redis_url, self._redis, None
+            # What the workers keep from now on, or kept until now, they tell Redis and not each other.
+            self._learned = False
             if old is not None:
                 self._aside(old.close())
             if redis_url is not None:

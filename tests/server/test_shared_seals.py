@@ -186,6 +186,11 @@ async def test_a_worker_has_been_told_all_when_another_answers_after_its_own_doo
                 await learning
         assert shared.current
         assert shared.seals.packed() == kept(THOUGHT, CALL).packed()
+        shared.become("redis://127.0.0.1:9/0")
+        assert not shared.current
+        shared.become(None)
+        assert not shared.current, "what was told to that Redis was not told to this worker"
+        await shared.close()
         await peers.close()
 
 
