@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -9,7 +10,16 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, async_playwright, expect
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    TimeoutError,
+    async_playwright,
+    expect,
+)
 
 from tests.server.management import Managed
 from tests.services import missing
@@ -17,7 +27,7 @@ from tests.services import missing
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 PHONE = {"width": 360, "height": 740}
 DESK = {"width": 1280, "height": 860}
-LIMIT_MS = 15_000
+LIMIT_MS = 60_000
 PAGES = (
     "home",
     "live",
@@ -59,12 +69,22 @@ class Visit:
     page: Page
     refused: set[int] = field(default_factory=set)
     complaints: list[str] = field(default_factory=list)
+    waiting: dict[Request, str] = field(default_factory=dict)
 
     async def open(self, address: str) -> None:
-        """Goes to `#/address` and waits until the page has what it shows."""
+        """Goes to `#/address` and waits until the page has what it shows; says what it has instead if it never does."""
         await self.page.goto(f"{self.mux.url}/#/{address}")
         name = address.split("?", maxsplit=1)[0].split("/", maxsplit=1)[0] or "home"
-        await self.page.wait_for_selector(f"main[data-page={name}][data-ready]", timeout=LIMIT_MS)
+        try:
+            await self.page.wait_for_selector(f"main[data-page={name}][data-ready]", timeout=LIMIT_MS)
+        except TimeoutError as late:
+            raise AssertionError(f"{name} is not ready\n{await self._state()}") from late
+
+    async def _state(self) -> str:
+        """Where the page is, what it shows, what it asked without having the whole answer."""
+        shown = await asyncio.wait_for(self.page.evaluate("() => document.body.outerHTML"), 10)
+        told = "\n".join(("waits for:", *self.waiting.values(), "complains:", *self.complaints))
+        return f"{self.page.url}\n{told}\n{shown}"
 
     async def sign_in(self, key: str | None = None) -> None:
         await self.page.get_by_label("Management key").fill(key or self.mux.key)
@@ -90,6 +110,8 @@ class Visit:
         self.page.on("console", self._console)
         self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
         self.page.on("request", self._request)
+        for end in ("requestfinished", "requestfailed"):
+            self.page.on(end, lambda request: self.waiting.pop(request, None))
 
     def _console(self, message: ConsoleMessage) -> None:
         meant = any(f"status of {status}" in message.text for status in self.refused)
@@ -97,6 +119,7 @@ class Visit:
             self.complaints.append(f"{message.type}: {message.text} {message.location}")
 
     def _request(self, request: Request) -> None:
+        self.waiting[request] = f"{request.method} {request.url}"
         if not request.url.startswith((f"{self.mux.url}/", "data:", "blob:")):
             self.complaints.append(f"asked elsewhere: {request.url}")
 
