@@ -29,13 +29,15 @@ _NUMBERS = count(1)
 
 class Around(Struct, eq=False):
     """The bytes up to the bracket that opens the messages, those from the one that closes them, and what an outline
-    finds in both. `number`: no other has it; `memo`: what others worked out of it, once."""
+    finds in both. `number`: no other has it; `memo`: what others worked out of it, once; `told`: what stands between is
+    to be told in steps (`translators.steps`), for which its calls are read."""
 
     before: bytes
     after: bytes
     head: Outline
     number: int
     memo: dict[object, Any] = field(default_factory=dict)
+    told: bool = False
     _edited: dict[object, tuple[bytes, ...]] = field(default_factory=dict)
 
     def stands(self, body: bytes) -> bool:

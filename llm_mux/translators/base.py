@@ -76,7 +76,8 @@ class Repeats(NamedTuple):
     only `memory.MARK`; `marked` knows it again; `kept` is a message without anything that holds on to its body.
     `messages` and `tools` read a list of either by itself, tools each with a `type`; `names` are what those are
     called. `lasting`: how many of the first messages the next turn is sure to repeat as they are. `key` is where the
-    messages stand; `share`: so many times its bytes a conversation takes, with what others make of its outlines."""
+    messages stand; `share`: so many times its bytes a conversation takes, with what others make of its outlines.
+    `called` reads messages too, and what their calls call."""
 
     mark: bytes
     marked: Callable[[Any], bool]
@@ -87,6 +88,7 @@ class Repeats(NamedTuple):
     lasting: Callable[[Sequence[Any]], int] = len
     key: str = "messages"
     share: float = 1.25
+    called: Callable[[bytes | memoryview], list[Any]] | None = None
 
 
 class Outline(Struct, frozen=True):

@@ -61,7 +61,7 @@ def look(body: bytes, outline: type[Outline]) -> tuple[Outline, bytes]:
         found = _going_on(body, met.before, around, repeats, kind) or _shortly(body, met, outline, kind)
         if found is not None:
             return found, body
-    if around is not None and (messages := _read(around.within(body), repeats)):
+    if around is not None and (messages := _read(around.within(body), repeats, around)):
         looked = _remembered(body, messages, repeats, met, kind, around)
         return msgspec.structs.replace(around.head, **{repeats.key: Known.of(messages, around, looked)}), body
     known = None if met.before is not None else _without_tools(body, outline, repeats)
@@ -100,12 +100,16 @@ def _solid(body: bytes, end: int) -> int:
     return len(body[:end].rstrip(BLANKS))
 
 
-def _read(raw: bytes | memoryview, repeats: Repeats) -> list[Any] | None:
-    """The outlines of a list of messages that stands alone; None: it is none, or they are no usual ones."""
-    try:
-        return repeats.messages(raw)
-    except (RecursionError, ValueError):
-        return None
+def _read(raw: bytes | memoryview, repeats: Repeats, around: Around) -> list[Any] | None:
+    """The outlines of a list of messages, with what they call if others around which the same stood were to be told;
+    None: it is none, or they are no usual ones."""
+    for read in (repeats.called if around.told else None, repeats.messages):
+        try:
+            if read is not None:
+                return read(raw)
+        except (RecursionError, ValueError):
+            pass
+    return None
 
 
 def _going_on(body: bytes, before: Looked, around: Around | None, repeats: Repeats, kind: str) -> Outline | None:
@@ -117,7 +121,7 @@ def _going_on(body: bytes, before: Looked, around: Around | None, repeats: Repea
     new = rest.lstrip(BLANKS)
     if before.length > end or (new and not new.startswith(b",")):
         return None
-    more = _read(b"[%b]" % new[1:], repeats) if new else []
+    more = _read(b"[%b]" % new[1:], repeats, around) if new else []
     if more is None or (new and not more):
         return None
     looked = _further(body, before, more, before.length + len(rest), repeats, kind)

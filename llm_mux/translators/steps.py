@@ -20,9 +20,10 @@ from llm_mux.translators.outlined import Known
 from llm_mux.translators.plain import CACHE_MARKS
 from llm_mux.translators.repeated import KEY
 from llm_mux.translators.tools import Names
+from llm_mux.wire import jsonx
 
 Piece: TypeAlias = bytes | Raw
-"""Of what is written: a `Raw` is the client's own text or result."""
+"""Of what is written: a `Raw` is the client's own text, result or arguments."""
 
 
 class Read(NamedTuple):
@@ -93,7 +94,8 @@ def _pair(begins: bytes) -> tuple[bytes, bytes]:
 
 Reader: TypeAlias = Callable[[Sequence[Any], bool, Telling], Read | None]
 """Reads the outlines of messages, and writes them as is told; True: turns stand before them, the last of them the
-client's, and the model has the first of these. None: they hold anything else."""
+client's, and the model has the first of these. None: they hold anything else. That texts are UTF-8 is for others to
+see."""
 
 
 class Steps:
@@ -115,10 +117,10 @@ class Steps:
         if kept.length == len(found):
             return kept
         read = self._read(found[kept.length :], True, telling)
-        if read is None or not kept.ids.isdisjoint(read.ids):
+        if read is None or not kept.ids.isdisjoint(read.ids) or not _is_text(more := b"".join(read.turns)):
             return self._anew()
-        turns, ids = [*kept.turns, *read.turns], kept.ids.union(read.ids)
-        return self._keep(Told(len(found), kept.system, turns, ids, kept.names | read.names, read.calls))
+        ids, names = kept.ids.union(read.ids), kept.names | read.names
+        return self._keep(Told(len(found), kept.system, [*kept.turns, more], ids, names, read.calls))
 
     def normal(self) -> tuple[bytes, ...]:
         """What `told` says in the spelling of the long way."""
@@ -126,7 +128,8 @@ class Steps:
         read = self._read(self._whole(), False, telling)
         if read is None:
             return ()
-        turns = b"".join([_spelled(piece) if isinstance(piece, Raw) else piece for piece in read.turns])
+        texts = jsonx.BEHIND_TEXTS
+        turns = b"".join([_spelled(p) if isinstance(p, Raw) and texts > p else p for p in read.turns])
         return (turns,) if read.system is None else (telling.system(_spelled(read.system)), turns)
 
     def takes(self, names: Names, told: Told) -> bool:
@@ -137,14 +140,21 @@ class Steps:
         return told.names <= declared and all([names.to_wire.get((None, name)) == name for name in told.names])
 
     def _whole(self) -> Sequence[Any]:
-        """All messages with their contents."""
-        found, repeats = self._found, self.around.head.repeats
-        return found if not found.short or repeats is None else repeats.messages(self.around.within(self._body))
+        """All messages with their contents and what they call; none where that cannot be read."""
+        found, around = self._found, self.around
+        repeats, before = around.head.repeats, around.told
+        around.told = True
+        if repeats is None or repeats.called is None or (before and not found.short):
+            return found
+        try:
+            return repeats.called(around.within(self._body))
+        except (RecursionError, ValueError):
+            return ()
 
     def _anew(self) -> Told | None:
         found, telling = self._whole(), self._telling
         read = self._read(found, False, telling)
-        if read is None:
+        if read is None or not _is_text(self._body):
             return None
         system = None if read.system is None else telling.system(read.system)
         return Told(len(found), system, read.turns, frozenset(read.ids), read.names, read.calls)
@@ -179,6 +189,10 @@ def _marked(around: Around) -> bool:
 def _declared(around: Around) -> frozenset[str]:
     repeats, tools = around.head.repeats, getattr(around.head, KEY)
     return frozenset(map(str, repeats.names(tools))) if repeats and tools else frozenset()
+
+
+def _is_text(body: bytes) -> bool:
+    return body.isascii() or jsonx.is_utf8(body)
 
 
 _text: Final[msgspec.json.Decoder[str]] = msgspec.json.Decoder(str)

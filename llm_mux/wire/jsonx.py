@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
 
 T = TypeVar("T")
+
+BEHIND_TEXTS: Final = bytearray(b"#")
+"""JSON texts sort before it, all other values behind it: asked of hundreds of values, that takes a third of a look at
+their first bytes."""
 
 _BOM = b"\xef\xbb\xbf"
 _HALF_ESCAPE = re.compile(rb"\\u([dD][89a-fA-F][0-9a-fA-F]{2})")

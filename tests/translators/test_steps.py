@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import Raw
 from msgspec.structs import replace
 
 from llm_mux import ir
@@ -19,8 +20,9 @@ from llm_mux.routing.catalog import Route
 from llm_mux.routing.select import Candidate
 from llm_mux.server.serving import peek
 from llm_mux.translators import registry
-from llm_mux.translators.base import Hints
+from llm_mux.translators.base import Hints, Target
 from llm_mux.translators.memory import LEAST
+from llm_mux.translators.openai_chat.outline import Function, Usual
 from llm_mux.translators.outlined import Known
 from llm_mux.translators.steps import Steps, steps
 from tests.translators.conftest import forget
@@ -137,6 +139,7 @@ def test_only_what_is_new_is_written() -> None:
 
 
 WORDS = ["hi", "", " \n", 'a "quoted" \\ \t\x01 word', "\u00e9\u20ac\U0001f600", "\u3000", "]}],", '"content":[', "%b"]
+CUSTOM = {"id": "a", "type": "custom", "custom": {"name": "read"}}
 texts = st.sampled_from(WORDS)
 ids = st.sampled_from(["a", "b", "c", "not legal", "x" * 65, "d,e", ""])
 names = st.sampled_from(["read", "look", "go.on", "unknown"])
@@ -157,7 +160,7 @@ odd = st.sampled_from(
         {"role": "tool", "tool_call_id": "a", "content": "to nothing"},
         {"role": "user", "content": "\ud83d"},
         {"role": "user", "content": "x", "tool_calls": [function("a", "read", "{}")]},
-        {"role": "assistant", "content": "", "tool_calls": [{"id": "a", "type": "custom", "custom": {"name": "read"}}]},
+        {"role": "assistant", "content": "", "tool_calls": [CUSTOM]},
         {
             "role": "assistant",
             "content": "",
@@ -241,6 +244,25 @@ def test_what_stands_around_a_conversation_is_that_of_its_own_settings(more: dic
         mux.sends(body.replace(b"You are an agent.", b"You are no. %06d." % number, 1))
     warm = [mux.sends(body) for body in bodies]
     assert warm == [whole(body, model) for body in bodies]
+
+
+def test_calls_are_read_with_their_messages_where_others_like_them_were_told_in_steps() -> None:
+    body = body_of([SYSTEM, *agent(3)])
+    odd_call = {"id": "a", "function": {"name": "read", "arguments": {}}}
+    odd_body = body_of([SYSTEM, *agent(2), {"role": "assistant", "tool_calls": [odd_call], "content": "x"}, RESULT])
+
+    def called(body: bytes) -> tuple[set[type], object]:
+        found = peek(body, Hints(), False, CHAT.outline).outline
+        assert isinstance(found, Usual)
+        calls = [call for message in found.messages or () for call in message.tool_calls or ()]
+        return {type(call.function) for call in calls}, CHAT.adapt(body, Target("m", "up"), False, found)
+
+    clear()
+    before = [called(each) for each in (body, odd_body) for _ in range(3)]
+    mux = taught(body)
+    assert [called(body)[0], called(odd_body)[0]] == [{Function}, {Raw}]
+    assert [called(body)[1], called(odd_body)[1]] == [before[0][1], before[-1][1]]
+    assert mux.sends(odd_body) == whole(odd_body)
 
 
 def test_a_second_key_of_the_same_name_is_the_one_that_counts() -> None:

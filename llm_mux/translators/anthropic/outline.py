@@ -116,7 +116,7 @@ def are_sound(messages: Sequence[Message]) -> bool:
             continue
         for block in message.content:
             if isinstance(block, Text):
-                if memoryview(block.text).nbytes <= _BLANK:
+                if len(block.text) <= _BLANK:
                     return False
             elif isinstance(block, Result):
                 if isinstance(block.content, Raw) and memoryview(block.content)[0] == _BRACKET and not _plain(block):

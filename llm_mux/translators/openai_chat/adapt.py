@@ -155,7 +155,7 @@ _FREE_ID = 29
 _WITH_MESSAGES = (Usual, Wide)
 
 
-def _takes_messages(found: list[Plain] | list[Message] | None, rules: _Rules) -> bool:
+def _takes_messages(found: list[Plain[Raw]] | list[Message] | None, rules: _Rules) -> bool:
     """Whether all messages can go as they are."""
     if found is None:
         return False
@@ -183,13 +183,11 @@ class _Look:
         self._signed = rules.quirks.extra_content_signatures
         self._usual_calls = not self._signed and rules.quirks.send_back_reasoning == "never"
 
-    def plain(self, messages: list[Plain]) -> bool:
-        longest, usual = self._rules.longest_id, self._usual_calls
+    def plain(self, messages: list[Plain[Raw]]) -> bool:
+        longest, usual, behind = self._rules.longest_id, self._usual_calls, jsonx.BEHIND_TEXTS
         for message in messages:
             calls = message.tool_calls
-            if memoryview(message.content)[0] != _QUOTE and not self.content(
-                message.content, message.role, called=bool(calls)
-            ):
+            if behind <= message.content and not self.content(message.content, message.role, called=bool(calls)):
                 return False
             if calls:
                 given = calls[0].id
@@ -231,7 +229,7 @@ class _Look:
             return False
         return not message.tool_calls or self.calls(message.tool_calls, reasoned=here is not UNSET)
 
-    def calls(self, calls: list[Call], *, reasoned: bool) -> bool:
+    def calls(self, calls: list[Call[Raw]], *, reasoned: bool) -> bool:
         if not reasoned and self._quirks.send_back_reasoning != "never":
             return False
         signed = False

@@ -6,7 +6,7 @@ once. The look for routing and that of `adapt` are one. Nearly all histories are
 
 from __future__ import annotations
 
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Final, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -15,19 +15,29 @@ from llm_mux.translators.base import Outline, Repeats
 from llm_mux.translators.memory import MARK
 
 
-class Call(Struct, gc=False):
+class Function(Struct, gc=False):
+    """What a call calls, and its arguments: JSON in a text."""
+
+    name: str
+    arguments: str
+
+
+F = TypeVar("F", Raw, Function)
+
+
+class Call(Struct, Generic[F], gc=False):
     id: str | None = None
     extra_content: Raw | UnsetType = UNSET
-    function: Raw | UnsetType = UNSET
+    function: F | UnsetType = UNSET
     custom: Raw | UnsetType = UNSET
 
 
-class Plain(Struct, forbid_unknown_fields=True, gc=False):
+class Plain(Struct, Generic[F], forbid_unknown_fields=True, gc=False):
     """A message with nothing in it that only some servers know."""
 
     role: Literal["user", "assistant", "tool", "system"]
     content: Raw
-    tool_calls: list[Call] | None = None
+    tool_calls: list[Call[F]] | None = None
     tool_call_id: str | None = None
 
 
@@ -36,7 +46,7 @@ class Message(Struct):
 
     role: str = ""
     content: Raw | UnsetType = UNSET
-    tool_calls: list[Call] | None = None
+    tool_calls: list[Call[Raw]] | None = None
     tool_call_id: str | None = None
     name: Raw | UnsetType = UNSET
     refusal: Raw | UnsetType = UNSET
@@ -108,21 +118,22 @@ class Head(Outline, frozen=True):
 
 
 _SAID: Final = Raw(b'""')
-_SPOKEN: Final = {role: Plain(role, _SAID) for role in ("user", "assistant", "tool", "system")}
+_SPOKEN: Final[dict[str, Plain[Raw]]] = {role: Plain(role, _SAID) for role in ("user", "assistant", "tool", "system")}
 
 
-def _kept(message: Plain) -> Plain:
+def _kept(message: Plain[F]) -> Plain[Raw]:
     """`message` with a short text in place of its own, which is never looked into."""
     said = memoryview(message.content)[0] == ord('"')
     if said and message.tool_calls is None and message.tool_call_id is None:
         return _SPOKEN[message.role]
-    calls = message.tool_calls
-    if calls is not None:
-        calls = [Call(c.id, UNSET if c.extra_content is UNSET else Raw(bytes(c.extra_content))) for c in calls]
+    calls: list[Call[Raw]] | None = None
+    if message.tool_calls is not None:
+        signed = [(call.id, call.extra_content) for call in message.tool_calls]
+        calls = [Call(name, UNSET if extra is UNSET else Raw(bytes(extra))) for name, extra in signed]
     return Plain(message.role, _SAID if said else Raw(bytes(message.content)), calls, message.tool_call_id)
 
 
-def _marked(message: Plain) -> bool:
+def _marked(message: Plain[F]) -> bool:
     return bytes(message.content) == MARK
 
 
@@ -130,16 +141,17 @@ def _names(tools: list[Tool]) -> tuple[object, ...]:
     return tuple([named.name if (named := tool.function or tool.custom) else tool.type for tool in tools])
 
 
-_messages: Final = msgspec.json.Decoder(list[Plain]).decode
+_messages: Final = msgspec.json.Decoder(list[Plain[Raw]]).decode
+_called: Final = msgspec.json.Decoder(list[Plain[Function]]).decode
 _tools: Final = msgspec.json.Decoder(list[Tool]).decode
 
 
 class Usual(Head, frozen=True):
-    messages: list[Plain] | None = None
+    messages: list[Plain[Raw]] | None = None
 
     # Its bytes, and what one target was told of them (`translators.steps`).
     repeats: ClassVar[Repeats | None] = Repeats(
-        b'{"role":"user","content":%b}' % MARK, _marked, _kept, _messages, _tools, _names, share=2.25
+        b'{"role":"user","content":%b}' % MARK, _marked, _kept, _messages, _tools, _names, share=2.25, called=_called
     )
 
 

@@ -15,9 +15,10 @@ from llm_mux.translators.plain import CACHE_MARKS, Plain, by_turns, worded
 from llm_mux.wire import jsonx
 
 _texts: Final[msgspec.json.Decoder[list[str]]] = msgspec.json.Decoder(list[str])
-_QUOTE: Final = ord('"')
-_LETTERS: Final = frozenset(range(ord("!"), 0x7F)) - {_QUOTE, ord("\\")}
-"""Bytes with which no blank text begins."""
+_SMALL: Final = bytearray(b'"]'), bytearray(b'"\x7f')
+_CAPITAL: Final = bytearray(b'"#'), bytearray(b'"\\')
+"""Between which, in the order of their bytes, texts stand that begin with a letter or most signs: they are not blank.
+Comparing is faster than a look at two bytes (see `jsonx.BEHIND_TEXTS`)."""
 
 
 def plain(body: bytes, outline: Outline | None, hints: Hints) -> Plain | None:
@@ -54,9 +55,8 @@ def said(contents: Sequence[Raw]) -> list[str] | None:
 
 
 def are_said(contents: Sequence[Raw]) -> bool:
-    """Whether `said` gives texts. They were read as JSON before, so only what is no ASCII may be wrong in them."""
-    joined = b"".join(contents)
-    if not (joined.isascii() or jsonx.is_utf8(joined)):
-        return False
-    odd = [each for each in contents if (seen := memoryview(each))[0] != _QUOTE or seen[1] not in _LETTERS]
+    """Whether `said` gives texts, of what was read as JSON before and is UTF-8."""
+    bracket, end = _SMALL
+    sign, escape = _CAPITAL
+    odd = [each for each in contents if not (bracket <= each and end > each) and not (sign <= each and escape > each)]
     return not odd or said(odd) is not None

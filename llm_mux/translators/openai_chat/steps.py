@@ -6,10 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, cast
 
-import msgspec
-from msgspec import UNSET, Raw, Struct
+from msgspec import UNSET, Raw
 
-from llm_mux.translators.openai_chat.outline import Plain
+from llm_mux.translators.openai_chat.outline import Function, Plain
 from llm_mux.translators.openai_chat.plain import are_said
 from llm_mux.translators.steps import Piece, Read, Telling
 from llm_mux.wire import jsonx
@@ -19,14 +18,8 @@ _IDS: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}(?:,[a-zA-Z0-9_-]{1,64})*")
 _EMPTY: Final = Raw(b'""')
 _SILENT: Final = (Raw(b"null"), _EMPTY)
 _SHORT: Final = len("null")
-
-
-class _Function(Struct):
-    name: str
-    arguments: str
-
-
-_functions: Final[msgspec.json.Decoder[list[_Function]]] = msgspec.json.Decoder(list[_Function])
+_BRACE: Final = bytearray(b"{")
+"""Of JSON values only objects sort behind it."""
 
 
 def read(found: Sequence[Any], begun: bool, telling: Telling) -> Read | None:
@@ -48,7 +41,7 @@ class _Called(NamedTuple):
 
     ids: Sequence[str]
     names: Sequence[str]
-    arguments: Sequence[bytes]
+    arguments: Sequence[Raw]
     sent_ids: Sequence[bytes]
     sent_names: Sequence[bytes]
 
@@ -56,33 +49,35 @@ class _Called(NamedTuple):
 _NO_CALLS: Final = _Called((), (), (), (), ())
 
 
-def _called(found: Sequence[Plain]) -> _Called | None:
+def _called(found: Sequence[Plain[Function]]) -> _Called | None:
     """All calls; None where one is called in another way, or its arguments are no object."""
     calls = [call for message in found if message.tool_calls for call in message.tool_calls]
     if not calls:
         return _NO_CALLS
-    if any([call.function is UNSET or call.custom is not UNSET or call.extra_content is not UNSET for call in calls]):
+    if any([call.custom is not UNSET or call.extra_content is not UNSET for call in calls]):
         return None
-    try:
-        functions = _functions.decode(b"[%b]" % b",".join([cast(Raw, call.function) for call in calls]))
-    except ValueError:
-        return None
-    given = [function.arguments for function in functions]
+    functions = [call.function for call in calls if type(call.function) is Function]
     ids, names = [call.id for call in calls], [function.name for function in functions]
-    if not (all(ids) and all([text.startswith("{") for text in given])):
+    if not all(ids) or len(names) < len(ids):
+        return None
+    given = _objects([function.arguments for function in functions])
+    if given is None:
         return None
     listed = ",".join(cast(list[str], ids))
     sent_ids, sent_names = listed.encode().split(b","), ",".join(names).encode().split(b",")
     if not len(set(ids)) == len(ids) == len(sent_ids) == len(sent_names) or _IDS.fullmatch(listed) is None:
         return None
-    return _Called(cast(list[str], ids), names, list(map(bytes, _objects(given))), sent_ids, sent_names)
+    return _Called(cast(list[str], ids), names, given, sent_ids, sent_names)
 
 
-def _objects(texts: Sequence[str]) -> list[Raw]:
-    """The JSON objects of calls' arguments, all of them read at once where they are as they should be."""
+def _objects(texts: Sequence[str]) -> list[Raw] | None:
+    """The JSON objects of calls' arguments, all of them read at once where they are as they should be; None: one is
+    none."""
     found = jsonx.elements(f"[{','.join(texts)}]".encode())
     # Where each is as long as its text, none of them begins or ends elsewhere.
-    return found if list(map(len, found)) == list(map(len, texts)) else list(map(jsonx.object_arguments, texts))
+    if list(map(len, found)) == list(map(len, texts)):
+        return found if all([each >= _BRACE for each in found]) else None
+    return list(map(jsonx.object_arguments, texts)) if all([text[:1] == "{" for text in texts]) else None
 
 
 class _Walked(NamedTuple):
@@ -91,7 +86,7 @@ class _Walked(NamedTuple):
     calls: bool
 
 
-def _walk(found: Sequence[Plain], begun: bool, calls: _Called, to: Telling) -> _Walked | None:
+def _walk(found: Sequence[Plain[Function]], begun: bool, calls: _Called, to: Telling) -> _Walked | None:
     """The turns, and all texts in them; None where a call is not answered in its turn, a turn is empty or the client
     has not the last word. Hundreds of messages go through this for each request: each is written as it is read."""
     ids, sent = calls.ids, calls.sent_ids
