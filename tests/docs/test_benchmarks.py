@@ -11,7 +11,10 @@ FOLDER = pathlib.Path(__file__).parents[2] / "benchmarks"
 PROGRAMS = sorted(
     file.name
     for file in FOLDER.iterdir()
-    if not file.suffix and os.access(file, os.X_OK) and "python" in file.read_text(encoding="utf-8").partition("\n")[0]
+    if file.is_file()
+    and not file.suffix
+    and os.access(file, os.X_OK)
+    and "python" in file.read_text(encoding="utf-8").partition("\n")[0]
 )
 
 
