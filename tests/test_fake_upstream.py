@@ -52,7 +52,7 @@ async def test_a_client_that_leaves_is_noticed() -> None:
         response = await session.get(f"{upstream.url}/s")
         await response.content.readany()
         response.close()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(5):
             await upstream.closed.wait()
         assert upstream.open == 0
 
@@ -62,7 +62,7 @@ async def test_a_reply_can_hang_before_its_headers() -> None:
     async with FakeUpstream() as upstream, aiohttp.ClientSession() as session:
         upstream.on("*", Reply(body=b"late", content_type="text/plain", before=go))
         waiting = asyncio.ensure_future(session.get(f"{upstream.url}/any"))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(5):
             await upstream.arrived.wait()
         assert not waiting.done()
         go.set()

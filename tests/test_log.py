@@ -174,7 +174,7 @@ async def test_in_a_loop_lines_are_written_together_and_warnings_at_once() -> No
     assert stream.writes == 1
     assert len(stream.getvalue().splitlines()) == 51
     log.exchange(number=51)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(5):
         while stream.writes == 1:
             await asyncio.sleep(log.FLUSH_S / 4)
     assert len(stream.getvalue().splitlines()) == 52

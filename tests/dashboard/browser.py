@@ -27,7 +27,8 @@ from tests.services import missing
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 PHONE = {"width": 360, "height": 740}
 DESK = {"width": 1280, "height": 860}
-LIMIT_MS = 60_000
+LIMIT_MS = 15_000
+READY_MS = 60_000
 PAGES = (
     "home",
     "live",
@@ -76,7 +77,7 @@ class Visit:
         await self.page.goto(f"{self.mux.url}/#/{address}")
         name = address.split("?", maxsplit=1)[0].split("/", maxsplit=1)[0] or "home"
         try:
-            await self.page.wait_for_selector(f"main[data-page={name}][data-ready]", timeout=LIMIT_MS)
+            await self.page.wait_for_selector(f"main[data-page={name}][data-ready]", timeout=READY_MS)
         except TimeoutError as late:
             raise AssertionError(f"{name} is not ready\n{await self._state()}") from late
 

@@ -199,7 +199,7 @@ async def test_an_account_takes_no_more_exchanges_at_once_than_it_may(mux: Run) 
         upstream.on(CHATS, sse_reply(chunk("Hel"), Wait(go), *GOOD[1:]))
         async with mux(provider(upstream, **{"max-concurrent": 2})) as (url, gateway):
             asking = [asyncio.ensure_future(ask(url, stream=True)) for _ in range(5)]
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(5):
                 while len(gateway.waiting) < 3 or upstream.open < 2:
                     await asyncio.sleep(0.01)
             assert (upstream.open, gateway.accounts[0].inflight) == (2, 2)
@@ -222,14 +222,14 @@ async def test_room_at_an_account_goes_to_those_who_wait_in_their_order_and_to_n
 
             for number in range(5):
                 join(number)
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(5):
                     while len(gateway.waiting) < number or not upstream.open:
                         await asyncio.sleep(0.005)
             for number, go in enumerate(goes):
                 if number < 4:
                     join(5 + number)
                 go.set()
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(5):
                     while len(upstream.requests) < min(number + 2, len(goes)):
                         await asyncio.sleep(0.005)
                 assert upstream.open <= 1
@@ -248,7 +248,7 @@ async def test_hedging_begins_no_more_at_an_account_than_it_may_have(mux: Run) -
         providers = provider(upstream, "up", keys=2, **{"max-concurrent": 1})
         async with mux(providers, routing={"hedge-after": 0.02}, max_retry_interval=0.1) as (url, gateway):
             asking = [asyncio.ensure_future(ask(url, stream=True)) for _ in range(6)]
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(5):
                 while upstream.open < 2:
                     await asyncio.sleep(0.005)
                     assert max(account.inflight for account in gateway.accounts) <= 1
@@ -278,7 +278,7 @@ async def test_an_account_is_free_again_however_its_exchange_ends(mux: Run, path
                     answer.close()
             else:
                 await ask(url, stream="stream" in path)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(2):
                 while gateway.accounts[0].inflight:
                     await asyncio.sleep(0.01)
 
@@ -365,7 +365,7 @@ async def test_each_attempt_is_in_the_line_of_the_exchange_with_its_account_and_
         async with mux(provider(upstream, keys=3)) as (url, _):
             answer, _ = await ask(url, headers={"X-Request-ID": "told-of-attempts"})
             assert answer.status == 200
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(5):
                 while not (
                     lines := [r for r in log.ring.after(0, limit=2000) if r.get("request") == "told-of-attempts"]
                 ):

@@ -158,7 +158,7 @@ async def test_an_answer_that_comes_before_the_body_is_sent_is_heard(client: Ups
         assert reply.status == int(early[9:12])
         assert await reply.read() == early[-2:]
         reply.close()
-        await asyncio.wait_for(server.gone.wait(), 30)
+        await asyncio.wait_for(server.gone.wait(), 5)
 
 
 async def test_a_large_body_arrives_whole(client: Upstream) -> None:

@@ -74,7 +74,7 @@ async def test_who_looks_in_between_does_not_lose_the_place() -> None:
     first = queue.join(0, poll_s=0.001)
     await settled()
     others = [queue.join(number) for number in (1, 2)]
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(5):
         while queue.looks < 5:
             await asyncio.sleep(0.001)
     queue.leaves(one)
@@ -106,7 +106,7 @@ async def test_room_that_is_not_taken_after_all_is_the_next_ones() -> None:
     tasks = [queue.join(0, takes=False), queue.join(1, takes=False), queue.join(2)]
     await settled()
     queue.leaves(one)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(5):
         await asyncio.gather(*tasks)
     assert (queue.served, one.inflight, one.promised) == ([0, 1, 2], 1, 0)
 
@@ -134,6 +134,6 @@ async def test_an_account_that_may_take_more_lets_as_many_in_as_fit() -> None:
     assert (queue.served, one.inflight) == ([0, 1], 4)
     one.most = None
     queue.waiting.room(one)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(5):
         await asyncio.gather(*tasks)
     assert (queue.served, one.inflight, one.promised) == ([0, 1, 2, 3, 4], 7, 0)

@@ -200,7 +200,7 @@ async def test_a_cancelled_response_closes_the_provider_and_keeps_what_it_had(tm
         following = asyncio.create_task(c.follow(made["id"]))
         ended = await c.cancel(made["id"])
         assert (ended["id"], ended["status"]) == (made["id"], "cancelled")
-        await asyncio.wait_for(c.upstream.closed.wait(), 30)
+        await asyncio.wait_for(c.upstream.closed.wait(), 5)
         last = (await following)[-1]
         assert (last["type"], last["response"]["status"]) == ("response.incomplete", "cancelled")
         assert await c.get(made["id"]) == ended
@@ -224,7 +224,7 @@ async def test_a_deleted_response_ends_and_is_gone(tmp_path: pathlib.Path) -> No
         await client.asked()
         async with client.session.delete(f"{client.url}/{made['id']}") as answer:
             assert (await answer.json())["deleted"] is True
-        await asyncio.wait_for(client.upstream.closed.wait(), 30)
+        await asyncio.wait_for(client.upstream.closed.wait(), 5)
         await client.get(made["id"], 404)
 
 
@@ -309,7 +309,7 @@ async def test_they_are_bounded_in_number_and_in_time(tmp_path: pathlib.Path) ->
         last = (await client.follow(made["id"]))[-1]
         assert last["type"] == "response.failed"
         assert "minutes" in last["response"]["error"]["message"]
-        await asyncio.wait_for(client.upstream.closed.wait(), 30)
+        await asyncio.wait_for(client.upstream.closed.wait(), 5)
 
 
 async def test_events_that_are_no_longer_kept_are_not_made_up(tmp_path: pathlib.Path) -> None:

@@ -126,12 +126,12 @@ async def test_clearing_by_hand_lets_those_go_on_who_wait(tmp_path: pathlib.Path
     async with FakeUpstream() as upstream, managed(tmp_path, configured(upstream, **patient)) as (running, key):
         upstream.on("/v1/chat/completions", SLOW_DOWN)
         asking = asyncio.ensure_future(ask(running))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(5):
             while not len(running.app[DAEMON].gateway.waiting):
                 await asyncio.sleep(0.01)
         upstream.on("/v1/chat/completions", json_reply({"error": {"message": "bad"}}, 400))
         await call(running, key, COOLDOWNS, "DELETE")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(5):
             assert await asking == 400
 
 
@@ -157,7 +157,7 @@ async def test_rests_are_on_the_disk_a_moment_after_they_began_whatever_ends_the
         upstream.on("/v1/chat/completions", SLOW_DOWN)
         await ask(running)
         file = tmp_path / "state" / "cooldowns.json"
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(5):
             while not file.exists():
                 await asyncio.sleep(0.05)
         kept = msgspec.json.decode(file.read_bytes())

@@ -141,7 +141,7 @@ async def test_streams_under_way_are_counted_up_and_down(tmp_path: pathlib.Path)
             first, second = await client.post(PATH, json=body), await client.post(PATH, json=body)
             assert await gauges() == ["llm_active_requests 2.0", "llm_active_streams 2.0"]
             first.close()
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(2):
                 await upstream.closed.wait()
             go.set()
             await second.read()
